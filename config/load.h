@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loading a configuration: defaults < environment < file < GUNICORN_CMD_ARGS <
+ * command line (gunicorn-compat 2). The Python file is read through a function
+ * that the program plugs in, so that this layer stays free of Python.
+ */
+#ifndef CG_CONFIG_LOAD_H
+#define CG_CONFIG_LOAD_H
+
+#include "config/settings.h"
+
+/* A parsed command line; borrowed strings live as long as argv. */
+struct cg_command {
+    const char *prog;
+    bool help, version;
+    const char *app; /* first positional, NULL if none */
+    /* options in order: setting and raw text */
+    struct cg_option {
+        enum cg_setting_id id;
+        struct cg_value value;
+    } *options;
+    size_t noptions;
+};
+
+/* argparse's behaviour and messages; exit status 2 is the caller's. err's text
+ * is what follows "gunicorn: error: ". where: "command line" or the variable. */
+int cg_command_parse(int argc, char *const *argv, struct cg_command *ret_cmd,
+                     struct cg_error *err);
+void cg_command_release(struct cg_command *c);
+void cg_command_help(const char *prog, FILE *to);
+void cg_command_usage(const char *prog, FILE *to);
+
+/*
+ * Reads a Python configuration ("path.py", or a module when is_module) and
+ * stores its names through cg_settings_set with the layer FILE. A problem is
+ * told in err (with file and line); a SystemExit in it gives *ret_exit its
+ * status and -ECANCELED. Warnings (unknown name close to a setting's …) go to
+ * warn().
+ */
+struct cg_python_reader {
+    int (*read)(void *self, const char *path, bool is_module,
+                struct cg_settings *s, int *ret_exit, struct cg_error *err);
+    void *self;
+};
+
+struct cg_load {
+    int argc;
+    char *const *argv;
+    const char *start_dir; /* where relative -c paths and the default count */
+    const struct cg_python_reader *python;
+    /* called for each warning, one sentence without newline; may be NULL */
+    void (*warn)(void *self, const char *text);
+    void *warn_self;
+};
+
+/* Why loading ended. */
+enum cg_load_result {
+    CG_LOAD_OK,
+    CG_LOAD_HELP,    /* printed on stdout: exit 0 */
+    CG_LOAD_USAGE,   /* err has argparse's message: print usage, exit 2 */
+    CG_LOAD_ERROR,   /* err says it: exit 1 */
+    CG_LOAD_EXIT     /* the file called sys.exit: *ret_exit */
+};
+
+/* Builds a whole generation of settings, checked, with the application's name
+ * (`wsgi_app`, default_proc_name) filled in. */
+enum cg_load_result cg_config_load(const struct cg_load *load,
+                                   struct cg_settings **ret_settings,
+                                   int *ret_exit, struct cg_error *err);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The master process: owns listeners, scoreboard, pidfile and workers; decides
+ * through the pure plan (plan.h) and carries the plan's effects out.
+ */
+#ifndef CG_ARBITER_ARBITER_H
+#define CG_ARBITER_ARBITER_H
+
+#include "config/load.h"
+#include "config/settings.h"
+#include "logging/log.h"
+
+struct cg_arbiter_start {
+    struct cg_settings *settings; /* moves in */
+    struct cg_load load;          /* how to load again on HUP */
+    const char *start_dir;
+    int argc;
+    char *const *argv;
+    int ready_fd; /* daemon: write end of the pipe to the calling shell, or -1:
+                     "ready" or the error's text is told there once */
+};
+
+/* Runs the server. GIL held on entry. Returns the process's exit status. */
+int cg_arbiter_run(struct cg_arbiter_start *start);
+
+/*
+ * -D: leaves the calling shell. In the calling process it returns the exit
+ * status in *ret_status (>= 0) after the daemon said that it is ready or why
+ * not (printed on stderr); in the daemon it returns with *ret_status = -1 and
+ * *ret_ready_fd. GIL held.
+ */
+int cg_daemonize(const struct cg_settings *s, int *ret_status,
+                 int *ret_ready_fd, struct cg_error *err);
+
+#endif

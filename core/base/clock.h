@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Clocks. Everything that measures uses the monotonic one; Date the other. */
+#ifndef CG_BASE_CLOCK_H
+#define CG_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* CLOCK_MONOTONIC in microseconds; comparable between processes. */
+uint64_t cg_now_us(void);
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7): 29 bytes, no NUL. */
+#define CG_HTTP_DATE_SIZE 29
+void cg_http_date(time_t t, char out[CG_HTTP_DATE_SIZE]);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* File descriptors: owned by one variable, moved with take, CLOEXEC at birth. */
+#ifndef CG_BASE_FD_H
+#define CG_BASE_FD_H
+
+/* Moves the descriptor out; *fd is -1 afterwards. */
+int cg_fd_take(int *fd);
+/* Closes unless -1, sets -1, keeps errno. */
+void cg_fd_close(int *fd);
+void cg_cleanup_fd_close(int *fd); /* cg_auto(fd_close) */
+/* 0 or -errno. */
+int cg_fd_set_nonblock(int fd);
+int cg_fd_set_cloexec(int fd, int on);
+
+#endif

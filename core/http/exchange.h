@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exchange: one complete request and the way to answer it. The engine fills the
+ * upper part and lends it to a host for the time of one call; the host answers
+ * through the functions of `wire` and leaves the outcome in the lower part.
+ * While it is lent, the engine touches neither the connection nor the bytes.
+ */
+#ifndef CG_HTTP_EXCHANGE_H
+#define CG_HTTP_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "core/http/request.h"
+
+struct cg_exchange;
+
+/*
+ * What a host may do with the connection. Bytes that the socket does not take
+ * are kept (copied, or referenced through `keep`) and flushed by the engine
+ * later, so none of these blocks. Each returns 0, or a negative errno once the
+ * peer is gone; the host then stops producing.
+ */
+struct cg_wire {
+    /* Sends head and body parts, in order. `keep` (may be NULL): the object
+     * that owns the bytes of the last part; if not all of it is taken, the
+     * engine calls hold(keep) and later, from a thread that may run Python,
+     * drop(keep), instead of copying. */
+    int (*send)(struct cg_exchange *ex, const struct iovec *parts, int count,
+                void *keep);
+    /* Sends n bytes of an open file from offset, after what was sent. The
+     * descriptor is duplicated when the rest has to wait. */
+    int (*send_file)(struct cg_exchange *ex, int fd, off_t offset, size_t n);
+    /* Bytes that wait for the peer. */
+    size_t (*pending)(const struct cg_exchange *ex);
+    /* Blocks until fewer than `low` bytes wait, or the write deadline is over
+     * (-ETIMEDOUT). The caller has given up the GIL. */
+    int (*drain)(struct cg_exchange *ex, size_t low);
+};
+
+/* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */
+struct cg_body {
+    const char *p; /* NULL when it is in the file */
+    uint64_t n;
+    int fd; /* -1 when in memory; positioned by pread only */
+};
+
+/* Who is at the other end, as text; written once at accept. */
+struct cg_peer {
+    char addr[46];   /* "" for unix peers */
+    uint16_t port;   /* 0 for unix peers */
+    uint8_t family;  /* AF_INET, AF_INET6, AF_UNIX */
+    uint8_t trusted; /* in forwarded_allow_ips */
+};
+
+struct cg_exchange {
+    /* filled by the engine */
+    const struct cg_request *req;
+    const char *base; /* what req's offsets count from */
+    struct cg_body body;
+    const struct cg_peer *peer;
+    const struct cg_wire *wire;
+    struct cg_buf *out; /* scratch for head and small bodies, kept for reuse */
+    const char *date;   /* CG_HTTP_DATE_SIZE bytes, of this second */
+    uint64_t since_us;  /* when the request was complete (monotonic) */
+    uint64_t start_us;  /* when the host was called (monotonic) */
+    int fd;             /* the client's socket; borrowed, do not close */
+    int listener;       /* number of the listener it came through */
+    bool may_keep;      /* the connection may stay open after this */
+    bool secure;        /* TLS */
+
+    /* filled by the host */
+    bool keep;          /* the reply said that the connection stays */
+    bool broken;        /* reply cut short: close at once, no reuse */
+    int status;         /* 0: nothing was sent */
+    uint64_t sent;      /* body bytes handed over */
+};
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reply head: status and fields in, validated bytes out (RFC 9110, 9112, PEP
+ * 3333; gunicorn's header policy). Built in place in the caller's buffer: room
+ * is left in front for what is known last (status line, Server, Date,
+ * Connection, framing), so that a body that follows directly in the same buffer
+ * leaves with one send. Performs no I/O; the caller passes the Date.
+ */
+#ifndef CG_HTTP_REPLY_H
+#define CG_HTTP_REPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/bytes.h"
+#include "core/base/clock.h"
+
+enum cg_framing {
+    CG_FRAME_NONE,    /* no body bytes: HEAD, 204, 304, 1xx */
+    CG_FRAME_LENGTH,  /* Content-Length */
+    CG_FRAME_CHUNKED, /* Transfer-Encoding: chunked */
+    CG_FRAME_CLOSE    /* ends with the connection */
+};
+
+struct cg_reply {
+    struct cg_buf *out; /* borrowed: the caller's buffer */
+    uint32_t begin;     /* head is out->p[begin .. end) after finish */
+    uint32_t end;
+    int status;             /* 200 */
+    struct cg_buf line;     /* "200 OK"; owned, kept over reset */
+    bool has_length;        /* the application gave Content-Length */
+    uint64_t length;        /* valid with has_length, or set at finish */
+    bool app_close;         /* the application sent Connection: close */
+    bool app_upgrade;       /* Connection: upgrade with Upgrade: websocket */
+    enum cg_framing framing; /* after finish */
+    const char *fault;      /* after a negative return: what is wrong */
+};
+
+/* What the connection and the request allow. */
+struct cg_reply_context {
+    const char *server;  /* value of Server, NULL = no field */
+    const char *date;    /* CG_HTTP_DATE_SIZE bytes */
+    uint8_t minor;       /* of the request: 0 or 1 */
+    bool head_request;
+    bool keep_alive;     /* in: the connection may stay */
+};
+
+/* Starts a head in `out` (emptied). Memory of r->line is reused. */
+void cg_reply_start(struct cg_reply *r, struct cg_buf *out);
+void cg_reply_release(struct cg_reply *r);
+
+/* "200 OK" or "200" (a reason is added). 0, or -EINVAL with r->fault. */
+int cg_reply_status(struct cg_reply *r, struct cg_slice status);
+
+/* One field. Validates name and value; drops hop-by-hop, Server, Date;
+ * remembers Content-Length. 0, or -EINVAL with r->fault. */
+int cg_reply_field(struct cg_reply *r, struct cg_slice name,
+                   struct cg_slice value);
+
+/*
+ * Decides framing and persistence and completes the head. known_length is the
+ * body's size when the caller knows it (one item) and the application gave no
+ * Content-Length, else -1. Returns whether the connection stays open.
+ */
+bool cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
+                     int64_t known_length);
+
+/* Reason phrase of a status ("Not Found"), or "Unknown". */
+const char *cg_reason(int status);
+
+/*
+ * A complete error response (RS38: escaped HTML page, Date, Server,
+ * Connection: close, Content-Length) appended to out; returns its body size.
+ * `message` may be empty. head_request: no body.
+ */
+size_t cg_error_page(struct cg_buf *out, int status, struct cg_slice message,
+                     const char *server, const char *date, uint8_t minor,
+                     bool head_request);
+
+#endif

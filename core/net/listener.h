@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Listening sockets: made by the master, inherited by workers. */
+#ifndef CG_NET_LISTENER_H
+#define CG_NET_LISTENER_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "core/base/addr.h"
+
+struct cg_listener {
+    int fd;      /* owned; non-blocking, CLOEXEC */
+    int family;  /* AF_INET, AF_INET6, AF_UNIX */
+    bool adopted; /* inherited or fd://: never unlinked */
+    struct sockaddr_storage name; /* getsockname() */
+    socklen_t name_n;
+    char text[320];    /* "http://127.0.0.1:8000" */
+    char host[108];    /* SERVER_NAME: address, or the unix path */
+    char port[8];      /* SERVER_PORT: "8000", "" for unix */
+    struct cg_addr addr; /* as configured */
+};
+
+struct cg_listener_options {
+    int backlog;
+    bool reuse_port;
+    unsigned umask;  /* of unix socket files */
+    int uid, gid;    /* owner of unix socket files, -1 = leave */
+};
+
+/*
+ * Binds and listens once (no retry). err names the bind, and what can be done:
+ * who already listens, missing folder, missing permission, path not a socket.
+ * -EADDRINUSE and -EADDRNOTAVAIL are worth a retry.
+ */
+int cg_listener_open(const struct cg_addr *addr,
+                     const struct cg_listener_options *o,
+                     struct cg_listener *ret_listener, struct cg_error *err);
+/* Takes over a bound socket (fd://N, GUNICORN_FD, systemd). fd moves in. */
+int cg_listener_adopt(int fd, const struct cg_listener_options *o,
+                      struct cg_listener *ret_listener, struct cg_error *err);
+/* Closes; with `unlink_path` removes a unix socket file that is ours. */
+void cg_listener_close(struct cg_listener *l, bool unlink_path);
+/*
+ * Stops new connections without losing those in the listen queue: from here on
+ * the kernel drops connection attempts (TCP: a socket filter on SYN), so that
+ * workers can accept what waits and then close. Best effort, never an error.
+ */
+void cg_listener_quiesce(const struct cg_listener *l);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The user's application: "module:object", "module", "module:factory()". */
+#ifndef CG_PY_APP_H
+#define CG_PY_APP_H
+
+#include "core/base/bytes.h"
+#include "core/base/error.h"
+
+struct cg_app; /* owns the callable; opaque, a PyObject behind it */
+
+/* Exit statuses of a worker that cannot load its application. */
+enum { CG_EXIT_BOOT = 3, CG_EXIT_APP = 4 };
+
+/*
+ * Imports and resolves. GIL held. On failure returns CG_EXIT_BOOT (an exception
+ * in the module, module not found) or CG_EXIT_APP (attribute missing, not
+ * callable, spec not understood), err has one sentence that names the thing and
+ * the way out (close names; where the module was looked for), and `traceback`
+ * the Python traceback, user's frames only (may stay empty).
+ */
+int cg_app_load(const char *spec, struct cg_app **ret_app,
+                struct cg_error *err, struct cg_buf *traceback);
+void cg_app_free(struct cg_app *app);
+/* The callable, borrowed: a PyObject *. For core/py only. */
+void *cg_app_callable(struct cg_app *app);
+
+#endif

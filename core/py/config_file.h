@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Python configuration files: executed as gunicorn does (gunicorn-compat 2.3),
+ * their names handed to cg_settings_set. Needs the GIL. */
+#ifndef CG_PY_CONFIG_FILE_H
+#define CG_PY_CONFIG_FILE_H
+
+#include "config/load.h"
+
+/* The reader for struct cg_load. `warn` as there. */
+struct cg_python_reader cg_python_config_reader(
+    void (*warn)(void *self, const char *text), void *warn_self);
+
+/*
+ * Turns import strings of callables ("hooks:post_fork" from YAML, "pkg.mod.f")
+ * into objects, with gunicorn's arity check. Call after loading, when the
+ * application's folder is on sys.path.
+ */
+int cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err);
+
+/* chdir + sys.path as gunicorn: inserts dir at sys.path[0] if absent;
+ * pythonpath is the comma list of the setting, may be NULL. */
+int cg_python_set_path(const char *dir, const char *pythonpath,
+                       struct cg_error *err);
+/* os.environ[name] = value (and the C environment). */
+int cg_python_setenv(const char *name, const char *value, struct cg_error *err);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The embedded interpreter: which Python environment, start, GIL, fork, end.
+ * Nothing in this header needs Python.h. "GIL" at a function says whether the
+ * caller holds it. No exception leaves core/py: failures are a cg_error.
+ */
+#ifndef CG_PY_INTERP_H
+#define CG_PY_INTERP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "core/base/error.h"
+
+struct cg_python_choice {
+    char exe[4200];    /* the interpreter that sys.executable names */
+    char prefix[4200]; /* of the virtual environment, "" if none */
+    const char *source; /* how it was found, for messages */
+};
+
+/* embedding 1.3: --python > CGUNICORN_PYTHON > pyvenv.cfg beside the binary >
+ * VIRTUAL_ENV > python3 on PATH in a venv > the build's. `option` may be NULL.
+ * No GIL; no interpreter needed. */
+int cg_python_choose(const char *argv0, const char *option,
+                     struct cg_python_choice *ret_choice, struct cg_error *err);
+/* Starts the interpreter as `python` would be (embedding 1.2), with our
+ * built-in module and the embedded sources in place. GIL held afterwards. */
+int cg_python_start(const struct cg_python_choice *choice, int argc,
+                    char *const *argv, struct cg_error *err);
+/* "3.11.2" */
+const char *cg_python_version(void);
+
+/* Releases and takes the GIL of the calling (Python-made) thread around a wait. */
+void cg_gil_drop(void);
+void cg_gil_take(void);
+
+/* fork() with the interpreter's hooks around it and all signals blocked while
+ * it happens (embedding 4.1). In the child, before Python's own hooks,
+ * `in_child(self)` runs with signals still blocked: reset handlers there.
+ * GIL held; main thread. Returns the pid, 0 in the child, or -errno. */
+pid_t cg_python_fork(void (*in_child)(void *self), void *self);
+
+/* Runs Python's signal handlers that are due. GIL held. 0, or -1 when one of
+ * them raised SystemExit (*ret_exit has the status); any other exception is
+ * logged through the error and gives -2. */
+int cg_python_signals(int *ret_exit, struct cg_error *err);
+
+/* Joins threads, runs atexit, flushes. GIL held; nothing of Python afterwards.
+ * Returns 0, or 120 as python(1) when flushing failed. */
+int cg_python_finish(void);
+
+/* For tests: total reference count if the build knows it, else 0. */
+long cg_python_refcount(void);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's life: from the fork to its exit status. One process, one engine,
+ * one host (worker class). The master made everything in cg_worker_start; the
+ * worker uses its own copy of it.
+ */
+#ifndef CG_WORKER_WORKER_H
+#define CG_WORKER_WORKER_H
+
+#include "config/settings.h"
+#include "core/engine/scoreboard.h"
+#include "core/net/listener.h"
+#include "core/py/app.h"
+#include "core/py/hooks.h"
+#include "logging/log.h"
+
+struct cg_worker_start {
+    const struct cg_settings *settings;
+    struct cg_log *log;
+    struct cg_listener *listeners;
+    int nlisteners;
+    struct cg_scoreboard *board;
+    struct cg_slot *slot; /* claimed by the master */
+    uint32_t age;
+    pid_t master_pid;
+    int alive_fd;              /* read end of a pipe that only the master holds
+                                  open for writing: EOF = master is gone */
+    struct cg_py_server *server;
+    struct cg_py_worker *worker; /* the object made before the fork */
+    struct cg_app *app;          /* loaded by preload_app, else NULL */
+    const char *app_spec;
+};
+
+/*
+ * Runs the worker; called in the child, GIL held, signals unblocked, handlers
+ * at their default. Logs, calls the hooks from post_fork to worker_exit, ends
+ * the interpreter. Returns the exit status for _exit(2).
+ */
+int cg_worker_main(const struct cg_worker_start *start);
+
+/* Checks before any fork whether that class can be run here; err says what is
+ * missing and how to get it. */
+int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
+
+#endif

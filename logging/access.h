@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Access log format: gunicorn's %-atoms, compiled once, formatted per request
+ * without Python. Control characters in peers' bytes are escaped (gunicorn
+ * escapes only '"'; docs/differences.md).
+ */
+#ifndef CG_LOGGING_ACCESS_H
+#define CG_LOGGING_ACCESS_H
+
+#include <stdint.h>
+
+#include "core/base/bytes.h"
+
+struct cg_access_format;
+
+/* Reader of one field by name (lower case for headers); n = 0 and p = NULL when
+ * there is none. kind is 'i' request header, 'o' response header, 'e' environ. */
+typedef struct cg_slice cg_access_lookup(void *self, char kind,
+                                         struct cg_slice name);
+
+struct cg_access_record {
+    struct cg_slice remote_addr;   /* %(h)s; "" for unix peers */
+    struct cg_slice authorization; /* field value, for %(u)s; n = 0: none */
+    struct cg_slice method, uri, protocol; /* %(r)s: uri as received */
+    struct cg_slice path;                  /* %(U)s, decoded */
+    struct cg_slice query;
+    struct cg_slice referer, user_agent; /* p = NULL: "-" */
+    int status;
+    uint64_t body_bytes;  /* %(B)s, %(b)s */
+    uint64_t duration_us; /* %(T)s %(M)s %(D)s %(L)s */
+    int pid;
+    cg_access_lookup *lookup; /* NULL: every {name}x is "-" */
+    void *self;
+};
+
+/* Compiles; every text is accepted. `unknown`, if not NULL, is called for each
+ * atom that is none of gunicorn's (it will print "-"). */
+struct cg_access_format *cg_access_compile(const char *format,
+                                           void (*unknown)(void *self,
+                                                           const char *atom),
+                                           void *self);
+void cg_access_free(struct cg_access_format *f);
+/* Appends the line, without a newline, to out. */
+void cg_access_format(const struct cg_access_format *f,
+                      const struct cg_access_record *r, struct cg_buf *out);
+/* Whether the format has {name}e atoms (they need the environ). */
+int cg_access_needs_environ(const struct cg_access_format *f);
+int cg_access_needs_response_fields(const struct cg_access_format *f);
+
+#endif
