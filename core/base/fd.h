@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* File descriptors: owned by one variable, moved with take, CLOEXEC at birth. */
+/* File descriptors: owned by one variable, moved with take, CLOEXEC at birth.
+ */
 #ifndef CG_BASE_FD_H
 #define CG_BASE_FD_H
 

@@ -49,14 +49,14 @@ struct cg_slot {
     _Alignas(64) _Atomic int32_t pid; /* 0 = free */
     _Atomic uint32_t age;             /* of the worker: 1, 2, 3 … */
     _Atomic uint32_t generation;
-    _Atomic uint32_t state;    /* enum cg_worker_state */
-    _Atomic uint32_t booted;   /* 1 when it serves */
-    _Atomic uint64_t beat_us;  /* last sign of life of the loop (monotonic) */
+    _Atomic uint32_t state;   /* enum cg_worker_state */
+    _Atomic uint32_t booted;  /* 1 when it serves */
+    _Atomic uint64_t beat_us; /* last sign of life of the loop (monotonic) */
     _Atomic uint64_t started_us;
     _Atomic int32_t connections;
     _Atomic int32_t executors;
     _Atomic uint64_t accepted;
-    _Atomic uint64_t refused;  /* requests refused by the parser */
+    _Atomic uint64_t refused; /* requests refused by the parser */
     struct cg_flight flight[CG_BOARD_EXECUTORS];
 };
 

@@ -30,9 +30,11 @@ struct cg_wire {
      * drop(keep), instead of copying. */
     int (*send)(struct cg_exchange *ex, const struct iovec *parts, int count,
                 void *keep);
-    /* Sends n bytes of an open file from offset, after what was sent. The
-     * descriptor is duplicated when the rest has to wait. */
-    int (*send_file)(struct cg_exchange *ex, int fd, off_t offset, size_t n);
+    /* Sends a part (may be empty) and then n bytes of an open file from offset.
+     * The descriptor is duplicated when the rest has to wait. A file that turns
+     * out to be shorter cuts the reply: ex->broken. */
+    int (*send_file)(struct cg_exchange *ex, struct iovec first, int fd,
+                     off_t offset, size_t n);
     /* Bytes that wait for the peer. */
     size_t (*pending)(const struct cg_exchange *ex);
     /* Blocks until fewer than `low` bytes wait, or the write deadline is over

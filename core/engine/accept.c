@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* Accepting: one per wake-up, shared out between workers, never a busy loop. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/engine/internal.h"
+
+/* Out of descriptors: how long the listeners rest when nobody can be closed. */
+enum { PAUSE_US = 500 * 1000 };
+
+static void
+watch(struct cg_engine *e, int i, bool on)
+{
+    if (on) {
+        cg_loop_add(&e->loop, e->listeners[i].fd,
+                    CG_LOOP_READ | CG_LOOP_EXCLUSIVE, &e->listener_watch[i]);
+    } else {
+        cg_loop_remove(&e->loop, e->listeners[i].fd);
+    }
+}
+
+void
+cg_accept_listen(struct cg_engine *e, bool on)
+{
+    if (on == e->listening) {
+        return;
+    }
+    for (int i = 0; i < e->nlisteners; i++) {
+        watch(e, i, on);
+    }
+    e->listening = on;
+}
+
+static void
+describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
+{
+    c->peer.family = (uint8_t)sa->ss_family;
+    if (sa->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)sa;
+        inet_ntop(AF_INET, &in->sin_addr, c->peer.addr, sizeof c->peer.addr);
+        c->peer.port = ntohs(in->sin_port);
+    } else if (sa->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)sa;
+        inet_ntop(AF_INET6, &in6->sin6_addr, c->peer.addr, sizeof c->peer.addr);
+        c->peer.port = ntohs(in6->sin6_port);
+    }
+}
+
+/* A worker above the mean share goes to the end of the kernel's queue of
+ * waiters; it never refuses, since a wake-up that nobody takes is lost. */
+static bool
+is_above_share(const struct cg_engine *e)
+{
+    int64_t sum = 0;
+    int workers = 0;
+    for (uint32_t i = 0; i < e->board->nslots; i++) {
+        const struct cg_slot *s = &e->board->slot[i];
+        if (atomic_load_explicit(&s->booted, memory_order_relaxed)) {
+            sum += atomic_load_explicit(&s->connections, memory_order_relaxed);
+            workers++;
+        }
+    }
+    return workers > 1 && (int64_t)e->nconns * workers > sum;
+}
+
+static bool
+close_oldest_idle(struct cg_engine *e)
+{
+    struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, DEADLINE_KEEP);
+    if (d == NULL) {
+        return false;
+    }
+    cg_conn_close(e, cg_conn_of(d));
+    return true;
+}
+
+static void
+out_of_descriptors(struct cg_engine *e)
+{
+    if (close_oldest_idle(e)) {
+        return;
+    }
+    cg_accept_listen(e, false);
+    e->accept_pause_us = e->now_us + PAUSE_US;
+}
+
+static int
+accept_fd(struct cg_engine *e, int listener, struct sockaddr_storage *sa)
+{
+    socklen_t n = sizeof *sa;
+    sa->ss_family = AF_UNSPEC;
+    int fd = accept4(e->listeners[listener].fd, (struct sockaddr *)sa, &n,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                   errno == ENOMEM)) {
+        out_of_descriptors(e);
+    }
+    return fd;
+}
+
+static bool
+is_full(struct cg_engine *e)
+{
+    if (e->nconns < e->config->max_connections || close_oldest_idle(e)) {
+        return false;
+    }
+    cg_accept_listen(e, false);
+    return true;
+}
+
+static bool
+accept_from(struct cg_executor *x, int listener)
+{
+    struct cg_engine *e = x->engine;
+    struct sockaddr_storage sa;
+    int fd = accept_fd(e, listener, &sa);
+    if (fd < 0) {
+        return false;
+    }
+    struct cg_conn *c = cg_conn_new(e, fd);
+    c->listener = (uint8_t)listener;
+    describe_peer(c, &sa);
+    c->peer.trusted =
+        e->config->trust != NULL
+            ? cg_trust_has(e->config->trust, (struct sockaddr *)&sa)
+            : sa.ss_family == AF_UNIX;
+    if (sa.ss_family != AF_UNIX) {
+        int one = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    }
+    atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
+    /* most often the request is there already: one epoll_ctl saved */
+    cg_receive(x, c);
+    return true;
+}
+
+void
+cg_accept_one(struct cg_executor *x, int listener)
+{
+    struct cg_engine *e = x->engine;
+    if (!e->listening || is_full(e)) {
+        return;
+    }
+    if (e->board->nslots > 1 && is_above_share(e)) {
+        watch(e, listener, false);
+        watch(e, listener, true);
+    }
+    accept_from(x, listener);
+}
+
+void
+cg_accept_rest(struct cg_executor *x)
+{
+    for (int i = 0; i < x->engine->nlisteners; i++) {
+        while (accept_from(x, i)) {
+        }
+    }
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Engine: the connections of one worker process. Accepts, reads, buffers and
+ * checks requests, hands each complete one to a host, flushes what it answers,
+ * keeps deadlines. Knows nothing of Python: a host is a struct of functions.
+ *
+ * Whoever holds the baton (baton.h) turns the loop. A connection in the
+ * application belongs to the executor that runs it; the engine does not touch
+ * it until it is handed back. See docs/engine.md for who owns what when.
+ */
+#ifndef CG_ENGINE_ENGINE_H
+#define CG_ENGINE_ENGINE_H
+
+#include "core/engine/intake.h"
+#include "core/engine/scoreboard.h"
+#include "core/http/exchange.h"
+#include "core/http/trust.h"
+#include "core/net/listener.h"
+
+struct cg_engine;
+struct cg_executor; /* one thread's way into the engine */
+
+/* Why a connection is closed without the application having a say. */
+struct cg_refused {
+    const struct cg_peer *peer;
+    int status;              /* answered, 0 when it is too late for that */
+    struct cg_slice message; /* gunicorn's text, escaped */
+    struct cg_slice method, target; /* raw, n = 0 when unknown */
+    uint8_t minor;
+    size_t body_bytes; /* of the error page */
+};
+
+/*
+ * How complete requests are run. enter, leave, run, drop are called by
+ * executors that may run Python, never by the relief thread; `refused` by any
+ * thread, with the baton: it must not block and must not need the GIL.
+ */
+struct cg_host {
+    /* Before the first run after a wait, and before a wait: the GIL. */
+    void (*enter)(void *self);
+    void (*leave)(void *self);
+    /* Answers through ex->wire; never fails, never throws. */
+    void (*run)(void *self, struct cg_exchange *ex);
+    /* An object that a reply's bytes belong to: one more and one less user. */
+    void (*hold)(void *self, void *keep);
+    void (*drop)(void *self, void *keep);
+    /* The wakeup descriptor was readable; entered. */
+    void (*signals)(void *self);
+    void (*refused)(void *self, const struct cg_refused *why);
+    void *self;
+};
+
+struct cg_engine_config {
+    struct cg_intake_policy intake;
+    const struct cg_trust *trust;
+    const char *server;         /* value of Server in error pages */
+    uint64_t first_timeout_us;  /* first byte of a new connection */
+    uint64_t header_timeout_us; /* whole head, from its first byte */
+    uint64_t body_timeout_us;   /* without progress */
+    uint64_t write_timeout_us;  /* without progress */
+    uint64_t keepalive_us;      /* 0: every response closes */
+    int max_connections;
+    uint64_t max_requests; /* 0: no limit; else the engine stops after it */
+};
+
+/* Borrows everything; it must outlive the engine. */
+int cg_engine_new(const struct cg_engine_config *config,
+                  const struct cg_host *host,
+                  const struct cg_listener *listeners, int nlisteners,
+                  struct cg_scoreboard *board, struct cg_slot *slot,
+                  struct cg_engine **ret_engine, struct cg_error *err);
+/* Closes every connection. Entered (held objects are dropped). */
+void cg_engine_free(struct cg_engine *e);
+
+/* Wakes the loop and calls host.signals when fd is readable. */
+int cg_engine_watch_wakeup(struct cg_engine *e, int fd);
+/* Leaves at once when fd reports end of file (the master is gone). */
+int cg_engine_watch_master(struct cg_engine *e, int fd);
+
+/* id 1 .. CG_BOARD_EXECUTORS-1 (0 is the relief thread). */
+struct cg_executor *cg_executor_new(struct cg_engine *e, int id);
+void cg_executor_free(struct cg_executor *x);
+
+/* What made the loop end. */
+enum cg_engine_end {
+    CG_END_STOPPED, /* graceful stop, all connections are done */
+    CG_END_FORCED,  /* cg_engine_abort, or the graceful time was over */
+    CG_END_ORPHANED /* the master is gone */
+};
+/* Turns the loop in the calling thread. Entered on call and on return. */
+enum cg_engine_end cg_engine_run(struct cg_engine *e, struct cg_executor *x);
+
+/*
+ * Graceful stop: no new connections after those that wait in the listen queue;
+ * requests under way are answered; idle connections get a grace. Takes effect
+ * at the next turn. Any thread; a signal handler may call it too.
+ */
+void cg_engine_stop(struct cg_engine *e, uint64_t graceful_us);
+/* The loop ends at the next turn, whatever is under way. Any thread. */
+void cg_engine_abort(struct cg_engine *e);
+bool cg_engine_is_stopping(const struct cg_engine *e);
+/* Requests run so far (worker.nr). */
+uint64_t cg_engine_requests(const struct cg_engine *e);
+/* After fork() in the application: the child must never touch the engine. */
+void cg_engine_forked(struct cg_engine *e);
+
+#endif

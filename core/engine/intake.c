@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/intake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+
+enum { ROOM_MIN = 16 * 1024, ROOM_MAX = 256 * 1024 };
+
+struct cg_intake *
+cg_intake_new(void)
+{
+    struct cg_intake *i = cg_calloc(1, sizeof *i);
+    i->body_fd = -1;
+    return i;
+}
+
+void
+cg_intake_free(struct cg_intake *i)
+{
+    if (i == NULL) {
+        return;
+    }
+    cg_buf_release(&i->head);
+    cg_request_release(&i->req);
+    cg_chunks_release(&i->chunks);
+    cg_buf_release(&i->body);
+    cg_fd_close(&i->body_fd);
+    free(i);
+}
+
+static void
+head_is_done(struct cg_intake *i)
+{
+    i->head_done = true;
+    i->body_left = i->req.has_length ? i->req.content_length : 0;
+}
+
+void
+cg_intake_take_head(struct cg_intake *i, struct cg_request *req, const char *p)
+{
+    cg_buf_put(&i->head, p, req->head_n);
+    cg_request_move(&i->req, req);
+    head_is_done(i);
+}
+
+void
+cg_intake_take_part(struct cg_intake *i, struct cg_request *req, const char *p,
+                    size_t n)
+{
+    cg_buf_put(&i->head, p, n);
+    cg_request_move(&i->req, req);
+}
+
+/* ---- storing the body ---- */
+
+static int
+open_unlinked(const char *dir)
+{
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
+        return fd;
+    }
+    cg_auto(free) char *path = cg_strf("%s/cgunicorn-body-XXXXXX", dir);
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) {
+        unlink(path);
+    }
+    return fd;
+}
+
+static int
+write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(fd, p, n);
+        if (w < 0 && errno == EINTR) {
+            continue;
+        }
+        if (w <= 0) {
+            return w < 0 ? -errno : -ENOSPC;
+        }
+        p += w;
+        n -= (size_t)w;
+    }
+    return 0;
+}
+
+static int
+spill(struct cg_intake *i, const struct cg_intake_policy *policy,
+      struct cg_error *err)
+{
+    const char *dir = policy->tmp_dir;
+    if (dir == NULL) {
+        dir = getenv("TMPDIR");
+    }
+    if (dir == NULL || *dir == '\0') {
+        dir = "/tmp";
+    }
+    i->body_fd = open_unlinked(dir);
+    if (i->body_fd < 0) {
+        return cg_error_set(err, errno,
+                            "cannot make a temporary file for a request body "
+                            "in '%s' (tmp_upload_dir): %s",
+                            dir, strerror(errno));
+    }
+    int r = write_all(i->body_fd, i->body.p, i->body.n);
+    cg_buf_release(&i->body);
+    if (r < 0) {
+        return cg_error_set(err, -r,
+                            "cannot write a request body to '%s' "
+                            "(tmp_upload_dir): %s",
+                            dir, strerror(-r));
+    }
+    return 0;
+}
+
+static int
+store(struct cg_intake *i, const struct cg_intake_policy *policy, const char *p,
+      size_t n, struct cg_error *err)
+{
+    if (i->body_fd < 0 && i->body.n + n > policy->body_memory) {
+        int r = spill(i, policy, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    if (i->body_fd < 0) {
+        cg_buf_put(&i->body, p, n);
+    } else {
+        int r = write_all(i->body_fd, p, n);
+        if (r < 0) {
+            return cg_error_set(err, -r, "cannot write a request body: %s",
+                                strerror(-r));
+        }
+    }
+    i->body_n += n;
+    return 0;
+}
+
+/* ---- feeding ---- */
+
+static enum cg_intake_status
+feed_chunks(struct cg_intake *i, const struct cg_intake_policy *policy,
+            const char *p, size_t n, size_t *used, struct cg_error *err)
+{
+    size_t at = 0;
+    for (;;) {
+        struct cg_slice data = {NULL, 0};
+        size_t step = 0;
+        enum cg_chunk_status st = cg_chunks_read(&i->chunks, policy->head,
+                                                 p + at, n - at, &step, &data);
+        at += step;
+        *used = at;
+        switch (st) {
+        case CG_CHUNK_MORE: return CG_INTAKE_MORE;
+        case CG_CHUNK_DONE: return CG_INTAKE_COMPLETE;
+        case CG_CHUNK_REFUSED:
+            i->req.refusal = i->chunks.refusal;
+            i->req.refused_at = (struct cg_span){0, 0};
+            return CG_INTAKE_REFUSED;
+        case CG_CHUNK_DATA:
+            if (store(i, policy, data.p, data.n, err) < 0) {
+                return CG_INTAKE_FAILED;
+            }
+            break;
+        }
+    }
+}
+
+static enum cg_intake_status
+feed_length(struct cg_intake *i, const struct cg_intake_policy *policy,
+            const char *p, size_t n, size_t *used, struct cg_error *err)
+{
+    size_t take = n < i->body_left ? n : (size_t)i->body_left;
+    *used = take;
+    if (take > 0 && store(i, policy, p, take, err) < 0) {
+        return CG_INTAKE_FAILED;
+    }
+    i->body_left -= take;
+    return i->body_left == 0 ? CG_INTAKE_COMPLETE : CG_INTAKE_MORE;
+}
+
+static enum cg_intake_status
+feed_body(struct cg_intake *i, const struct cg_intake_policy *policy,
+          const char *p, size_t n, size_t *used, struct cg_error *err)
+{
+    if (i->req.chunked) {
+        return feed_chunks(i, policy, p, n, used, err);
+    }
+    return feed_length(i, policy, p, n, used, err);
+}
+
+enum cg_intake_status
+cg_intake_feed(struct cg_intake *i, const struct cg_intake_policy *policy,
+               bool trusted, const char *p, size_t n, size_t *used,
+               struct cg_error *err)
+{
+    if (i->head_done) {
+        return feed_body(i, policy, p, n, used, err);
+    }
+    size_t before = i->head.n;
+    cg_buf_put(&i->head, p, n);
+    switch (
+        cg_head_read(&i->req, policy->head, trusted, i->head.p, i->head.n)) {
+    case CG_HEAD_MORE: *used = n; return CG_INTAKE_MORE;
+    case CG_HEAD_REFUSED: *used = n; return CG_INTAKE_REFUSED;
+    case CG_HEAD_DONE: break;
+    }
+    head_is_done(i);
+    size_t own = i->req.head_n - before;
+    i->head.n = i->req.head_n;
+    size_t body = 0;
+    enum cg_intake_status st =
+        feed_body(i, policy, p + own, n - own, &body, err);
+    *used = own + body;
+    return st;
+}
+
+char *
+cg_intake_room(struct cg_intake *i, const struct cg_intake_policy *policy,
+               size_t *n)
+{
+    if (!i->head_done || i->req.chunked || i->body_left == 0 ||
+        i->req.content_length > policy->body_memory) {
+        return NULL;
+    }
+    /* grows with what really came: a length that is only announced costs
+     * nothing */
+    size_t room = i->body.n < ROOM_MIN ? ROOM_MIN : i->body.n;
+    if (room > ROOM_MAX) {
+        room = ROOM_MAX;
+    }
+    if (room > i->body_left) {
+        room = (size_t)i->body_left;
+    }
+    *n = room;
+    return cg_buf_reserve(&i->body, room);
+}
+
+enum cg_intake_status
+cg_intake_filled(struct cg_intake *i, size_t n)
+{
+    i->body.n += n;
+    i->body_n += n;
+    i->body_left -= n;
+    return i->body_left == 0 ? CG_INTAKE_COMPLETE : CG_INTAKE_MORE;
+}
+
+struct cg_body
+cg_intake_body(const struct cg_intake *i)
+{
+    if (i->body_fd >= 0) {
+        return (struct cg_body){.n = i->body_n, .fd = i->body_fd};
+    }
+    return (struct cg_body){
+        .p = i->body.p != NULL ? i->body.p : "", .n = i->body_n, .fd = -1};
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receiving: bytes of a connection become complete requests. One that arrives
+ * in one piece is run straight from the thread's read buffer; anything else
+ * goes through an intake.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "core/engine/internal.h"
+
+/* ---- the ready queue ---- */
+
+void
+cg_ready_push(struct cg_engine *e, struct cg_conn *c)
+{
+    cg_conn_disarm(e, c);
+    c->state = CONN_READY;
+    c->ready_us = e->now_us;
+    c->qnext = NULL;
+    *e->ready_last = c;
+    e->ready_last = &c->qnext;
+    e->nready++;
+}
+
+struct cg_conn *
+cg_ready_pop(struct cg_engine *e)
+{
+    struct cg_conn *c = e->ready_first;
+    if (c != NULL) {
+        e->ready_first = c->qnext;
+        if (e->ready_first == NULL) {
+            e->ready_last = &e->ready_first;
+        }
+        e->nready--;
+    }
+    return c;
+}
+
+/* Whether a request that is complete must wait its turn: no Python here, or
+ * older ones wait. */
+static bool
+must_queue(const struct cg_executor *x, const struct cg_conn *c)
+{
+    return x->id == RELIEF || (x->engine->nready > 0 && c->state != CONN_READY);
+}
+
+/* ---- what became of an intake ---- */
+
+static void
+send_continue(struct cg_conn *c, struct cg_intake *i)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (i->continued || !i->req.expect_continue || i->body_n > 0) {
+        return;
+    }
+    i->continued = true;
+    struct iovec part = {(void *)(size_t)line, sizeof line - 1};
+    cg_socket_send(c->fd, &part, 1, false);
+}
+
+static void
+wait_for_more(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->intake->head_done) {
+        send_continue(c, c->intake);
+        c->state = CONN_BODY;
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+    } else if (c->state != CONN_HEAD) {
+        c->state = CONN_HEAD; /* absolute: not prolonged by more bytes */
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
+    }
+    cg_conn_arm(e, c, CG_LOOP_READ);
+}
+
+static void
+serve_intake(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    c->intake = NULL; /* ours now: the connection may be closed below */
+    cg_serve(x, c, &i->req, i->head.p, cg_intake_body(i));
+    cg_intake_free(i);
+}
+
+static void
+on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
+          const struct cg_error *err)
+{
+    struct cg_engine *e = x->engine;
+    switch (st) {
+    case CG_INTAKE_MORE: wait_for_more(e, c); return;
+    case CG_INTAKE_REFUSED:
+        cg_refuse(e, c, &c->intake->req, c->intake->head.p);
+        return;
+    case CG_INTAKE_FAILED: cg_refuse_status(e, c, 500, err->text); return;
+    case CG_INTAKE_COMPLETE:
+        if (must_queue(x, c)) {
+            cg_ready_push(e, c);
+        } else {
+            c->ready_us = e->now_us;
+            serve_intake(x, c);
+        }
+        return;
+    }
+}
+
+static void
+feed_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
+{
+    struct cg_error err = {0};
+    size_t used = 0;
+    enum cg_intake_status st =
+        cg_intake_feed(c->intake, &x->engine->config->intake, c->peer.trusted,
+                       p, n, &used, &err);
+    if (st == CG_INTAKE_COMPLETE && used < n) {
+        cg_buf_put(&c->rest, p + used, n - used);
+    }
+    on_intake(x, c, st, &err);
+}
+
+/* ---- a request's first bytes ---- */
+
+/* The body that lies behind the head in p[0..n), or false when it is not all
+ * there (or must be decoded). */
+static bool
+has_whole_body(const struct cg_request *r, size_t n, struct cg_slice *body,
+               const char *p)
+{
+    if (r->chunked) {
+        return false;
+    }
+    size_t there = n - r->head_n;
+    if (r->has_length && r->content_length > there) {
+        return false;
+    }
+    *body = (struct cg_slice){p + r->head_n,
+                              r->has_length ? (size_t)r->content_length : 0};
+    return true;
+}
+
+/* Keeps a complete request that cannot run at once. */
+static void
+queue_whole(struct cg_executor *x, struct cg_conn *c, const char *p,
+            struct cg_slice body)
+{
+    struct cg_intake *i = cg_intake_new();
+    cg_intake_take_head(i, &x->req, p);
+    cg_buf_put(&i->body, body.p, body.n);
+    i->body_n = body.n;
+    c->intake = i;
+    cg_ready_push(x->engine, c);
+}
+
+static void
+start_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
+             bool head_done)
+{
+    c->intake = cg_intake_new();
+    if (!head_done) {
+        cg_intake_take_part(c->intake, &x->req, p, n);
+        wait_for_more(x->engine, c);
+        return;
+    }
+    size_t head_n = x->req.head_n;
+    cg_intake_take_head(c->intake, &x->req, p);
+    feed_intake(x, c, p + head_n, n - head_n);
+}
+
+/* p[0..n) begins a request; `rest`: it lies in c->rest and stays there. */
+static void
+feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
+           bool rest)
+{
+    cg_request_reset(&x->req);
+    enum cg_head_status st = cg_head_read(
+        &x->req, x->engine->config->intake.head, c->peer.trusted, p, n);
+    struct cg_slice body;
+    if (st == CG_HEAD_REFUSED) {
+        cg_refuse(x->engine, c, &x->req, p);
+        return;
+    }
+    if (st == CG_HEAD_MORE || !has_whole_body(&x->req, n, &body, p)) {
+        struct cg_buf moved = {0};
+        if (rest) { /* the intake may put what follows into c->rest */
+            moved = c->rest;
+            c->rest = (struct cg_buf){0};
+            c->rest_at = 0;
+        }
+        start_intake(x, c, p, n, st == CG_HEAD_DONE);
+        cg_buf_release(&moved);
+        return;
+    }
+    size_t used = x->req.head_n + body.n;
+    if (rest) {
+        c->rest_at += (uint32_t)used;
+    } else if (used < n) {
+        cg_buf_put(&c->rest, p + used, n - used);
+    }
+    if (must_queue(x, c)) {
+        queue_whole(x, c, p, body);
+        return;
+    }
+    c->ready_us = x->engine->now_us;
+    cg_serve(x, c, &x->req, p,
+             (struct cg_body){.p = body.p, .n = body.n, .fd = -1});
+}
+
+void
+cg_receive_ready(struct cg_executor *x, struct cg_conn *c)
+{
+    if (c->intake != NULL) {
+        serve_intake(x, c);
+        return;
+    }
+    feed_fresh(x, c, c->rest.p + c->rest_at, c->rest.n - c->rest_at, true);
+}
+
+/* ---- reading the socket ---- */
+
+static void
+on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
+{
+    struct cg_engine *e = x->engine;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (!c->armed) {
+            cg_conn_arm(e, c, CG_LOOP_READ);
+            cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_FIRST,
+                            e->now_us);
+        }
+        return;
+    }
+    cg_conn_close(e, c);
+}
+
+static bool
+receive_into_room(struct cg_executor *x, struct cg_conn *c)
+{
+    size_t room = 0;
+    char *p = c->intake != NULL
+                  ? cg_intake_room(c->intake, &x->engine->config->intake, &room)
+                  : NULL;
+    if (p == NULL) {
+        return false;
+    }
+    ssize_t n = recv(c->fd, p, room, MSG_DONTWAIT);
+    if (n <= 0) {
+        on_no_bytes(x, c, n);
+        return true;
+    }
+    on_intake(x, c, cg_intake_filled(c->intake, (size_t)n), NULL);
+    return true;
+}
+
+void
+cg_receive(struct cg_executor *x, struct cg_conn *c)
+{
+    if (receive_into_room(x, c)) {
+        return;
+    }
+    ssize_t n = recv(c->fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
+    if (n <= 0) {
+        on_no_bytes(x, c, n);
+    } else if (c->intake != NULL) {
+        feed_intake(x, c, x->rbuf, (size_t)n);
+    } else {
+        feed_fresh(x, c, x->rbuf, (size_t)n, false);
+    }
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Serving: a complete request is lent to the host, its answer goes to the
+ * socket, the connection comes back. The wire functions below run in the
+ * executor without the baton; they touch only what belongs to it then.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "core/engine/internal.h"
+
+/* Bytes from which an unsent rest is referenced in place of copied. */
+enum { HOLD_MIN = 32 * 1024, POLL_MS = 1000 };
+
+#define RELAXED memory_order_relaxed
+
+/* ---- the wire ---- */
+
+static struct cg_call *
+call_of(struct cg_exchange *ex)
+{
+    return (struct cg_call *)(void *)ex;
+}
+
+static int
+fail(struct cg_exchange *ex, int code)
+{
+    ex->broken = true;
+    return code;
+}
+
+/* Keeps what is left of the parts after `sent` bytes. */
+static void
+keep_rest(struct cg_call *call, const struct iovec *parts, int count,
+          size_t sent, void *keep)
+{
+    const struct cg_host *host = call->executor->engine->host;
+    for (int i = 0; i < count; i++) {
+        size_t n = parts[i].iov_len;
+        const char *p = parts[i].iov_base;
+        if (sent >= n) {
+            sent -= n;
+            continue;
+        }
+        p += sent;
+        n -= sent;
+        sent = 0;
+        if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
+            host->hold(host->self, keep);
+            cg_outbox_hold(&call->conn->outbox, p, n, keep);
+        } else {
+            cg_outbox_put(&call->conn->outbox, p, n);
+        }
+    }
+}
+
+static size_t
+total(const struct iovec *parts, int count)
+{
+    size_t n = 0;
+    for (int i = 0; i < count; i++) {
+        n += parts[i].iov_len;
+    }
+    return n;
+}
+
+static int
+send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
+           void *keep, bool more)
+{
+    struct cg_call *call = call_of(ex);
+    ssize_t n = 0;
+    if (ex->broken) {
+        return -EPIPE;
+    }
+    if (call->conn->outbox.first == NULL) {
+        n = cg_socket_send(call->conn->fd, parts, count, more);
+        if (n < 0) {
+            return fail(ex, (int)n);
+        }
+    }
+    if ((size_t)n < total(parts, count)) {
+        keep_rest(call, parts, count, (size_t)n, keep);
+    }
+    return 0;
+}
+
+static int
+wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+          void *keep)
+{
+    return send_parts(ex, parts, count, keep, false);
+}
+
+static int
+send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
+{
+    while (*n > 0) {
+        ssize_t sent = sendfile(call_of(ex)->conn->fd, fd, offset, *n);
+        if (sent == 0) {
+            return fail(ex, -ENODATA);
+        }
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0) {
+            return errno == EAGAIN ? 0 : fail(ex, -errno);
+        }
+        *n -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int
+wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
+               size_t n)
+{
+    struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
+    int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
+    if (r == 0 && outbox->first == NULL) {
+        r = send_file_now(ex, fd, &offset, &n);
+    }
+    if (r == 0 && n > 0) {
+        r = cg_outbox_put_file(outbox, fd, offset, n);
+    }
+    return r < 0 ? fail(ex, r) : 0;
+}
+
+static size_t
+wire_pending(const struct cg_exchange *ex)
+{
+    return call_of((struct cg_exchange *)(size_t)ex)->conn->outbox.bytes;
+}
+
+static int
+drain_step(struct cg_call *call, uint64_t *deadline_us)
+{
+    struct cg_engine *e = call->executor->engine;
+    struct cg_conn *c = call->conn;
+    size_t before = c->outbox.bytes;
+    int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
+    if (r < 0) {
+        return fail(&call->ex, r);
+    }
+    uint64_t now = cg_now_us();
+    if (c->outbox.bytes < before) {
+        *deadline_us = now + e->config->write_timeout_us;
+        atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
+    } else if (e->config->write_timeout_us != 0 && now >= *deadline_us) {
+        return fail(&call->ex, -ETIMEDOUT);
+    }
+    return 0;
+}
+
+static int
+wire_drain(struct cg_exchange *ex, size_t low)
+{
+    struct cg_call *call = call_of(ex);
+    struct cg_engine *e = call->executor->engine;
+    uint64_t deadline = cg_now_us() + e->config->write_timeout_us;
+    while (!ex->broken && call->conn->outbox.bytes > low) {
+        struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
+        poll(&p, 1, POLL_MS);
+        int r = drain_step(call, &deadline);
+        if (r < 0) {
+            return r;
+        }
+        if (atomic_load_explicit(&e->abort_wanted, RELAXED)) {
+            return fail(ex, -ECANCELED);
+        }
+    }
+    return ex->broken ? -EPIPE : 0;
+}
+
+const struct cg_wire cg_engine_wire = {
+    .send = wire_send,
+    .send_file = wire_send_file,
+    .pending = wire_pending,
+    .drain = wire_drain,
+};
+
+/* ---- the scoreboard's part ---- */
+
+static void
+copy_text(char *to, size_t size, struct cg_slice from)
+{
+    size_t n = from.n < size - 1 ? from.n : size - 1;
+    memcpy(to, from.p, n);
+    to[n] = '\0';
+}
+
+static void
+flight_begin(struct cg_executor *x, const struct cg_call *call)
+{
+    struct cg_flight *f = x->flight;
+    const struct cg_exchange *ex = &call->ex;
+    uint32_t seq = atomic_load_explicit(&f->seq, RELAXED);
+    atomic_store_explicit(&f->seq, seq + 1, RELAXED);
+    atomic_thread_fence(memory_order_release);
+    copy_text(f->method, sizeof f->method,
+              cg_span_of(ex->base, ex->req->method));
+    copy_text(f->path, sizeof f->path, cg_span_of(ex->base, ex->req->target));
+    memcpy(f->peer, ex->peer->addr, sizeof f->peer);
+    atomic_store_explicit(&f->since_us, ex->start_us, RELAXED);
+    atomic_store_explicit(&f->seq, seq + 2, memory_order_release);
+    atomic_store_explicit(&f->running, 1, RELAXED);
+    atomic_store_explicit(&x->engine->slot->beat_us, ex->start_us, RELAXED);
+}
+
+static void
+add(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* one writer: no locked instruction needed */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, RELAXED) + n,
+                          RELAXED);
+}
+
+static int
+log2_of(uint64_t us)
+{
+    int bits = us != 0 ? 64 - __builtin_clzll(us) : 0;
+    return bits < CG_BOARD_HIST ? bits : CG_BOARD_HIST - 1;
+}
+
+static void
+flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
+{
+    struct cg_flight *f = x->flight;
+    const struct cg_exchange *ex = &call->ex;
+    int class = ex->status / 100;
+    atomic_store_explicit(&f->running, 0, RELAXED);
+    add(&f->requests, 1);
+    add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
+    add(&f->bytes_out, ex->sent);
+    add(&f->app_hist[log2_of(end_us - ex->start_us)], 1);
+    add(&f->wait_hist[log2_of(
+            ex->start_us > ex->since_us ? ex->start_us - ex->since_us : 0)],
+        1);
+}
+
+/* ---- running ---- */
+
+static bool
+may_keep(const struct cg_engine *e, const struct cg_request *req)
+{
+    return req->keep_alive && !req->force_close &&
+           e->config->keepalive_us != 0 && !e->stopping &&
+           !atomic_load_explicit(&e->stop_wanted, RELAXED);
+}
+
+static void
+drop_all(const struct cg_host *host, struct cg_segment *s)
+{
+    while (s != NULL) {
+        struct cg_segment *next = s->next;
+        host->drop(host->self, s->keep);
+        free(s);
+        s = next;
+    }
+}
+
+void
+cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
+         const char *base, struct cg_body body)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_call call = {
+        .ex =
+            {
+                .req = req,
+                .base = base,
+                .body = body,
+                .peer = &c->peer,
+                .wire = &cg_engine_wire,
+                .out = &x->out,
+                .date = e->date,
+                .since_us = c->ready_us,
+                .start_us = cg_now_us(),
+                .fd = c->fd,
+                .listener = c->listener,
+                .may_keep = may_keep(e, req),
+            },
+        .conn = c,
+        .executor = x,
+    };
+    c->state = CONN_RUN;
+    c->requests++;
+    e->requests++;
+    flight_begin(x, &call);
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    e->host->run(e->host->self, &call.ex);
+    if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
+        _exit(0); /* a child that returned from the application: not ours */
+    }
+    drop_all(e->host, call.dropped);
+    uint64_t end_us = cg_now_us();
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+    flight_end(x, &call, end_us);
+    e->now_us = end_us;
+    c->keep = call.ex.keep;
+    c->broken = call.ex.broken;
+    c->polite = req->keep_alive;
+    cg_finish(e, c);
+}
+
+/* ---- after the answer ---- */
+
+static void
+after_response(struct cg_engine *e, struct cg_conn *c)
+{
+    if (!c->keep) {
+        /* a client that was promised no end may be writing: an abrupt close
+         * could take the response's end from it (RFC 9112, 9.6) */
+        if (c->polite) {
+            cg_linger_start(e, c);
+        } else {
+            cg_conn_close(e, c);
+        }
+        return;
+    }
+    c->state = CONN_IDLE;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
+    if (__builtin_expect(c->rest.p != NULL, 0)) {
+        if (c->rest_at < c->rest.n) {
+            cg_ready_push(e, c);
+            return;
+        }
+        cg_buf_release(&c->rest);
+        c->rest_at = 0;
+    }
+    if (!c->armed || c->interest != CG_LOOP_READ) {
+        cg_conn_arm(e, c, CG_LOOP_READ);
+    }
+}
+
+void
+cg_finish(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->broken) {
+        cg_conn_close(e, c);
+    } else if (c->outbox.first != NULL) {
+        c->state = CONN_FLUSH;
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+        cg_conn_arm(e, c, CG_LOOP_WRITE);
+    } else {
+        after_response(e, c);
+    }
+}
+
+void
+cg_flush(struct cg_engine *e, struct cg_conn *c)
+{
+    size_t before = c->outbox.bytes;
+    int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
+    if (r < 0) {
+        cg_conn_close(e, c);
+    } else if (r > 0) {
+        after_response(e, c);
+    } else if (c->outbox.bytes < before) {
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+    }
+}
