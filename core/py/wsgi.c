@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* Running the application for one exchange. */
+#include "core/py/wsgi.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/py/wsgi_internal.h"
+
+/* ---- the bridge ---- */
+
+static int
+init(struct cg_wsgi *w)
+{
+    w->app = py_new(cg_app_callable(w->o->app));
+    return cg_wsgi_types_init(w) < 0 ? -1 : cg_environ_init(w);
+}
+
+int
+cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
+            struct cg_error *err)
+{
+    struct cg_wsgi *w = cg_calloc(1, sizeof *w);
+    w->o = options;
+    if (init(w) < 0) {
+        int r = cg_py_error(err, NULL);
+        cg_wsgi_free(w);
+        return r < 0 ? r : -1;
+    }
+    *ret = w;
+    return 0;
+}
+
+static void
+release_kit(struct cg_kit *kit)
+{
+    Py_CLEAR(kit->write);
+    Py_CLEAR(kit->start_response);
+    Py_CLEAR(kit->exchange);
+}
+
+void
+cg_wsgi_free(struct cg_wsgi *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    release_kit(&w->kit);
+    cg_environ_release(w);
+    PyTypeObject *const types[] = {w->exchange_type, w->file_type,
+                                   w->errors_type, w->socket_type};
+    for (size_t i = 0; i < CG_COUNT(types); i++) {
+        Py_XDECREF((PyObject *)types[i]);
+    }
+    Py_XDECREF(w->app);
+    free(w);
+}
+
+void
+cg_wsgi_hold(void *keep)
+{
+    Py_INCREF((PyObject *)keep);
+}
+
+void
+cg_wsgi_drop(void *keep)
+{
+    Py_DECREF((PyObject *)keep);
+}
+
+/* ---- the kit: exchange object and bound methods, reused when free ---- */
+
+static PyMethodDef start_response_def = {
+    "start_response", (PyCFunction)(void *)cg_start_response,
+    METH_FASTCALL | METH_KEYWORDS,
+    "start_response(status, headers, exc_info=None) -> write (PEP 3333)"};
+static PyMethodDef write_def = {"write", cg_write, METH_O,
+                                "write(bytes): sends a part of the body"};
+
+static int
+make_kit(struct cg_wsgi *w, struct cg_kit *kit)
+{
+    kit->exchange = w->exchange_type->tp_alloc(w->exchange_type, 0);
+    if (kit->exchange == NULL) {
+        return -1;
+    }
+    ((ExchangeObject *)kit->exchange)->wsgi = w;
+    kit->start_response = PyCFunction_New(&start_response_def, kit->exchange);
+    kit->write = PyCFunction_New(&write_def, kit->exchange);
+    if (kit->start_response == NULL || kit->write == NULL) {
+        release_kit(kit);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+take_kit(struct cg_wsgi *w, struct cg_kit *kit)
+{
+    *kit = w->kit;
+    w->kit = (struct cg_kit){NULL, NULL, NULL};
+    return kit->exchange != NULL ? 0 : make_kit(w, kit);
+}
+
+/* Nobody but the kit holds its objects: the methods hold the exchange. */
+static bool
+is_free(const struct cg_kit *kit)
+{
+    return Py_REFCNT(kit->exchange) == 3 &&
+           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1;
+}
+
+static void
+give_kit(struct cg_wsgi *w, struct cg_kit *kit)
+{
+    if (w->kit.exchange == NULL && is_free(kit)) {
+        w->kit = *kit;
+    } else {
+        release_kit(kit);
+    }
+}
+
+static void
+begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
+{
+    x->ex = ex;
+    x->write = write;
+    x->pos = 0;
+    x->started = x->head_sent = x->no_more = x->failed = x->overrun = false;
+}
+
+static void
+end(ExchangeObject *x)
+{
+    if (x->window != NULL) {
+        cg_input_release(x);
+    }
+    x->ex = NULL;
+    x->write = NULL;
+}
+
+/* ---- the iterable ---- */
+
+static bool
+is_done(const ExchangeObject *x)
+{
+    return x->failed || x->overrun ||
+           (x->head_sent && x->reply.framing == CG_FRAME_NONE);
+}
+
+static int
+send_sequence(ExchangeObject *x, PyObject *seq)
+{
+    bool list = PyList_CheckExact(seq);
+    for (Py_ssize_t i = 0; !is_done(x); i++) {
+        Py_ssize_t n = list ? PyList_GET_SIZE(seq) : PyTuple_GET_SIZE(seq);
+        if (i >= n) {
+            break;
+        }
+        py_auto *item = list ? py_list_get(seq, i) : py_tuple_get(seq, i);
+        bool only = n == 1 && !x->head_sent;
+        if (cg_reply_item(x, item, only, i == n - 1) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+send_iterable(ExchangeObject *x, PyObject *iterable)
+{
+    py_auto *it = PyObject_GetIter(iterable);
+    if (it == NULL) {
+        return -1;
+    }
+    while (!is_done(x)) {
+        py_auto *item = PyIter_Next(it);
+        if (item == NULL) {
+            return PyErr_Occurred() ? -1 : 0;
+        }
+        if (cg_reply_item(x, item, false, false) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+send_result(ExchangeObject *x, PyObject *result)
+{
+    if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) {
+        return send_sequence(x, result);
+    }
+    if (PyObject_TypeCheck(result, x->wsgi->file_type)) {
+        int r = cg_reply_file(x, result);
+        if (r != 0) {
+            return r < 0 ? -1 : 0;
+        }
+    }
+    return send_iterable(x, result);
+}
+
+static int
+respond(ExchangeObject *x, PyObject *result)
+{
+    if (result == NULL) {
+        return -1;
+    }
+    if (result == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "the application returned None in "
+                                         "place of an iterable of bytes");
+        return -1;
+    }
+    if (send_result(x, result) < 0) {
+        return -1;
+    }
+    return cg_reply_end(x);
+}
+
+static void
+log_overrun(ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    cg_auto(buf) struct cg_buf path = {0};
+    cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
+    cg_log_line(x->wsgi->o->log, CG_ERROR,
+                "Response to %.*s is longer than its Content-Length (%llu "
+                "bytes): the rest was cut",
+                (int)path.n, path.p, (unsigned long long)x->reply.length);
+}
+
+/* close() of the iterable: once, whatever happened (PEP 3333). */
+static void
+close_result(ExchangeObject *x, PyObject *result)
+{
+    if (result == NULL || PyList_CheckExact(result) ||
+        PyTuple_CheckExact(result)) {
+        return;
+    }
+    py_auto *close = PyObject_GetAttr(result, x->wsgi->k_close);
+    if (close == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    py_auto *done = PyObject_CallNoArgs(close);
+    if (done == NULL) {
+        cg_wsgi_log_exception(x, "Error closing the response to");
+    }
+}
+
+/* ---- one request ---- */
+
+static PyObject *
+call_app(struct cg_wsgi *w, PyObject *environ, PyObject *start_response)
+{
+    PyObject *args[3] = {NULL, environ, start_response};
+    return PyObject_Vectorcall(w->app, args + 1,
+                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+static void
+run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
+{
+    py_auto *environ = cg_environ_new(w, x);
+    py_auto *result =
+        environ != NULL ? call_app(w, environ, start_response) : NULL;
+    if (respond(x, result) < 0) {
+        cg_wsgi_log_exception(x, "Error handling request");
+        cg_reply_abort(x, 500, "");
+    }
+    if (x->overrun) {
+        log_overrun(x);
+    }
+    cg_wsgi_log_access(x, environ);
+    close_result(x, result);
+}
+
+void
+cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
+{
+    struct cg_kit kit;
+    if (take_kit(w, &kit) < 0) {
+        PyErr_Clear(); /* out of memory: nothing can be said */
+        ex->broken = true;
+        return;
+    }
+    ExchangeObject *x = (ExchangeObject *)kit.exchange;
+    begin(x, ex, kit.write);
+    run_with(w, x, kit.start_response);
+    end(x);
+    give_kit(w, &kit);
+}

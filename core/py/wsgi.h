@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * WSGI bridge (PEP 3333): runs the application for one exchange and answers it.
+ * One bridge per worker process. All functions need the GIL.
+ */
+#ifndef CG_PY_WSGI_H
+#define CG_PY_WSGI_H
+
+#include "core/http/exchange.h"
+#include "core/py/app.h"
+#include "core/py/hooks.h"
+#include "logging/access.h"
+#include "logging/log.h"
+
+struct cg_wsgi;
+
+/* A listener as environ shows it. */
+struct cg_wsgi_listener {
+    const char *name; /* SERVER_NAME; the path for a unix socket */
+    const char *port; /* SERVER_PORT */
+    bool is_unix;
+};
+
+/* Borrowed; must outlive the bridge. */
+struct cg_wsgi_options {
+    struct cg_app *app;
+    struct cg_log *log;
+    const struct cg_access_format *access; /* NULL: no access log */
+    const struct cg_wsgi_listener *listeners;
+    int nlisteners;
+    const char *server;      /* value of Server, as gunicorn.SERVER says */
+    const char *software;    /* SERVER_SOFTWARE */
+    const char *script_name; /* of the environment, "" if none */
+    bool multithread, multiprocess;
+    bool sendfile;
+    /* per-request hooks; NULL server: none of them is set */
+    struct cg_py_server *hook_server;
+    struct cg_py_worker *hook_worker;
+    bool pre_request, post_request;
+};
+
+int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
+                struct cg_error *err);
+void cg_wsgi_free(struct cg_wsgi *w);
+
+/*
+ * Runs the application for ex and answers it, whatever happens: an exception is
+ * logged and becomes a 500 (or a cut, once the head is out). Calls close() of
+ * the iterable once, logs the access line, calls the request hooks. Leaves no
+ * exception behind.
+ */
+void cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex);
+
+/* hold and drop of struct cg_host: a reference to a Python object. */
+void cg_wsgi_hold(void *keep);
+void cg_wsgi_drop(void *keep);
+
+#endif

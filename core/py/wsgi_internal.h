@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the WSGI bridge share. Nobody else includes this. */
+#ifndef CG_PY_WSGI_INTERNAL_H
+#define CG_PY_WSGI_INTERNAL_H
+
+#include "core/py/ref.h"
+
+#include "core/http/reply.h"
+#include "core/py/wsgi.h"
+
+enum { NAME_CACHE = 256 };
+
+/* A field name that has no identity of its own, and its environ key. */
+struct cg_cached_name {
+    char *name; /* lower case as received; owned */
+    size_t n;
+    PyObject *key;
+};
+
+/*
+ * Exchange: wsgi.input, and what start_response and write are bound to. One is
+ * reused from request to request as long as nobody else holds it.
+ */
+typedef struct {
+    PyObject_HEAD struct cg_wsgi *wsgi;
+    struct cg_exchange *ex; /* NULL once the request is over */
+    PyObject *write;        /* weak: the kit's, valid while ex is set */
+
+    /* input */
+    uint64_t pos;
+    char *window; /* a part of a body that lies in a file, for readline */
+    uint64_t window_at;
+    size_t window_n;
+
+    /* reply */
+    struct cg_reply reply;
+    bool started;   /* start_response was called */
+    bool head_sent; /* or queued */
+    bool no_more;   /* Content-Length bytes are out, or no body is allowed */
+    bool failed;    /* the peer is gone */
+    bool overrun;   /* bytes beyond Content-Length were cut */
+} ExchangeObject;
+
+/* wsgi.file_wrapper */
+typedef struct {
+    PyObject_HEAD PyObject *filelike;
+    Py_ssize_t blksize;
+} FileObject;
+
+/* An exchange and its bound methods, made once. */
+struct cg_kit {
+    PyObject *exchange, *start_response, *write;
+};
+
+struct cg_wsgi {
+    const struct cg_wsgi_options *o;
+    PyObject *app;
+    PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
+    PyObject **base_environ; /* a template per listener */
+    PyObject *field_key[CG_FIELD_COUNT];
+    struct cg_cached_name names[NAME_CACHE];
+    struct cg_kit kit;   /* while it is not in use */
+    PyObject *last_addr; /* REMOTE_ADDR of the last request */
+    /* interned keys and values */
+    PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
+        *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,
+        *k_server_port, *k_close, *v_https, *v_http10;
+};
+
+/* environ.c: NULL with an exception; -1 likewise. */
+int cg_environ_init(struct cg_wsgi *w);
+void cg_environ_release(struct cg_wsgi *w);
+PyObject *cg_environ_new(struct cg_wsgi *w, ExchangeObject *x);
+
+/* input.c */
+extern PyMethodDef cg_input_methods[];
+PyObject *cg_input_iternext(PyObject *self);
+void cg_input_release(ExchangeObject *x);
+
+/* wsgi_reply.c */
+PyObject *cg_start_response(PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames);
+PyObject *cg_write(PyObject *self, PyObject *data);
+/* Sends one item (bytes). known: Content-Length may be made of it, since it is
+ * the only one. last: nothing follows. -1 with an exception. */
+int cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last);
+/* Ends the body: terminator, or the head of an empty one. -1 with an
+ * exception. */
+int cg_reply_end(ExchangeObject *x);
+/* A 500 page, if nothing was sent yet; else cuts the reply. */
+void cg_reply_abort(ExchangeObject *x, int status, const char *message);
+
+/* Sends the head and n bytes of a file from `at`. -1 with an exception. */
+int cg_reply_file_part(ExchangeObject *x, int fd, off_t at, size_t n);
+
+/* wsgi_file.c: 1 sent, 0 cannot be sent so (iterate), -1 exception. */
+int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
+extern PyType_Spec cg_file_spec;
+
+/* wsgi_log.c */
+void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
+/* Logs the pending exception with its traceback and clears it. */
+void cg_wsgi_log_exception(ExchangeObject *x, const char *what);
+
+/* wsgi_types.c: heap types of the bridge; 0 or -1 with an exception */
+int cg_wsgi_types_init(struct cg_wsgi *w);
+PyObject *cg_errors_new(struct cg_wsgi *w);
+PyObject *cg_socket_new(struct cg_wsgi *w, ExchangeObject *x);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* What the bridge tells the logs: access lines and tracebacks. */
+#include "core/base/memory.h"
+#include "core/py/wsgi_internal.h"
+
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+
+/* ---- tracebacks ---- */
+
+void
+cg_wsgi_log_exception(ExchangeObject *x, const char *what)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_auto(buf) struct cg_buf traceback = {0};
+    struct cg_error err = {0};
+    const struct cg_exchange *ex = x->ex;
+    cg_buf_puts(&text, what);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
+    cg_py_error(&err, &traceback);
+    cg_buf_putc(&text, '\n');
+    if (traceback.n > 0) {
+        cg_buf_put(&text, traceback.p, traceback.n);
+    } else {
+        cg_buf_puts(&text, err.text);
+    }
+    while (text.n > 0 && text.p[text.n - 1] == '\n') {
+        text.n--;
+    }
+    cg_log_text(x->wsgi->o->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+}
+
+/* ---- the access line ---- */
+
+struct lookup {
+    ExchangeObject *x;
+    PyObject *environ;
+};
+
+static struct cg_slice
+request_field(const struct cg_exchange *ex, struct cg_slice name)
+{
+    struct cg_slice found = {NULL, 0};
+    for (int i = 0; i < ex->req->nfields; i++) {
+        const struct cg_field *f = &ex->req->fields[i];
+        if (f->name_n == name.n &&
+            strncasecmp(ex->base + f->name, name.p, name.n) == 0) {
+            found = (struct cg_slice){ex->base + f->value, f->value_n};
+        }
+    }
+    return found;
+}
+
+/* The application's fields lie, as sent, in the head that was built. */
+static struct cg_slice
+response_field(const ExchangeObject *x, struct cg_slice name)
+{
+    const struct cg_slice none = {NULL, 0};
+    if (!x->started || !x->head_sent) {
+        return none;
+    }
+    const char *p = x->ex->out->p + x->reply.begin;
+    const char *end = x->ex->out->p + x->reply.end;
+    while (p < end) {
+        const char *eol = memchr(p, '\r', (size_t)(end - p));
+        if (eol == NULL) {
+            return none;
+        }
+        if ((size_t)(eol - p) > name.n + 1 && p[name.n] == ':' &&
+            strncasecmp(p, name.p, name.n) == 0) {
+            return cg_slice_trim((struct cg_slice){
+                p + name.n + 1, (size_t)(eol - p) - name.n - 1});
+        }
+        p = eol + 2;
+    }
+    return none;
+}
+
+static struct cg_slice
+environ_value(PyObject *environ, struct cg_slice name)
+{
+    struct cg_slice found = {NULL, 0};
+    py_auto *key = PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
+    py_auto *value = key != NULL ? py_dict_get(environ, key) : NULL;
+    Py_ssize_t n;
+    if (value != NULL && PyUnicode_Check(value)) {
+        const char *p = PyUnicode_AsUTF8AndSize(value, &n);
+        if (p != NULL) { /* lives as long as environ holds the value */
+            found = (struct cg_slice){p, (size_t)n};
+        }
+    }
+    PyErr_Clear();
+    return found;
+}
+
+static struct cg_slice
+look_up(void *self, char kind, struct cg_slice name)
+{
+    struct lookup *l = self;
+    if (kind == 'i') {
+        return request_field(l->x->ex, name);
+    }
+    if (kind == 'o') {
+        return response_field(l->x, name);
+    }
+    if (l->environ == NULL) {
+        return (struct cg_slice){NULL, 0};
+    }
+    return environ_value(l->environ, name);
+}
+
+static struct cg_slice
+known_field(const struct cg_exchange *ex, enum cg_field_id id)
+{
+    const struct cg_field *f = cg_request_field(ex->req, id);
+    return f != NULL ? (struct cg_slice){ex->base + f->value, f->value_n}
+                     : (struct cg_slice){NULL, 0};
+}
+
+void
+cg_wsgi_log_access(ExchangeObject *x, PyObject *environ)
+{
+    const struct cg_wsgi_options *o = x->wsgi->o;
+    if (o->access == NULL || !cg_log_has_access(o->log)) {
+        return;
+    }
+    const struct cg_exchange *ex = x->ex;
+    const struct cg_request *r = ex->req;
+    struct lookup self = {x, environ};
+    const struct cg_access_record record = {
+        .remote_addr = cg_slice_of(ex->peer->addr),
+        .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
+        .method = cg_span_of(ex->base, r->method),
+        .uri = cg_span_of(ex->base, r->target),
+        .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .path = cg_span_of(ex->base, r->path),
+        .query = cg_span_of(ex->base, r->query),
+        .referer = known_field(ex, CG_FIELD_REFERER),
+        .user_agent = known_field(ex, CG_FIELD_USER_AGENT),
+        .status = ex->status,
+        .body_bytes = ex->sent,
+        .duration_us = cg_now_us() - ex->start_us,
+        .pid = (int)getpid(),
+        .lookup = look_up,
+        .self = &self,
+    };
+    cg_auto(buf) struct cg_buf line = {0};
+    cg_access_format(o->access, &record, &line);
+    cg_log_access(o->log, (struct cg_slice){line.p, line.n});
+}
