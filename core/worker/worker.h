@@ -23,8 +23,8 @@ struct cg_worker_start {
     struct cg_slot *slot; /* claimed by the master */
     uint32_t age;
     pid_t master_pid;
-    int alive_fd;              /* read end of a pipe that only the master holds
-                                  open for writing: EOF = master is gone */
+    int alive_fd; /* read end of a pipe that only the master holds
+                     open for writing: EOF = master is gone */
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */
     struct cg_app *app;          /* loaded by preload_app, else NULL */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hosts: worker classes. They differ in how a ready request is run and how a
+ * wait is done; the engine is the same. One file per class.
+ */
+#ifndef CG_WORKER_HOST_H
+#define CG_WORKER_HOST_H
+
+#include "core/worker/worker.h"
+
+/* What a class gets from the worker and gives back. */
+struct cg_host_run {
+    const struct cg_worker_start *start;
+    struct cg_app *app;
+    int wakeup_fd;   /* readable when a Python signal handler is due */
+    int exit_status; /* out: what sys.exit in a handler asked for */
+    /* asked through the signal handlers; the class looks at both */
+    _Atomic int stop_wanted, abort_wanted;
+    void (*on_stop)(struct cg_host_run *run);  /* set by the class */
+    void (*on_abort)(struct cg_host_run *run); /* set by the class */
+    void *host;                                /* the class's own */
+};
+
+/* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
+int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
+
+#endif

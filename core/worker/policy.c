@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/worker/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/memory.h"
+
+enum { GUNICORN_LINE_MAX = 8190, GUNICORN_FIELDS_MAX = 32768 };
+
+static char *
+lower_copy(const char *s)
+{
+    char *copy = cg_strdup(s);
+    for (char *c = copy; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z') {
+            *c = (char)(*c + 32);
+        }
+    }
+    return copy;
+}
+
+/* gunicorn clamps these; 0 means the most there is. */
+static uint32_t
+clamp(int64_t n, uint32_t most)
+{
+    return n == 0 || n > (int64_t)most ? most : (uint32_t)n;
+}
+
+static void
+init_limits(struct cg_head_policy *h, const struct cg_settings *s)
+{
+    h->limit_head = (uint32_t)cg_settings_int(s, CG_max_head_size);
+    h->limit_line =
+        clamp(cg_settings_int(s, CG_limit_request_line), GUNICORN_LINE_MAX);
+    h->limit_fields =
+        clamp(cg_settings_int(s, CG_limit_request_fields), GUNICORN_FIELDS_MAX);
+    h->limit_field_size =
+        (uint32_t)cg_settings_int(s, CG_limit_request_field_size);
+    h->permit_folding = cg_settings_bool(s, CG_permit_obsolete_folding);
+    h->strip_header_spaces = cg_settings_bool(s, CG_strip_header_spaces);
+    h->permit_unconventional_method =
+        cg_settings_bool(s, CG_permit_unconventional_http_method);
+    h->permit_unconventional_version =
+        cg_settings_bool(s, CG_permit_unconventional_http_version);
+    h->casefold_method = cg_settings_bool(s, CG_casefold_http_method);
+    h->allow_missing_host = cg_settings_bool(s, CG_allow_missing_host);
+}
+
+static enum cg_header_map
+header_map(const char *word)
+{
+    if (word == NULL || strcasecmp(word, "refuse") == 0) {
+        return CG_HEADER_REFUSE; /* None acts as "refuse", as in gunicorn */
+    }
+    return strcasecmp(word, "dangerous") == 0 ? CG_HEADER_DANGEROUS
+                                              : CG_HEADER_DROP;
+}
+
+static void
+init_forwarder(struct cg_policy *p, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_forwarder_headers);
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0, used = 0;
+    p->forwarder = cg_calloc(n + 1, sizeof *p->forwarder);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = v->list.items[i].s;
+        if (strcmp(name, "*") == 0) {
+            p->head.forwarder_any = true;
+        } else {
+            p->forwarder[used++] = lower_copy(name);
+        }
+    }
+    p->head.forwarder_headers = (const char *const *)p->forwarder;
+}
+
+static void
+init_schemes(struct cg_policy *p, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_secure_scheme_headers);
+    size_t n = v->kind == CG_VALUE_MAP ? v->list.n / 2 : 0;
+    p->schemes = cg_calloc(n + 1, sizeof *p->schemes);
+    for (size_t i = 0; i < n; i++) {
+        p->schemes[i].name = lower_copy(v->list.items[2 * i].s);
+        p->schemes[i].value = cg_strdup(v->list.items[2 * i + 1].s);
+    }
+    p->head.schemes = p->schemes;
+}
+
+static int
+init_trust(struct cg_policy *p, const struct cg_settings *s,
+           struct cg_error *err)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_forwarded_allow_ips);
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
+    const char **items = cg_calloc(n + 1, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        items[i] = v->list.items[i].s;
+    }
+    int r = cg_trust_new(items, &p->trust, err);
+    free(items);
+    return r < 0 ? cg_error_prefix(err, "forwarded_allow_ips") : 0;
+}
+
+static uint64_t
+seconds(const struct cg_settings *s, enum cg_setting_id id)
+{
+    return (uint64_t)cg_settings_int(s, id) * 1000000u;
+}
+
+static void
+init_engine(struct cg_policy *p, const struct cg_settings *s,
+            const char *server)
+{
+    struct cg_engine_config *e = &p->engine;
+    e->intake.head = &p->head;
+    e->intake.body_memory = (size_t)cg_settings_int(s, CG_request_buffer_size);
+    e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
+    e->trust = p->trust;
+    e->server = server;
+    e->header_timeout_us = seconds(s, CG_header_timeout);
+    e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
+    e->body_timeout_us = seconds(s, CG_body_timeout);
+    e->write_timeout_us = seconds(s, CG_write_timeout);
+    e->keepalive_us = seconds(s, CG_keepalive);
+    int64_t most = cg_settings_int(s, CG_worker_connections);
+    e->max_connections = most > 0 && most < 1000000 ? (int)most : 1000000;
+}
+
+int
+cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
+               const char *server, struct cg_error *err)
+{
+    *p = (struct cg_policy){.head = cg_head_policy_default};
+    init_limits(&p->head, s);
+    p->head.header_map = header_map(cg_settings_str(s, CG_header_map));
+    init_forwarder(p, s);
+    init_schemes(p, s);
+    int r = init_trust(p, s, err);
+    if (r < 0) {
+        cg_policy_release(p);
+        return r;
+    }
+    init_engine(p, s, server);
+    return 0;
+}
+
+void
+cg_policy_release(struct cg_policy *p)
+{
+    for (size_t i = 0; p->forwarder != NULL && p->forwarder[i] != NULL; i++) {
+        free(p->forwarder[i]);
+    }
+    free(p->forwarder);
+    for (size_t i = 0; p->schemes != NULL && p->schemes[i].name != NULL; i++) {
+        free((void *)(size_t)p->schemes[i].name);
+        free((void *)(size_t)p->schemes[i].value);
+    }
+    free(p->schemes);
+    cg_trust_free(p->trust);
+    *p = (struct cg_policy){0};
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/worker/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+#include "core/py/interp.h"
+#include "core/worker/host.h"
+#include "core/worker/privilege.h"
+
+enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
+
+/* ---- signals ---- */
+
+static void
+on_term(void *self)
+{
+    struct cg_host_run *run = self;
+    run->stop_wanted = 1;
+    if (run->on_stop != NULL) {
+        run->on_stop(run);
+    }
+}
+
+static void
+on_usr1(void *self)
+{
+    struct cg_host_run *run = self;
+    cg_log_reopen(run->start->log);
+}
+
+static void
+on_quit(void *self)
+{
+    struct cg_host_run *run = self;
+    run->abort_wanted = 1;
+    if (run->on_abort != NULL) {
+        run->on_abort(run);
+    }
+}
+
+static int
+init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
+{
+    const struct cg_worker_signals calls = {
+        .on_term = on_term,
+        .on_usr1 = on_usr1,
+        .on_wakeup = on_quit,
+        .self = run,
+    };
+    return cg_py_worker_signals(run->start->server, run->start->worker, &calls,
+                                write_fd, err);
+}
+
+/* ---- boot ---- */
+
+static void
+log_failure(const struct cg_worker_start *start, const char *what,
+            const struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_buf_putf(&text, "%s: %s", what, err->text);
+    cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+}
+
+static int
+load_app(struct cg_host_run *run)
+{
+    const struct cg_worker_start *start = run->start;
+    cg_auto(buf) struct cg_buf traceback = {0};
+    struct cg_error err = {0};
+    if (start->app != NULL) {
+        run->app = start->app;
+        return 0;
+    }
+    int status = cg_app_load(start->app_spec, &run->app, &err, &traceback);
+    if (status == 0) {
+        return 0;
+    }
+    cg_auto(buf) struct cg_buf text = {0};
+    if (status == CG_EXIT_BOOT) {
+        cg_buf_puts(&text, "Exception in worker process\n");
+        cg_buf_put(&text, traceback.p, traceback.n);
+    }
+    cg_buf_puts(&text, err.text);
+    cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    return status;
+}
+
+static int
+hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
+            const char *what)
+{
+    struct cg_error err = {0};
+    if (!cg_hook_is_set(start->settings, hook)) {
+        return 0;
+    }
+    int r =
+        hook == CG_post_worker_init
+            ? cg_hook_worker(start->server, hook, start->worker, &err)
+            : cg_hook_server_worker(start->server, hook, start->worker, &err);
+    if (r < 0) {
+        log_failure(start, what, &err);
+    }
+    return r;
+}
+
+/* Everything up to serving; an exit status, or 0. */
+static int
+boot(struct cg_host_run *run, int wakeup_write_fd)
+{
+    const struct cg_worker_start *start = run->start;
+    struct cg_error err = {0};
+    if (hook_worker(start, CG_post_fork,
+                    "Exception in worker process\npost_fork") < 0) {
+        return CG_EXIT_BOOT;
+    }
+    if (cg_privilege_drop(start->settings, &err) < 0 ||
+        init_signals(run, wakeup_write_fd, &err) < 0) {
+        log_failure(start, "Exception in worker process", &err);
+        return CG_EXIT_BOOT;
+    }
+    /* a change of user clears it, so only now */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != start->master_pid) {
+        return EXIT_STOPPED;
+    }
+    int status = load_app(run);
+    if (status != 0) {
+        return status;
+    }
+    cg_py_worker_set_booted(start->worker, run->app);
+    if (hook_worker(start, CG_post_worker_init,
+                    "Exception in worker process\npost_worker_init") < 0) {
+        return CG_EXIT_BOOT;
+    }
+    return 0;
+}
+
+/* ---- life ---- */
+
+static int
+serve(struct cg_host_run *run)
+{
+    struct cg_error err = {0};
+    if (run->abort_wanted) {
+        return EXIT_STOPPED;
+    }
+    if (cg_host_sync(run, &err) < 0) {
+        log_failure(run->start, "Exception in worker process", &err);
+        return EXIT_CRASHED;
+    }
+    return run->exit_status;
+}
+
+static void
+say_goodbye(const struct cg_worker_start *start)
+{
+    struct cg_error err = {0};
+    cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
+    if (cg_hook_is_set(start->settings, CG_worker_exit) &&
+        cg_hook_server_worker(start->server, CG_worker_exit, start->worker,
+                              &err) < 0) {
+        cg_auto(buf) struct cg_buf text = {0};
+        cg_buf_putf(&text, "Exception during worker exit:\n%s", err.text);
+        cg_log_text(start->log, CG_WARNING, (struct cg_slice){text.p, text.n});
+    }
+}
+
+int
+cg_worker_main(const struct cg_worker_start *start)
+{
+    struct cg_host_run run = {.start = start, .wakeup_fd = -1};
+    cg_auto(fd_close) int read_fd = -1;
+    cg_auto(fd_close) int write_fd = -1;
+    int fds[2];
+    int pid = (int)getpid();
+    atomic_store(&start->slot->pid, pid);
+    cg_py_worker_set_pid(start->worker, pid);
+    cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+        cg_log_line(start->log, CG_ERROR, "cannot make a pipe: %s",
+                    strerror(errno));
+        return CG_EXIT_BOOT;
+    }
+    read_fd = fds[0];
+    write_fd = fds[1];
+    run.wakeup_fd = read_fd;
+    int status = boot(&run, write_fd);
+    if (status == 0) {
+        status = serve(&run);
+    }
+    say_goodbye(start);
+    int finish = cg_python_finish();
+    return status != 0 ? status : finish;
+}
+
+int
+cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
+{
+    const char *class = cg_settings_worker_class(s);
+    if (strcmp(class, "sync") == 0 ||
+        strcmp(class, "gunicorn.workers.sync.SyncWorker") == 0) {
+        return 0;
+    }
+    static const char *const later[] = {
+        "gthread",  "gevent",  "gevent_wsgi", "gevent_pywsgi",
+        "eventlet", "tornado", "asgi"};
+    for (size_t i = 0; i < CG_COUNT(later); i++) {
+        if (strcmp(class, later[i]) == 0) {
+            return cg_error_set(err, ENOSYS,
+                                "worker class '%s' is not available yet: use "
+                                "`sync` (set worker_class, or leave it out; "
+                                "threads > 1 asks for gthread)",
+                                class);
+        }
+    }
+    return cg_error_set(err, ENOENT,
+                        "class uri '%s' invalid or not found: the worker "
+                        "class available now is `sync`",
+                        class);
+}
