@@ -11,13 +11,12 @@
 #include "core/http/request.h"
 
 struct cg_chunks {
-    uint8_t state; /* private; zeroed memory is a fresh decoder */
-    uint8_t sub;
+    uint8_t state;         /* private; zeroed memory is a fresh decoder */
     uint16_t line_n;       /* bytes of the current size line */
     uint64_t left;         /* payload bytes left in this chunk */
     uint64_t payload;      /* payload bytes so far */
     uint64_t overhead;     /* framing bytes so far */
-    struct cg_buf trailer; /* current trailer line; owned */
+    struct cg_buf trailer; /* a part of the current line; owned */
     uint32_t trailers_n, trailers_bytes;
     enum cg_refusal refusal;
 };

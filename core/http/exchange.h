@@ -74,10 +74,10 @@ struct cg_exchange {
     bool secure;        /* TLS */
 
     /* filled by the host */
-    bool keep;          /* the reply said that the connection stays */
-    bool broken;        /* reply cut short: close at once, no reuse */
-    int status;         /* 0: nothing was sent */
-    uint64_t sent;      /* body bytes handed over */
+    bool keep;     /* the reply said that the connection stays */
+    bool broken;   /* reply cut short: close at once, no reuse */
+    int status;    /* 0: nothing was sent */
+    uint64_t sent; /* body bytes handed over */
 };
 
 #endif

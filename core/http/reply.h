@@ -26,23 +26,23 @@ struct cg_reply {
     struct cg_buf *out; /* borrowed: the caller's buffer */
     uint32_t begin;     /* head is out->p[begin .. end) after finish */
     uint32_t end;
-    int status;             /* 200 */
-    struct cg_buf line;     /* "200 OK"; owned, kept over reset */
-    bool has_length;        /* the application gave Content-Length */
-    uint64_t length;        /* valid with has_length, or set at finish */
-    bool app_close;         /* the application sent Connection: close */
-    bool app_upgrade;       /* Connection: upgrade with Upgrade: websocket */
+    int status;              /* 200 */
+    struct cg_buf line;      /* "200 OK"; owned, kept over reset */
+    bool has_length;         /* the application gave Content-Length */
+    uint64_t length;         /* valid with has_length, or set at finish */
+    bool app_close;          /* the application sent Connection: close */
+    bool app_upgrade;        /* Connection: upgrade with Upgrade: websocket */
     enum cg_framing framing; /* after finish */
-    const char *fault;      /* after a negative return: what is wrong */
+    const char *fault;       /* after a negative return: what is wrong */
 };
 
 /* What the connection and the request allow. */
 struct cg_reply_context {
-    const char *server;  /* value of Server, NULL = no field */
-    const char *date;    /* CG_HTTP_DATE_SIZE bytes */
-    uint8_t minor;       /* of the request: 0 or 1 */
+    const char *server; /* value of Server, NULL = no field */
+    const char *date;   /* CG_HTTP_DATE_SIZE bytes */
+    uint8_t minor;      /* of the request: 0 or 1 */
     bool head_request;
-    bool keep_alive;     /* in: the connection may stay */
+    bool keep_alive; /* in: the connection may stay */
 };
 
 /* Starts a head in `out` (emptied). Memory of r->line is reused. */

@@ -19,7 +19,8 @@
 
 struct cg_trust; /* core/http/trust.h */
 
-/* What is done with a field name that has an underscore (gunicorn header_map). */
+/* What is done with a field name that has an underscore (gunicorn header_map).
+ */
 enum cg_header_map { CG_HEADER_DROP, CG_HEADER_REFUSE, CG_HEADER_DANGEROUS };
 
 /* One secure_scheme_headers entry: NAME in lower case, exact value. */
@@ -87,7 +88,11 @@ struct cg_request {
     /* state of the reader, private to request.c */
     uint8_t phase;
     uint32_t pos;     /* start of the line being read */
-    uint32_t scanned; /* bytes of it already searched for LF */
+    uint32_t scanned; /* offset up to which LF was searched */
+    uint16_t lines;   /* field lines so far, dropped ones included */
+    uint8_t blank_lines;
+    bool folded;       /* a folded line was joined in place */
+    bool dropped_last; /* the last field line was dropped */
 
     /* result, valid after CG_HEAD_DONE */
     uint32_t head_n; /* bytes of the head, with leading CRLF and final CRLF */
@@ -96,6 +101,7 @@ struct cg_request {
     struct cg_span target; /* as received */
     struct cg_span path;   /* undecoded; "/" or absolute-form's; n may be 0 */
     struct cg_span query;  /* without '?' */
+    struct cg_span authority;   /* of an absolute-form target, no userinfo */
     struct cg_span script_name; /* trusted SCRIPT_NAME field; n 0 = none */
     uint8_t minor;              /* HTTP/1.minor */
     uint8_t scheme;             /* enum cg_scheme, from trusted fields */
@@ -115,8 +121,8 @@ struct cg_request {
     uint16_t fields_cap;
     struct cg_field *fields; /* owned, kept over reset */
 
-    enum cg_refusal refusal;    /* after CG_HEAD_REFUSED */
-    struct cg_span refused_at;  /* the offending bytes, n may be 0 */
+    enum cg_refusal refusal;   /* after CG_HEAD_REFUSED */
+    struct cg_span refused_at; /* the offending bytes, n may be 0 */
 };
 
 enum cg_head_status { CG_HEAD_MORE, CG_HEAD_DONE, CG_HEAD_REFUSED };

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+#
+# make                 ./cgunicorn, built out of tree under build/
+# make run             set up, build, serve the sample application
+# make test            set up, unit tests and black-box tests
+# make check           layers, format, exported symbols
+# make install PREFIX=/usr/local DESTDIR=
+#
+# PYTHON=python3.12    the interpreter to embed (default: the active virtual
+#                      environment's, else /usr/bin/python3, else python3)
+# CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
+
+VERSION := 0.1.0
+comma := ,
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+SAN ?=
+PREFIX ?= /usr/local
+
+# ---- the interpreter: its real path first, then only its own answers ----
+ifndef PYTHON
+ifneq ($(wildcard $(VIRTUAL_ENV)/bin/python3),)
+PYTHON := $(VIRTUAL_ENV)/bin/python3
+else ifneq ($(wildcard /usr/bin/python3),)
+PYTHON := /usr/bin/python3
+else
+PYTHON := python3
+endif
+endif
+PYASK := $(shell $(PYTHON) tools/pyconfig.py 2>/dev/null)
+pyask = $(patsubst $(1)=%,%,$(filter $(1)=%,$(PYASK)))
+PYEXE := $(call pyask,exe)
+PYABI := $(call pyask,abi)
+PYLIBDIR := $(call pyask,libdir)
+PYLIBPL := $(call pyask,libpl)
+PYINC := $(addprefix -I,$(call pyask,include))
+PYSYS := $(call pyask,libs)
+STATIC ?= $(if $(filter 1,$(call pyask,shared)),0,1)
+
+ifeq ($(STATIC),1)
+PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a))
+PYLINK := -Wl,--export-dynamic-symbol='Py*' -Wl,--export-dynamic-symbol='_Py*' \
+    $(PYARCHIVE) $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
+else
+RPATH := $(filter-out /usr/lib /usr/lib64 /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu,$(PYLIBDIR))
+PYLINK := -L$(PYLIBDIR) -lpython$(PYABI) $(if $(RPATH),-Wl$(comma)-rpath$(comma)$(RPATH)) $(PYSYS)
+endif
+
+# ---- flags ----
+SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
+COVTAG := $(if $(COVERAGE),-coverage)
+OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror
+OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
+CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
+    -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
+    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+LDFLAGS += -Wl,--exclude-libs,ALL -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
+
+# ---- what is built ----
+PLAIN := core/base core/http core/net core/engine config logging
+WITHPY := core/py core/worker core/arbiter cmd
+SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
+SRC := $(filter-out config/docgen.c,$(SRC))
+OBJ := $(SRC:%.c=$(OUT)/%.o)
+GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py)
+GLUEC := $(OUT)/glue.c
+PLAINLIB := $(OUT)/plain.a
+ALLLIB := $(OUT)/all.a
+BIN := $(OUT)/cgunicorn
+UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
+
+all: cgunicorn
+
+ifeq ($(PYEXE),)
+cgunicorn: FORCE
+	@echo "PYTHON=$(PYTHON) does not run; name an interpreter with make PYTHON=/path/to/python3" >&2; exit 1
+else
+# a link that follows the last build, so that tests and users find one name
+cgunicorn: $(BIN) FORCE
+	@ln -sf $(BIN) $@
+endif
+FORCE:
+
+$(BIN): $(OBJ) $(GLUEC:.c=.o)
+	$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK)
+
+$(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o: CFLAGS += $(PYINC)
+$(OUT)/core/py/%.o $(OUT)/cmd/%.o: CFLAGS += -DCG_BUILD_PYTHON='"$(PYEXE)"'
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GLUEC): core/py/embed.py $(GLUE)
+	@mkdir -p $(@D)
+	$(PYEXE) core/py/embed.py $@ core/py/glue
+$(GLUEC:.c=.o): $(GLUEC)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o,$(OBJ))
+	@rm -f $@; ar rcs $@ $^
+$(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
+	@rm -f $@; ar rcs $@ $^
+
+$(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
+	$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
+$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
+	$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+
+# ---- use ----
+setup:
+	@tools/setup build
+run:
+	@tools/setup build
+	@$(MAKE) --no-print-directory all
+	./cgunicorn -c sample_configs/plain.py --chdir samples/hello hello:app
+
+test:
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory blackbox
+unit: $(UNIT)
+	@tools/run_unit $(UNIT)
+blackbox: all
+	@tools/run_blackbox
+check: all
+	@tools/check $(BIN)
+test-matrix:
+	@tools/test_matrix
+bench: all
+	@/usr/bin/env python3 tests/bench/bench.py
+coverage:
+	@tools/setup test
+	@$(MAKE) --no-print-directory COVERAGE=1 unit
+	@tools/coverage
+fuzz:
+	@tools/setup fuzz
+	@tools/fuzz
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/cgunicorn
+clean:
+	rm -rf build cgunicorn

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading a head, line by line: state, limits, fields. See also line.c (the
+ * request line) and meaning.c (what the fields say together). */
+#include "core/http/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/http/reader.h"
+#include "core/http/scan.h"
+
+enum { FIELDS_START = 64, BLANK_LINES = 2, METHOD_MAX = 20 };
+
+static const struct cg_scheme_rule default_schemes[] = {
+    {"x-forwarded-protocol", "ssl"},
+    {"x-forwarded-proto", "https"},
+    {"x-forwarded-ssl", "on"},
+    {NULL, NULL}};
+static const char *const default_forwarder[] = {"script_name", "path_info",
+                                                NULL};
+
+const struct cg_head_policy cg_head_policy_default = {
+    .limit_line = 4094,
+    .limit_fields = 100,
+    .limit_field_size = 8190,
+    .limit_head = 65536,
+    .header_map = CG_HEADER_DROP,
+    .forwarder_headers = default_forwarder,
+    .schemes = default_schemes,
+};
+
+/* ---- life ---- */
+
+void
+cg_request_reset(struct cg_request *r)
+{
+    struct cg_field *fields = r->fields;
+    uint16_t cap = r->fields_cap;
+    *r = (struct cg_request){.fields = fields, .fields_cap = cap};
+}
+
+void
+cg_request_release(struct cg_request *r)
+{
+    free(r->fields);
+    *r = (struct cg_request){0};
+}
+
+void
+cg_request_move(struct cg_request *dst, struct cg_request *src)
+{
+    free(dst->fields);
+    *dst = *src;
+    *src = (struct cg_request){0};
+}
+
+const struct cg_field *
+cg_request_field(const struct cg_request *r, enum cg_field_id id)
+{
+    for (int i = 0; i < r->nfields; i++) {
+        if (r->fields[i].id == id) {
+            return &r->fields[i];
+        }
+    }
+    return NULL;
+}
+
+enum cg_head_status
+cg_refuse_head(struct cg_request *r, enum cg_refusal why, size_t at, size_t n)
+{
+    r->refusal = why;
+    r->refused_at = (struct cg_span){(uint32_t)at, (uint32_t)n};
+    return CG_HEAD_REFUSED;
+}
+
+/* ---- one field line ---- */
+
+static bool
+is_forwarder(const struct cg_head_policy *policy, const char *name, size_t n)
+{
+    if (policy->forwarder_any) {
+        return true;
+    }
+    const char *const *list = policy->forwarder_headers;
+    for (; list != NULL && *list != NULL; list++) {
+        if (strlen(*list) == n && cg_name_is(name, *list, n)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+enum cg_refusal
+cg_field_line_read(const struct cg_head_policy *policy, const char *p, size_t n,
+                   struct cg_field_line *ret)
+{
+    unsigned class = 0;
+    size_t i = 0;
+    while (i < n && (cg_token_class[(unsigned char)p[i]] & TOKEN) != 0) {
+        class |= cg_token_class[(unsigned char)p[i]];
+        i++;
+    }
+    size_t name_n = i;
+    if (policy->strip_header_spaces) {
+        while (i < n && is_blank(p[i])) {
+            i++;
+        }
+    }
+    if (i == n || p[i] != ':') {
+        return i == n || memchr(p, ':', n) == NULL ? CG_REFUSE_HEADER
+                                                   : CG_REFUSE_HEADER_NAME;
+    }
+    if (name_n == 0) {
+        return CG_REFUSE_HEADER;
+    }
+    size_t from = i + 1, to = n;
+    while (from < to && is_blank(p[from])) {
+        from++;
+    }
+    while (to > from && is_blank(p[to - 1])) {
+        to--;
+    }
+    if (cg_scan_value(p + from, to - from) != to - from) {
+        return CG_REFUSE_HEADER;
+    }
+    *ret = (struct cg_field_line){.name_n = name_n,
+                                  .value_at = from,
+                                  .value_n = to - from,
+                                  .has_underscore = (class & UNDERSCORE) != 0};
+    return CG_REFUSE_NONE;
+}
+
+static struct cg_field *
+new_field(struct cg_request *r)
+{
+    if (r->nfields == r->fields_cap) {
+        unsigned cap = r->fields_cap != 0 ? r->fields_cap * 2u : FIELDS_START;
+        r->fields_cap = (uint16_t)(cap < 65535 ? cap : 65535);
+        r->fields =
+            cg_realloc(r->fields, r->fields_cap * sizeof(struct cg_field));
+    }
+    return &r->fields[r->nfields++];
+}
+
+/* Whether a name with an underscore stays; *refuse when it must not come. */
+static bool
+keeps_underscore(const struct cg_head_policy *policy, bool trusted,
+                 const char *name, size_t n, bool *refuse)
+{
+    *refuse = false;
+    if (trusted && is_forwarder(policy, name, n)) {
+        return true;
+    }
+    switch (policy->header_map) {
+    case CG_HEADER_DROP: return false;
+    case CG_HEADER_REFUSE: *refuse = true; return false;
+    case CG_HEADER_DANGEROUS: return true;
+    }
+    return false;
+}
+
+/* An obsolete folded line is joined to the value before it with one blank; the
+ * bytes are ours, so this is done in place. */
+static enum cg_head_status
+unfold(struct cg_request *r, const char *base, size_t at, size_t n)
+{
+    char *p = (char *)(size_t)base;
+    while (n > 0 && is_blank(p[at])) {
+        at++;
+        n--;
+    }
+    while (n > 0 && is_blank(p[at + n - 1])) {
+        n--;
+    }
+    if (cg_scan_value(p + at, n) != n) {
+        return cg_refuse_head(r, CG_REFUSE_HEADER, at, n);
+    }
+    r->folded = true;
+    if (r->dropped_last) {
+        return CG_HEAD_MORE;
+    }
+    struct cg_field *f = &r->fields[r->nfields - 1];
+    size_t end = f->value + f->value_n;
+    if (n > 0) {
+        p[end] = ' ';
+        memmove(p + end + 1, p + at, n);
+        f->value_n += (uint32_t)n + 1;
+    }
+    return CG_HEAD_MORE;
+}
+
+static enum cg_head_status
+on_folded(struct cg_request *r, const struct cg_head_policy *policy,
+          const char *p, size_t at, size_t n)
+{
+    if (r->lines == 0) {
+        return cg_refuse_head(r, CG_REFUSE_HEADER_NAME, at, n);
+    }
+    if (!policy->permit_folding) {
+        return cg_refuse_head(r, CG_REFUSE_FOLDING, at, n);
+    }
+    return unfold(r, p, at, n);
+}
+
+static enum cg_head_status
+on_field(struct cg_request *r, const struct cg_head_policy *policy,
+         bool trusted, const char *p, size_t at, size_t n)
+{
+    struct cg_field_line line;
+    if (is_blank(p[at])) {
+        return on_folded(r, policy, p, at, n);
+    }
+    enum cg_refusal why = cg_field_line_read(policy, p + at, n, &line);
+    if (why != CG_REFUSE_NONE) {
+        return cg_refuse_head(r, why, at, n);
+    }
+    r->lines++;
+    r->dropped_last = false;
+    bool refuse = false;
+    if (line.has_underscore &&
+        !keeps_underscore(policy, trusted, p + at, line.name_n, &refuse)) {
+        r->dropped_last = true;
+        return refuse
+                   ? cg_refuse_head(r, CG_REFUSE_HEADER_NAME, at, line.name_n)
+                   : CG_HEAD_MORE;
+    }
+    if (r->nfields >= policy->limit_fields || line.name_n > UINT16_MAX) {
+        return cg_refuse_head(r, CG_REFUSE_FIELDS_LIMIT, at, 0);
+    }
+    *new_field(r) = (struct cg_field){
+        .name = (uint32_t)at,
+        .name_n = (uint16_t)line.name_n,
+        .value = (uint32_t)(at + line.value_at),
+        .value_n = (uint32_t)line.value_n,
+        .id = (uint16_t)cg_field_identify(p + at, line.name_n),
+    };
+    return CG_HEAD_MORE;
+}
+
+/* ---- lines ---- */
+
+static enum cg_head_status
+on_line(struct cg_request *r, const struct cg_head_policy *policy, bool trusted,
+        const char *p, size_t at, size_t n)
+{
+    if (r->phase == CG_PHASE_LINE) {
+        if (n == 0) {
+            return ++r->blank_lines > BLANK_LINES
+                       ? cg_refuse_head(r, CG_REFUSE_LINE, at, n)
+                       : CG_HEAD_MORE;
+        }
+        r->phase = CG_PHASE_FIELDS;
+        return cg_request_line_read(r, policy, p, at, n);
+    }
+    if (n == 0) {
+        r->head_n = (uint32_t)at + 2;
+        return cg_head_finish(r, policy, trusted, p);
+    }
+    if (policy->limit_field_size != 0 && n + 2 > policy->limit_field_size) {
+        return cg_refuse_head(r, CG_REFUSE_FIELD_SIZE, at, 0);
+    }
+    return on_field(r, policy, trusted, p, at, n);
+}
+
+/* What can be refused before the line's end is there. */
+static enum cg_head_status
+on_part(struct cg_request *r, const struct cg_head_policy *policy,
+        const char *p, size_t at, size_t n)
+{
+    if (r->phase == CG_PHASE_FIELDS) {
+        /* CR may be the last byte that is there */
+        bool over =
+            policy->limit_field_size != 0 && n + 1 > policy->limit_field_size;
+        return over ? cg_refuse_head(r, CG_REFUSE_FIELD_SIZE, at, 0)
+                    : CG_HEAD_MORE;
+    }
+    if (n > policy->limit_line + 1u && policy->limit_line != 0) {
+        return cg_refuse_head(r, CG_REFUSE_LINE_LIMIT, at, 0);
+    }
+    if (n == 1 && p[at] == '\r') {
+        return CG_HEAD_MORE;
+    }
+    for (size_t i = 0; i < n && p[at + i] != ' '; i++) {
+        if ((cg_token_class[(unsigned char)p[at + i]] & TOKEN) == 0 ||
+            (i >= METHOD_MAX && !policy->permit_unconventional_method)) {
+            return cg_refuse_head(r, CG_REFUSE_METHOD, at, i + 1);
+        }
+    }
+    return CG_HEAD_MORE;
+}
+
+static enum cg_head_status
+on_end_of_line(struct cg_request *r, const struct cg_head_policy *policy,
+               bool trusted, const char *p, size_t lf)
+{
+    size_t at = r->pos;
+    if (lf == at || p[lf - 1] != '\r') {
+        return cg_refuse_head(r, CG_REFUSE_BARE_LF, at, lf - at);
+    }
+    if (lf + 1 > policy->limit_head) {
+        return cg_refuse_head(r, CG_REFUSE_HEAD_SIZE, at, 0);
+    }
+    enum cg_head_status st = on_line(r, policy, trusted, p, at, lf - 1 - at);
+    r->pos = r->scanned = (uint32_t)lf + 1;
+    return st;
+}
+
+enum cg_head_status
+cg_head_read(struct cg_request *r, const struct cg_head_policy *policy,
+             bool trusted, const char *p, size_t n)
+{
+    for (;;) {
+        const char *lf = memchr(p + r->scanned, '\n', n - r->scanned);
+        if (lf == NULL) {
+            break;
+        }
+        enum cg_head_status st =
+            on_end_of_line(r, policy, trusted, p, (size_t)(lf - p));
+        if (st != CG_HEAD_MORE) {
+            return st;
+        }
+    }
+    r->scanned = (uint32_t)n;
+    if (n > policy->limit_head) {
+        return cg_refuse_head(r, CG_REFUSE_HEAD_SIZE, r->pos, 0);
+    }
+    return n > r->pos ? on_part(r, policy, p, r->pos, n - r->pos)
+                      : CG_HEAD_MORE;
+}

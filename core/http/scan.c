@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/http/scan.h"
+
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define T TOKEN
+#define L (TOKEN | LOWER)
+/* clang-format off */
+const uint8_t cg_token_class[256] = {
+    ['!'] = T, ['#'] = T | HASH, ['$'] = T, ['%'] = T, ['&'] = T, ['\''] = T,
+    ['*'] = T, ['+'] = T, ['-'] = T, ['.'] = T, ['^'] = T,
+    ['_'] = T | UNDERSCORE, ['`'] = T, ['|'] = T, ['~'] = T,
+    ['0'] = T, ['1'] = T, ['2'] = T, ['3'] = T, ['4'] = T,
+    ['5'] = T, ['6'] = T, ['7'] = T, ['8'] = T, ['9'] = T,
+    ['A'] = T, ['B'] = T, ['C'] = T, ['D'] = T, ['E'] = T, ['F'] = T,
+    ['G'] = T, ['H'] = T, ['I'] = T, ['J'] = T, ['K'] = T, ['L'] = T,
+    ['M'] = T, ['N'] = T, ['O'] = T, ['P'] = T, ['Q'] = T, ['R'] = T,
+    ['S'] = T, ['T'] = T, ['U'] = T, ['V'] = T, ['W'] = T, ['X'] = T,
+    ['Y'] = T, ['Z'] = T,
+    ['a'] = L, ['b'] = L, ['c'] = L, ['d'] = L, ['e'] = L, ['f'] = L,
+    ['g'] = L, ['h'] = L, ['i'] = L, ['j'] = L, ['k'] = L, ['l'] = L,
+    ['m'] = L, ['n'] = L, ['o'] = L, ['p'] = L, ['q'] = L, ['r'] = L,
+    ['s'] = L, ['t'] = L, ['u'] = L, ['v'] = L, ['w'] = L, ['x'] = L,
+    ['y'] = L, ['z'] = L,
+};
+/* clang-format on */
+#undef T
+#undef L
+
+static inline bool
+is_bad(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return (u < 0x20 && u != '\t') || u == 0x7f;
+}
+
+size_t
+cg_scan_value(const char *p, size_t n)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'),
+                  del = _mm_set1_epi8(0x7f);
+    for (; i + 16 <= n; i += 16) {
+        __m128i v = _mm_loadu_si128((const void *)(p + i));
+        /* unsigned v <= 0x1f */
+        __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, space), v);
+        __m128i bad =
+            _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, tab), low),
+                         _mm_cmpeq_epi8(v, del));
+        int mask = _mm_movemask_epi8(bad);
+        if (mask != 0) {
+            return i + (size_t)__builtin_ctz((unsigned)mask);
+        }
+    }
+#endif
+    while (i < n && !is_bad(p[i])) {
+        i++;
+    }
+    return i;
+}
+
+bool
+cg_name_is(const char *name, const char *lower, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        if (c >= 'A' && c <= 'Z') {
+            c = (char)(c | 32);
+        }
+        if (c != lower[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- names with an identity: a small table, filled once ---- */
+
+static const struct {
+    const char *lower;
+    uint8_t n;
+} names[] = {
+    {"", 0},
+#define CG_FIELD(ID, text, key) {text, sizeof(text) - 1},
+#include "core/http/fields.def"
+#undef CG_FIELD
+};
+
+enum { SLOTS = 256 };
+static uint8_t slots[SLOTS]; /* id, 0 = free; linear probing */
+
+static unsigned
+hash(const char *name, size_t n)
+{
+    unsigned first = (unsigned char)name[0] | 32u;
+    unsigned last = (unsigned char)name[n - 1] | 32u;
+    unsigned middle = (unsigned char)name[n / 2] | 32u;
+    return ((unsigned)n * 37 + first * 5 + middle * 17 + last) % SLOTS;
+}
+
+__attribute__((constructor)) static void
+fill_slots(void)
+{
+    for (unsigned id = 1; id < CG_FIELD_COUNT; id++) {
+        unsigned h = hash(names[id].lower, names[id].n);
+        while (slots[h] != 0) {
+            h = (h + 1) % SLOTS;
+        }
+        slots[h] = (uint8_t)id;
+    }
+}
+
+enum cg_field_id
+cg_field_identify(const char *name, size_t n)
+{
+    for (unsigned h = hash(name, n); slots[h] != 0; h = (h + 1) % SLOTS) {
+        unsigned id = slots[h];
+        if (names[id].n == n && cg_name_is(name, names[id].lower, n)) {
+            return (enum cg_field_id)id;
+        }
+    }
+    return CG_FIELD_OTHER;
+}
+
+/* ---- hosts (RFC 9110 7.2, RFC 3986 3.2.2) ---- */
+
+static bool
+is_port(struct cg_slice s)
+{
+    unsigned long port = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (!cg_is_digit(s.p[i])) {
+            return false;
+        }
+        port = port * 10 + (unsigned long)(s.p[i] - '0');
+        if (port > 65535) {
+            return false;
+        }
+    }
+    return true; /* an empty port is legal */
+}
+
+static bool
+is_ip_literal(struct cg_slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        char low = (char)(c | 32);
+        bool hex = cg_is_digit(c) || (low >= 'a' && low <= 'f');
+        if (!hex && c != ':' && c != '.' && c != '%' && c != 'v') {
+            return false;
+        }
+    }
+    return s.n >= 2;
+}
+
+static bool
+is_reg_name(struct cg_slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c <= 0x20 || c >= 0x7f || strchr("\"#/:<>?@[\\]^`{|}", c) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+cg_host_is_valid(struct cg_slice host)
+{
+    struct cg_slice name = host, port = {"", 0};
+    if (host.n > 0 && host.p[0] == '[') {
+        const char *end = memchr(host.p, ']', host.n);
+        if (end == NULL) {
+            return false;
+        }
+        name = (struct cg_slice){host.p + 1, (size_t)(end - host.p) - 1};
+        port = (struct cg_slice){end + 1, (size_t)(host.p + host.n - end) - 1};
+        if (port.n > 0 && port.p[0] != ':') {
+            return false;
+        }
+        port = port.n > 0 ? (struct cg_slice){port.p + 1, port.n - 1} : port;
+        return is_ip_literal(name) && is_port(port);
+    }
+    const char *colon = memchr(host.p, ':', host.n);
+    if (colon != NULL) {
+        name.n = (size_t)(colon - host.p);
+        port = (struct cg_slice){colon + 1, host.n - name.n - 1};
+    }
+    return is_reg_name(name) && is_port(port);
+}
