@@ -18,12 +18,13 @@ struct cg_command {
     struct cg_option {
         enum cg_setting_id id;
         struct cg_value value;
-    } *options;
+    } * options;
     size_t noptions;
 };
 
 /* argparse's behaviour and messages; exit status 2 is the caller's. err's text
- * is what follows "gunicorn: error: ". where: "command line" or the variable. */
+ * is what follows "gunicorn: error: ". where: "command line" or the variable.
+ */
 int cg_command_parse(int argc, char *const *argv, struct cg_command *ret_cmd,
                      struct cg_error *err);
 void cg_command_release(struct cg_command *c);
@@ -56,10 +57,10 @@ struct cg_load {
 /* Why loading ended. */
 enum cg_load_result {
     CG_LOAD_OK,
-    CG_LOAD_HELP,    /* printed on stdout: exit 0 */
-    CG_LOAD_USAGE,   /* err has argparse's message: print usage, exit 2 */
-    CG_LOAD_ERROR,   /* err says it: exit 1 */
-    CG_LOAD_EXIT     /* the file called sys.exit: *ret_exit */
+    CG_LOAD_HELP,  /* printed on stdout: exit 0 */
+    CG_LOAD_USAGE, /* err has argparse's message: print usage, exit 2 */
+    CG_LOAD_ERROR, /* err says it: exit 1 */
+    CG_LOAD_EXIT   /* the file called sys.exit: *ret_exit */
 };
 
 /* Builds a whole generation of settings, checked, with the application's name

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The settings table as data; internal to config. */
+#ifndef CG_CONFIG_TABLE_H
+#define CG_CONFIG_TABLE_H
+
+#include "config/settings.h"
+
+enum cg_type {
+    TYPE_BOOL,
+    TYPE_UINT,
+    TYPE_STR,
+    TYPE_LIST,  /* of strings */
+    TYPE_FILES, /* list of files that exist */
+    TYPE_CSV,   /* comma string -> list */
+    TYPE_ADDRS, /* comma string of addresses and networks -> list */
+    TYPE_DICT,
+    TYPE_CLASS, /* import string or class */
+    TYPE_HOOK,  /* callable or import string */
+    TYPE_USER,
+    TYPE_GROUP,
+    TYPE_CHDIR,
+    TYPE_WORD,     /* one of .words */
+    TYPE_PROXY,    /* proxy_protocol's modes */
+    TYPE_PROTOCOLS /* http_protocols' list */
+};
+
+enum cg_cli {
+    CLI_NONE,
+    CLI_ARG,
+    CLI_INT,
+    CLI_AUTOINT, /* a leading zero is octal */
+    CLI_FLAG,
+    CLI_FALSE, /* a flag that stores False */
+    CLI_APPEND,
+    CLI_OPTIONAL /* argument may be left out */
+};
+
+struct cg_row {
+    const char *name;
+    enum cg_type type;
+    const char *section, *help;
+    const char *def;   /* as typed; NULL: None, [], {} or no hook */
+    const char *flags; /* "-w --workers" */
+    enum cg_cli cli;
+    const char *meta; /* what --help calls the argument */
+    const char *words, *wrong;
+    int arity;
+    bool later, ours, reload;
+};
+
+extern const struct cg_row cg_rows[CG_SETTING_COUNT];
+
+/* validate.c: turns *v into the validated form. err has gunicorn's text. */
+int cg_validate(const struct cg_row *row, struct cg_value *v,
+                struct cg_error *err);
+/* Splits "a,b"; a value of kind LIST. */
+struct cg_value cg_split_commas(const char *text);
+
+#endif

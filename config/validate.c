@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+/* One function per type of setting: gunicorn's coercions and error texts. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/table.h"
+#include "core/base/memory.h"
+
+static int
+wrong(struct cg_error *err, const char *before, const struct cg_value *v,
+      const char *after)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    if (v->kind == CG_VALUE_STR) {
+        cg_buf_puts(&b, v->s);
+    } else {
+        cg_value_repr(v, &b);
+    }
+    return cg_error_set(err, EINVAL, "%s%s%s", before, cg_buf_str(&b), after);
+}
+
+static char *
+stripped(const char *s)
+{
+    while (isspace((unsigned char)*s)) {
+        s++;
+    }
+    size_t n = strlen(s);
+    while (n > 0 && isspace((unsigned char)s[n - 1])) {
+        n--;
+    }
+    return cg_strndup(s, n);
+}
+
+static void
+replace(struct cg_value *v, struct cg_value with)
+{
+    cg_value_release(v);
+    *v = with;
+}
+
+static void
+replace_str(struct cg_value *v, char *owned)
+{
+    replace(v, (struct cg_value){.kind = CG_VALUE_STR, .s = owned});
+}
+
+/* ---- scalars ---- */
+
+static int
+validate_bool(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_BOOL || v->kind == CG_VALUE_NONE) {
+        return 0;
+    }
+    if (v->kind != CG_VALUE_STR) {
+        return wrong(err, "Invalid type for casting: ", v, "");
+    }
+    cg_auto(free) char *word = stripped(v->s);
+    bool yes = strcasecmp(word, "true") == 0;
+    if (!yes && strcasecmp(word, "false") != 0) {
+        return wrong(err, "Invalid boolean: ", v, "");
+    }
+    replace(v, cg_value_bool(yes));
+    return 0;
+}
+
+/* Python's int(text, 0): prefixes, single underscores between digits. */
+static bool
+parse_int0(const char *text, int64_t *ret)
+{
+    char digits[80];
+    size_t n = 0;
+    cg_auto(free) char *s = stripped(text);
+    const char *p = s;
+    bool negative = *p == '-';
+    p += *p == '-' || *p == '+';
+    int base = 10;
+    if (p[0] == '0' && p[1] != '\0') {
+        char kind = (char)(p[1] | 32);
+        base = kind == 'x' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 10;
+        p += base != 10 ? 2 : 0;
+        p += base != 10 && *p == '_' ? 1 : 0;
+    }
+    const char *first = p;
+    for (; *p != '\0' && n < sizeof digits - 1; p++) {
+        if (*p == '_' && p > first && p[-1] != '_' && p[1] != '\0') {
+            continue;
+        }
+        digits[n++] = *p;
+    }
+    digits[n] = '\0';
+    if (n == 0 || !isalnum((unsigned char)digits[0]) ||
+        (base == 10 && digits[0] == '0' && strspn(digits, "0") != n)) {
+        return false;
+    }
+    char *end;
+    errno = 0;
+    long long value = strtoll(digits, &end, base);
+    *ret = negative ? -value : value;
+    return *end == '\0' && errno == 0;
+}
+
+static int
+validate_uint(struct cg_value *v, struct cg_error *err)
+{
+    int64_t n = 0;
+    switch (v->kind) {
+    case CG_VALUE_INT: n = v->i; break;
+    case CG_VALUE_BOOL: n = v->b; break;
+    case CG_VALUE_STR:
+        if (!parse_int0(v->s, &n)) {
+            cg_auto(buf) struct cg_buf b = {0};
+            cg_value_repr(v, &b);
+            return cg_error_set(err, EINVAL,
+                                "invalid literal for int() with base 0: %s",
+                                cg_buf_str(&b));
+        }
+        break;
+    default:
+        return cg_error_set(
+            err, EINVAL, "int() can't convert non-string with explicit base");
+    }
+    if (n < 0) {
+        return wrong(err, "Value must be positive: ", v, "");
+    }
+    replace(v, cg_value_int(n));
+    return 0;
+}
+
+static int
+validate_str(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE) {
+        return 0;
+    }
+    if (v->kind != CG_VALUE_STR) {
+        return wrong(err, "Not a string: ", v, "");
+    }
+    replace_str(v, stripped(v->s));
+    return 0;
+}
+
+static int
+validate_word(const struct cg_row *row, struct cg_value *v,
+              struct cg_error *err)
+{
+    bool nocase = strcmp(row->name, "reload_engine") != 0;
+    cg_auto(free) char *word =
+        v->kind == CG_VALUE_STR ? stripped(v->s) : cg_strdup("");
+    cg_auto(free) char *list = cg_strdup(row->words);
+    char *save = NULL;
+    if (v->kind == CG_VALUE_NONE && strcmp(row->name, "header_map") == 0) {
+        return 0;
+    }
+    for (char *w = strtok_r(list, " ", &save); w != NULL;
+         w = strtok_r(NULL, " ", &save)) {
+        if (nocase ? strcasecmp(w, word) == 0 : strcmp(w, word) == 0) {
+            replace(v, cg_value_str(w));
+            return 0;
+        }
+    }
+    cg_auto(buf) struct cg_buf shown = {0};
+    if (v->kind == CG_VALUE_STR) {
+        cg_buf_puts(&shown, v->s);
+    } else {
+        cg_value_repr(v, &shown);
+    }
+    const char *hole = strstr(row->wrong, "%s");
+    size_t before =
+        hole != NULL ? (size_t)(hole - row->wrong) : strlen(row->wrong);
+    return cg_error_set(err, EINVAL, "%.*s%s%s", (int)before, row->wrong,
+                        hole != NULL ? cg_buf_str(&shown) : "",
+                        hole != NULL ? hole + 2 : "");
+}
+
+static int
+validate_proxy(struct cg_value *v, struct cg_error *err)
+{
+    static const char *const words[][2] = {
+        {"off", "off"},  {"false", "off"}, {"0", "off"},
+        {"none", "off"}, {"true", "auto"}, {"auto", "auto"},
+        {"1", "auto"},   {"v1", "v1"},     {"v2", "v2"}};
+    if (v->kind == CG_VALUE_NONE || v->kind == CG_VALUE_BOOL) {
+        bool on = v->kind == CG_VALUE_BOOL && v->b;
+        replace(v, cg_value_str(on ? "auto" : "off"));
+        return 0;
+    }
+    if (v->kind != CG_VALUE_STR) {
+        return cg_error_set(err, EINVAL,
+                            "proxy_protocol must be string or bool");
+    }
+    cg_auto(free) char *word = stripped(v->s);
+    for (size_t i = 0; i < CG_COUNT(words); i++) {
+        if (strcasecmp(word, words[i][0]) == 0) {
+            replace(v, cg_value_str(words[i][1]));
+            return 0;
+        }
+    }
+    return cg_error_set(err, EINVAL,
+                        "proxy_protocol must be: off, v1, v2, or auto");
+}
+
+/* ---- lists ---- */
+
+static int
+check_strings(struct cg_value *list, int step, struct cg_error *err)
+{
+    for (size_t i = 0; i < list->list.n; i += (size_t)step) {
+        struct cg_value *item = &list->list.items[i];
+        int r = validate_str(item, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int
+validate_list(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE ||
+        (v->kind == CG_VALUE_STR && v->s[0] == '\0')) {
+        replace(v, cg_value_list());
+        return 0;
+    }
+    if (v->kind == CG_VALUE_STR) {
+        struct cg_value list = cg_value_list();
+        replace_str(v, stripped(v->s));
+        cg_value_push(&list, *v);
+        *v = list;
+        return 0;
+    }
+    if (v->kind == CG_VALUE_MAP) {
+        struct cg_value keys = cg_value_list();
+        for (size_t i = 0; i < v->list.n; i += 2) {
+            cg_value_push(&keys, cg_value_copy(&v->list.items[i]));
+        }
+        replace(v, keys);
+    }
+    if (v->kind != CG_VALUE_LIST) {
+        const char *kind = v->kind == CG_VALUE_INT     ? "int"
+                           : v->kind == CG_VALUE_BOOL  ? "bool"
+                           : v->kind == CG_VALUE_FLOAT ? "float"
+                                                       : "object";
+        return cg_error_set(err, EINVAL, "'%s' object is not iterable", kind);
+    }
+    return check_strings(v, 1, err);
+}
+
+static int
+validate_files(struct cg_value *v, struct cg_error *err)
+{
+    int r = validate_list(v, err);
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        const char *path = v->list.items[i].s;
+        struct stat st;
+        if (strpbrk(path, "*?[") == NULL && stat(path, &st) < 0) {
+            return cg_error_set(err, ENOENT, "File %s does not exists.", path);
+        }
+    }
+    return r;
+}
+
+struct cg_value
+cg_split_commas(const char *text)
+{
+    struct cg_value list = cg_value_list();
+    while (*text != '\0') {
+        size_t n = strcspn(text, ",");
+        if (n > 0) {
+            cg_auto(free) char *part = cg_strndup(text, n);
+            cg_value_push(&list, (struct cg_value){.kind = CG_VALUE_STR,
+                                                   .s = stripped(part)});
+        }
+        text += n + (text[n] == ',');
+    }
+    return list;
+}
+
+static int
+validate_csv(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE) {
+        replace(v, cg_value_list());
+        return 0;
+    }
+    if (v->kind != CG_VALUE_STR) {
+        return wrong(err, "Not a string: ", v, "");
+    }
+    replace(v, cg_split_commas(v->s));
+    return 0;
+}
+
+static bool
+has_host_bits(const unsigned char *addr, int bits, int size)
+{
+    for (int i = bits; i < size * 8; i++) {
+        if (addr[i / 8] >> (7 - i % 8) & 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+check_network(const char *text, struct cg_error *err)
+{
+    unsigned char addr[16] = {0};
+    cg_auto(free) char *host = cg_strdup(text);
+    char *slash = strchr(host, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    int size = inet_pton(AF_INET, host, addr) == 1    ? 4
+               : inet_pton(AF_INET6, host, addr) == 1 ? 16
+                                                      : 0;
+    int bits = size * 8;
+    bool good = size != 0;
+    if (good && slash != NULL) {
+        const char *digits = slash + 1;
+        good =
+            *digits != '\0' && strspn(digits, "0123456789") == strlen(digits);
+        bits = atoi(digits);
+        good = good && bits <= size * 8;
+    }
+    if (!good) {
+        return cg_error_set(
+            err, EINVAL, "'%s' does not appear to be an IPv4 or IPv6 network",
+            text);
+    }
+    return has_host_bits(addr, bits, size)
+               ? cg_error_set(err, EINVAL, "%s has host bits set", text)
+               : 0;
+}
+
+static int
+validate_addrs(struct cg_value *v, struct cg_error *err)
+{
+    int r = validate_csv(v, err);
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        if (strcmp(v->list.items[i].s, "*") != 0) {
+            r = check_network(v->list.items[i].s, err);
+        }
+    }
+    return r;
+}
+
+static int
+validate_protocols(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE ||
+        (v->kind == CG_VALUE_STR && v->s[0] == '\0')) {
+        replace(v, cg_value_str("h1"));
+    }
+    if (v->kind != CG_VALUE_STR) {
+        return cg_error_set(err, EINVAL, "http_protocols must be a string");
+    }
+    replace(v, cg_split_commas(v->s));
+    for (size_t i = 0; i < v->list.n; i++) {
+        const char *p = v->list.items[i].s;
+        if (strcmp(p, "h1") != 0 && strcmp(p, "h2") != 0) {
+            return cg_error_set(
+                err, EINVAL, "Invalid protocol '%s'. Valid protocols: h1, h2",
+                p);
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(p, v->list.items[k].s) == 0) {
+                return cg_error_set(err, EINVAL,
+                                    "Duplicate protocols specified");
+            }
+        }
+    }
+    return 0;
+}
+
+static int
+validate_dict(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_MAP) {
+        return 0;
+    }
+    return wrong(err, "Value is not a dictionary: ", v, " ");
+}
+
+/* ---- code ---- */
+
+static int
+validate_class(struct cg_value *v, struct cg_error *err)
+{
+    return v->kind == CG_VALUE_OBJECT && v->object.callable
+               ? 0
+               : validate_str(v, err);
+}
+
+static int
+validate_hook(const struct cg_row *row, struct cg_value *v,
+              struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_STR) {
+        replace_str(v, stripped(v->s));
+        if (strpbrk(v->s, ".:") == NULL) {
+            return cg_error_set(err, EINVAL,
+                                "Value '%s' is not import string. Format: "
+                                "module[.submodules...].object",
+                                v->s);
+        }
+        return 0;
+    }
+    if (v->kind != CG_VALUE_OBJECT || !v->object.callable) {
+        return wrong(err, "Value is not callable: ", v, "");
+    }
+    bool flexible = strcmp(row->name, "post_request") == 0;
+    int n = v->object.arity;
+    if (flexible ? n < 2 || n > 4 : n != row->arity) {
+        return cg_error_set(err, EINVAL, "Value must have an arity of: %d",
+                            row->arity);
+    }
+    return 0;
+}
+
+/* ---- the system ---- */
+
+static bool
+all_digits(const char *s)
+{
+    return *s != '\0' && strspn(s, "0123456789") == strlen(s);
+}
+
+static int
+validate_user(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE) {
+        replace(v, cg_value_int(geteuid()));
+        return 0;
+    }
+    if (v->kind == CG_VALUE_INT) {
+        return 0;
+    }
+    if (v->kind == CG_VALUE_STR && all_digits(v->s)) {
+        replace(v, cg_value_int(atoll(v->s)));
+        return 0;
+    }
+    struct passwd *pw = v->kind == CG_VALUE_STR ? getpwnam(v->s) : NULL;
+    if (pw == NULL) {
+        return wrong(err, "No such user: '", v, "'");
+    }
+    replace(v, cg_value_int(pw->pw_uid));
+    return 0;
+}
+
+static int
+validate_group(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE) {
+        replace(v, cg_value_int(getegid()));
+        return 0;
+    }
+    if (v->kind == CG_VALUE_INT) {
+        return 0;
+    }
+    if (v->kind == CG_VALUE_STR && all_digits(v->s)) {
+        replace(v, cg_value_int(atoll(v->s)));
+        return 0;
+    }
+    struct group *gr = v->kind == CG_VALUE_STR ? getgrnam(v->s) : NULL;
+    if (gr == NULL) {
+        return wrong(err, "No such group: '", v, "'");
+    }
+    replace(v, cg_value_int(gr->gr_gid));
+    return 0;
+}
+
+static int
+validate_chdir(struct cg_value *v, struct cg_error *err)
+{
+    int r = validate_str(v, err);
+    if (r < 0) {
+        return r;
+    }
+    const char *dir = v->kind == CG_VALUE_STR ? v->s : ".";
+    cg_auto(free) char *path = realpath(dir, NULL);
+    struct stat st;
+    if (path == NULL || stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        return cg_error_set(err, ENOENT, "can't chdir to '%s'", dir);
+    }
+    replace(v, cg_value_str(path));
+    return 0;
+}
+
+int
+cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
+{
+    switch (row->type) {
+    case TYPE_BOOL: return validate_bool(v, err);
+    case TYPE_UINT: return validate_uint(v, err);
+    case TYPE_STR: return validate_str(v, err);
+    case TYPE_LIST: return validate_list(v, err);
+    case TYPE_FILES: return validate_files(v, err);
+    case TYPE_CSV: return validate_csv(v, err);
+    case TYPE_ADDRS: return validate_addrs(v, err);
+    case TYPE_DICT: return validate_dict(v, err);
+    case TYPE_CLASS: return validate_class(v, err);
+    case TYPE_HOOK: return validate_hook(row, v, err);
+    case TYPE_USER: return validate_user(v, err);
+    case TYPE_GROUP: return validate_group(v, err);
+    case TYPE_CHDIR: return validate_chdir(v, err);
+    case TYPE_WORD: return validate_word(row, v, err);
+    case TYPE_PROXY: return validate_proxy(v, err);
+    case TYPE_PROTOCOLS: return validate_protocols(v, err);
+    }
+    return 0;
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/yaml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <yaml.h>
+
+#include "config/table.h"
+#include "core/base/memory.h"
+
+enum { MAX_BYTES = 1 << 20, MAX_NODES = 10000, MAX_DEPTH = 50 };
+
+struct reader {
+    yaml_document_t doc;
+    const char *shown;
+    int nodes; /* converted so far: aliases count each time */
+    struct cg_error *err;
+};
+
+static int
+fail(struct reader *r, yaml_mark_t mark, const char *text)
+{
+    return cg_error_set(r->err, EINVAL, "%s:%zu:%zu: %s", r->shown,
+                        mark.line + 1, mark.column + 1, text);
+}
+
+static int
+fail_name(struct reader *r, yaml_mark_t mark, const char *before,
+          const char *name, const char *after)
+{
+    cg_auto(free) char *text = cg_strf("%s%s%s", before, name, after);
+    return fail(r, mark, text);
+}
+
+/* ---- scalars ---- */
+
+/* ${NAME} and ${NAME:-default}; $$ is a dollar. NULL with err. */
+static char *
+expand(struct reader *r, yaml_mark_t mark, const char *s)
+{
+    struct cg_buf b = {0};
+    while (*s != '\0') {
+        if (s[0] == '$' && s[1] == '$') {
+            cg_buf_putc(&b, '$');
+            s += 2;
+            continue;
+        }
+        const char *end = s[0] == '$' && s[1] == '{' ? strchr(s, '}') : NULL;
+        if (end == NULL) {
+            cg_buf_putc(&b, *s++);
+            continue;
+        }
+        cg_auto(free) char *name = cg_strndup(s + 2, (size_t)(end - s) - 2);
+        char *fallback = strstr(name, ":-");
+        if (fallback != NULL) {
+            *fallback = '\0';
+            fallback += 2;
+        }
+        const char *value = getenv(name);
+        if (value == NULL || (*value == '\0' && fallback != NULL)) {
+            value = fallback;
+        }
+        if (value == NULL) {
+            cg_buf_release(&b);
+            fail_name(r, mark, "the environment variable ", name,
+                      " is not set: set it, or write ${NAME:-default}");
+            return NULL;
+        }
+        cg_buf_puts(&b, value);
+        s = end + 1;
+    }
+    return cg_buf_take(&b);
+}
+
+static bool
+is_one_of(const char *s, const char *words)
+{
+    size_t n = strlen(s);
+    for (const char *w = words; *w != '\0';) {
+        size_t m = strcspn(w, " ");
+        if (m == n && memcmp(w, s, n) == 0) {
+            return true;
+        }
+        w += m + (w[m] == ' ');
+    }
+    return false;
+}
+
+/* The core schema of YAML 1.2 for a plain scalar. */
+static struct cg_value
+plain(const char *s)
+{
+    char *end;
+    if (*s == '\0' || is_one_of(s, "null Null NULL ~")) {
+        return cg_value_none();
+    }
+    if (is_one_of(s, "true True TRUE false False FALSE")) {
+        return cg_value_bool((s[0] | 32) == 't');
+    }
+    const char *digits = s + (*s == '-' || *s == '+');
+    size_t n = strlen(digits);
+    errno = 0;
+    if (n > 0 && strspn(digits, "0123456789") == n) {
+        long long i = strtoll(s, &end, 10);
+        return errno == 0 ? cg_value_int(i) : cg_value_str(s);
+    }
+    if (strncmp(s, "0x", 2) == 0 || strncmp(s, "0o", 2) == 0) {
+        long long i = strtoll(s + 2, &end, s[1] == 'x' ? 16 : 8);
+        return *end == '\0' && s[2] != '\0' && errno == 0 ? cg_value_int(i)
+                                                          : cg_value_str(s);
+    }
+    if (n > 0 && strspn(digits, "0123456789.eE+-") == n &&
+        strpbrk(digits, "0123456789") == digits) {
+        double f = strtod(s, &end);
+        if (*end == '\0') {
+            return cg_value_float(f);
+        }
+    }
+    return cg_value_str(s);
+}
+
+static int
+check_tag(struct reader *r, const yaml_node_t *node)
+{
+    static const char known[] =
+        YAML_STR_TAG " " YAML_INT_TAG " " YAML_FLOAT_TAG " " YAML_BOOL_TAG
+                     " " YAML_NULL_TAG " " YAML_SEQ_TAG " " YAML_MAP_TAG;
+    const char *tag = (const char *)node->tag;
+    if (tag == NULL || is_one_of(tag, known)) {
+        return 0;
+    }
+    return fail_name(r, node->start_mark, "unknown tag ", tag,
+                     ": plain values, lists and maps are understood");
+}
+
+static int
+convert_scalar(struct reader *r, const yaml_node_t *node, struct cg_value *ret)
+{
+    const char *text = (const char *)node->data.scalar.value;
+    if (strlen(text) != node->data.scalar.length) {
+        return fail(r, node->start_mark, "a NUL character in a value");
+    }
+    if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+        strchr(text, '$') == NULL) {
+        *ret = plain(text);
+        return 0;
+    }
+    char *s = expand(r, node->start_mark, text);
+    if (s == NULL) {
+        return r->err->code;
+    }
+    if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
+        *ret = plain(s); /* workers: ${N:-4} is a number */
+        free(s);
+    } else {
+        *ret = (struct cg_value){.kind = CG_VALUE_STR, .s = s};
+    }
+    return 0;
+}
+
+/* ---- nodes ---- */
+
+static int convert(struct reader *r, int index, int depth,
+                   struct cg_value *ret);
+
+static yaml_node_t *
+node_at(struct reader *r, int index)
+{
+    return yaml_document_get_node(&r->doc, index);
+}
+
+static int
+convert_list(struct reader *r, const yaml_node_t *node, int depth,
+             struct cg_value *ret)
+{
+    struct cg_value list = cg_value_list();
+    for (yaml_node_item_t *i = node->data.sequence.items.start;
+         i < node->data.sequence.items.top; i++) {
+        struct cg_value item;
+        int e = convert(r, *i, depth + 1, &item);
+        if (e < 0) {
+            cg_value_release(&list);
+            return e;
+        }
+        cg_value_push(&list, item);
+    }
+    *ret = list;
+    return 0;
+}
+
+static bool
+has_key(const struct cg_value *map, const char *key)
+{
+    for (size_t i = 0; i < map->list.n; i += 2) {
+        if (strcmp(map->list.items[i].s, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+convert_pair(struct reader *r, const yaml_node_pair_t *pair, int depth,
+             struct cg_value *map)
+{
+    const yaml_node_t *key = node_at(r, pair->key);
+    if (key->type != YAML_SCALAR_NODE) {
+        return fail(r, key->start_mark, "a key must be a plain word");
+    }
+    const char *name = (const char *)key->data.scalar.value;
+    if (has_key(map, name)) {
+        return fail_name(r, key->start_mark, "the key '", name,
+                         "' is there twice");
+    }
+    struct cg_value v;
+    int e = convert(r, pair->value, depth + 1, &v);
+    if (e < 0) {
+        return e;
+    }
+    cg_value_push(map, cg_value_str(name));
+    cg_value_push(map, v);
+    return 0;
+}
+
+static int
+convert_map(struct reader *r, const yaml_node_t *node, int depth,
+            struct cg_value *ret)
+{
+    struct cg_value map = cg_value_map();
+    for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
+         p < node->data.mapping.pairs.top; p++) {
+        int e = convert_pair(r, p, depth, &map);
+        if (e < 0) {
+            cg_value_release(&map);
+            return e;
+        }
+    }
+    *ret = map;
+    return 0;
+}
+
+static int
+convert(struct reader *r, int index, int depth, struct cg_value *ret)
+{
+    const yaml_node_t *node = node_at(r, index);
+    if (++r->nodes > MAX_NODES || depth > MAX_DEPTH) {
+        return fail(r, node->start_mark, "too large or too deeply nested");
+    }
+    int e = check_tag(r, node);
+    if (e < 0) {
+        return e;
+    }
+    switch (node->type) {
+    case YAML_SCALAR_NODE: return convert_scalar(r, node, ret);
+    case YAML_SEQUENCE_NODE: return convert_list(r, node, depth, ret);
+    case YAML_MAPPING_NODE: return convert_map(r, node, depth, ret);
+    case YAML_NO_NODE: break;
+    }
+    *ret = cg_value_none();
+    return 0;
+}
+
+/* ---- settings ---- */
+
+struct target {
+    struct cg_settings *s;
+    void (*warn)(void *self, const char *text);
+    void *warn_self;
+    bool seen[CG_SETTING_COUNT];
+};
+
+static void
+warn_unknown(struct reader *r, const struct target *t, yaml_mark_t mark,
+             const char *name)
+{
+    const char *retired = cg_setting_retired(name);
+    const char *near = cg_setting_suggest(name);
+    if (t->warn == NULL) {
+        return;
+    }
+    cg_auto(free) char *text =
+        retired != NULL
+            ? cg_strf("%s:%zu: %s", r->shown, mark.line + 1, retired)
+        : near != NULL
+            ? cg_strf("%s:%zu: '%s' is no setting and has no effect; did you "
+                      "mean '%s'?",
+                      r->shown, mark.line + 1, name, near)
+            : cg_strf("%s:%zu: '%s' is no setting and has no effect", r->shown,
+                      mark.line + 1, name);
+    t->warn(t->warn_self, text);
+}
+
+static int
+check_word_for_bool(struct reader *r, const struct cg_row *row,
+                    const struct cg_value *v, yaml_mark_t mark)
+{
+    if (row->type != TYPE_BOOL || v->kind != CG_VALUE_STR) {
+        return 0;
+    }
+    bool yes = strcasecmp(v->s, "yes") == 0 || strcasecmp(v->s, "on") == 0;
+    if (yes || strcasecmp(v->s, "no") == 0 || strcasecmp(v->s, "off") == 0) {
+        cg_auto(free) char *text =
+            cg_strf("%s: write %s in place of '%s'", row->name,
+                    yes ? "true" : "false", v->s);
+        return fail(r, mark, text);
+    }
+    return 0;
+}
+
+static int
+apply_value(struct reader *r, struct target *t, int id, int index)
+{
+    const yaml_node_t *node = node_at(r, index);
+    struct cg_value v;
+    int e = convert(r, index, 1, &v);
+    if (e < 0) {
+        return e;
+    }
+    e = check_word_for_bool(r, &cg_rows[id], &v, node->start_mark);
+    if (e == 0 && !(cg_rows[id].type == TYPE_HOOK && v.kind == CG_VALUE_NONE)) {
+        cg_auto(free) char *source =
+            cg_strf("%s:%zu:%zu", r->shown, node->start_mark.line + 1,
+                    node->start_mark.column + 1);
+        e = cg_settings_set(t->s, (enum cg_setting_id)id, v, CG_LAYER_FILE,
+                            source, r->err);
+        if (e == 0) {
+            return 0;
+        }
+    }
+    cg_value_release(&v);
+    return e;
+}
+
+static int apply_map(struct reader *r, struct target *t, const yaml_node_t *map,
+                     int depth);
+
+/* `<<: *base` or a list of them: keys that are not there yet. */
+static int
+apply_merge(struct reader *r, struct target *t, int index, int depth)
+{
+    const yaml_node_t *node = node_at(r, index);
+    if (node->type == YAML_SEQUENCE_NODE && depth < MAX_DEPTH) {
+        for (yaml_node_item_t *i = node->data.sequence.items.start;
+             i < node->data.sequence.items.top; i++) {
+            int e = apply_merge(r, t, *i, depth + 1);
+            if (e < 0) {
+                return e;
+            }
+        }
+        return 0;
+    }
+    if (node->type != YAML_MAPPING_NODE || depth >= MAX_DEPTH) {
+        return fail(r, node->start_mark, "<< needs a map, or a list of maps");
+    }
+    return apply_map(r, t, node, depth + 1);
+}
+
+static int
+apply_pair(struct reader *r, struct target *t, const yaml_node_pair_t *pair,
+           int depth)
+{
+    const yaml_node_t *key = node_at(r, pair->key);
+    if (++r->nodes > MAX_NODES || key->type != YAML_SCALAR_NODE) {
+        return fail(r, key->start_mark,
+                    r->nodes > MAX_NODES ? "too large"
+                                         : "a key must be a setting's name");
+    }
+    const char *name = (const char *)key->data.scalar.value;
+    if (strcmp(name, "<<") == 0) {
+        return 0; /* after the map's own keys */
+    }
+    int id = cg_setting_find(name);
+    if (id < 0) {
+        if (depth == 0 && name[0] != '.' && strncmp(name, "x-", 2) != 0) {
+            warn_unknown(r, t, key->start_mark, name);
+        }
+        return 0;
+    }
+    if (t->seen[id]) {
+        return depth > 0 ? 0
+                         : fail_name(r, key->start_mark, "the key '", name,
+                                     "' is there twice");
+    }
+    t->seen[id] = true;
+    return apply_value(r, t, id, pair->value);
+}
+
+static int
+apply_map(struct reader *r, struct target *t, const yaml_node_t *map, int depth)
+{
+    yaml_node_pair_t *start = map->data.mapping.pairs.start;
+    yaml_node_pair_t *top = map->data.mapping.pairs.top;
+    for (yaml_node_pair_t *p = start; p < top; p++) {
+        int e = apply_pair(r, t, p, depth);
+        if (e < 0) {
+            return e;
+        }
+    }
+    for (yaml_node_pair_t *p = start; p < top; p++) {
+        const yaml_node_t *key = node_at(r, p->key);
+        if (key->type == YAML_SCALAR_NODE &&
+            strcmp((const char *)key->data.scalar.value, "<<") == 0) {
+            int e = apply_merge(r, t, p->value, depth);
+            if (e < 0) {
+                return e;
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- the file ---- */
+
+static int
+slurp(const char *path, const char *shown, struct cg_buf *b,
+      struct cg_error *err)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL) {
+        return cg_error_set(err, errno, "%s: %s", shown, strerror(errno));
+    }
+    size_t n;
+    do {
+        n = fread(cg_buf_reserve(b, 65536), 1, 65536, f);
+        b->n += n;
+    } while (n > 0 && b->n <= MAX_BYTES);
+    fclose(f);
+    return b->n > MAX_BYTES ? cg_error_set(err, EFBIG,
+                                           "%s: larger than 1 MiB: is this the "
+                                           "configuration file?",
+                                           shown)
+                            : 0;
+}
+
+static int
+parse_error(const yaml_parser_t *p, const char *shown, struct cg_error *err)
+{
+    const char *problem = p->problem != NULL ? p->problem : "invalid YAML";
+    return cg_error_set(err, EINVAL, "%s:%zu:%zu: invalid YAML: %s%s%s", shown,
+                        p->problem_mark.line + 1, p->problem_mark.column + 1,
+                        problem, p->context != NULL ? ", " : "",
+                        p->context != NULL ? p->context : "");
+}
+
+static int
+apply_document(struct reader *r, struct target *t)
+{
+    yaml_node_t *root = yaml_document_get_root_node(&r->doc);
+    if (root == NULL) {
+        return 0; /* an empty file says nothing */
+    }
+    if (root->type != YAML_MAPPING_NODE) {
+        return fail(r, root->start_mark,
+                    "the file must be a map of settings, such as "
+                    "`workers: 4`");
+    }
+    return apply_map(r, t, root, 0);
+}
+
+int
+cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
+             void (*warn)(void *self, const char *text), void *warn_self,
+             struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    struct reader r = {.shown = shown, .err = err};
+    struct target t = {.s = s, .warn = warn, .warn_self = warn_self};
+    yaml_parser_t parser;
+    int e = slurp(path, shown, &text, err);
+    if (e < 0) {
+        return e;
+    }
+    if (!yaml_parser_initialize(&parser)) {
+        cg_die("out of memory");
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text.p,
+                                 text.n);
+    if (!yaml_parser_load(&parser, &r.doc)) {
+        e = parse_error(&parser, shown, err);
+    } else {
+        e = apply_document(&r, &t);
+        yaml_document_delete(&r.doc);
+    }
+    yaml_parser_delete(&parser);
+    return e;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* YAML configuration files: flat keys, the core schema of YAML 1.2. */
+#ifndef CG_CONFIG_YAML_H
+#define CG_CONFIG_YAML_H
+
+#include "config/settings.h"
+
+/* Reads `path` (shown as `shown`) into s with the layer FILE. Every problem is
+ * "file.yaml:LINE:COLUMN: …". Bounded: 1 MiB, 10 000 nodes, 50 deep. */
+int cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
+                 void (*warn)(void *self, const char *text), void *warn_self,
+                 struct cg_error *err);
+
+#endif
