@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""The process tree below the test runner, read from /proc.
+
+The runner is a subreaper: whatever a server leaves behind, daemons included,
+becomes our child, so that nothing can hide and every exit status is ours.
+"""
+import ctypes
+import os
+import signal
+
+from .waiting import until
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def _stat(pid):
+    """(state, ppid) or None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            fields = f.read().rsplit(b")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0].decode(), int(fields[1])
+
+
+def parents():
+    """{pid: ppid} of all processes that are not zombies."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            stat = _stat(int(name))
+            if stat and stat[0] not in "ZX":
+                found[int(name)] = stat[1]
+    return found
+
+
+def descendants(root):
+    table = parents()
+    found = set()
+    grown = True
+    while grown:
+        grown = False
+        for pid, ppid in table.items():
+            if pid not in found and (ppid == root or ppid in found):
+                found.add(pid)
+                grown = True
+    return found
+
+
+def children(pid):
+    return sorted(p for p, parent in parents().items() if parent == pid)
+
+
+def is_running(pid):
+    stat = _stat(pid)
+    return stat is not None and stat[0] not in "ZX"
+
+
+def command_line(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        return f.read().rstrip(b"\0").replace(b"\0", b" ").decode()
+
+
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    raise AssertionError(f"process {pid} has no VmRSS")
+
+
+def open_descriptors(pid):
+    return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+def wait_gone(pid, what):
+    until(lambda: not is_running(pid), f"{what} (pid {pid}) has ended")
+
+
+def reap(pid):
+    """Collects an adopted child (a daemon) and returns its exit status."""
+    status = until(lambda: _reaped(pid), f"process {pid} has ended")
+    return os.waitstatus_to_exitcode(status[0])
+
+
+def _reaped(pid):
+    got, status = os.waitpid(pid, os.WNOHANG)
+    return (status,) if got == pid else None
+
+
+def end_all(pids):
+    """Kills exactly these and collects those that are our own children."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for pid in pids:
+        until(lambda p=pid: not is_running(p), f"process {pid} is gone")
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
