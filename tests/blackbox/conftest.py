@@ -118,9 +118,9 @@ class Run:
         return [line for line in self.err.splitlines() if line.strip()]
 
     def line_with(self, *words):
-        """The line of stderr that has all the words."""
+        """The line of stderr that has all the words, in whatever case."""
         for line in self.lines():
-            if all(w in line for w in words):
+            if all(w.lower() in line.lower() for w in words):
                 return line
         raise AssertionError(f"no line has all of {words}:\n{self.err}")
 
@@ -130,10 +130,10 @@ def run(tmp_path):
     """run(*args, files=…): runs the program in tmp_path until it ends."""
 
     def make(*args, files=None, apps=(), env=None, announced=(), cwd=None,
-             pass_fds=(), seconds=DEADLINE):
+             pass_fds=(), seconds=DEADLINE, prefix=()):
         fill(tmp_path, files, apps)
         process = subprocess.Popen(
-            command() + list(args), cwd=cwd or tmp_path,
+            [*prefix, *command(), *args], cwd=cwd or tmp_path,
             env=environment(tmp_path, env), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=pass_fds, start_new_session=True,
