@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bind addresses: gunicorn's grammar (HOST, HOST:PORT, :PORT, [v6]:PORT,
- * tcp://…, unix:PATH, unix:@abstract, fd://N) in, one struct out.
+ * tcp://…, unix:PATH, unix:@abstract, fd://N) in, one struct out. `unix:\0name`
+ * (the two characters) is the abstract socket too.
  */
 #ifndef CG_BASE_ADDR_H
 #define CG_BASE_ADDR_H
