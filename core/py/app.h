@@ -18,9 +18,12 @@ enum { CG_EXIT_BOOT = 3, CG_EXIT_APP = 4 };
  * the way out (close names; where the module was looked for), and `traceback`
  * the Python traceback, user's frames only (may stay empty).
  */
-int cg_app_load(const char *spec, struct cg_app **ret_app,
-                struct cg_error *err, struct cg_buf *traceback);
+int cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
+                struct cg_buf *traceback);
 void cg_app_free(struct cg_app *app);
+/* After preload_app, before the first fork: collects, then keeps the garbage
+ * collector from touching what workers share. */
+void cg_app_freeze(void);
 /* The callable, borrowed: a PyObject *. For core/py only. */
 void *cg_app_callable(struct cg_app *app);
 

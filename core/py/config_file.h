@@ -7,8 +7,9 @@
 #include "config/load.h"
 
 /* The reader for struct cg_load. `warn` as there. */
-struct cg_python_reader cg_python_config_reader(
-    void (*warn)(void *self, const char *text), void *warn_self);
+struct cg_python_reader cg_python_config_reader(void (*warn)(void *self,
+                                                             const char *text),
+                                                void *warn_self);
 
 /*
  * Turns import strings of callables ("hooks:post_fork" from YAML, "pkg.mod.f")

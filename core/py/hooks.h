@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Server hooks and the Python objects that they get: `server` (gunicorn's
- * Arbiter as hooks see it), `worker`, `req`, `resp`, `server.log`, `server.cfg`.
- * All functions need the GIL. A hook that raises gives its traceback in err and
- * a negative value; who called decides what that means (gunicorn-compat 4).
+ * Arbiter as hooks see it), `worker`, `req`, `resp`, `server.log`,
+ * `server.cfg`. All functions need the GIL. A hook that raises gives its
+ * traceback in err and a negative value; who called decides what that means
+ * (gunicorn-compat 4).
  */
 #ifndef CG_PY_HOOKS_H
 #define CG_PY_HOOKS_H
@@ -79,8 +80,8 @@ int cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
  * The callbacks run with the GIL held, on the main thread.
  */
 struct cg_worker_signals {
-    void (*on_term)(void *self);  /* graceful stop */
-    void (*on_usr1)(void *self);  /* reopen logs */
+    void (*on_term)(void *self);   /* graceful stop */
+    void (*on_usr1)(void *self);   /* reopen logs */
     void (*on_wakeup)(void *self); /* INT/QUIT: stop at once was asked */
     void *self;
 };

@@ -13,8 +13,8 @@
 #include "core/base/error.h"
 
 struct cg_python_choice {
-    char exe[4200];    /* the interpreter that sys.executable names */
-    char prefix[4200]; /* of the virtual environment, "" if none */
+    char exe[4200];     /* the interpreter that sys.executable names */
+    char prefix[4200];  /* of the virtual environment, "" if none */
     const char *source; /* how it was found, for messages */
 };
 
@@ -30,7 +30,8 @@ int cg_python_start(const struct cg_python_choice *choice, int argc,
 /* "3.11.2" */
 const char *cg_python_version(void);
 
-/* Releases and takes the GIL of the calling (Python-made) thread around a wait. */
+/* Releases and takes the GIL of the calling (Python-made) thread around a wait.
+ */
 void cg_gil_drop(void);
 void cg_gil_take(void);
 
@@ -44,6 +45,11 @@ pid_t cg_python_fork(void (*in_child)(void *self), void *self);
  * them raised SystemExit (*ret_exit has the status); any other exception is
  * logged through the error and gives -2. */
 int cg_python_signals(int *ret_exit, struct cg_error *err);
+
+/* gunicorn's names as the configuration may have changed them: the Server
+ * field (gunicorn.SERVER) and SERVER_SOFTWARE. Process lifetime. GIL held. */
+const char *cg_py_server_field(void);
+const char *cg_py_server_software(void);
 
 /* Joins threads, runs atexit, flushes. GIL held; nothing of Python afterwards.
  * Returns 0, or 120 as python(1) when flushing failed. */

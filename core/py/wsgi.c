@@ -259,10 +259,34 @@ call_app(struct cg_wsgi *w, PyObject *environ, PyObject *start_response)
                                2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
+/* req of the request hooks, pre_request called; NULL with an exception. */
+static PyObject *
+hooked_request(struct cg_wsgi *w, ExchangeObject *x)
+{
+    py_auto *req = cg_request_object(x);
+    if (req != NULL && w->o->pre_request && cg_call_pre_request(x, req) < 0) {
+        return NULL;
+    }
+    return py_take(&req);
+}
+
+static PyObject *
+make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
+{
+    py_auto *environ = cg_environ_new(w, x);
+    if (environ != NULL && req != NULL && w->o->pre_request &&
+        cg_environ_follow(x, environ, req) < 0) {
+        return NULL;
+    }
+    return py_take(&environ);
+}
+
 static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
-    py_auto *environ = cg_environ_new(w, x);
+    bool hooked = w->o->pre_request || w->o->post_request;
+    py_auto *req = hooked ? hooked_request(w, x) : NULL;
+    py_auto *environ = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result =
         environ != NULL ? call_app(w, environ, start_response) : NULL;
     if (respond(x, result) < 0) {
@@ -274,6 +298,9 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     }
     cg_wsgi_log_access(x, environ);
     close_result(x, result);
+    if (w->o->post_request && req != NULL) {
+        cg_call_post_request(x, req, environ);
+    }
 }
 
 void

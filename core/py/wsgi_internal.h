@@ -102,6 +102,13 @@ void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
 /* Logs the pending exception with its traceback and clears it. */
 void cg_wsgi_log_exception(ExchangeObject *x, const char *what);
 
+/* wsgi_hooks.c: `req`; the hook's call (-1 with an exception); what it changed
+ * of req goes into environ; post_request, whose exceptions are logged. */
+PyObject *cg_request_object(ExchangeObject *x);
+int cg_call_pre_request(ExchangeObject *x, PyObject *req);
+int cg_environ_follow(ExchangeObject *x, PyObject *environ, PyObject *req);
+void cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *environ);
+
 /* wsgi_types.c: heap types of the bridge; 0 or -1 with an exception */
 int cg_wsgi_types_init(struct cg_wsgi *w);
 PyObject *cg_errors_new(struct cg_wsgi *w);

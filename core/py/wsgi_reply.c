@@ -456,6 +456,7 @@ cg_reply_abort(ExchangeObject *x, int status, const char *message)
     }
     ex->status = status;
     x->head_sent = true;
+    x->started = false; /* what the application said is gone */
     struct iovec part = {ex->out->p, ex->out->n};
     send_parts(x, &part, 1, NULL);
 }

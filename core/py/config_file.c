@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/py/config_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/py/convert.h"
+#include "core/py/hooks_internal.h"
+#include "core/py/ref.h"
+
+/* Whom to warn: one reader at a time, as there is one interpreter. */
+static void (*warn_function)(void *self, const char *text);
+static void *warn_self;
+
+static void
+warn_unknown(const char *name, const char *source)
+{
+    const char *retired = cg_setting_retired(name);
+    const char *near = retired == NULL ? cg_setting_suggest(name) : NULL;
+    if (warn_function == NULL || (retired == NULL && near == NULL)) {
+        return; /* an ordinary variable */
+    }
+    cg_auto(free) char *text =
+        retired != NULL ? cg_strf("%s: %s", source, retired)
+                        : cg_strf("%s: '%s' is no setting and has no effect; "
+                                  "did you mean '%s'?",
+                                  source, name, near);
+    warn_function(warn_self, text);
+}
+
+/* A name that the file imported and that happens to be a setting's (a module
+ * called `config`, a class) is no value. */
+static bool
+is_value(PyObject *value)
+{
+    return !PyModule_Check(value);
+}
+
+static int
+apply_item(struct cg_settings *s, PyObject *item, struct cg_error *err)
+{
+    const char *name, *source;
+    PyObject *value; /* borrowed from the item */
+    int own;
+    if (!PyArg_ParseTuple(item, "sOsp", &name, &value, &source, &own)) {
+        return cg_py_error(err, NULL);
+    }
+    int id = cg_setting_find(name);
+    if (id < 0) {
+        if (own) {
+            warn_unknown(name, source);
+        }
+        return 0;
+    }
+    struct cg_value v;
+    if (!is_value(value) || (id == CG_config)) {
+        return 0;
+    }
+    if (cg_value_from_python(value, &v) < 0) {
+        cg_py_error(err, NULL);
+        return cg_error_prefix(err, "%s: %s", source, name);
+    }
+    int r = cg_settings_set(s, (enum cg_setting_id)id, v, CG_LAYER_FILE, source,
+                            err);
+    if (r < 0) {
+        cg_value_release(&v);
+    }
+    return r;
+}
+
+static int
+apply_items(struct cg_settings *s, PyObject *items, struct cg_error *err)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
+        py_auto *item = py_list_get(items, i);
+        int r = apply_item(s, item, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int
+failed_to_run(const char *path, int *ret_exit, struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf traceback = {0};
+    if (cg_py_take_exit(ret_exit)) {
+        return cg_error_set(err, ECANCELED, "%s called sys.exit(%d)", path,
+                            *ret_exit);
+    }
+    struct cg_error line = {0};
+    cg_py_error(&line, &traceback);
+    while (traceback.n > 0 && traceback.p[traceback.n - 1] == '\n') {
+        traceback.n--;
+    }
+    return cg_error_set(err, EINVAL, "Failed to read config file: %s\n%s", path,
+                        cg_buf_str(&traceback));
+}
+
+static int
+read_python(void *self, const char *path, bool is_module, struct cg_settings *s,
+            int *ret_exit, struct cg_error *err)
+{
+    py_auto *read = cg_glue_get("_cgunicorn_glue.config",
+                                is_module ? "read_module" : "read_file");
+    py_auto *items =
+        read != NULL ? PyObject_CallFunction(read, "s", path) : NULL;
+    if (items == NULL) {
+        return failed_to_run(path, ret_exit, err);
+    }
+    return apply_items(s, items, err);
+}
+
+struct cg_python_reader
+cg_python_config_reader(void (*warn)(void *self, const char *text), void *self)
+{
+    warn_function = warn;
+    warn_self = self;
+    return (struct cg_python_reader){.read = read_python, .self = NULL};
+}
+
+/* ---- import strings of hooks ---- */
+
+static int
+resolve(struct cg_settings *s, enum cg_setting_id id, struct cg_error *err)
+{
+    const struct cg_value *text = cg_settings_value(s, id);
+    py_auto *import = cg_glue_get("_cgunicorn_glue.config", "import_string");
+    py_auto *object =
+        import != NULL ? PyObject_CallFunction(import, "s", text->s) : NULL;
+    struct cg_value v;
+    cg_auto(free) char *source = cg_strdup(s->source[id].text);
+    if (object == NULL || cg_value_from_python(object, &v) < 0) {
+        cg_py_error(err, NULL);
+        return cg_error_prefix(err, "%s: %s: %s", source, cg_setting_name(id),
+                               text->s);
+    }
+    int r = cg_settings_set(s, id, v, s->source[id].layer, source, err);
+    if (r < 0) {
+        cg_value_release(&v);
+    }
+    return r;
+}
+
+int
+cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err)
+{
+    static const enum cg_setting_id hooks[] = {
+        CG_on_starting, CG_on_reload,        CG_when_ready,   CG_pre_fork,
+        CG_post_fork,   CG_post_worker_init, CG_worker_int,   CG_worker_abort,
+        CG_pre_exec,    CG_pre_request,      CG_post_request, CG_child_exit,
+        CG_worker_exit, CG_nworkers_changed, CG_on_exit,      CG_ssl_context};
+    for (size_t i = 0; i < CG_COUNT(hooks); i++) {
+        if (cg_settings_value(s, hooks[i])->kind == CG_VALUE_STR) {
+            int r = resolve(s, hooks[i], err);
+            if (r < 0) {
+                return r;
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- sys.path and os.environ ---- */
+
+static int
+insert_path(const char *dir, bool if_absent, struct cg_error *err)
+{
+    py_auto *path = py_new(PySys_GetObject("path"));
+    py_auto *entry = PyUnicode_DecodeFSDefault(dir);
+    int there = entry != NULL ? PySequence_Contains(path, entry) : -1;
+    if (there < 0 ||
+        ((there == 0 || !if_absent) && PyList_Insert(path, 0, entry) < 0)) {
+        return cg_py_error(err, NULL);
+    }
+    return 0;
+}
+
+int
+cg_python_set_path(const char *dir, const char *pythonpath,
+                   struct cg_error *err)
+{
+    int r = dir != NULL ? insert_path(dir, true, err) : 0;
+    cg_auto(free) char *list = cg_strdup(pythonpath != NULL ? pythonpath : "");
+    char *save = NULL;
+    for (char *p = strtok_r(list, ",", &save); r == 0 && p != NULL;
+         p = strtok_r(NULL, ",", &save)) {
+        cg_auto(free) char *full = realpath(p, NULL);
+        r = insert_path(full != NULL ? full : p, true, err);
+    }
+    return r;
+}
+
+int
+cg_python_setenv(const char *name, const char *value, struct cg_error *err)
+{
+    py_auto *os = PyImport_ImportModule("os");
+    py_auto *environ =
+        os != NULL ? PyObject_GetAttrString(os, "environ") : NULL;
+    py_auto *n = PyUnicode_DecodeFSDefault(name);
+    py_auto *v = PyUnicode_DecodeFSDefault(value);
+    if (environ == NULL || n == NULL || v == NULL ||
+        PyObject_SetItem(environ, n, v) < 0) {
+        return cg_py_error(err, NULL);
+    }
+    return 0;
+}

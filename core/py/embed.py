@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Turns the Python sources of a folder into a C table.
+
+usage: embed.py OUT.c FOLDER
+
+FOLDER/hooks.py becomes the module _cgunicorn_glue.hooks; what lies below
+FOLDER/gunicorn becomes the minimal package `gunicorn`. Sources are embedded as
+text, not as bytecode, so that the table fits every Python version.
+"""
+import os
+import sys
+
+
+def module_name(path):
+    parts = path[:-3].split(os.sep)
+    if parts[0] != "gunicorn":
+        parts.insert(0, "_cgunicorn_glue")
+    package = parts[-1] == "__init__"
+    return ".".join(parts[:-1] if package else parts), package
+
+
+def c_string(text):
+    lines = []
+    for line in text.splitlines(keepends=True):
+        out = []
+        for byte in line.encode():
+            char = chr(byte)
+            if char in '"\\':
+                out.append("\\" + char)
+            elif char == "\n":
+                out.append("\\n")
+            elif 32 <= byte < 127:
+                out.append(char)
+            else:
+                out.append("\\%03o" % byte)
+        lines.append('     "' + "".join(out) + '"')
+    return "\n".join(lines) or '     ""'
+
+
+def main(out, folder):
+    rows = []
+    for root, dirs, files in os.walk(folder):
+        dirs.sort()
+        for name in sorted(files):
+            if name.endswith(".py"):
+                path = os.path.join(root, name)
+                with open(path, encoding="utf-8") as f:
+                    rows.append((module_name(os.path.relpath(path, folder)), f.read()))
+    with open(out, "w", encoding="utf-8") as f:
+        f.write('#include <stddef.h>\n#include "core/py/glue.h"\n')
+        f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
+        for (name, package), text in rows:
+            f.write('    {"%s",\n%s,\n     %d},\n' % (name, c_string(text), package))
+        f.write("    {NULL, NULL, 0}};\n")
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Glue: the Python sources that are embedded in the binary (core/py/glue), the
+ * built-in module `_cgunicorn` that they call, and the finder that serves them.
+ * Internal to core/py.
+ */
+#ifndef CG_PY_GLUE_H
+#define CG_PY_GLUE_H
+
+#include "core/base/error.h"
+
+/* One embedded source; made by embed.py. */
+struct cg_glue_source {
+    const char *name; /* "_cgunicorn_glue.hooks" */
+    const char *text; /* NUL-terminated UTF-8 */
+    int is_package;
+};
+extern const struct cg_glue_source cg_glue_sources[]; /* name NULL ends */
+
+/* Before the interpreter starts. */
+int cg_glue_register(void);
+/* After it: the finder goes in front of sys.meta_path (our own package) and at
+ * its end (a minimal `gunicorn`, which an installed one always beats). */
+int cg_glue_install(struct cg_error *err);
+
+#endif

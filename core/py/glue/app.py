@@ -1,0 +1,138 @@
+"""Finding the application: "module", "module:object", "module:factory(args)"."""
+import ast
+import os
+import sys
+
+
+class AppError(Exception):
+    """The application cannot be loaded; status is the worker's exit status."""
+
+    def __init__(self, status, text, cause=None):
+        super().__init__(text)
+        self.status = status
+        self.__cause__ = cause
+
+
+BOOT, APP = 3, 4
+
+
+def _folders():
+    return [p or os.getcwd() for p in sys.path[:3]]
+
+
+def _found_elsewhere(module):
+    """A folder below the current one that has the module's first part."""
+    top = module.split(".")[0]
+    seen = 0
+    for root, dirs, files in os.walk(os.getcwd()):
+        depth = root[len(os.getcwd()):].count(os.sep)
+        dirs[:] = sorted(d for d in dirs if not d.startswith(".") and d not in (
+            "node_modules", "__pycache__", "venv", "site-packages"))[:50]
+        if depth >= 2:
+            dirs[:] = []
+        if depth and (top + ".py" in files or top in dirs):
+            return root
+        seen += 1
+        if seen > 500:
+            break
+    return None
+
+
+def _no_module(module, error):
+    text = "No module named '%s' (looked in %s)" % (error.name, ", ".join(_folders()))
+    if error.name == module and module.endswith(".py") and os.path.exists(module):
+        pass
+    elif error.name == module.split(".")[0]:
+        folder = _found_elsewhere(module)
+        if folder:
+            text += "; there is one in %s: add --chdir %s, or --pythonpath %s" % (
+                folder, folder, folder)
+        else:
+            text += ": start in the folder that has it, or name that with --chdir"
+    return text
+
+
+def _import(module):
+    if (module.endswith(".py") or "/" in module) and os.path.exists(module):
+        plain = module[:-3] if module.endswith(".py") else module
+        raise AppError(BOOT, "Failed to find application, did you mean '%s:application'?"
+                       % plain.strip("./").replace("/", "."))
+    try:
+        __import__(module)
+    except ModuleNotFoundError as e:
+        whole = module == e.name or module.startswith(str(e.name) + ".")
+        text = _no_module(module, e) if whole else "%s: %s" % (type(e).__name__, e)
+        raise AppError(BOOT, text, e)
+    except SystemExit as e:
+        raise AppError(BOOT, "the module '%s' called sys.exit(%s) while it was imported"
+                       % (module, "" if e.code is None else e.code), e)
+    except BaseException as e:
+        raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
+    return sys.modules[module]
+
+
+def _near(name, obj):
+    from difflib import get_close_matches
+
+    names = [n for n in vars(obj) if not n.startswith("_")] if hasattr(obj, "__dict__") else []
+    near = get_close_matches(name, names, 3, 0.6)
+    near += [n for n in ("application", "app", "create_app") if n in names and n not in near]
+    return "; there is " + ", ".join("'%s'" % n for n in near) if near else ""
+
+
+def _parse(spec, text):
+    """(dotted name, args, kwargs) of the part behind the colon; args None: no call."""
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        raise AppError(APP, "Failed to parse '%s' as an attribute name or function call." % text)
+    args = kwargs = None
+    if isinstance(node, ast.Call):
+        try:
+            args = [ast.literal_eval(a) for a in node.args]
+            kwargs = {k.arg: ast.literal_eval(k.value) for k in node.keywords}
+        except ValueError:
+            raise AppError(APP, "Failed to parse arguments as literal values: '%s'" % text)
+        node = node.func
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.insert(0, node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        raise AppError(APP, "Failed to parse '%s' as an attribute name or function call." % text)
+    return [node.id] + parts, args, kwargs
+
+
+def _call(factory, name, args, kwargs):
+    try:
+        return factory(*args, **kwargs)
+    except TypeError as e:
+        if e.__traceback__.tb_next is None:  # the call itself did not fit
+            raise AppError(APP, "TypeError: %s" % e, e)
+        raise AppError(BOOT, "TypeError: %s" % e, e)
+    except BaseException as e:
+        raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
+
+
+def load(spec):
+    """The callable that spec names, or AppError."""
+    module, _, text = spec.partition(":")
+    text = text or "application"
+    parts, args, kwargs = _parse(spec, text)
+    obj = _import(module)
+    for i, part in enumerate(parts):
+        owner = ".".join([module] + parts[:i])
+        if not hasattr(obj, part):
+            raise AppError(APP, "Failed to find attribute '%s' in '%s'%s."
+                           % (part, owner, _near(part, obj)))
+        obj = getattr(obj, part)
+    if args is not None:
+        obj = _call(obj, text, args, kwargs)
+        if obj is None:
+            raise AppError(APP, "Failed to find application object: '%s' returned None" % text)
+    if obj is None:
+        raise AppError(APP, "Failed to find application object: '%s'" % text)
+    if not callable(obj):
+        hint = ": '%s' in '%s' is of type %s" % (text, module, type(obj).__name__)
+        raise AppError(APP, "Application object must be callable" + hint)
+    return obj

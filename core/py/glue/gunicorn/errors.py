@@ -1,0 +1,17 @@
+"""gunicorn.errors"""
+
+
+class HaltServer(BaseException):
+    def __init__(self, reason, exit_status=1):
+        self.reason, self.exit_status = reason, exit_status
+
+    def __str__(self):
+        return "<HaltServer %r %d>" % (self.reason, self.exit_status)
+
+
+class ConfigError(Exception):
+    """A wrong configuration."""
+
+
+class AppImportError(Exception):
+    """The application cannot be loaded."""

@@ -1,0 +1,2 @@
+"""The base class that configuration files name in annotations."""
+from _cgunicorn_glue.hooks import Worker  # noqa: F401

@@ -1,0 +1,422 @@
+"""What server hooks get: server, worker, req, resp and their log and cfg.
+
+They look like gunicorn's objects as hooks use them. Whatever must act on the
+server goes through the built-in module _cgunicorn; attributes of the user's own
+may be set on all of them.
+"""
+import os
+import signal
+import sys
+import time
+
+import _cgunicorn
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40,
+          "exception": 40, "critical": 50}
+
+
+class Logger:
+    """server.log: gunicorn's logger methods over the native error log."""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
+
+    def log(self, level, msg, *args, **kwargs):
+        if isinstance(level, str):
+            level = LEVELS.get(level.lower(), 20)
+        if not _cgunicorn.log_enabled(level):
+            return
+        text = str(msg)
+        if args:
+            if len(args) == 1 and isinstance(args[0], dict) and args[0]:
+                args = args[0]
+            try:
+                text = text % args
+            except (TypeError, ValueError, KeyError) as e:
+                text = "%s (arguments %r do not fit: %s)" % (text, args, e)
+        exc_info = kwargs.get("exc_info")
+        if exc_info:
+            import traceback
+
+            if isinstance(exc_info, BaseException):
+                exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+            elif not isinstance(exc_info, tuple):
+                exc_info = sys.exc_info()
+            text += "\n" + "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+        _cgunicorn.log(level, text)
+
+    def debug(self, msg, *args, **kwargs):
+        self.log(10, msg, *args, **kwargs)
+
+    def info(self, msg, *args, **kwargs):
+        self.log(20, msg, *args, **kwargs)
+
+    def warning(self, msg, *args, **kwargs):
+        self.log(30, msg, *args, **kwargs)
+
+    warn = warning
+
+    def error(self, msg, *args, **kwargs):
+        self.log(40, msg, *args, **kwargs)
+
+    def exception(self, msg, *args, **kwargs):
+        kwargs.setdefault("exc_info", True)
+        self.log(40, msg, *args, **kwargs)
+
+    def critical(self, msg, *args, **kwargs):
+        self.log(50, msg, *args, **kwargs)
+
+    def reopen_files(self):
+        _cgunicorn.reopen_logs()
+
+    def close_on_exec(self):
+        """Nothing to do: the files are opened so."""
+
+    @property
+    def error_log(self):
+        return _python_logger("gunicorn.error", self)
+
+    @property
+    def access_log(self):
+        return _python_logger("gunicorn.access", self)
+
+    @property
+    def loglevel(self):
+        for level in (10, 20, 30, 40):
+            if _cgunicorn.log_enabled(level):
+                return level
+        return 50
+
+
+def _python_logger(name, log):
+    """A logging.Logger whose records end up in the native log."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            _cgunicorn.log(record.levelno, self.format(record))
+
+    logger = logging.getLogger(name)
+    if not any(getattr(h, "_gunicorn", False) for h in logger.handlers):
+        handler = Handler()
+        handler._gunicorn = True
+        logger.addHandler(handler)
+        logger.propagate = False
+        logger.setLevel(log.loglevel)
+    return logger
+
+
+class Setting:
+    """cfg.settings[name]"""
+
+    def __init__(self, name, value, default, section):
+        self.name, self.value, self.default, self.section = name, value, default, section
+
+    def get(self):
+        return self.value
+
+    def set(self, value):
+        self.value = value
+
+
+class Config:
+    """server.cfg: settings by attribute, and gunicorn's derived ones."""
+
+    def __init__(self, values, defaults, sections, derived):
+        self.__dict__["settings"] = {
+            n: Setting(n, v, defaults.get(n), sections.get(n)) for n, v in values.items()}
+        self.__dict__["_derived"] = derived
+        self.__dict__["env_orig"] = os.environ.copy()
+
+    def __getattr__(self, name):
+        settings = self.__dict__.get("settings", {})
+        if name not in settings:
+            raise AttributeError("No configuration setting for: %s" % name)
+        return settings[name].get()
+
+    def __setattr__(self, name, value):
+        if name in self.settings:
+            raise AttributeError("Invalid access!")
+        self.__dict__[name] = value
+
+    def set(self, name, value):
+        if name not in self.settings:
+            raise AttributeError("No configuration setting for: %s" % name)
+        self.settings[name].set(value)
+
+    @property
+    def worker_class_str(self):
+        return self._derived["worker_class"]
+
+    @property
+    def address(self):
+        return list(self._derived["address"])
+
+    @property
+    def uid(self):
+        return self.settings["user"].get()
+
+    @property
+    def gid(self):
+        return self.settings["group"].get()
+
+    @property
+    def proc_name(self):
+        return self._derived["proc_name"]
+
+    @property
+    def sendfile(self):
+        return self._derived["sendfile"]
+
+    @property
+    def is_ssl(self):
+        return self.certfile or self.keyfile
+
+    @property
+    def ssl_options(self):
+        return {n: s.get() for n, s in self.settings.items() if s.section == "SSL"}
+
+    @property
+    def env(self):
+        return dict(item.split("=", 1) for item in self.raw_env)
+
+    def __str__(self):
+        width = max(map(len, self.settings))
+        return "\n".join("%-*s = %s" % (width, n, self.settings[n].value)
+                         for n in sorted(self.settings))
+
+
+class App:
+    """server.app and worker.app"""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
+        self.callable = None
+
+    def wsgi(self):
+        return self.callable
+
+
+class Listener:
+    """An item of server.LISTENERS"""
+
+    def __init__(self, text, fd):
+        self._text, self._fd = text, fd
+
+    def __str__(self):
+        return self._text
+
+    def fileno(self):
+        return self._fd
+
+    @property
+    def sock(self):
+        import socket
+
+        return socket.socket(fileno=os.dup(self._fd))
+
+    def getsockname(self):
+        with self.sock as s:
+            return s.getsockname()
+
+
+class Server:
+    """`server`: the master, as hooks see it."""
+
+    WORKER_BOOT_ERROR = 3
+    APP_LOAD_ERROR = 4
+
+    def __init__(self, cfg):
+        self.app = App(cfg)
+        self.WORKERS = {}
+        self.LISTENERS = []
+        self.START_CTX = {"args": list(sys.argv), "cwd": os.getcwd(), 0: sys.executable}
+        self.SIG_QUEUE = []
+        self.pid = os.getpid()
+        self.master_pid = 0
+        self.reexec_pid = 0
+        self.master_name = "Master"
+        self.worker_age = 0
+        self.systemd = False
+        self.pidfile = None
+        self.log = Logger(cfg)
+        self.set_config(cfg)
+
+    def set_config(self, cfg):
+        self.cfg = self.app.cfg = self.log.cfg = cfg
+        self.address = cfg.address
+        self.timeout = cfg.timeout
+        self.proc_name = cfg.proc_name
+        self.worker_class = cfg.worker_class_str
+        self.pidfile = cfg.pidfile
+
+    @property
+    def num_workers(self):
+        return _cgunicorn.num_workers()
+
+    @num_workers.setter
+    def num_workers(self, n):
+        _cgunicorn.set_num_workers(int(n))
+
+    def kill_worker(self, pid, sig):
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            self.WORKERS.pop(pid, None)
+
+    def kill_workers(self, sig):
+        for pid in list(self.WORKERS):
+            self.kill_worker(pid, sig)
+
+    def kill_all(self, sig):
+        self.kill_workers(sig)
+
+    def reload(self):
+        _cgunicorn.signal_self(signal.SIGHUP)
+
+    def stop(self, graceful=True):
+        _cgunicorn.signal_self(signal.SIGTERM if graceful else signal.SIGQUIT)
+
+    def halt(self, reason=None, exit_status=0):
+        self.stop()
+
+    def reexec(self):
+        _cgunicorn.signal_self(signal.SIGUSR2)
+
+    def wakeup(self):
+        """Nothing to do: the master wakes by itself."""
+
+    manage_workers = spawn_workers = murder_workers = reap_workers = wakeup
+
+    def __repr__(self):
+        return "<Arbiter %d>" % self.pid
+
+
+class Tmp:
+    """worker.tmp: signs of life are in shared memory here."""
+
+    def notify(self):
+        pass
+
+    def last_update(self):
+        return time.monotonic()
+
+    def close(self):
+        pass
+
+
+class Worker:
+    """`worker`, made in the master before the fork, used after it."""
+
+    SIGNALS = [signal.SIGABRT, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM,
+               signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCHLD]
+
+    def __init__(self, server, age, max_requests):
+        self.age = age
+        self.pid = "[booting]"
+        self.ppid = os.getpid()
+        self.sockets = server.LISTENERS
+        self.app = server.app
+        self.timeout = server.cfg.timeout / 2.0
+        self.cfg = server.cfg
+        self.log = server.log
+        self.booted = False
+        self.aborted = False
+        self.alive = True
+        self.reloader = None
+        self.nr = 0
+        self.max_requests = max_requests or sys.maxsize
+        self.wsgi = None
+        self.tmp = Tmp()
+
+    def __str__(self):
+        return "<Worker %s>" % self.pid
+
+    __repr__ = __str__
+
+    def notify(self):
+        self.tmp.notify()
+
+    def handle_exit(self, sig, frame):
+        self.alive = False
+        _cgunicorn.worker_event(0)
+
+    def handle_quit(self, sig, frame):
+        self.alive = False
+        _cgunicorn.worker_event(2)
+        self.cfg.worker_int(self)
+        time.sleep(0.1)
+        sys.exit(0)
+
+    def handle_abort(self, sig, frame):
+        self.alive = False
+        self.aborted = True
+        _cgunicorn.worker_event(2)
+        self.cfg.worker_abort(self)
+        sys.exit(1)
+
+    def handle_usr1(self, sig, frame):
+        _cgunicorn.worker_event(1)
+
+    def handle_winch(self, sig, frame):
+        self.log.debug("worker: SIGWINCH ignored.")
+
+    def init_signals(self, wakeup_fd):
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGQUIT, self.handle_quit)
+        signal.signal(signal.SIGINT, self.handle_quit)
+        signal.signal(signal.SIGABRT, self.handle_abort)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.signal(signal.SIGWINCH, self.handle_winch)
+        signal.siginterrupt(signal.SIGTERM, False)
+        signal.siginterrupt(signal.SIGUSR1, False)
+        signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+
+
+def _nothing(*args):
+    """A hook that the user did not set."""
+
+
+def make_config(values, defaults, sections, hooks, derived):
+    for name in hooks:
+        if values.get(name) is None:
+            values[name] = _nothing
+    return Config(values, defaults, sections, derived)
+
+
+def make_listeners(texts, fds):
+    return [Listener(t, f) for t, f in zip(texts, fds)]
+
+
+class Request:
+    """`req` of pre_request and post_request."""
+
+    def __init__(self, method, uri, path, query, fragment, version, headers, scheme,
+                 peer_addr, number):
+        self.method, self.uri, self.path, self.query = method, uri, path, query
+        self.fragment, self.version, self.headers = fragment, version, headers
+        self.scheme, self.peer_addr, self.remote_addr = scheme, peer_addr, peer_addr
+        self.req_number = number
+        self.trailers = []
+        self.body = None
+        self.proxy_protocol_info = None
+        self.must_close = False
+
+
+class Response:
+    """`resp` of post_request."""
+
+    def __init__(self, req, status, status_code, headers, sent, length, chunked, close):
+        self.req, self.status, self.status_code = req, status, status_code
+        self.headers, self.sent, self.response_length = headers, sent, length
+        self.chunked, self.must_close = chunked, close
+        self.headers_sent = True
+        self.upgrade = False
+        self.version = "gunicorn"
+
+
+def call_post_request(hook, worker, req, environ, resp):
+    from _cgunicorn_glue.config import arity
+
+    n = arity(hook)
+    hook(*(worker, req, environ, resp)[: n if 2 <= n <= 4 else 4])
