@@ -218,17 +218,6 @@ class Peer:
         data = self.rest()
         assert data == b"", f"bytes after the end: {data[:2000]!r}"
 
-    def assert_no_bytes(self):
-        """Nothing has arrived that was not read (no waiting)."""
-        self.sock.setblocking(False)
-        try:
-            data = self.sock.recv(65536)
-        except BlockingIOError:
-            data = None
-        finally:
-            self.sock.settimeout(DEADLINE)
-        assert self.buffer == b"" and data is None, (self.buffer, data)
-
 
 def fetch(address, path="/", *fields, method="GET", body=None):
     """One request on a connection of its own."""
