@@ -43,7 +43,9 @@ static int
 each_flag(int (*visit)(void *self, int id, const char *flag, size_t n),
           void *self)
 {
-    for (int id = 0; id <= OPT_VERSION; id++) {
+    for (int i = 0; i <= OPT_VERSION; i++) {
+        /* --help and --version come first, as where messages list them */
+        int id = i < 2 ? CG_SETTING_COUNT + i : i - 2;
         const char *f = flags_of(id);
         while (f != NULL && *f != '\0') {
             size_t n = strcspn(f, " ");
@@ -144,9 +146,10 @@ convert(struct parser *p, int id, const char *text, struct cg_value *ret)
         *ret = cg_value_str(text);
         return 0;
     }
-    /* strtoll's base 0 knows 0x and the leading zero; Python's 0o not */
-    if (cli == CLI_AUTOINT && text[0] == '0' && (text[1] | 32) == 'o') {
-        if (parse_int(text + 2, 8, &n)) {
+    /* strtoll's base 0 knows 0x and the leading zero; Python's 0o, 0b not */
+    char prefix = cli == CLI_AUTOINT && text[0] == '0' ? text[1] | 32 : '\0';
+    if (prefix == 'o' || prefix == 'b') {
+        if (parse_int(text + 2, prefix == 'o' ? 8 : 2, &n)) {
             *ret = cg_value_int(n);
             return 0;
         }
@@ -195,6 +198,40 @@ take(struct parser *p, int id, const char *text)
 
 /* ---- words ---- */
 
+/* Exactly the flag, else the flags that begin so. Gives s->names to free. */
+static void
+find_long(const char *word, struct search *s)
+{
+    *s = (struct search){.word = word, .n = strcspn(word, "="), .id = -1};
+    each_flag(match, s);
+    if (s->count == 0) {
+        s->prefix = true;
+        each_flag(match, s);
+    }
+}
+
+static int
+find_short(char letter)
+{
+    char word[3] = {'-', letter, '\0'};
+    struct search s = {.word = word, .n = 2, .id = -1};
+    each_flag(match, &s);
+    cg_buf_release(&s.names);
+    return s.count > 0 ? s.id : -1;
+}
+
+static bool
+is_known_option(const char *word)
+{
+    struct search s;
+    if (word[1] != '-') {
+        return find_short(word[1]) >= 0;
+    }
+    find_long(word, &s);
+    cg_buf_release(&s.names);
+    return s.count > 0;
+}
+
 static bool
 is_negative_number(const char *word)
 {
@@ -203,11 +240,15 @@ is_negative_number(const char *word)
            strspn(digits, "0123456789.") == strlen(digits);
 }
 
+/* A blank makes a word only of what is no option: --name="my app" is one. */
 static bool
 looks_like_option(const char *word)
 {
-    return word[0] == '-' && word[1] != '\0' && !is_negative_number(word) &&
-           strchr(word, ' ') == NULL;
+    if (word[0] != '-' || word[1] == '\0') {
+        return false;
+    }
+    return is_known_option(word) ||
+           (!is_negative_number(word) && strchr(word, ' ') == NULL);
 }
 
 static bool
@@ -261,13 +302,8 @@ static int
 on_long(struct parser *p, const char *word)
 {
     const char *equals = strchr(word, '=');
-    struct search s = {.word = word, .id = -1};
-    s.n = equals != NULL ? (size_t)(equals - word) : strlen(word);
-    each_flag(match, &s);
-    if (s.count == 0) {
-        s.prefix = true;
-        each_flag(match, &s);
-    }
+    struct search s;
+    find_long(word, &s);
     cg_auto(buf) struct cg_buf names = s.names;
     if (s.count > 1 && s.prefix) {
         return cg_error_set(p->err, EINVAL,
@@ -280,16 +316,6 @@ on_long(struct parser *p, const char *word)
     }
     return equals != NULL ? option_glued(p, s.id, equals + 1)
                           : option_alone(p, s.id);
-}
-
-static int
-find_short(char letter)
-{
-    char word[3] = {'-', letter, '\0'};
-    struct search s = {.word = word, .n = 2, .id = -1};
-    each_flag(match, &s);
-    cg_buf_release(&s.names);
-    return s.count > 0 ? s.id : -1;
 }
 
 /* -w4, -w=4, -w 4, and clusters such as -DR. */

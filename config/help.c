@@ -79,8 +79,9 @@ cg_command_help(const char *prog, FILE *to)
     int width = width_of(to);
     const char *section = "";
     cg_command_usage(prog, to);
-    fprintf(to, "\nAPP_MODULE is module:object, e.g. app.wsgi or shop:app or "
-                "\"shop:create_app()\".\n\n");
+    fputs("\nAPP_MODULE is module:object, e.g. app.wsgi or\n"
+          "shop:app or \"shop:create_app()\".\n\n",
+          to);
     put_row(to, "-h --help", NULL, "Show this text and exit.", NULL, width);
     put_row(to, "-v --version", NULL, "Show the version and exit.", NULL,
             width);
