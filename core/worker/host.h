@@ -21,6 +21,10 @@ struct cg_host_run {
     void *host;                                /* the class's own */
 };
 
+/* Tells the master that the worker serves, or why not. */
+void cg_worker_tell(const struct cg_worker_start *start, bool ready,
+                    const char *text);
+
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 

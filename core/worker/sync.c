@@ -259,6 +259,7 @@ serve(struct sync *h)
         stop(run);
     }
     atomic_store(&run->start->slot->booted, 1);
+    cg_worker_tell(run->start, true, "");
     if (cg_engine_run(h->engine, h->executor) == CG_END_ORPHANED) {
         cg_log_line(run->start->log, CG_INFO,
                     "Parent changed, shutting down: <Worker %d>",

@@ -61,12 +61,26 @@ init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
 
 /* ---- boot ---- */
 
+void
+cg_worker_tell(const struct cg_worker_start *start, bool ready,
+               const char *text)
+{
+    struct cg_worker_news news = {.pid = (int)getpid(), .ready = ready};
+    if (start->news_fd < 0) {
+        return;
+    }
+    snprintf(news.text, sizeof news.text, "%s", text);
+    ssize_t ignored = write(start->news_fd, &news, sizeof news);
+    (void)ignored;
+}
+
 static void
 log_failure(const struct cg_worker_start *start, const char *what,
             const struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_putf(&text, "%s: %s", what, err->text);
+    cg_worker_tell(start, false, err->text);
     cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
 }
 
@@ -84,6 +98,7 @@ load_app(struct cg_host_run *run)
     if (status == 0) {
         return 0;
     }
+    cg_worker_tell(start, false, err.text);
     cg_auto(buf) struct cg_buf text = {0};
     if (status == CG_EXIT_BOOT) {
         cg_buf_puts(&text, "Exception in worker process\n");

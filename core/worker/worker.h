@@ -14,6 +14,14 @@
 #include "core/py/hooks.h"
 #include "logging/log.h"
 
+/* What a worker tells the master once: smaller than PIPE_BUF, so one write is
+ * one message. */
+struct cg_worker_news {
+    int pid;
+    int ready; /* 1: it serves; 0: it does not, and why: */
+    char text[1000];
+};
+
 struct cg_worker_start {
     const struct cg_settings *settings;
     struct cg_log *log;
@@ -25,6 +33,7 @@ struct cg_worker_start {
     pid_t master_pid;
     int alive_fd; /* read end of a pipe that only the master holds
                      open for writing: EOF = master is gone */
+    int news_fd;  /* pipe to the master: one struct cg_worker_news, or -1 */
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */
     struct cg_app *app;          /* loaded by preload_app, else NULL */

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/arbiter/arbiter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/arbiter/internal.h"
+#include "core/arbiter/pidfile.h"
+#include "core/arbiter/ready.h"
+#include "core/arbiter/signals.h"
+#include "core/arbiter/title.h"
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+#include "core/py/config_file.h"
+#include "core/py/interp.h"
+
+enum { EXIT_ERROR = 1 };
+
+/* ---- what `server` may ask for, from any Python thread ---- */
+
+static void
+set_num_workers(void *self, int n)
+{
+    struct cg_arbiter *a = self;
+    a->wanted_workers = n; /* under the GIL; the loop takes it */
+    cg_signals_raise(SIGCHLD);
+}
+
+static int
+num_workers(void *self)
+{
+    struct cg_arbiter *a = self;
+    return a->wanted_workers >= 0 ? a->wanted_workers : a->plan.target;
+}
+
+static int
+signal_self(void *self, int sig)
+{
+    cg_signals_raise(sig);
+    return 0;
+}
+
+/* ---- start ---- */
+
+static int
+open_pipes(struct cg_arbiter *a, struct cg_error *err)
+{
+    int alive[2], news[2];
+    if (pipe2(alive, O_CLOEXEC) < 0 || pipe2(news, O_CLOEXEC) < 0) {
+        return cg_error_set(err, errno, "cannot make a pipe: %s",
+                            strerror(errno));
+    }
+    a->alive_read = alive[0];
+    a->alive_write = alive[1];
+    a->news_read = news[0];
+    a->news_write = news[1];
+    return cg_fd_set_nonblock(a->news_read);
+}
+
+static int
+write_pidfile(struct cg_arbiter *a, struct cg_error *err)
+{
+    const char *path = cg_settings_str(a->settings, CG_pidfile);
+    cg_auto(free) char *dir = getcwd(NULL, 0);
+    if (path == NULL) {
+        return 0;
+    }
+    cg_auto(free) char *full =
+        path[0] == '/' ? cg_strdup(path)
+                       : cg_strf("%s/%s", dir != NULL ? dir : "", path);
+    int r = cg_pidfile_write(full, a->master_pid, err);
+    if (r == 0) {
+        a->pidfile = full;
+        full = NULL;
+    }
+    return r;
+}
+
+/* The master's construction: log, environment, application, server object. */
+static int
+construct(struct cg_arbiter *a, struct cg_error *err)
+{
+    const struct cg_settings *s = a->settings;
+    const struct cg_server_calls calls = {
+        .set_num_workers = set_num_workers,
+        .num_workers = num_workers,
+        .signal_self = signal_self,
+        .self = a,
+    };
+    int workers = (int)cg_settings_int(s, CG_workers);
+    int r = cg_arbiter_open_log(a, err);
+    if (r < 0) {
+        return r;
+    }
+    r = cg_worker_class_check(s, err);
+    if (r < 0) {
+        return r;
+    }
+    a->server = cg_py_server_new(s, a->log, &calls, err);
+    if (a->server == NULL) {
+        return err->code;
+    }
+    cg_py_server_set_pid(a->server, a->master_pid);
+    cg_plan_init(&a->plan, workers,
+                 (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000,
+                 (uint64_t)cg_settings_int(s, CG_timeout) * 1000,
+                 cg_settings_bool(s, CG_daemon));
+    uint32_t slots = (uint32_t)workers * SLOTS_SPARE;
+    a->board = cg_scoreboard_new(slots > SLOTS_MIN ? slots : SLOTS_MIN);
+    if (cg_hook_is_set(s, CG_nworkers_changed)) {
+        r = cg_hook_nworkers(a->server, workers, -1, err);
+    }
+    return r < 0 ? r : cg_arbiter_apply_env(s, err);
+}
+
+static int
+preload(struct cg_arbiter *a, struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf traceback = {0};
+    if (!cg_settings_bool(a->settings, CG_preload_app)) {
+        return 0;
+    }
+    int status = cg_app_load(cg_settings_str(a->settings, CG_wsgi_app), &a->app,
+                             err, &traceback);
+    if (status != 0) {
+        cg_log_text(a->log, CG_ERROR,
+                    (struct cg_slice){traceback.p, traceback.n});
+        a->status = status;
+        return -ENOEXEC;
+    }
+    return 0;
+}
+
+static bool
+is_interrupted(void *self)
+{
+    struct pollfd p = {.fd = ((struct cg_arbiter *)self)->signal_fd,
+                       .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
+}
+
+static int
+open_sockets(struct cg_arbiter *a, struct cg_error *err)
+{
+    const struct cg_sockets none = {0};
+    int r = cg_sockets_open(a->settings, &none, a->log, is_interrupted, a,
+                            &a->sockets, err);
+    if (r < 0) {
+        return r;
+    }
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_sockets_text(&a->sockets, &text);
+    cg_log_line(a->log, CG_DEBUG, "Arbiter booted");
+    cg_log_line(a->log, CG_INFO, "Listening at: %s (%d)", cg_buf_str(&text),
+                a->master_pid);
+    cg_log_line(a->log, CG_INFO, "Using worker: %s",
+                cg_settings_worker_class(a->settings));
+    cg_arbiter_publish_listeners(a);
+    return 0;
+}
+
+static int
+hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
+             struct cg_error *err)
+{
+    if (!cg_hook_is_set(a->settings, hook)) {
+        return 0;
+    }
+    int r = cg_hook_server(a->server, hook, err);
+    return r < 0 ? cg_error_prefix(err, "the hook %s raised",
+                                   cg_setting_name(hook))
+                 : 0;
+}
+
+static int
+boot(struct cg_arbiter *a, struct cg_error *err)
+{
+    int r = construct(a, err);
+    if (r < 0 || (r = preload(a, err)) < 0) {
+        return r;
+    }
+    cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
+    if ((r = write_pidfile(a, err)) < 0 ||
+        (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
+        (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
+        (r = open_pipes(a, err)) < 0 || (r = open_sockets(a, err)) < 0 ||
+        (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
+        return r;
+    }
+    cg_title_set("master", cg_settings_proc_name(a->settings));
+    if (a->app != NULL) {
+        cg_app_freeze();
+    }
+    return 0;
+}
+
+/* ---- effects ---- */
+
+static void
+on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
+{
+    enum cg_level level = e->status != 0 ? CG_ERROR : CG_INFO;
+    cg_log_line(a->log, level, "Shutting down: Master");
+    if (e->text[0] != '\0') {
+        cg_log_line(a->log, level, "Reason: %s", e->text);
+    }
+    cg_auto(free) char *reason = a->failure[0] != '\0'
+                                     ? cg_strf("%s %s", e->text, a->failure)
+                                     : cg_strdup(e->text);
+    cg_ready_fail(&a->start->ready_fd, e->status != 0 ? e->status : EXIT_ERROR,
+                  reason);
+    a->status = e->status;
+    a->done = true;
+}
+
+static void
+on_workers_changed(struct cg_arbiter *a, const struct cg_effect *e)
+{
+    struct cg_error err = {0};
+    if (cg_hook_is_set(a->settings, CG_nworkers_changed) &&
+        cg_hook_nworkers(a->server, e->number, e->old, &err) < 0) {
+        cg_log_line(a->log, CG_ERROR,
+                    "Exception in the hook nworkers_changed\n%s", err.text);
+    }
+}
+
+static void
+carry_out(struct cg_arbiter *a, const struct cg_effect *e)
+{
+    switch (e->kind) {
+    case EFFECT_LOG: cg_log_line(a->log, e->level, "%s", e->text); break;
+    case EFFECT_SPAWN: cg_arbiter_spawn(a); break;
+    case EFFECT_KILL: kill(e->pid, e->sig); break;
+    case EFFECT_RELOAD: cg_arbiter_reload(a); break;
+    case EFFECT_COMMIT: cg_arbiter_commit(a); break;
+    case EFFECT_REVERT: cg_arbiter_revert(a); break;
+    case EFFECT_REOPEN_LOGS: cg_log_reopen(a->log); break;
+    case EFFECT_STOP_LISTENING:
+        cg_sockets_quiesce(&a->sockets);
+        cg_sockets_close(&a->sockets, NULL, true);
+        break;
+    case EFFECT_SERVING: cg_ready_tell(&a->start->ready_fd); break;
+    case EFFECT_WORKERS_CHANGED: on_workers_changed(a, e); break;
+    case EFFECT_EXIT: on_exit_effect(a, e); break;
+    }
+}
+
+static void
+carry_out_all(struct cg_arbiter *a)
+{
+    struct cg_effect e;
+    while (cg_plan_next(&a->plan, &e)) {
+        carry_out(a, &e);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void
+wait_for_events(struct cg_arbiter *a)
+{
+    struct pollfd p[2] = {{.fd = a->signal_fd, .events = POLLIN},
+                          {.fd = a->news_read, .events = POLLIN}};
+    int ms = cg_plan_patience(&a->plan, cg_arbiter_now_ms());
+    cg_gil_drop(); /* users run threads in the master */
+    poll(p, 2, ms);
+    cg_gil_take();
+}
+
+static void
+run_python_signals(struct cg_arbiter *a)
+{
+    struct cg_error err = {0};
+    int status = 0;
+    int r = cg_python_signals(&status, &err);
+    if (r == -1) {
+        cg_signals_raise(SIGTERM);
+    } else if (r < 0) {
+        cg_log_line(a->log, CG_ERROR, "Exception in a signal handler: %s",
+                    err.text);
+    }
+}
+
+static void
+take_wishes(struct cg_arbiter *a)
+{
+    if (a->wanted_workers >= 0) {
+        cg_plan_set_target(&a->plan, a->wanted_workers, cg_arbiter_now_ms());
+        a->wanted_workers = -1;
+    }
+}
+
+static void
+turn(struct cg_arbiter *a)
+{
+    wait_for_events(a);
+    run_python_signals(a);
+    int sig;
+    while ((sig = cg_signals_next()) != 0) {
+        if (sig != SIGCHLD) {
+            cg_plan_signal(&a->plan, sig, cg_arbiter_now_ms());
+            carry_out_all(a);
+        }
+    }
+    cg_arbiter_reap(a); /* each second too: a SIGCHLD may have been merged */
+    carry_out_all(a);
+    take_wishes(a);
+    cg_arbiter_watch(a);
+    cg_plan_tick(&a->plan, cg_arbiter_now_ms());
+    carry_out_all(a);
+}
+
+/* ---- end ---- */
+
+static void
+tear_down(struct cg_arbiter *a)
+{
+    for (int i = 0; i < a->nchildren; i++) {
+        cg_py_worker_free(a->children[i].object);
+    }
+    free(a->children);
+    cg_sockets_close(&a->sockets, NULL, true);
+    cg_sockets_close(&a->old_sockets, NULL, true);
+    cg_settings_free(a->old_settings);
+    cg_app_free(a->app);
+    cg_py_server_free(a->server);
+    cg_settings_free(a->settings);
+    cg_plan_release(&a->plan);
+    cg_scoreboard_free(a->board);
+    cg_log_free(a->log);
+    cg_fd_close(&a->alive_read);
+    cg_fd_close(&a->alive_write);
+    cg_fd_close(&a->news_read);
+    cg_fd_close(&a->news_write);
+    free(a->pidfile);
+}
+
+static int
+fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
+{
+    int status = a->status != 0 ? a->status : EXIT_ERROR;
+    if (a->start->ready_fd >= 0) {
+        cg_ready_fail(&a->start->ready_fd, status, err->text);
+    } else {
+        fprintf(stderr, "\nError: %s\n\n", err->text);
+    }
+    if (a->pidfile != NULL) {
+        cg_pidfile_remove(a->pidfile, a->master_pid);
+    }
+    tear_down(a);
+    return status;
+}
+
+int
+cg_arbiter_run(struct cg_arbiter_start *start)
+{
+    struct cg_arbiter a = {.start = start,
+                           .settings = start->settings,
+                           .master_pid = (int)getpid(),
+                           .signal_fd = -1,
+                           .alive_read = -1,
+                           .alive_write = -1,
+                           .news_read = -1,
+                           .news_write = -1,
+                           .wanted_workers = -1};
+    struct cg_error err = {0};
+    start->settings = NULL;
+    if (boot(&a, &err) < 0) {
+        return fail_to_start(&a, &err);
+    }
+    cg_plan_start(&a.plan, cg_arbiter_now_ms());
+    carry_out_all(&a);
+    while (!a.done) {
+        turn(&a);
+    }
+    if (a.pidfile != NULL) {
+        cg_pidfile_remove(a.pidfile, a.master_pid);
+    }
+    cg_arbiter_hook(&a, CG_on_exit, NULL);
+    int status = a.status;
+    tear_down(&a);
+    return status;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/arbiter/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+
+static int read_fd = -1, write_fd = -1;
+
+static const int handled[] = {SIGHUP,  SIGQUIT, SIGINT,  SIGTERM,  SIGTTIN,
+                              SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD};
+
+void
+cg_signals_raise(int sig)
+{
+    int saved = errno;
+    unsigned char byte = (unsigned char)sig;
+    ssize_t ignored = write(write_fd, &byte, 1);
+    (void)ignored; /* full: 64 KiB of signals wait already */
+    errno = saved;
+}
+
+static void
+on_signal(int sig)
+{
+    cg_signals_raise(sig);
+}
+
+int
+cg_signals_init(int *ret_fd, struct cg_error *err)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+        return cg_error_set(err, errno, "cannot make a pipe: %s",
+                            strerror(errno));
+    }
+    read_fd = fds[0];
+    write_fd = fds[1];
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigfillset(&sa.sa_mask);
+    for (size_t i = 0; i < CG_COUNT(handled); i++) {
+        sigaction(handled[i], &sa, NULL);
+    }
+    *ret_fd = read_fd;
+    return 0;
+}
+
+int
+cg_signals_next(void)
+{
+    unsigned char byte;
+    return read(read_fd, &byte, 1) == 1 ? byte : 0;
+}
+
+void
+cg_signals_reset_in_child(void)
+{
+    for (size_t i = 0; i < CG_COUNT(handled); i++) {
+        signal(handled[i], SIG_DFL);
+    }
+    cg_fd_close(&read_fd);
+    cg_fd_close(&write_fd);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The master's listeners: made at start, exchanged at a reload. */
+#ifndef CG_ARBITER_SOCKETS_H
+#define CG_ARBITER_SOCKETS_H
+
+#include "config/settings.h"
+#include "core/net/listener.h"
+#include "logging/log.h"
+
+struct cg_sockets {
+    struct cg_listener *items; /* owned */
+    int n;
+};
+
+/*
+ * Opens every bind of the settings. A listener of `old` (may be NULL) with the
+ * same address is taken over by duplicating it. Retries as gunicorn: five
+ * times, a second apart, told in the log; `interrupted` is asked before each.
+ */
+int cg_sockets_open(const struct cg_settings *s, const struct cg_sockets *old,
+                    struct cg_log *log, bool (*interrupted)(void *self),
+                    void *self, struct cg_sockets *ret, struct cg_error *err);
+/* Closes; unix socket files are removed unless `next` has the same one. */
+void cg_sockets_close(struct cg_sockets *s, const struct cg_sockets *next,
+                      bool unlink_paths);
+/* Kernel: no new connections; those that wait stay. */
+void cg_sockets_quiesce(const struct cg_sockets *s);
+/* "http://127.0.0.1:8000,unix:/run/app.sock" */
+void cg_sockets_text(const struct cg_sockets *s, struct cg_buf *out);
+
+#endif
