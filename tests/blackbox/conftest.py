@@ -56,7 +56,7 @@ def finish(server):
         server.check_log()
     except AssertionError as e:
         problems.append(str(e))
-    assert not problems, "\n".join(problems) + "\nthe log is:\n" + server.log()
+    assert not problems, "\n".join(problems) + "\nthe log is:\n" + server.tail()
 
 
 def end_servers(servers):

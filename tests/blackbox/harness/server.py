@@ -147,7 +147,7 @@ class Server:
         if self.daemon:
             return self._daemon_came_up()
         until(lambda: self._is_listening() or self._lost_port(),
-              lambda: "listening; the log is:\n" + self.log())
+              lambda: "listening; the log is:\n" + self.tail())
         if self._lost_port():
             return False
         if self.address:
@@ -161,7 +161,7 @@ class Server:
         if self.process.poll() is not None:
             raise AssertionError(
                 f"{shlex.join(map(str, self.argv))} ended with "
-                f"{self.process.returncode}:\n{self.log()}{self.stdout()}"
+                f"{self.process.returncode}:\n{self.tail()}{self.stdout()}"
             )
         return LISTENING.search(self.log())
 
@@ -209,11 +209,15 @@ class Server:
         """Trouble in the log that this test means to cause."""
         self.announced += patterns
 
+    def tail(self):
+        """The end of the log, for messages."""
+        return self.log()[-6000:]
+
     def wait_log(self, pattern, count=1):
         """Waits for the count-th match and returns it."""
         found = until(
             lambda: _enough(re.findall(pattern, self.log()), count),
-            lambda: f"{count} x {pattern!r} in the log:\n{self.log()}",
+            lambda: f"{count} x {pattern!r} in the log:\n{self.tail()}",
         )
         return found[count - 1]
 
@@ -225,7 +229,7 @@ class Server:
         text = self.log()
         new, self.checked = text[self.checked:], len(text)
         found = logcheck.trouble(new, self.announced)
-        assert not found, "unexpected in the log:\n" + "\n".join(found)
+        assert not found, "unexpected in the log:\n" + "\n".join(found)[:6000]
 
     # ---- processes ----
 
@@ -237,7 +241,7 @@ class Server:
         return until(
             lambda: len(self.workers()) == count and (self.workers() or [0]),
             lambda: f"{count} workers; there are {self.workers()}, the log is:"
-                    f"\n{self.log()}",
+                    f"\n{self.tail()}",
         )
 
     def signal(self, name):
@@ -256,7 +260,7 @@ class Server:
                     self.status = self.process.wait(seconds)
                 except subprocess.TimeoutExpired:
                     raise AssertionError(
-                        f"still running; the log is:\n{self.log()}"
+                        f"still running; the log is:\n{self.tail()}"
                     ) from None
         return self.status
 

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Clients that are slow, silent or gone do not cost the others anything."""
+import contextlib
+
+import pytest
+
+from harness import wire
+from harness.waiting import until
+
+HALF_HEAD = b"GET /one HTTP/1.1\r\nHost: a\r\nX-Half: "
+HALF_BODY = b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx"
+APPS = ["probe.py"]
+
+
+@contextlib.contextmanager
+def peers(server, count, data):
+    made = [server.connect().send(data) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for peer in made:
+            peer.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"G", HALF_HEAD, HALF_BODY],
+                         ids=["silent", "one byte", "half head", "half body"])
+def test_a_sync_worker_answers_others_while_clients_are_slow(server, data):
+    s = server("probe:app", apps=APPS)
+    with peers(s, 100, data):
+        for _ in range(10):
+            assert s.get("/one").body == b"one item"
+
+
+def test_slow_clients_are_answered_when_they_are_done(server):
+    s = server("probe:app", apps=APPS)
+    with peers(s, 30, HALF_HEAD) as slow:
+        assert s.get("/one").body == b"one item"
+        for peer in slow:
+            assert peer.send("1\r\n\r\n").reply().body == b"one item"
+
+
+def test_a_client_that_does_not_read_does_not_hold_the_worker(server):
+    s = server("big:app", files={"big.py": """\
+BODY = b"x" * (20 << 20)
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [BODY if environ["PATH_INFO"] == "/big" else b"small"]
+"""})
+    with s.connect() as lazy:
+        lazy.get("/big")
+        assert lazy.head().status == 200
+        for _ in range(3):
+            assert s.get("/").body == b"small"
+
+
+def test_a_half_head_is_answered_with_408_at_the_header_timeout(server):
+    s = server("probe:app", config="header_timeout = 1\n", apps=APPS)
+    with s.connect() as peer:
+        r = peer.send(HALF_HEAD).reply()
+        assert (r.status, r.reason) == (408, "Request Timeout")
+        assert r.says_close()
+        peer.assert_closed()
+
+
+def test_the_header_timeout_is_not_put_off_by_single_bytes(server):
+    s = server("probe:app", config="header_timeout = 1\n", apps=APPS)
+    with s.connect() as peer:
+        peer.send(HALF_HEAD)
+        peer.sock.settimeout(0.05)
+        while not peer.ended and not peer.buffer:
+            peer.send_leniently(b"x")
+            with contextlib.suppress(AssertionError):
+                peer._more()
+        peer.sock.settimeout(10)
+        assert peer.reply().status == 408
+
+
+def test_a_silent_connection_is_closed_without_a_word(server):
+    s = server("probe:app", config="header_timeout = 1\n", apps=APPS)
+    with s.connect() as peer:
+        peer.assert_closed()
+
+
+def test_a_body_that_stalls_is_given_up_at_the_body_timeout(server):
+    s = server("probe:app", config="body_timeout = 1\n", apps=APPS)
+    with s.connect() as peer:
+        data = peer.send(HALF_BODY).rest()
+    assert data == b"" or data.startswith(b"HTTP/1.1 408 "), data
+    assert s.get("/one").body == b"one item"
+
+
+def test_a_reader_that_stalls_is_given_up_at_the_write_timeout(server):
+    s = server("probe:app", config="write_timeout = 1\n", apps=APPS)
+    with s.connect() as peer:
+        peer.get("/slow_reader")
+        assert peer.head().status == 200
+        # the application is told by close(), once
+        until(lambda: b'"slow_reader": 1' in s.get("/plain/show_closed").body,
+              "the endless reply was given up")
+    assert s.get("/one").body == b"one item"
+
+
+def test_slow_clients_do_not_delay_the_stop(server):
+    s = server("probe:app", "--graceful-timeout", "30", apps=APPS)
+    with peers(s, 20, HALF_HEAD), peers(s, 20, b""):
+        assert s.get("/one").body == b"one item"
+        assert s.stop() == 0
+
+
+def test_a_slow_upload_is_complete_before_the_application_runs(server):
+    s = server("probe:app", apps=APPS)
+    with s.connect() as slow:
+        slow.get("/digest", "Content-Length: 3", method="POST").send(b"a")
+        assert s.get("/one").body == b"one item"
+        slow.send(b"b")
+        assert s.get("/one").body == b"one item"
+        slow.send(b"c")
+        assert b'"size": 3' in slow.reply().body
+
+
+def test_many_idle_connections_are_held(server):
+    s = server("probe:app", apps=APPS)
+    with peers(s, 400, b""):
+        assert wire.fetch(s.address, "/one").body == b"one item"
