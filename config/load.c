@@ -156,11 +156,21 @@ check_file(const char *path, const char *shown, const char *start_dir,
            struct cg_error *err)
 {
     struct stat st;
-    if (stat(path, &st) < 0) {
+    if (stat(path, &st) < 0 && errno != ENOENT) {
         return cg_error_set(err, errno,
-                            "the configuration file '%s' doesn't exist "
-                            "(looked for it in %s): name it with -c",
-                            shown, start_dir);
+                            "the configuration file '%s' cannot be read: %s",
+                            shown, strerror(errno));
+    }
+    if (stat(path, &st) < 0) {
+        return shown[0] == '/'
+                   ? cg_error_set(err, ENOENT,
+                                  "the configuration file '%s' doesn't exist: "
+                                  "name another one with -c",
+                                  shown)
+                   : cg_error_set(err, ENOENT,
+                                  "the configuration file '%s' doesn't exist "
+                                  "(looked for it in %s): name it with -c",
+                                  shown, start_dir);
     }
     if (S_ISDIR(st.st_mode)) {
         return cg_error_set(err, EISDIR,
@@ -293,17 +303,37 @@ parse_commands(const struct cg_load *load, struct layers *l,
     return CG_LOAD_OK;
 }
 
+/* The application's name is a default that a file may replace; the
+ * application itself is the command line's. */
 static int
 apply_app(struct cg_settings *s, const char *app, struct cg_error *err)
 {
+    int r = 0;
     if (app == NULL) {
         return 0;
     }
-    int r = cg_settings_set(s, CG_default_proc_name, cg_value_str(app),
+    if (s->source[CG_default_proc_name].layer < CG_LAYER_FRAMEWORK) {
+        r = cg_settings_set(s, CG_default_proc_name, cg_value_str(app),
                             CG_LAYER_FRAMEWORK, "application", err);
+    }
     return r < 0 ? r
                  : cg_settings_set(s, CG_wsgi_app, cg_value_str(app),
                                    CG_LAYER_CLI, "command line", err);
+}
+
+/* Only when no layer above says where to listen does a bad PORT matter. */
+static int
+check_port(const struct cg_settings *s, struct cg_error *err)
+{
+    const char *port = getenv("PORT");
+    if (s->source[CG_bind].layer != CG_LAYER_ENVIRONMENT || port == NULL ||
+        (*port != '\0' && strspn(port, "0123456789") == strlen(port))) {
+        return 0;
+    }
+    return cg_error_set(err, EINVAL,
+                        "environment PORT: '%s' is not a valid port number: "
+                        "set it to one, unset it, or bind with -b",
+                        port);
 }
 
 static int
@@ -318,7 +348,10 @@ apply_layers(const struct cg_load *load, const struct layers *l,
     if (r == 0) {
         r = apply_command(s, &l->cli, CG_LAYER_CLI, "command line", err);
     }
-    return r == 0 ? apply_app(s, l->cli.app, err) : r;
+    if (r == 0) {
+        r = apply_app(s, l->cli.app, err);
+    }
+    return r == 0 ? check_port(s, err) : r;
 }
 
 enum cg_load_result

@@ -69,47 +69,44 @@ set_default(struct cg_settings *s, enum cg_setting_id id, struct cg_error *err)
     return r < 0 ? cg_error_prefix(err, "default of %s", row->name) : 0;
 }
 
-/* What the environment says about defaults (gunicorn-compat 3.12). */
+/* A default that a variable gives; what is wrong with it names the variable. */
+static int
+set_from_variable(struct cg_settings *s, enum cg_setting_id id,
+                  const char *variable, const char *text, struct cg_error *err)
+{
+    cg_auto(free) char *source = cg_strf("environment %s", variable);
+    struct cg_value v = cg_value_str(text);
+    int r = cg_settings_set(s, id, v, CG_LAYER_ENVIRONMENT, source, err);
+    if (r < 0) {
+        cg_value_release(&v);
+        size_t n = strlen(err->text);
+        snprintf(err->text + n, sizeof err->text - n,
+                 ": correct the variable, or unset it");
+    }
+    return r;
+}
+
+/* What the environment says about defaults (gunicorn-compat 3.12). PORT is
+ * looked at later, when it is known that nothing else names a socket. */
 static int
 apply_environment(struct cg_settings *s, struct cg_error *err)
 {
     const char *port = getenv("PORT");
     const char *workers = getenv("WEB_CONCURRENCY");
     const char *allow = getenv("FORWARDED_ALLOW_IPS");
+    int r = 0;
     if (port != NULL) {
-        if (*port == '\0' || strspn(port, "0123456789") != strlen(port)) {
-            return cg_error_set(err, EINVAL,
-                                "environment PORT: '%s' is not a valid port "
-                                "number: set it to one, or unset it",
-                                port);
-        }
         cg_auto(free) char *bind = cg_strf("0.0.0.0:%s", port);
-        int r = cg_settings_set(s, CG_bind, cg_value_str(bind),
-                                CG_LAYER_ENVIRONMENT, "environment PORT", err);
-        if (r < 0) {
-            return r;
-        }
+        r = set_from_variable(s, CG_bind, "PORT", bind, err);
     }
-    if (workers != NULL) {
-        struct cg_value v = cg_value_str(workers);
-        int r = cg_settings_set(s, CG_workers, v, CG_LAYER_ENVIRONMENT,
-                                "environment WEB_CONCURRENCY", err);
-        if (r < 0) {
-            cg_value_release(&v);
-            return r;
-        }
+    if (r == 0 && workers != NULL) {
+        r = set_from_variable(s, CG_workers, "WEB_CONCURRENCY", workers, err);
     }
-    if (allow != NULL) {
-        struct cg_value v = cg_value_str(allow);
-        int r =
-            cg_settings_set(s, CG_forwarded_allow_ips, v, CG_LAYER_ENVIRONMENT,
-                            "environment FORWARDED_ALLOW_IPS", err);
-        if (r < 0) {
-            cg_value_release(&v);
-            return r;
-        }
+    if (r == 0 && allow != NULL) {
+        r = set_from_variable(s, CG_forwarded_allow_ips, "FORWARDED_ALLOW_IPS",
+                              allow, err);
     }
-    return 0;
+    return r;
 }
 
 int

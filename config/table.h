@@ -20,6 +20,7 @@ enum cg_type {
     TYPE_GROUP,
     TYPE_CHDIR,
     TYPE_WORD,     /* one of .words */
+    TYPE_ANY,      /* kept as text, never wrong */
     TYPE_PROXY,    /* proxy_protocol's modes */
     TYPE_PROTOCOLS /* http_protocols' list */
 };

@@ -130,7 +130,8 @@ validate_uint(struct cg_value *v, struct cg_error *err)
             err, EINVAL, "int() can't convert non-string with explicit base");
     }
     if (n < 0) {
-        return wrong(err, "Value must be positive: ", v, "");
+        return cg_error_set(err, EINVAL, "Value must be positive: %lld",
+                            (long long)n);
     }
     replace(v, cg_value_int(n));
     return 0;
@@ -159,6 +160,12 @@ validate_word(const struct cg_row *row, struct cg_value *v,
     cg_auto(free) char *list = cg_strdup(row->words);
     char *save = NULL;
     if (v->kind == CG_VALUE_NONE && strcmp(row->name, "header_map") == 0) {
+        return 0;
+    }
+    if (strcmp(row->name, "http2_cleartext") == 0 &&
+        (v->kind == CG_VALUE_NONE || v->kind == CG_VALUE_BOOL)) {
+        bool on = v->kind == CG_VALUE_BOOL && v->b;
+        replace(v, cg_value_str(on ? "prior-knowledge" : "off"));
         return 0;
     }
     for (char *w = strtok_r(list, " ", &save); w != NULL;
@@ -212,11 +219,14 @@ validate_proxy(struct cg_value *v, struct cg_error *err)
 /* ---- lists ---- */
 
 static int
-check_strings(struct cg_value *list, int step, struct cg_error *err)
+check_strings(struct cg_value *list, struct cg_error *err)
 {
-    for (size_t i = 0; i < list->list.n; i += (size_t)step) {
+    for (size_t i = 0; i < list->list.n; i++) {
         struct cg_value *item = &list->list.items[i];
-        int r = validate_str(item, err);
+        /* gunicorn lets None through and fails where it is used */
+        int r = item->kind == CG_VALUE_NONE
+                    ? wrong(err, "Not a string: ", item, "")
+                    : validate_str(item, err);
         if (r < 0) {
             return r;
         }
@@ -253,7 +263,7 @@ validate_list(struct cg_value *v, struct cg_error *err)
                                                        : "object";
         return cg_error_set(err, EINVAL, "'%s' object is not iterable", kind);
     }
-    return check_strings(v, 1, err);
+    return check_strings(v, err);
 }
 
 static int
@@ -327,9 +337,9 @@ check_network(const char *text, struct cg_error *err)
     bool good = size != 0;
     if (good && slash != NULL) {
         const char *digits = slash + 1;
-        good =
-            *digits != '\0' && strspn(digits, "0123456789") == strlen(digits);
-        bits = atoi(digits);
+        size_t n = strspn(digits, "0123456789");
+        good = good && n >= 1 && n <= 3 && digits[n] == '\0';
+        bits = good ? atoi(digits) : 0;
         good = good && bits <= size * 8;
     }
     if (!good) {
@@ -383,12 +393,15 @@ validate_protocols(struct cg_value *v, struct cg_error *err)
 }
 
 static int
-validate_dict(struct cg_value *v, struct cg_error *err)
+validate_dict(const struct cg_row *row, struct cg_value *v,
+              struct cg_error *err)
 {
-    if (v->kind == CG_VALUE_MAP) {
-        return 0;
+    if (v->kind != CG_VALUE_MAP) {
+        return wrong(err, "Value is not a dictionary: ", v, " ");
     }
-    return wrong(err, "Value is not a dictionary: ", v, " ");
+    /* the others may hold whatever their reader understands */
+    bool strings = strcmp(row->name, "secure_scheme_headers") == 0;
+    return strings ? check_strings(v, err) : 0;
 }
 
 /* ---- code ---- */
@@ -479,6 +492,43 @@ validate_group(struct cg_value *v, struct cg_error *err)
     return 0;
 }
 
+/* Where we are, as the shell spells it: links in PWD are kept. */
+static char *
+current_dir(void)
+{
+    const char *pwd = getenv("PWD");
+    struct stat a, b;
+    if (pwd != NULL && pwd[0] == '/' && stat(pwd, &a) == 0 &&
+        stat(".", &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+        return cg_strdup(pwd);
+    }
+    cg_auto(free) char *cwd = getcwd(NULL, 0);
+    return cg_strdup(cwd != NULL ? cwd : "/");
+}
+
+/* Without ".", ".." and doubled slashes, by its text alone: a link such as
+ * /srv/current stays what it is, so that it can be moved under the server. */
+static char *
+normalized(const char *path)
+{
+    struct cg_buf b = {0};
+    while (*path != '\0') {
+        size_t n = strcspn(path, "/");
+        if (n == 2 && memcmp(path, "..", 2) == 0) {
+            while (b.n > 0 && b.p[--b.n] != '/') {
+            }
+        } else if (n > 0 && !(n == 1 && *path == '.')) {
+            cg_buf_putc(&b, '/');
+            cg_buf_put(&b, path, n);
+        }
+        path += n + (path[n] == '/');
+    }
+    if (b.n == 0) {
+        cg_buf_putc(&b, '/');
+    }
+    return cg_buf_take(&b);
+}
+
 static int
 validate_chdir(struct cg_value *v, struct cg_error *err)
 {
@@ -487,12 +537,27 @@ validate_chdir(struct cg_value *v, struct cg_error *err)
         return r;
     }
     const char *dir = v->kind == CG_VALUE_STR ? v->s : ".";
-    cg_auto(free) char *path = realpath(dir, NULL);
+    cg_auto(free) char *here = current_dir();
+    cg_auto(free) char *joined =
+        dir[0] == '/' ? cg_strdup(dir) : cg_strf("%s/%s", here, dir);
+    cg_auto(free) char *path = normalized(joined);
     struct stat st;
-    if (path == NULL || stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
         return cg_error_set(err, ENOENT, "can't chdir to '%s'", dir);
     }
     replace(v, cg_value_str(path));
+    return 0;
+}
+
+/* gunicorn takes whatever there is and ignores it (ssl_version). */
+static int
+validate_any(struct cg_value *v)
+{
+    if (v->kind != CG_VALUE_STR && v->kind != CG_VALUE_NONE) {
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_value_repr(v, &b);
+        replace(v, cg_value_str(cg_buf_str(&b)));
+    }
     return 0;
 }
 
@@ -507,7 +572,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     case TYPE_FILES: return validate_files(v, err);
     case TYPE_CSV: return validate_csv(v, err);
     case TYPE_ADDRS: return validate_addrs(v, err);
-    case TYPE_DICT: return validate_dict(v, err);
+    case TYPE_DICT: return validate_dict(row, v, err);
     case TYPE_CLASS: return validate_class(v, err);
     case TYPE_HOOK: return validate_hook(row, v, err);
     case TYPE_USER: return validate_user(v, err);
@@ -515,6 +580,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     case TYPE_CHDIR: return validate_chdir(v, err);
     case TYPE_WORD: return validate_word(row, v, err);
     case TYPE_PROXY: return validate_proxy(v, err);
+    case TYPE_ANY: return validate_any(v);
     case TYPE_PROTOCOLS: return validate_protocols(v, err);
     }
     return 0;

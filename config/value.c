@@ -119,6 +119,8 @@ repr_str(const char *s, struct cg_buf *out)
             cg_buf_putc(out, *s);
         } else if (c == '\n') {
             cg_buf_puts(out, "\\n");
+        } else if (c == '\r') {
+            cg_buf_puts(out, "\\r");
         } else if (c == '\t') {
             cg_buf_puts(out, "\\t");
         } else if (c < 0x20 || c == 0x7f) {
@@ -128,6 +130,23 @@ repr_str(const char *s, struct cg_buf *out)
         }
     }
     cg_buf_putc(out, quote);
+}
+
+/* The shortest digits that read back as the same number, as in Python. */
+static void
+repr_float(double f, struct cg_buf *out)
+{
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, f);
+        if (strtod(text, NULL) == f) {
+            break;
+        }
+    }
+    cg_buf_puts(out, text);
+    if (strspn(text, "-0123456789") == strlen(text)) {
+        cg_buf_puts(out, ".0");
+    }
 }
 
 static void
@@ -151,7 +170,7 @@ cg_value_repr(const struct cg_value *v, struct cg_buf *out)
     case CG_VALUE_NONE: cg_buf_puts(out, "None"); break;
     case CG_VALUE_BOOL: cg_buf_puts(out, v->b ? "True" : "False"); break;
     case CG_VALUE_INT: cg_buf_putf(out, "%lld", (long long)v->i); break;
-    case CG_VALUE_FLOAT: cg_buf_putf(out, "%g", v->f); break;
+    case CG_VALUE_FLOAT: repr_float(v->f, out); break;
     case CG_VALUE_STR: repr_str(v->s, out); break;
     case CG_VALUE_LIST:
     case CG_VALUE_MAP: repr_items(v, out); break;
