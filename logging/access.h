@@ -14,7 +14,8 @@
 struct cg_access_format;
 
 /* Reader of one field by name (lower case for headers); n = 0 and p = NULL when
- * there is none. kind is 'i' request header, 'o' response header, 'e' environ. */
+ * there is none. kind is 'i' request header, 'o' response header, 'e' environ.
+ */
 typedef struct cg_slice cg_access_lookup(void *self, char kind,
                                          struct cg_slice name);
 

@@ -32,7 +32,8 @@ struct cg_log_options {
 };
 
 /* gunicorn's text when a file cannot be opened:
- * "Error: 'log/error.log' isn't writable [...]" (the missing folder is named). */
+ * "Error: 'log/error.log' isn't writable [...]" (the missing folder is named).
+ */
 int cg_log_new(const struct cg_log_options *o, struct cg_log **ret_log,
                struct cg_error *err);
 void cg_log_free(struct cg_log *log);
