@@ -5,45 +5,54 @@
 
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "core/base/addr.h"
 
 struct cg_listener {
-    int fd;      /* owned; non-blocking, CLOEXEC */
-    int family;  /* AF_INET, AF_INET6, AF_UNIX */
-    bool adopted; /* inherited or fd://: never unlinked */
+    int fd;                       /* owned; non-blocking, CLOEXEC */
+    int family;                   /* AF_INET, AF_INET6, AF_UNIX */
+    bool adopted;                 /* inherited or fd://: never unlinked */
     struct sockaddr_storage name; /* getsockname() */
     socklen_t name_n;
-    char text[320];    /* "http://127.0.0.1:8000" */
-    char host[108];    /* SERVER_NAME: address, or the unix path */
-    char port[8];      /* SERVER_PORT: "8000", "" for unix */
+    char text[320];      /* "http://127.0.0.1:8000" */
+    char host[108];      /* SERVER_NAME: address, or the unix path */
+    char port[8];        /* SERVER_PORT: "8000", "" for unix */
     struct cg_addr addr; /* as configured */
+    dev_t file_dev;      /* of the unix socket file, to know it again */
+    ino_t file_ino;      /* 0: no file */
 };
 
 struct cg_listener_options {
     int backlog;
     bool reuse_port;
-    unsigned umask;  /* of unix socket files */
-    int uid, gid;    /* owner of unix socket files, -1 = leave */
+    unsigned umask; /* of unix socket files */
+    int uid, gid;   /* owner of unix socket files, -1 = leave */
 };
 
 /*
  * Binds and listens once (no retry). err names the bind, and what can be done:
  * who already listens, missing folder, missing permission, path not a socket.
- * -EADDRINUSE and -EADDRNOTAVAIL are worth a retry.
+ * -EADDRINUSE and -EADDRNOTAVAIL are worth a retry. An fd:// bind is adopted.
+ * A socket file that is in the way is removed, as gunicorn does.
  */
 int cg_listener_open(const struct cg_addr *addr,
                      const struct cg_listener_options *o,
                      struct cg_listener *ret_listener, struct cg_error *err);
-/* Takes over a bound socket (fd://N, GUNICORN_FD, systemd). fd moves in. */
+/* Takes over a bound socket (fd://N, GUNICORN_FD, systemd). fd moves in, unless
+ * it fails. One that listens already keeps its backlog. */
 int cg_listener_adopt(int fd, const struct cg_listener_options *o,
                       struct cg_listener *ret_listener, struct cg_error *err);
-/* Closes; with `unlink_path` removes a unix socket file that is ours. */
+/* Closes; with `unlink_path` removes the unix socket file, if it is still the
+ * one that was bound and was not adopted. */
 void cg_listener_close(struct cg_listener *l, bool unlink_path);
 /*
  * Stops new connections without losing those in the listen queue: from here on
  * the kernel drops connection attempts (TCP: a socket filter on SYN), so that
  * workers can accept what waits and then close. Best effort, never an error.
+ * It holds for the socket, so for every process that shares it: not for a
+ * master that has handed its sockets to a successor. Unix sockets are not
+ * touched; for them the path is removed.
  */
 void cg_listener_quiesce(const struct cg_listener *l);
 
