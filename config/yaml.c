@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/yaml.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,17 +104,22 @@ plain(const char *s)
     const char *digits = s + (*s == '-' || *s == '+');
     size_t n = strlen(digits);
     errno = 0;
+    if (n > 1 && digits[0] == '0' && isdigit((unsigned char)digits[1])) {
+        return cg_value_str(s); /* octal or decimal? told by the validator */
+    }
     if (n > 0 && strspn(digits, "0123456789") == n) {
         long long i = strtoll(s, &end, 10);
         return errno == 0 ? cg_value_int(i) : cg_value_str(s);
     }
-    if (strncmp(s, "0x", 2) == 0 || strncmp(s, "0o", 2) == 0) {
+    const char *base = s[0] == '0' && s[1] == 'x'   ? "0123456789abcdefABCDEF"
+                       : s[0] == '0' && s[1] == 'o' ? "01234567"
+                                                    : NULL;
+    if (base != NULL && s[2] != '\0' && s[2 + strspn(s + 2, base)] == '\0') {
         long long i = strtoll(s + 2, &end, s[1] == 'x' ? 16 : 8);
-        return *end == '\0' && s[2] != '\0' && errno == 0 ? cg_value_int(i)
-                                                          : cg_value_str(s);
+        return errno == 0 ? cg_value_int(i) : cg_value_str(s);
     }
     if (n > 0 && strspn(digits, "0123456789.eE+-") == n &&
-        strpbrk(digits, "0123456789") == digits) {
+        isdigit((unsigned char)digits[digits[0] == '.'])) {
         double f = strtod(s, &end);
         if (*end == '\0') {
             return cg_value_float(f);
@@ -163,6 +169,8 @@ convert_scalar(struct reader *r, const yaml_node_t *node, struct cg_value *ret)
 
 /* ---- nodes ---- */
 
+static const char needs_maps[] = "<< needs a map, or a list of maps";
+
 static int convert(struct reader *r, int index, int depth,
                    struct cg_value *ret);
 
@@ -211,6 +219,9 @@ convert_pair(struct reader *r, const yaml_node_pair_t *pair, int depth,
         return fail(r, key->start_mark, "a key must be a plain word");
     }
     const char *name = (const char *)key->data.scalar.value;
+    if (strcmp(name, "<<") == 0) {
+        return 0; /* after the map's own keys */
+    }
     if (has_key(map, name)) {
         return fail_name(r, key->start_mark, "the key '", name,
                          "' is there twice");
@@ -225,18 +236,62 @@ convert_pair(struct reader *r, const yaml_node_pair_t *pair, int depth,
     return 0;
 }
 
+/* `<<: *base` or a list of them: keys that are not there yet. */
+static int
+convert_merge(struct reader *r, int index, int depth, struct cg_value *map)
+{
+    struct cg_value from;
+    int e = convert(r, index, depth, &from);
+    if (e < 0) {
+        return e;
+    }
+    const struct cg_value *maps = &from;
+    size_t n = 1;
+    if (from.kind == CG_VALUE_LIST) {
+        maps = from.list.items;
+        n = from.list.n;
+    }
+    for (size_t i = 0; e == 0 && i < n; i++) {
+        const struct cg_value *m = &maps[i];
+        if (m->kind != CG_VALUE_MAP) {
+            e = fail(r, node_at(r, index)->start_mark, needs_maps);
+        }
+        for (size_t k = 0; e == 0 && k < m->list.n; k += 2) {
+            if (!has_key(map, m->list.items[k].s)) {
+                cg_value_push(map, cg_value_copy(&m->list.items[k]));
+                cg_value_push(map, cg_value_copy(&m->list.items[k + 1]));
+            }
+        }
+    }
+    cg_value_release(&from);
+    return e;
+}
+
+static bool
+is_merge(struct reader *r, const yaml_node_pair_t *pair)
+{
+    const yaml_node_t *key = node_at(r, pair->key);
+    return key->type == YAML_SCALAR_NODE &&
+           strcmp((const char *)key->data.scalar.value, "<<") == 0;
+}
+
 static int
 convert_map(struct reader *r, const yaml_node_t *node, int depth,
             struct cg_value *ret)
 {
     struct cg_value map = cg_value_map();
-    for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
-         p < node->data.mapping.pairs.top; p++) {
-        int e = convert_pair(r, p, depth, &map);
-        if (e < 0) {
-            cg_value_release(&map);
-            return e;
-        }
+    yaml_node_pair_t *start = node->data.mapping.pairs.start;
+    yaml_node_pair_t *top = node->data.mapping.pairs.top;
+    int e = 0;
+    for (yaml_node_pair_t *p = start; e == 0 && p < top; p++) {
+        e = convert_pair(r, p, depth, &map);
+    }
+    for (yaml_node_pair_t *p = start; e == 0 && p < top; p++) {
+        e = is_merge(r, p) ? convert_merge(r, p->value, depth + 1, &map) : 0;
+    }
+    if (e < 0) {
+        cg_value_release(&map);
+        return e;
     }
     *ret = map;
     return 0;
@@ -282,14 +337,14 @@ warn_unknown(struct reader *r, const struct target *t, yaml_mark_t mark,
         return;
     }
     cg_auto(free) char *text =
-        retired != NULL
-            ? cg_strf("%s:%zu: %s", r->shown, mark.line + 1, retired)
+        retired != NULL ? cg_strf("%s:%zu:%zu: %s", r->shown, mark.line + 1,
+                                  mark.column + 1, retired)
         : near != NULL
-            ? cg_strf("%s:%zu: '%s' is no setting and has no effect; did you "
-                      "mean '%s'?",
-                      r->shown, mark.line + 1, name, near)
-            : cg_strf("%s:%zu: '%s' is no setting and has no effect", r->shown,
-                      mark.line + 1, name);
+            ? cg_strf("%s:%zu:%zu: '%s' is no setting and has no effect; did "
+                      "you mean '%s'?",
+                      r->shown, mark.line + 1, mark.column + 1, name, near)
+            : cg_strf("%s:%zu:%zu: '%s' is no setting and has no effect",
+                      r->shown, mark.line + 1, mark.column + 1, name);
     t->warn(t->warn_self, text);
 }
 
@@ -310,6 +365,24 @@ check_word_for_bool(struct reader *r, const struct cg_row *row,
     return 0;
 }
 
+/* 0022: YAML 1.1 and C say octal, YAML 1.2 says 22, Python refuses. */
+static int
+check_leading_zero(struct reader *r, const struct cg_row *row,
+                   const struct cg_value *v, yaml_mark_t mark)
+{
+    if (row->type != TYPE_UINT || v->kind != CG_VALUE_STR || v->s[0] != '0') {
+        return 0;
+    }
+    size_t zeros = strspn(v->s, "0"), n = strlen(v->s);
+    if (n == zeros || strspn(v->s, "0123456789") != n) {
+        return 0;
+    }
+    cg_auto(free) char *text =
+        cg_strf("%s: write 0o%s (octal) or %s (decimal) in place of '%s'",
+                row->name, v->s + zeros, v->s + zeros, v->s);
+    return fail(r, mark, text);
+}
+
 static int
 apply_value(struct reader *r, struct target *t, int id, int index)
 {
@@ -320,6 +393,9 @@ apply_value(struct reader *r, struct target *t, int id, int index)
         return e;
     }
     e = check_word_for_bool(r, &cg_rows[id], &v, node->start_mark);
+    if (e == 0) {
+        e = check_leading_zero(r, &cg_rows[id], &v, node->start_mark);
+    }
     if (e == 0 && !(cg_rows[id].type == TYPE_HOOK && v.kind == CG_VALUE_NONE)) {
         cg_auto(free) char *source =
             cg_strf("%s:%zu:%zu", r->shown, node->start_mark.line + 1,
@@ -353,7 +429,7 @@ apply_merge(struct reader *r, struct target *t, int index, int depth)
         return 0;
     }
     if (node->type != YAML_MAPPING_NODE || depth >= MAX_DEPTH) {
-        return fail(r, node->start_mark, "<< needs a map, or a list of maps");
+        return fail(r, node->start_mark, needs_maps);
     }
     return apply_map(r, t, node, depth + 1);
 }
@@ -400,9 +476,7 @@ apply_map(struct reader *r, struct target *t, const yaml_node_t *map, int depth)
         }
     }
     for (yaml_node_pair_t *p = start; p < top; p++) {
-        const yaml_node_t *key = node_at(r, p->key);
-        if (key->type == YAML_SCALAR_NODE &&
-            strcmp((const char *)key->data.scalar.value, "<<") == 0) {
+        if (is_merge(r, p)) {
             int e = apply_merge(r, t, p->value, depth);
             if (e < 0) {
                 return e;
@@ -427,7 +501,11 @@ slurp(const char *path, const char *shown, struct cg_buf *b,
         n = fread(cg_buf_reserve(b, 65536), 1, 65536, f);
         b->n += n;
     } while (n > 0 && b->n <= MAX_BYTES);
+    int failed = ferror(f) ? errno : 0;
     fclose(f);
+    if (failed != 0) {
+        return cg_error_set(err, failed, "%s: %s", shown, strerror(failed));
+    }
     return b->n > MAX_BYTES ? cg_error_set(err, EFBIG,
                                            "%s: larger than 1 MiB: is this the "
                                            "configuration file?",
@@ -445,12 +523,20 @@ parse_error(const yaml_parser_t *p, const char *shown, struct cg_error *err)
                         p->context != NULL ? p->context : "");
 }
 
+/* Nothing, or what `---` alone makes: one empty scalar. */
+static bool
+is_empty(const yaml_node_t *root)
+{
+    return root == NULL ||
+           (root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0);
+}
+
 static int
 apply_document(struct reader *r, struct target *t)
 {
     yaml_node_t *root = yaml_document_get_root_node(&r->doc);
-    if (root == NULL) {
-        return 0; /* an empty file says nothing */
+    if (is_empty(root)) {
+        return 0;
     }
     if (root->type != YAML_MAPPING_NODE) {
         return fail(r, root->start_mark,
@@ -458,6 +544,21 @@ apply_document(struct reader *r, struct target *t)
                     "`workers: 4`");
     }
     return apply_map(r, t, root, 0);
+}
+
+/* What follows the first document would be left out without a word. */
+static int
+check_end(struct reader *r, yaml_parser_t *parser)
+{
+    if (!yaml_parser_load(parser, &r->doc)) {
+        return parse_error(parser, r->shown, r->err);
+    }
+    const yaml_node_t *root = yaml_document_get_root_node(&r->doc);
+    int e = is_empty(root) ? 0
+                           : fail(r, root->start_mark,
+                                  "a second document: a configuration is one");
+    yaml_document_delete(&r->doc);
+    return e;
 }
 
 int
@@ -483,6 +584,7 @@ cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
     } else {
         e = apply_document(&r, &t);
         yaml_document_delete(&r.doc);
+        e = e < 0 ? e : check_end(&r, &parser);
     }
     yaml_parser_delete(&parser);
     return e;
