@@ -45,6 +45,7 @@ struct cg_row {
     enum cg_cli cli;
     const char *meta; /* what --help calls the argument */
     const char *words, *wrong;
+    int64_t least, most; /* of a number; most 0: no bound. wrong says it */
     int arity;
     bool later, ours, reload;
 };

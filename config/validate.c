@@ -27,6 +27,20 @@ wrong(struct cg_error *err, const char *before, const struct cg_value *v,
     return cg_error_set(err, EINVAL, "%s%s%s", before, cg_buf_str(&b), after);
 }
 
+/* The row's own text, with the value where it says %s. */
+static int
+wrong_as(const struct cg_row *row, const struct cg_value *v,
+         struct cg_error *err)
+{
+    const char *hole = strstr(row->wrong, "%s");
+    if (hole == NULL) {
+        return cg_error_set(err, EINVAL, "%s", row->wrong);
+    }
+    cg_auto(free) char *before =
+        cg_strndup(row->wrong, (size_t)(hole - row->wrong));
+    return wrong(err, before, v, hole + 2);
+}
+
 static char *
 stripped(const char *s)
 {
@@ -110,7 +124,8 @@ parse_int0(const char *text, int64_t *ret)
 }
 
 static int
-validate_uint(struct cg_value *v, struct cg_error *err)
+validate_uint(const struct cg_row *row, struct cg_value *v,
+              struct cg_error *err)
 {
     int64_t n = 0;
     switch (v->kind) {
@@ -134,7 +149,8 @@ validate_uint(struct cg_value *v, struct cg_error *err)
                             (long long)n);
     }
     replace(v, cg_value_int(n));
-    return 0;
+    bool fits = n >= row->least && (row->most == 0 || n <= row->most);
+    return fits ? 0 : wrong_as(row, v, err);
 }
 
 static int
@@ -175,18 +191,7 @@ validate_word(const struct cg_row *row, struct cg_value *v,
             return 0;
         }
     }
-    cg_auto(buf) struct cg_buf shown = {0};
-    if (v->kind == CG_VALUE_STR) {
-        cg_buf_puts(&shown, v->s);
-    } else {
-        cg_value_repr(v, &shown);
-    }
-    const char *hole = strstr(row->wrong, "%s");
-    size_t before =
-        hole != NULL ? (size_t)(hole - row->wrong) : strlen(row->wrong);
-    return cg_error_set(err, EINVAL, "%.*s%s%s", (int)before, row->wrong,
-                        hole != NULL ? cg_buf_str(&shown) : "",
-                        hole != NULL ? hole + 2 : "");
+    return wrong_as(row, v, err);
 }
 
 static int
@@ -566,7 +571,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
 {
     switch (row->type) {
     case TYPE_BOOL: return validate_bool(v, err);
-    case TYPE_UINT: return validate_uint(v, err);
+    case TYPE_UINT: return validate_uint(row, v, err);
     case TYPE_STR: return validate_str(v, err);
     case TYPE_LIST: return validate_list(v, err);
     case TYPE_FILES: return validate_files(v, err);

@@ -135,6 +135,21 @@ START_TEST(numbers_are_read_as_python_literals)
 }
 END_TEST
 
+START_TEST(some_numbers_are_bounded)
+{
+    expect("http2_max_frame_size", INT(16384), "16384");
+    expect("http2_max_frame_size", STR("16777215"), "16777215");
+    expect("http2_max_frame_size", INT(16383),
+           "error: http2_max_frame_size must be between 16384 and 16777215, "
+           "got 16383");
+    expect("http2_max_concurrent_streams", INT(0),
+           "error: HTTP/2 max concurrent streams must be at least 1: 0");
+    expect("http2_initial_window_size", INT(2147483648),
+           "error: HTTP/2 window size must be at most 2147483647: "
+           "2147483648");
+}
+END_TEST
+
 START_TEST(strings_are_stripped)
 {
     expect("proc_name", STR("  shop\n"), "'shop'");
@@ -468,6 +483,7 @@ main(void)
     TCase *t = tcase_create("values");
     tcase_add_test(t, booleans_are_true_and_false_only);
     tcase_add_test(t, numbers_are_read_as_python_literals);
+    tcase_add_test(t, some_numbers_are_bounded);
     tcase_add_test(t, strings_are_stripped);
     tcase_add_test(t, words_are_from_their_list);
     tcase_add_test(t, proxy_protocol_knows_words_for_on_and_off);
