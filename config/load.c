@@ -2,6 +2,7 @@
 #include "config/load.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include "config/table.h"
 #include "config/yaml.h"
+#include "core/base/fd.h"
 #include "core/base/memory.h"
 
 static const char default_file[] = "gunicorn.conf.py";
@@ -354,28 +356,61 @@ apply_layers(const struct cg_load *load, const struct layers *l,
     return r == 0 ? check_port(s, err) : r;
 }
 
+static enum cg_load_result
+load_layers(const struct cg_load *load, const struct layers *l,
+            struct cg_settings **ret_settings, int *ret_exit,
+            struct cg_error *err)
+{
+    struct cg_settings *s = NULL;
+    if (cg_settings_new(&s, err) < 0) {
+        return CG_LOAD_ERROR;
+    }
+    int r = apply_layers(load, l, s, ret_exit, err);
+    if (r < 0) {
+        cg_settings_free(s);
+        return r == -ECANCELED ? CG_LOAD_EXIT : CG_LOAD_ERROR;
+    }
+    *ret_settings = s;
+    return CG_LOAD_OK;
+}
+
+/* A reload happens in the application's directory; files and a relative chdir
+ * mean what they meant at the start. Comes back to where it was. */
+static enum cg_load_result
+load_in_start_dir(const struct cg_load *load, const struct layers *l,
+                  struct cg_settings **ret_settings, int *ret_exit,
+                  struct cg_error *err)
+{
+    cg_auto(fd_close) int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (here < 0 || chdir(load->start_dir) < 0) {
+        cg_error_set(err, errno, "cannot enter the start directory '%s': %s",
+                     load->start_dir, strerror(errno));
+        return CG_LOAD_ERROR;
+    }
+    struct cg_settings *s = NULL;
+    enum cg_load_result result = load_layers(load, l, &s, ret_exit, err);
+    if (fchdir(here) < 0) {
+        cg_error_set(err, errno, "cannot go back to the directory: %s",
+                     strerror(errno));
+        cg_settings_free(s);
+        return CG_LOAD_ERROR;
+    }
+    if (result == CG_LOAD_OK) {
+        warn_without_effect(load, s);
+        *ret_settings = s;
+    }
+    return result;
+}
+
 enum cg_load_result
 cg_config_load(const struct cg_load *load, struct cg_settings **ret_settings,
                int *ret_exit, struct cg_error *err)
 {
     struct layers l = {0};
-    struct cg_settings *s = NULL;
     enum cg_load_result result = parse_commands(load, &l, err);
-    if (result == CG_LOAD_OK && cg_settings_new(&s, err) < 0) {
-        result = CG_LOAD_ERROR;
-    }
     if (result == CG_LOAD_OK) {
-        int r = apply_layers(load, &l, s, ret_exit, err);
-        if (r < 0) {
-            result = r == -ECANCELED ? CG_LOAD_EXIT : CG_LOAD_ERROR;
-        }
+        result = load_in_start_dir(load, &l, ret_settings, ret_exit, err);
     }
     layers_release(&l);
-    if (result != CG_LOAD_OK) {
-        cg_settings_free(s);
-        return result;
-    }
-    warn_without_effect(load, s);
-    *ret_settings = s;
-    return CG_LOAD_OK;
+    return result;
 }

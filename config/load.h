@@ -47,7 +47,8 @@ struct cg_python_reader {
 struct cg_load {
     int argc;
     char *const *argv;
-    const char *start_dir; /* where relative -c paths and the default count */
+    /* where relative paths count from; loading happens in it and comes back */
+    const char *start_dir;
     const struct cg_python_reader *python;
     /* called for each warning, one sentence without newline; may be NULL */
     void (*warn)(void *self, const char *text);

@@ -339,6 +339,36 @@ START_TEST(files_count_from_the_start_directory)
 }
 END_TEST
 
+START_TEST(a_relative_chdir_counts_from_the_start_directory)
+{
+    ck_assert_int_eq(mkdir(path_of("sub"), 0755), 0);
+    cg_auto(free) char *sub = cg_strf("%s/sub", dir);
+    cg_auto(free) char *want = cg_strf("'%s'", sub);
+    cg_auto(free) char *start = cg_strf("'%s'", dir);
+    ck_assert_int_eq(chdir(sub), 0); /* as at a reload */
+    expect("--chdir|sub", CG_chdir, want, "command line");
+    expect("", CG_chdir, start, "default");
+    cg_auto(free) char *after = getcwd(NULL, 0);
+    ck_assert_str_eq(after, sub);
+    expect_error("--chdir|sup", CG_LOAD_ERROR,
+                 "command line: chdir: can't chdir to 'sup'");
+    cg_auto(free) char *after_error = getcwd(NULL, 0);
+    ck_assert_str_eq(after_error, sub);
+    ck_assert_int_eq(chdir("/"), 0);
+}
+END_TEST
+
+START_TEST(a_start_directory_that_is_gone_is_named)
+{
+    size_t n = strlen(dir);
+    strcat(dir, "/gone");
+    expect_error("app", CG_LOAD_ERROR,
+                 "cannot enter the start directory '%s': No such file or "
+                 "directory");
+    dir[n] = '\0';
+}
+END_TEST
+
 START_TEST(only_one_file_is_read)
 {
     put_file("gunicorn.conf.py", "threads=9\n");
@@ -470,6 +500,8 @@ main(void)
     tcase_add_test(t, the_application_names_the_process);
     tcase_add_test(t, an_application_in_the_variable_is_ignored);
     tcase_add_test(t, files_count_from_the_start_directory);
+    tcase_add_test(t, a_relative_chdir_counts_from_the_start_directory);
+    tcase_add_test(t, a_start_directory_that_is_gone_is_named);
     tcase_add_test(t, only_one_file_is_read);
     tcase_add_test(t, a_module_goes_to_python_by_its_name);
     tcase_add_test(t, the_ending_tells_yaml);
