@@ -7,6 +7,7 @@ import pytest
 from harness import wire
 from harness.waiting import until
 
+ONE = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF_HEAD = b"GET /one HTTP/1.1\r\nHost: a\r\nX-Half: "
 HALF_BODY = b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx"
 APPS = ["probe.py"]
@@ -101,9 +102,17 @@ def test_a_reader_that_stalls_is_given_up_at_the_write_timeout(server):
     assert s.get("/one").body == b"one item"
 
 
-def test_slow_clients_do_not_delay_the_stop(server):
-    s = server("probe:app", "--graceful-timeout", "30", apps=APPS)
-    with peers(s, 20, HALF_HEAD), peers(s, 20, b""):
+def test_silent_and_idle_clients_do_not_delay_the_stop(server):
+    s = server("probe:app", "--graceful-timeout", "60", apps=APPS)
+    with peers(s, 20, b""), peers(s, 20, ONE) as idle:
+        for peer in idle:
+            assert peer.reply().body == b"one item"
+        assert s.stop() == 0
+
+
+def test_half_heads_delay_the_stop_by_the_graceful_timeout_at_most(server):
+    s = server("probe:app", "--graceful-timeout", "1", apps=APPS)
+    with peers(s, 20, HALF_HEAD):
         assert s.get("/one").body == b"one item"
         assert s.stop() == 0
 

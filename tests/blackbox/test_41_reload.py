@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""HUP: new values, no lost request, and nothing breaks a running server."""
+import os
+
+import pytest
+
+from harness.load import Load
+from harness.waiting import until
+
+
+def shop(word):
+    return f"""\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"{word}"]
+"""
+
+
+def write(server, name, text):
+    """Whole at once, as a deployment does."""
+    new = server.folder / (name + ".new")
+    new.write_text(text)
+    new.rename(server.folder / name)
+
+
+def wait_body(server, body):
+    until(lambda: server.get("/").body == body,
+          lambda: f"{body} is answered:\n{server.tail()}")
+
+
+def test_hup_takes_new_values_of_the_config_file(server):
+    s = server("shop:app", config="workers = 1\n",
+               files={"shop.py": shop("one")})
+    s.wait_workers(1)
+    s.get("/")
+    write(s, "conf.py", "workers = 3\n")
+    s.signal("HUP")
+    s.wait_log("Hang up: Master")
+    s.wait_workers(3)
+
+
+def test_hup_loads_the_new_application(server):
+    s = server("shop:app", files={"shop.py": shop("before")})
+    assert s.get("/").body == b"before"
+    write(s, "shop.py", shop("afterwards"))
+    s.signal("HUP")
+    wait_body(s, b"afterwards")
+
+
+def test_hup_replaces_every_worker(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": shop("x")})
+    s.wait_log("Booting worker", 2)
+    old = set(s.wait_workers(2))
+    s.signal("HUP")
+    until(lambda: len(s.workers()) == 2 and not old & set(s.workers()),
+          lambda: f"two new workers; old {old}, now {s.workers()}")
+    assert s.get("/").status == 200
+
+
+def test_hup_under_load_loses_nothing(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": shop("x")})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=4, keep=True) as load:
+        for _ in range(3):
+            load.wait_answers(100)
+            old = set(s.workers())
+            s.signal("HUP")
+            until(lambda: len(s.workers()) == 2
+                  and not old & set(s.workers()), "two new workers")
+        load.wait_answers(100)
+    assert load.lost == []
+
+
+def test_hup_under_load_of_single_requests_loses_nothing(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": shop("x")})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=4) as load:
+        load.wait_answers(100)
+        old = set(s.workers())
+        s.signal("HUP")
+        until(lambda: len(s.workers()) == 2
+              and not old & set(s.workers()), "two new workers")
+        load.wait_answers(100)
+    assert load.lost == []
+
+
+def test_the_old_workers_serve_until_the_new_ones_are_ready(server):
+    s = server("shop:app", files={"shop.py": shop("old")})
+    assert s.get("/").body == b"old"
+    os.mkfifo(s.folder / "go")
+    write(s, "shop.py", "open('began', 'w').close()\n"
+          "with open('go') as f:\n    f.read()\n" + shop("new"))
+    s.signal("HUP")
+    until(lambda: (s.folder / "began").exists(), "the new one is loading")
+    for _ in range(10):
+        assert s.get("/").body == b"old"
+    with open(s.folder / "go", "w"):
+        pass
+    wait_body(s, b"new")
+
+
+@pytest.mark.parametrize("text, told", [
+    ("workers = (\n", "SyntaxError"),
+    ("workers = 1 // 0\n", "ZeroDivisionError"),
+    ("workers = 'many'\n", "many"),
+    ("timeout = -1\n", "-1"),
+])
+def test_a_broken_config_file_keeps_the_server_as_it_is(server, text, told):
+    s = server("shop:app", config="workers = 1\n", announced=[told],
+               files={"shop.py": shop("kept")})
+    assert s.get("/").body == b"kept"
+    workers = s.workers()
+    write(s, "conf.py", text)
+    s.signal("HUP")
+    s.wait_log(r"\[ERROR\] [^\n]*conf\.py")
+    assert told in s.log()
+    assert s.get("/").body == b"kept"
+    assert s.workers() == workers
+    write(s, "conf.py", "workers = 2\n")
+    s.signal("HUP")
+    s.wait_workers(2)
+
+
+def test_a_missing_config_file_keeps_the_server_as_it_is(server):
+    s = server("shop:app", config="workers = 1\n",
+               files={"shop.py": shop("kept")})
+    s.get("/")
+    workers = s.workers()
+    (s.folder / "conf.py").unlink()
+    s.signal("HUP")
+    s.wait_log(r"\[ERROR\] [^\n]*conf\.py")
+    assert s.get("/").body == b"kept"
+    assert s.workers() == workers
+
+
+@pytest.mark.parametrize("text", [
+    "import no_such_module_here\n", "raise RuntimeError('no database')\n",
+    "application = None\n"])
+def test_a_broken_application_keeps_the_old_workers(server, text):
+    s = server("shop:app", files={"shop.py": shop("kept")}, announced=["."])
+    assert s.get("/").body == b"kept"
+    old = s.workers()
+    write(s, "shop.py", text)
+    s.signal("HUP")
+    s.wait_log(r"\[ERROR\]")
+    for _ in range(5):
+        assert s.get("/").body == b"kept"
+    assert set(old) <= set(s.workers())
+    write(s, "shop.py", shop("repaired"))
+    s.signal("HUP")
+    wait_body(s, b"repaired")
+
+
+def test_hup_takes_new_listeners(server):
+    s = server("shop:app", config="bind = ['unix:a.sock']\n", bind=None,
+               files={"shop.py": shop("x")})
+    s.address = str(s.folder / "a.sock")
+    assert s.get("/").body == b"x"
+    write(s, "conf.py", "bind = ['unix:b.sock']\n")
+    s.signal("HUP")
+    s.wait_log("Listening at: unix:b.sock")
+    s.address = str(s.folder / "b.sock")
+    assert s.get("/").body == b"x"
+
+
+def test_hup_reopens_the_logs(server):
+    s = server("shop:app", "--error-logfile", "error.log",
+               errorlog="error.log", files={"shop.py": shop("x")})
+    s.get("/")
+    (s.folder / "error.log").rename(s.folder / "error.log.1")
+    s.signal("HUP")
+    until(lambda: (s.folder / "error.log").exists(), "the log is made anew")
+    s.wait_log("Booting worker")
+
+
+def test_hup_takes_the_environment_of_the_new_config(server):
+    app = """\
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [os.environ.get("WORD", "none").encode()]
+"""
+    s = server("shop:app", config="raw_env = ['WORD=first']\n",
+               files={"shop.py": app})
+    assert s.get("/").body == b"first"
+    write(s, "conf.py", "raw_env = ['WORD=second']\n")
+    s.signal("HUP")
+    wait_body(s, b"second")
+    write(s, "conf.py", "\n")
+    s.signal("HUP")
+    wait_body(s, b"none")
+
+
+def test_a_storm_of_hups_leaves_one_set_of_workers(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": shop("x")})
+    s.wait_log("Booting worker", 2)
+    for _ in range(20):
+        s.signal("HUP")
+    old = set(s.workers())
+    s.signal("HUP")
+    until(lambda: len(s.workers()) == 2 and not old & set(s.workers()),
+          lambda: f"two new workers, not {s.workers()}")
+    assert s.get("/").body == b"x"
+
+
+def test_reload_notices_a_changed_module(server):
+    s = server("shop:app", "--reload", files={"shop.py": shop("before")})
+    s.needs("reload")
+    assert s.get("/").body == b"before"
+    write(s, "shop.py", shop("after it changed"))
+    wait_body(s, b"after it changed")
+    s.wait_log("Worker reloading: .*shop.py modified")
+
+
+def test_a_preloaded_application_stays_over_a_reload(server):
+    s = server("--preload", "shop:app", files={"shop.py": shop("loaded")})
+    assert s.get("/").body == b"loaded"
+    old = s.workers()
+    s.signal("HUP")
+    until(lambda: s.workers() and not set(old) & set(s.workers()),
+          "a new worker")
+    assert s.get("/").body == b"loaded"
