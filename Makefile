@@ -53,7 +53,8 @@ SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 COVTAG := $(if $(COVERAGE),-coverage)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-    -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror
+    -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
+    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
@@ -74,6 +75,10 @@ ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
 UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
 
+# one short line for each command; the whole of it with V=1
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)  $(2)")
+
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -92,20 +97,23 @@ endif
 FORCE:
 
 $(BIN): $(OBJ) $(GLUEC:.c=.o)
-	$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK)
 
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o: CFLAGS += $(PYINC)
 $(OUT)/core/py/%.o $(OUT)/cmd/%.o: CFLAGS += -DCG_BUILD_PYTHON='"$(PYEXE)"'
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC  ,$@)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(GLUEC): core/py/embed.py $(GLUE)
 	@mkdir -p $(@D)
-	$(PYEXE) core/py/embed.py $@ core/py/glue
+	$(call say,GLUE,$@)
+	$(Q)$(PYEXE) core/py/embed.py $@ core/py/glue
 $(GLUEC:.c=.o): $(GLUEC)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 $(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
@@ -113,9 +121,11 @@ $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^
 
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
-	$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
-	$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
@@ -149,6 +159,12 @@ coverage:
 fuzz:
 	@tools/setup fuzz
 	@tools/fuzz
+
+# the reference of settings comes from the table that the program uses
+docs: $(OUT)/docgen
+	$(OUT)/docgen > docs/settings.md
+$(OUT)/docgen: $(OUT)/config/docgen.o $(PLAINLIB)
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

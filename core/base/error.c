@@ -30,9 +30,11 @@ cg_error_prefix(struct cg_error *err, const char *fmt, ...)
     vsnprintf(head, sizeof head, fmt, ap);
     va_end(ap);
     memcpy(tail, err->text, sizeof tail);
-    int n = snprintf(err->text, sizeof err->text, "%s: ", head);
-    if (n > 0 && (size_t)n < sizeof err->text) {
-        snprintf(err->text + n, sizeof err->text - (size_t)n, "%s", tail);
-    }
+    size_t n = strlen(head), left = sizeof err->text - n - sizeof ": ";
+    size_t keep = strnlen(tail, left);
+    memcpy(err->text, head, n);
+    memcpy(err->text + n, ": ", 2);
+    memcpy(err->text + n + 2, tail, keep);
+    err->text[n + 2 + keep] = '\0';
     return err->code;
 }

@@ -198,12 +198,12 @@ int
 cg_python_setenv(const char *name, const char *value, struct cg_error *err)
 {
     py_auto *os = PyImport_ImportModule("os");
-    py_auto *environ =
+    py_auto *mapping =
         os != NULL ? PyObject_GetAttrString(os, "environ") : NULL;
     py_auto *n = PyUnicode_DecodeFSDefault(name);
     py_auto *v = PyUnicode_DecodeFSDefault(value);
-    if (environ == NULL || n == NULL || v == NULL ||
-        PyObject_SetItem(environ, n, v) < 0) {
+    if (mapping == NULL || n == NULL || v == NULL ||
+        PyObject_SetItem(mapping, n, v) < 0) {
         return cg_py_error(err, NULL);
     }
     return 0;

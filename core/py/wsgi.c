@@ -252,9 +252,9 @@ close_result(ExchangeObject *x, PyObject *result)
 /* ---- one request ---- */
 
 static PyObject *
-call_app(struct cg_wsgi *w, PyObject *environ, PyObject *start_response)
+call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 {
-    PyObject *args[3] = {NULL, environ, start_response};
+    PyObject *args[3] = {NULL, env, start_response};
     return PyObject_Vectorcall(w->app, args + 1,
                                2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
@@ -273,12 +273,12 @@ hooked_request(struct cg_wsgi *w, ExchangeObject *x)
 static PyObject *
 make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
 {
-    py_auto *environ = cg_environ_new(w, x);
-    if (environ != NULL && req != NULL && w->o->pre_request &&
-        cg_environ_follow(x, environ, req) < 0) {
+    py_auto *env = cg_environ_new(w, x);
+    if (env != NULL && req != NULL && w->o->pre_request &&
+        cg_environ_follow(x, env, req) < 0) {
         return NULL;
     }
-    return py_take(&environ);
+    return py_take(&env);
 }
 
 static void
@@ -286,9 +286,8 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
     bool hooked = w->o->pre_request || w->o->post_request;
     py_auto *req = hooked ? hooked_request(w, x) : NULL;
-    py_auto *environ = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
-    py_auto *result =
-        environ != NULL ? call_app(w, environ, start_response) : NULL;
+    py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
+    py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
     if (respond(x, result) < 0) {
         cg_wsgi_log_exception(x, "Error handling request");
         cg_reply_abort(x, 500, "");
@@ -296,10 +295,10 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     if (x->overrun) {
         log_overrun(x);
     }
-    cg_wsgi_log_access(x, environ);
+    cg_wsgi_log_access(x, env);
     close_result(x, result);
     if (w->o->post_request && req != NULL) {
-        cg_call_post_request(x, req, environ);
+        cg_call_post_request(x, req, env);
     }
 }
 

@@ -88,14 +88,14 @@ cg_call_pre_request(ExchangeObject *x, PyObject *req)
 /* ---- what the hook changed goes into environ ---- */
 
 static int
-drop_http_keys(PyObject *environ)
+drop_http_keys(PyObject *env)
 {
-    py_auto *keys = PyDict_Keys(environ);
+    py_auto *keys = PyDict_Keys(env);
     for (Py_ssize_t i = 0; keys != NULL && i < PyList_GET_SIZE(keys); i++) {
         py_auto *key = py_list_get(keys, i);
         const char *name = PyUnicode_AsUTF8(key);
         if (name != NULL && strncmp(name, "HTTP_", 5) == 0 &&
-            PyDict_DelItem(environ, key) < 0) {
+            PyDict_DelItem(env, key) < 0) {
             return -1;
         }
     }
@@ -120,7 +120,7 @@ environ_key(PyObject *name)
 }
 
 static int
-put_header(PyObject *environ, PyObject *pair)
+put_header(PyObject *env, PyObject *pair)
 {
     py_auto *name = PySequence_GetItem(pair, 0);
     py_auto *value = name != NULL ? PySequence_GetItem(pair, 1) : NULL;
@@ -128,16 +128,16 @@ put_header(PyObject *environ, PyObject *pair)
     if (key == NULL) {
         return -1;
     }
-    py_auto *old = py_dict_get(environ, key);
+    py_auto *old = py_dict_get(env, key);
     const char *text = PyUnicode_AsUTF8(key);
     bool joins = old != NULL && text != NULL && strncmp(text, "HTTP_", 5) == 0;
-    return py_dict_put(environ, key,
+    return py_dict_put(env, key,
                        joins ? PyUnicode_FromFormat("%U,%U", old, value)
                              : py_new(value));
 }
 
 static int
-put_headers(PyObject *environ, PyObject *req)
+put_headers(PyObject *env, PyObject *req)
 {
     py_auto *headers = PyObject_GetAttrString(req, "headers");
     py_auto *it = headers != NULL ? PyObject_GetIter(headers) : NULL;
@@ -146,7 +146,7 @@ put_headers(PyObject *environ, PyObject *req)
         if (pair == NULL) {
             break;
         }
-        if (put_header(environ, pair) < 0) {
+        if (put_header(env, pair) < 0) {
             return -1;
         }
     }
@@ -154,16 +154,16 @@ put_headers(PyObject *environ, PyObject *req)
 }
 
 static int
-put_attribute(PyObject *environ, PyObject *req, const char *attribute,
+put_attribute(PyObject *env, PyObject *req, const char *attribute,
               const char *key)
 {
     py_auto *value = PyObject_GetAttrString(req, attribute);
-    return value != NULL ? PyDict_SetItemString(environ, key, value) : -1;
+    return value != NULL ? PyDict_SetItemString(env, key, value) : -1;
 }
 
 /* The path as the hook left it; unchanged, the decoded one stays. */
 static int
-put_path(ExchangeObject *x, PyObject *environ, PyObject *req)
+put_path(ExchangeObject *x, PyObject *env, PyObject *req)
 {
     py_auto *path = PyObject_GetAttrString(req, "path");
     py_auto *sent = latin1(cg_span_of(x->ex->base, x->ex->req->path));
@@ -178,19 +178,19 @@ put_path(ExchangeObject *x, PyObject *environ, PyObject *req)
         parse != NULL
             ? PyObject_CallMethod(parse, "unquote", "Os", path, "latin-1")
             : NULL;
-    return decoded != NULL ? PyDict_SetItemString(environ, "PATH_INFO", decoded)
+    return decoded != NULL ? PyDict_SetItemString(env, "PATH_INFO", decoded)
                            : -1;
 }
 
 int
-cg_environ_follow(ExchangeObject *x, PyObject *environ, PyObject *req)
+cg_environ_follow(ExchangeObject *x, PyObject *env, PyObject *req)
 {
-    if (drop_http_keys(environ) < 0 || put_headers(environ, req) < 0 ||
-        put_attribute(environ, req, "scheme", "wsgi.url_scheme") < 0 ||
-        put_attribute(environ, req, "method", "REQUEST_METHOD") < 0) {
+    if (drop_http_keys(env) < 0 || put_headers(env, req) < 0 ||
+        put_attribute(env, req, "scheme", "wsgi.url_scheme") < 0 ||
+        put_attribute(env, req, "method", "REQUEST_METHOD") < 0) {
         return -1;
     }
-    return put_path(x, environ, req);
+    return put_path(x, env, req);
 }
 
 /* ---- post_request ---- */
@@ -252,17 +252,17 @@ response_object(ExchangeObject *x, PyObject *req)
 }
 
 void
-cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *environ)
+cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *env)
 {
     PyObject *worker = (PyObject *)(void *)x->wsgi->o->hook_worker;
     py_auto *hook = hook_of(x->wsgi, "post_request");
     py_auto *call = cg_glue_get("_cgunicorn_glue.hooks", "call_post_request");
-    py_auto *empty = environ == NULL ? PyDict_New() : NULL;
+    py_auto *empty = env == NULL ? PyDict_New() : NULL;
     py_auto *resp = response_object(x, req);
     py_auto *done = hook != NULL && call != NULL && resp != NULL
                         ? PyObject_CallFunctionObjArgs(
                               call, hook, worker, req,
-                              environ != NULL ? environ : empty, resp, NULL)
+                              env != NULL ? env : empty, resp, NULL)
                         : NULL;
     if (done == NULL) {
         cg_wsgi_log_exception(x, "Exception in post_request hook");

@@ -40,7 +40,7 @@ cg_wsgi_log_exception(ExchangeObject *x, const char *what)
 
 struct lookup {
     ExchangeObject *x;
-    PyObject *environ;
+    PyObject *env;
 };
 
 static struct cg_slice
@@ -83,11 +83,11 @@ response_field(const ExchangeObject *x, struct cg_slice name)
 }
 
 static struct cg_slice
-environ_value(PyObject *environ, struct cg_slice name)
+environ_value(PyObject *env, struct cg_slice name)
 {
     struct cg_slice found = {NULL, 0};
     py_auto *key = PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
-    py_auto *value = key != NULL ? py_dict_get(environ, key) : NULL;
+    py_auto *value = key != NULL ? py_dict_get(env, key) : NULL;
     Py_ssize_t n;
     if (value != NULL && PyUnicode_Check(value)) {
         const char *p = PyUnicode_AsUTF8AndSize(value, &n);
@@ -109,10 +109,10 @@ look_up(void *self, char kind, struct cg_slice name)
     if (kind == 'o') {
         return response_field(l->x, name);
     }
-    if (l->environ == NULL) {
+    if (l->env == NULL) {
         return (struct cg_slice){NULL, 0};
     }
-    return environ_value(l->environ, name);
+    return environ_value(l->env, name);
 }
 
 static struct cg_slice
@@ -124,7 +124,7 @@ known_field(const struct cg_exchange *ex, enum cg_field_id id)
 }
 
 void
-cg_wsgi_log_access(ExchangeObject *x, PyObject *environ)
+cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
 {
     const struct cg_wsgi_options *o = x->wsgi->o;
     if (o->access == NULL || !cg_log_has_access(o->log)) {
@@ -132,7 +132,7 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *environ)
     }
     const struct cg_exchange *ex = x->ex;
     const struct cg_request *r = ex->req;
-    struct lookup self = {x, environ};
+    struct lookup self = {x, env};
     const struct cg_access_record record = {
         .remote_addr = cg_slice_of(ex->peer->addr),
         .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
