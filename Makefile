@@ -82,6 +82,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.SECONDARY: $(UNIT:=.o)
 .PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
 
 all: cgunicorn
@@ -119,6 +120,13 @@ $(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^
+
+# the cases that the black-box tests run over sockets, for the readers alone
+$(OUT)/tests/unit/http/cases.inc: tests/cases/http-cases.json tools/cases.py
+	@mkdir -p $(@D)
+	$(Q)$(PYEXE) tools/cases.py table $< $@
+$(OUT)/tests/unit/http/test_cases.o: $(OUT)/tests/unit/http/cases.inc
+$(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
 
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
