@@ -83,7 +83,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY: $(UNIT:=.o)
-.PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
+.PHONY: all run test unit blackbox check install clean bench fuzz coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
 
@@ -162,8 +162,11 @@ bench: all
 	@/usr/bin/env python3 tests/bench/bench.py
 coverage:
 	@tools/setup test
-	@$(MAKE) --no-print-directory COVERAGE=1 unit
-	@tools/coverage
+	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report
+coverage-report:
+	@find $(OUT) -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory unit
+	@tools/coverage $(OUT)
 fuzz:
 	@tools/setup fuzz
 	@tools/fuzz

@@ -73,12 +73,12 @@ static bool
 read_prefix(const char *text, int family, int *ret_bits)
 {
     int bits = 0, most = family == AF_INET ? 32 : 128;
+    if (strchr(text, '.') != NULL) {
+        return family == AF_INET && read_mask(text, ret_bits);
+    }
     for (const char *c = text; *c != '\0'; c++) {
-        if (*c < '0' || *c > '9') {
-            return family == AF_INET && read_mask(text, ret_bits);
-        }
         bits = bits * 10 + (*c - '0');
-        if (bits > most) {
+        if (*c < '0' || *c > '9' || bits > most) {
             return false;
         }
     }

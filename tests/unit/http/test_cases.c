@@ -175,11 +175,13 @@ END_TEST
 
 START_TEST(the_judge_can_say_no)
 {
-    struct http_case c = {.id = "x", .expect = "R", .status = "400"};
+    struct http_case c = {
+        .id = "x", .expect = "R", .status = "400", .told = ""};
     struct stream s = fresh(&c);
     stream_feed(&s, good, strlen(good));
     ck_assert(!is_right(&c, &s, ""));
-    c = (struct http_case){.expect = "A", .keep_alive = true, .told = "other"};
+    c = (struct http_case){
+        .id = "x", .expect = "A", .keep_alive = true, .told = "other"};
     ck_assert(!is_right(&c, &s, ""));
     stream_release(&s);
 }
