@@ -5,11 +5,14 @@
 
 #include <check.h>
 
+/* `before` runs in the process of each test; may be NULL. */
 static inline int
-run_tests(const char *name, const TTest *const *tests, unsigned n)
+run_tests_in(const char *name, void (*before)(void), const TTest *const *tests,
+             unsigned n)
 {
     Suite *suite = suite_create(name);
     TCase *t = tcase_create(name);
+    tcase_add_checked_fixture(t, before, NULL);
     for (unsigned i = 0; i < n; i++) {
         tcase_add_test(t, tests[i]);
     }
@@ -19,6 +22,12 @@ run_tests(const char *name, const TTest *const *tests, unsigned n)
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? 0 : 1;
+}
+
+static inline int
+run_tests(const char *name, const TTest *const *tests, unsigned n)
+{
+    return run_tests_in(name, NULL, tests, n);
 }
 
 #define TESTS(name, ...)                                                       \
