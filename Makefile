@@ -50,7 +50,7 @@ endif
 
 # ---- flags ----
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
-COVTAG := $(if $(COVERAGE),-coverage)
+COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
@@ -58,7 +58,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
-    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
+    $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 LDFLAGS += -Wl,--exclude-libs,ALL -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
@@ -73,6 +74,7 @@ GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
+FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
 
 # one short line for each command; the whole of it with V=1
@@ -82,8 +84,8 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY: $(UNIT:=.o)
-.PHONY: all run test unit blackbox check install clean bench fuzz coverage coverage-report setup test-matrix docs
+.SECONDARY: $(UNIT:=.o) $(FUZZERS:=.o)
+.PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
 
@@ -135,6 +137,10 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
 
+$(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(PLAINLIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
 # ---- use ----
@@ -169,7 +175,9 @@ coverage-report:
 	@tools/coverage $(OUT)
 fuzz:
 	@tools/setup fuzz
-	@tools/fuzz
+	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined FUZZ=1 fuzz-run
+fuzz-run: $(FUZZERS)
+	@tools/fuzz $(FUZZERS)
 
 # the reference of settings comes from the table that the program uses
 docs: $(OUT)/docgen

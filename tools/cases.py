@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tests/cases/http-cases.json as a C table, for unit tests and fuzzers.
+"""tests/cases/http-cases.json as a C table, for unit tests, and as seeds for fuzzers
+(N bytes of zero in front of each).
 
     cases.py table FILE.json OUT.inc     rows for test_cases.c
-    cases.py seeds FILE.json FOLDER      one file for each case's bytes
+    cases.py seeds FILE.json FOLDER N    one file for each case's bytes
+    cases.py bodies FILE.json FOLDER N   only what follows the head
 """
 import json
 import pathlib
@@ -50,7 +52,7 @@ def row(case):
 
 
 def main():
-    what, source, out = sys.argv[1:]
+    what, source, out, *choices = sys.argv[1:]
     cases = json.loads(pathlib.Path(source).read_text(encoding="utf-8"))
     if what == "table":
         pathlib.Path(out).write_text("\n".join(map(row, cases)) + "\n")
@@ -59,8 +61,11 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
         raw = "".join(t * n for t, n in parts_of(case)).encode("latin-1")
-        if len(raw) < 8192:
-            (folder / case["id"]).write_bytes(raw)
+        if what == "bodies":
+            raw = raw.partition(b"\r\n\r\n")[2]
+        # in front: what the fuzzers read to choose with, the defaults
+        if 0 < len(raw) < 8192:
+            (folder / case["id"]).write_bytes(b"\0" * int(choices[0]) + raw)
 
 
 main()

@@ -13,11 +13,13 @@
 
 #include "core/base/memory.h"
 #include "core/http/chunk.h"
+#include "core/http/proxy.h"
 #include "core/http/request.h"
 
 struct stream {
     const struct cg_head_policy *policy;
     bool trusted;
+    enum cg_proxy_mode proxy; /* CG_PROXY_OFF once it was read */
     enum { STREAM_HEAD, STREAM_BODY, STREAM_END } state;
     struct cg_buf in; /* of the head under way */
     struct cg_request req;
@@ -72,6 +74,36 @@ stream_on_end(struct stream *s)
         s->state = STREAM_END;
     }
     cg_request_reset(&s->req);
+}
+
+/* The first bytes of a connection that may begin with a PROXY preamble. */
+static inline size_t
+stream_read_proxy(struct stream *s, const char *p, size_t n)
+{
+    struct cg_proxy proxy;
+    enum cg_refusal why;
+    size_t before = s->in.n;
+    cg_buf_put(&s->in, p, n);
+    char *exact = cg_malloc(s->in.n);
+    memcpy(exact, s->in.p, s->in.n);
+    switch (cg_proxy_read(s->proxy, exact, s->in.n, &proxy, &why)) {
+    case CG_PROXY_MORE: break;
+    case CG_PROXY_REFUSED: stream_refuse(s, why); break;
+    case CG_PROXY_NONE: /* they are a request's */
+        s->proxy = CG_PROXY_OFF;
+        s->in.n = before;
+        n = 0;
+        break;
+    case CG_PROXY_DONE:
+        cg_buf_putf(&s->events, "proxy %s %u %s %u\n", proxy.client,
+                    proxy.client_port, proxy.server, proxy.server_port);
+        s->proxy = CG_PROXY_OFF;
+        n = proxy.n - before;
+        cg_buf_reset(&s->in);
+        break;
+    }
+    free(exact);
+    return n;
 }
 
 static inline size_t
@@ -134,6 +166,7 @@ stream_feed(struct stream *s, const char *p, size_t n)
     while (s->state != STREAM_END && !(n == 0 && idle)) {
         bool head = s->state == STREAM_HEAD;
         size_t used = head && n == 0 ? 0
+                      : s->proxy     ? stream_read_proxy(s, p, n)
                       : head         ? stream_read_head(s, p, n)
                                      : stream_read_body(s, p, n);
         p += used;
