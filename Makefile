@@ -82,6 +82,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.SECONDARY:
 .PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
 
 all: cgunicorn
