@@ -96,8 +96,8 @@ def module_server(tmp_path_factory):
     """As `server`, for servers that all tests of a module share."""
     made = []
 
-    def make(*args, **options):
-        one = Server(tmp_path_factory.mktemp("m"), *args, **options)
+    def make(*args, folder=None, **options):
+        one = Server(folder or tmp_path_factory.mktemp("m"), *args, **options)
         made.append(one)
         ALIVE.append(one)
         return one.start()
