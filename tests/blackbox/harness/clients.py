@@ -27,8 +27,11 @@ def connection(address):
 
 
 def url(address, path):
-    host = "localhost" if isinstance(address, str) else "%s:%d" % address
-    return f"http://{host}{path}"
+    if isinstance(address, str):
+        return f"http://localhost{path}"
+    host, port = address
+    return f"http://[{host}]:{port}{path}" if ":" in host \
+        else f"http://{host}:{port}{path}"
 
 
 def curl(address, *args, status=0):
