@@ -8,6 +8,7 @@
 #
 # PYTHON=python3.12    the interpreter to embed (default: the active virtual
 #                      environment's, else /usr/bin/python3, else python3)
+# BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
 
 VERSION := 0.1.0
@@ -151,8 +152,10 @@ check: all
 	@tools/check $(BIN)
 test-matrix:
 	@tools/test_matrix
-bench: all
-	@/usr/bin/env python3 tests/bench/bench.py
+bench:
+	@tools/setup bench
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/env python3 tests/bench/bench.py $(BENCH)
 coverage:
 	@tools/setup test
 	@$(MAKE) --no-print-directory COVERAGE=1 unit
