@@ -74,6 +74,8 @@ GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
+# objects of unit tests are made on the way: kept, or each run compiles them
+.PRECIOUS: $(OUT)/%.o
 UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
 
 # one short line for each command; the whole of it with V=1
@@ -83,7 +85,6 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY:
 .PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
 
 all: cgunicorn
