@@ -96,11 +96,11 @@ def module_server(tmp_path_factory):
     """As `server`, for servers that all tests of a module share."""
     made = []
 
-    def make(*args, folder=None, **options):
+    def make(*args, start=True, folder=None, **options):
         one = Server(folder or tmp_path_factory.mktemp("m"), *args, **options)
         made.append(one)
         ALIVE.append(one)
-        return one.start()
+        return one.start() if start else one.launch()
 
     yield make
     end_servers(made)
