@@ -126,6 +126,18 @@ preload(struct cg_arbiter *a, struct cg_error *err)
     if (!cg_settings_bool(a->settings, CG_preload_app)) {
         return 0;
     }
+    bool patched = false;
+    if (cg_worker_class_patch(a->settings, &patched, err) < 0) {
+        return err->code;
+    }
+    if (patched) {
+        /* objects that the application makes before the patches keep native
+         * locks, which would stop a whole worker */
+        cg_log_line(a->log, CG_INFO,
+                    "preload_app: the master is monkey-patched for %s before "
+                    "the application is loaded",
+                    cg_settings_worker_class(a->settings));
+    }
     int status = cg_app_load(cg_settings_str(a->settings, CG_wsgi_app), &a->app,
                              err, &traceback);
     if (status != 0) {

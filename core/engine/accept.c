@@ -49,6 +49,15 @@ watch_if(struct cg_engine *e, bool on, int fd, unsigned how, struct cg_watch *w)
 }
 
 void
+cg_hear(struct cg_engine *e, bool on)
+{
+    if (on != e->hearing) {
+        e->hearing = on;
+        watch_if(e, on, e->wakeup.fd, 0, &e->wakeup);
+    }
+}
+
+void
 cg_attend(struct cg_engine *e, bool on)
 {
     const struct cg_handover *h = e->config->handover;
@@ -56,7 +65,6 @@ cg_attend(struct cg_engine *e, bool on)
         return;
     }
     e->attending = on;
-    watch_if(e, on, e->wakeup.fd, 0, &e->wakeup);
     if (h != NULL) {
         watch_if(e, on, h->read_fd, CG_LOOP_EXCLUSIVE, &e->queue);
         watch_if(e, on, h->poke_fd, CG_LOOP_EXCLUSIVE, &e->poke);
@@ -116,15 +124,20 @@ is_above_share(const struct cg_engine *e)
     return workers > 1 && (int64_t)e->nconns * workers > sum;
 }
 
+/* The list is lazy: it has connections that are busy again. They get a new
+ * place when they come back. */
 static bool
 close_oldest_idle(struct cg_engine *e)
 {
-    struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, DEADLINE_KEEP);
-    if (d == NULL) {
-        return false;
+    struct cg_deadline *d;
+    while ((d = cg_deadlines_oldest(&e->deadlines, DEADLINE_KEEP)) != NULL) {
+        if (cg_conn_of(d)->state == CONN_IDLE) {
+            cg_conn_close(e, cg_conn_of(d));
+            return true;
+        }
+        cg_deadline_clear(d);
     }
-    cg_conn_close(e, cg_conn_of(d));
-    return true;
+    return false;
 }
 
 static void

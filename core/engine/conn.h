@@ -17,6 +17,7 @@
     X(BODY, "body")     /* head complete, body under way */                    \
     X(READY, "ready")   /* in the ready queue */                               \
     X(RUN, "run")       /* in the application */                               \
+    X(LENT, "lent")     /* there too, but the engine flushes meanwhile */      \
     X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
     X(IDLE, "idle")     /* between requests */                                 \
     X(LINGER, "linger") /* refused: the rest of the input is read away */      \
@@ -45,6 +46,8 @@ struct cg_deadline {
     uint8_t list;
 };
 
+struct cg_detached;
+
 struct cg_conn {
     struct cg_deadline deadline;
     struct cg_conn *qnext; /* ready queue, dead list, free list */
@@ -54,12 +57,14 @@ struct cg_conn {
     uint8_t interest; /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
     uint8_t listener;
     uint32_t requests;
-    uint64_t ready_us; /* when its request was complete */
+    uint64_t ready_us;        /* when its request was complete */
+    struct cg_detached *call; /* hosted engines, in RUN and LENT */
 
     /* owner fields */
     bool keep;          /* stays open after the response */
     bool broken;        /* close at once */
     bool polite;        /* the client may be sending more: linger at the end */
+    bool taken;         /* the application may hold the socket too */
     uint32_t rest_at;   /* first unused byte of rest */
     struct cg_buf rest; /* bytes after the request: pipelining */
     struct cg_intake *intake; /* a request in pieces, or a queued one */

@@ -40,9 +40,11 @@ init_descriptors(struct cg_engine *e)
         return r;
     }
     e->kick.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return e->kick.fd < 0
-               ? -errno
-               : cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
+    if (e->kick.fd < 0) {
+        return -errno;
+    }
+    r = cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
+    return r == 0 && e->config->hosted ? cg_hosted_init(e) : r;
 }
 
 int
@@ -63,6 +65,8 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->listeners = listeners;
     e->nlisteners = nlisteners;
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
+    e->timer.fd = e->call_fd = -1;
+    e->drained_last = &e->drained_first;
     cg_pool_init(&e->pool);
     e->ready_last = &e->ready_first;
     e->date_s = -1;
@@ -130,6 +134,7 @@ cg_engine_free(struct cg_engine *e)
         e->freelist = c->qnext;
         free(c);
     }
+    cg_hosted_release(e);
     cg_fd_close(&e->kick.fd);
     cg_loop_release(&e->loop);
     cg_pool_release(&e->pool);

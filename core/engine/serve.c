@@ -73,11 +73,18 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
            void *keep, bool more)
 {
     struct cg_call *call = call_of(ex);
+    struct cg_outbox *outbox = &call->conn->outbox;
     ssize_t n = 0;
     if (ex->broken) {
         return -EPIPE;
     }
-    if (call->conn->outbox.first == NULL) {
+    if (outbox->first != NULL) { /* the reader may have caught up */
+        int r = cg_outbox_flush(outbox, call->conn->fd, &call->dropped);
+        if (r < 0) {
+            return fail(ex, r);
+        }
+    }
+    if (outbox->first == NULL) {
         n = cg_socket_send(call->conn->fd, parts, count, more);
         if (n < 0) {
             return fail(ex, (int)n);
@@ -89,9 +96,9 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
     return 0;
 }
 
-static int
-wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
-          void *keep)
+int
+cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
 {
     return send_parts(ex, parts, count, keep, false);
 }
@@ -115,9 +122,9 @@ send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
     return 0;
 }
 
-static int
-wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
-               size_t n)
+int
+cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
+                  off_t offset, size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
@@ -130,8 +137,8 @@ wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
     return r < 0 ? fail(ex, r) : 0;
 }
 
-static size_t
-wire_pending(const struct cg_exchange *ex)
+size_t
+cg_wire_pending(const struct cg_exchange *ex)
 {
     return call_of((struct cg_exchange *)(size_t)ex)->conn->outbox.bytes;
 }
@@ -156,8 +163,8 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     return 0;
 }
 
-static int
-wire_drain(struct cg_exchange *ex, size_t low)
+int
+cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_call *call = call_of(ex);
     struct cg_engine *e = call->executor->engine;
@@ -176,11 +183,27 @@ wire_drain(struct cg_exchange *ex, size_t low)
     return ex->broken ? -EPIPE : 0;
 }
 
+struct cg_slice
+cg_wire_take_over(struct cg_exchange *ex)
+{
+    struct cg_conn *c = call_of(ex)->conn;
+    struct cg_slice unread = {NULL, 0};
+    ex->may_keep = false;
+    ex->taken = true;
+    if (c->rest.p != NULL) {
+        unread =
+            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
+        c->rest_at = (uint32_t)c->rest.n;
+    }
+    return unread;
+}
+
 const struct cg_wire cg_engine_wire = {
-    .send = wire_send,
-    .send_file = wire_send_file,
-    .pending = wire_pending,
-    .drain = wire_drain,
+    .send = cg_wire_send,
+    .send_file = cg_wire_send_file,
+    .pending = cg_wire_pending,
+    .drain = cg_wire_drain,
+    .take_over = cg_wire_take_over,
 };
 
 /* ---- the scoreboard's part ---- */
@@ -226,13 +249,14 @@ log2_of(uint64_t us)
     return bits < CG_BOARD_HIST ? bits : CG_BOARD_HIST - 1;
 }
 
-static void
-flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
+void
+cg_flight_end(const struct cg_call *call, uint64_t end_us)
 {
-    struct cg_flight *f = x->flight;
+    struct cg_flight *f = call->executor->flight;
     const struct cg_exchange *ex = &call->ex;
     int class = ex->status / 100;
-    atomic_store_explicit(&f->running, 0, RELAXED);
+    const struct cg_engine *e = call->executor->engine;
+    atomic_store_explicit(&f->running, e->in_flight > 1, RELAXED);
     add(&f->requests, 1);
     add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
     add(&f->bytes_out, ex->sent);
@@ -264,11 +288,11 @@ own_date(struct cg_executor *x)
 }
 
 void
-cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
-         const char *base, struct cg_body body)
+cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
+             const struct cg_request *req, const char *base,
+             struct cg_body body)
 {
-    struct cg_engine *e = x->engine;
-    struct cg_call call = {
+    *call = (struct cg_call){
         .ex =
             {
                 .req = req,
@@ -282,15 +306,51 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
                 .start_us = cg_now_us(),
                 .fd = c->fd,
                 .listener = c->listener,
-                .may_keep = may_keep(e, req),
+                .may_keep = may_keep(x->engine, req),
             },
         .conn = c,
         .executor = x,
     };
+}
+
+/* With the baton: the connection is the host's from here on. */
+void
+cg_call_begin(struct cg_call *call)
+{
+    struct cg_conn *c = call->conn;
     c->state = CONN_RUN;
     c->requests++;
-    add(&e->requests, 1);
-    flight_begin(x, &call);
+    add(&call->executor->engine->requests, 1);
+    flight_begin(call->executor, call);
+}
+
+/* With the baton: and the engine's again. */
+void
+cg_call_end(struct cg_call *call, uint64_t end_us)
+{
+    struct cg_engine *e = call->executor->engine;
+    struct cg_conn *c = call->conn;
+    if (end_us > e->now_us) {
+        e->now_us = end_us;
+    }
+    c->keep = call->ex.keep && !call->ex.taken;
+    c->broken = call->ex.broken;
+    c->polite = call->ex.req->keep_alive;
+    c->taken = call->ex.taken;
+}
+
+void
+cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
+         const char *base, struct cg_body body, struct cg_intake *intake)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_call call;
+    if (e->config->hosted) {
+        cg_serve_detached(x, c, base, body, intake);
+        return;
+    }
+    cg_call_init(&call, x, c, req, base, body);
+    cg_call_begin(&call);
     cg_relief_expect(&e->relief, call.ex.start_us);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
@@ -302,16 +362,12 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
     }
     cg_drop_list(e->host, call.dropped);
     uint64_t end_us = cg_now_us();
-    flight_end(x, &call, end_us);
+    cg_flight_end(&call, end_us);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }
-    if (end_us > e->now_us) {
-        e->now_us = end_us;
-    }
-    c->keep = call.ex.keep;
-    c->broken = call.ex.broken;
-    c->polite = req->keep_alive;
+    cg_call_end(&call, end_us);
+    cg_intake_free(intake);
     cg_finish(e, c);
 }
 

@@ -40,6 +40,15 @@ struct cg_wire {
     /* Blocks until fewer than `low` bytes wait, or the write deadline is over
      * (-ETIMEDOUT). The caller has given up the GIL. */
     int (*drain)(struct cg_exchange *ex, size_t low);
+    /* Only where several requests share a thread (NULL elsewhere), in place of
+     * drain: 1 when no more than `low` bytes wait, 0 when the host will be told
+     * once that is so or the peer is gone (then ask again), a negative errno
+     * when the peer is gone. Any other call ends the waiting. */
+    int (*await_drain)(struct cg_exchange *ex, size_t low);
+    /* Bytes that the peer sent behind this request and that nobody read yet:
+     * taken from the connection, which the host talks to itself from now on and
+     * which is closed after the reply. Valid until the reply is done. */
+    struct cg_slice (*take_over)(struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */
@@ -72,6 +81,9 @@ struct cg_exchange {
     int listener;       /* number of the listener it came through */
     bool may_keep;      /* the connection may stay open after this */
     bool secure;        /* TLS */
+    bool taken;         /* by take_over */
+
+    void *host; /* the host's own */
 
     /* filled by the host */
     bool keep;     /* the reply said that the connection stays */

@@ -46,7 +46,9 @@ cg_wsgi_free(struct cg_wsgi *w)
     if (w == NULL) {
         return;
     }
-    release_kit(&w->kit);
+    while (w->nkits > 0) {
+        release_kit(&w->kits[--w->nkits]);
+    }
     cg_environ_release(w);
     PyTypeObject *const types[] = {w->exchange_type, w->file_type,
                                    w->errors_type, w->socket_type};
@@ -98,9 +100,11 @@ make_kit(struct cg_wsgi *w, struct cg_kit *kit)
 static int
 take_kit(struct cg_wsgi *w, struct cg_kit *kit)
 {
-    *kit = w->kit;
-    w->kit = (struct cg_kit){NULL, NULL, NULL};
-    return kit->exchange != NULL ? 0 : make_kit(w, kit);
+    if (w->nkits == 0) {
+        return make_kit(w, kit);
+    }
+    *kit = w->kits[--w->nkits];
+    return 0;
 }
 
 /* Nobody but the kit holds its objects: the methods hold the exchange. */
@@ -114,8 +118,8 @@ is_free(const struct cg_kit *kit)
 static void
 give_kit(struct cg_wsgi *w, struct cg_kit *kit)
 {
-    if (w->kit.exchange == NULL && is_free(kit)) {
-        w->kit = *kit;
+    if (w->nkits < KITS && is_free(kit)) {
+        w->kits[w->nkits++] = *kit;
     } else {
         release_kit(kit);
     }
@@ -127,7 +131,8 @@ begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
     x->ex = ex;
     x->write = write;
     x->pos = 0;
-    x->started = x->head_sent = x->no_more = x->failed = x->overrun = false;
+    x->started = x->head_sent = x->no_more = x->failed = false;
+    x->overrun = x->handled = false;
 }
 
 static void
@@ -281,6 +286,55 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
+/* Exceptions that are no failure: the greenlet was ended; or the application
+ * has served a WebSocket and wants no reply (gunicorn: StopIteration out of the
+ * call). The connection is closed. */
+static bool
+is_quiet_end(ExchangeObject *x, PyObject *result)
+{
+    PyObject *quiet = x->wsgi->o->quiet;
+    bool stops = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration);
+    if (!stops && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+        return false;
+    }
+    PyErr_Clear();
+    x->ex->keep = false;
+    x->ex->broken = !x->ex->taken;
+    return true;
+}
+
+/* The application answered through the socket itself. 1, 0, -1: exception. */
+static int
+is_handled(ExchangeObject *x, PyObject *result)
+{
+    PyObject *handled = x->wsgi->o->handled;
+    if (result == NULL || handled == NULL) {
+        return 0;
+    }
+    py_auto *yes = PyObject_CallOneArg(handled, result);
+    return yes != NULL ? PyObject_IsTrue(yes) : -1;
+}
+
+static void
+answer(ExchangeObject *x, PyObject *result)
+{
+    int handled = is_handled(x, result);
+    if (handled > 0) {
+        x->ex->keep = false;
+        x->handled = true;
+        return;
+    }
+    if (handled == 0 && respond(x, result) == 0) {
+        return;
+    }
+    if (is_quiet_end(x, result)) {
+        x->handled = true;
+        return;
+    }
+    cg_wsgi_log_exception(x, "Error handling request");
+    cg_reply_abort(x, 500, "");
+}
+
 static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
@@ -288,14 +342,13 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *req = hooked ? hooked_request(w, x) : NULL;
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
-    if (respond(x, result) < 0) {
-        cg_wsgi_log_exception(x, "Error handling request");
-        cg_reply_abort(x, 500, "");
-    }
+    answer(x, result);
     if (x->overrun) {
         log_overrun(x);
     }
-    cg_wsgi_log_access(x, env);
+    if (!x->handled) {
+        cg_wsgi_log_access(x, env);
+    }
     close_result(x, result);
     if (w->o->post_request && req != NULL) {
         cg_call_post_request(x, req, env);

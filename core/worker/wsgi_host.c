@@ -56,8 +56,8 @@ stop_after_this(struct cg_wsgi_host *h, struct cg_exchange *ex)
     }
 }
 
-static void
-run_request(void *self, struct cg_exchange *ex)
+void
+cg_wsgi_host_run(void *self, struct cg_exchange *ex)
 {
     struct cg_wsgi_host *h = self;
     if (h->request_limit != 0 &&
@@ -224,7 +224,8 @@ most_connections(const struct cg_policy *p, bool keeps_limit)
 }
 
 static int
-init_bridge(struct cg_wsgi_host *h, bool multithread, struct cg_error *err)
+init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
+            struct cg_error *err)
 {
     const struct cg_worker_start *start = h->run->start;
     const struct cg_settings *s = start->settings;
@@ -235,7 +236,14 @@ init_bridge(struct cg_wsgi_host *h, bool multithread, struct cg_error *err)
     h->request_limit = request_limit(s);
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
-    init_options(h, multithread);
+    init_options(h, class->multithread);
+    if (class->loop != NULL) {
+        h->options.quiet = cg_py_loop_quiet(class->loop);
+        h->options.handled = cg_py_loop_handled(class->loop);
+        h->options.park =
+            cg_py_loop_parks(class->loop) ? cg_py_loop_park : NULL;
+        h->options.park_self = class->loop;
+    }
     return cg_wsgi_new(&h->options, &h->wsgi, err);
 }
 
@@ -249,10 +257,12 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->calls_may_last = class->calls_may_last;
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->handover = start->handover;
+    config->hosted = class->loop != NULL;
+    config->max_in_flight = h->policy.max_in_flight;
     h->host = (struct cg_host){
         .enter = enter,
         .leave = leave,
-        .run = run_request,
+        .run = cg_wsgi_host_run,
         .hold = hold,
         .drop = drop,
         .signals = run_signals,
@@ -274,7 +284,7 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     int r = cg_policy_init(&h->policy, run->start->settings,
                            cg_py_server_field(), err);
     if (r == 0) {
-        r = init_bridge(h, class->executors > 1, err);
+        r = init_bridge(h, class, err);
     }
     if (r == 0) {
         r = init_engine(h, class, err);
