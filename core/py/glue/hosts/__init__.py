@@ -38,6 +38,22 @@ def wanted(package, minimum, found):
     return None
 
 
+def seat_handlers(worker, spawn, is_hub):
+    """A signal's handler may run in the hub, where nothing can wait, and it
+    calls the user's hooks: there it gets a greenlet of its own. Elsewhere it
+    interrupts what runs, as in the other classes."""
+    def seated(handler):
+        def handle(sig, frame):
+            if is_hub():
+                spawn(handler, sig, frame)
+            else:
+                handler(sig, frame)
+        return handle
+
+    worker.handle_quit = seated(worker.handle_quit)
+    worker.handle_usr1 = seated(worker.handle_usr1)
+
+
 def forked():
     """In every worker: a hub that the configuration made in the master
     shares its descriptors with the master until it is made anew."""

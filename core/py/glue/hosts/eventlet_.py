@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The eventlet class: eventlet's hub watches the engine."""
-from . import wanted
+from . import seat_handlers, wanted
 
 MINIMUM = "0.24.1"
 spawn = QUIET = handled = None
@@ -28,9 +28,8 @@ def prepare(worker):
     from eventlet import greenthread, hubs
     hubs.use_hub()
     patch()
-    quit_, usr1 = worker.handle_quit, worker.handle_usr1
-    worker.handle_quit = lambda sig, frame: eventlet.spawn(quit_, sig, frame)
-    worker.handle_usr1 = lambda sig, frame: eventlet.spawn(usr1, sig, frame)
+    seat_handlers(worker, eventlet.spawn,
+                  lambda: greenlet.getcurrent() is hubs.get_hub().greenlet)
     QUIET = greenlet.GreenletExit
     handled = _handled(eventlet.wsgi)
 

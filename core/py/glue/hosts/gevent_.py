@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The gevent class: gevent's hub watches the engine."""
-from . import wanted
+from . import seat_handlers, wanted
 
 MINIMUM = "1.4"
 spawn = QUIET = handled = None
@@ -27,9 +27,7 @@ def prepare(worker):
     from gevent import hub
     patch()
     hub.reinit()
-    quit_, usr1 = worker.handle_quit, worker.handle_usr1
-    worker.handle_quit = lambda sig, frame: gevent.spawn(quit_, sig, frame)
-    worker.handle_usr1 = lambda sig, frame: gevent.spawn(usr1, sig, frame)
+    seat_handlers(worker, gevent.spawn, lambda: gevent.getcurrent() is hub.get_hub())
     QUIET = gevent.GreenletExit
 
     def spawn(body):
