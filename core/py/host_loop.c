@@ -35,6 +35,7 @@ struct cg_py_loop {
     PyObject *module;
     PyObject *spawn; /* spawn(body) -> (greenlet, start); None: no greenlets */
     PyObject *leave; /* switches to the hub */
+    PyObject *sit;   /* the same, quicker, from a seat */
     PyObject *current; /* the running greenlet */
     PyObject *quiet, *handled;
     PyObject *over; /* while it serves: what to call at the end */
@@ -150,7 +151,7 @@ sit_down(struct seat *s)
         return false;
     }
     l->idle[l->nidle++] = s;
-    py_auto *woken = PyObject_CallNoArgs(l->leave);
+    py_auto *woken = PyObject_CallNoArgs(l->sit);
     PyErr_Clear(); /* it was ended; nobody to tell */
     return woken != NULL && s->ex != NULL;
 }
@@ -413,9 +414,10 @@ init(struct cg_py_loop *l, const char *module)
     if (l->spawn == Py_None) {
         return 0;
     }
-    py_auto *leave = PyObject_GetAttrString(l->module, "leave");
-    l->leave = leave != NULL ? PyObject_CallNoArgs(leave) : NULL;
-    return l->leave != NULL ? get(l, &l->current, "current") : -1;
+    l->leave = PyObject_CallMethod(l->module, "leave", NULL);
+    l->sit =
+        l->leave != NULL ? PyObject_CallMethod(l->module, "sit", NULL) : NULL;
+    return l->sit != NULL ? get(l, &l->current, "current") : -1;
 }
 
 int
@@ -443,6 +445,7 @@ cg_py_loop_free(struct cg_py_loop *l)
     Py_CLEAR(l->module);
     Py_CLEAR(l->spawn);
     Py_CLEAR(l->leave);
+    Py_CLEAR(l->sit);
     Py_CLEAR(l->current);
     Py_CLEAR(l->quiet);
     Py_CLEAR(l->handled);

@@ -6,6 +6,7 @@ patch()       monkey patches, before the application is loaded: True if any
 prepare(w)    in a worker after the fork: patch, the loop anew, w's handlers
 spawn(body)   a greenlet that will call body(), and what starts it; or None
 leave()       the function that switches from a greenlet to the loop
+sit()         the same for greenlets of spawn's
 current()     the running greenlet
 QUIET         exceptions that end a greenlet on purpose
 handled       handled(result): the application has answered by itself; or None

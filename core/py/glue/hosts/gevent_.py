@@ -40,6 +40,14 @@ def leave():
     return get_hub().switch
 
 
+def sit():
+    """Hub.switch without its look for a switch_out, which our own greenlets
+    do not have."""
+    from gevent.hub import get_hub
+    from greenlet import greenlet
+    return greenlet.switch.__get__(get_hub())
+
+
 def current():
     from gevent import getcurrent
     return getcurrent()
