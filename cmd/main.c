@@ -15,6 +15,7 @@
 #include "core/py/app.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
+#include "core/worker/worker.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
 
@@ -181,6 +182,9 @@ check(const struct cg_settings *s)
     if (cg_settings_bool(s, CG_print_config)) {
         cg_settings_print(s, stdout);
         fflush(stdout);
+    }
+    if (cg_worker_class_check(s, &err) < 0) {
+        return say_error(&err);
     }
     if (cg_app_load(cg_settings_str(s, CG_wsgi_app), &app, &err, &traceback) !=
         0) {

@@ -47,6 +47,7 @@ struct cg_wsgi_options {
     int (*park)(void *park_self, struct cg_exchange *ex);
     void *park_self;
     void *quiet, *handled;
+    size_t high_water; /* bytes that wait before a generator does; 0: default */
 };
 
 int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,

@@ -355,6 +355,13 @@ send_bytes(ExchangeObject *x, PyObject *item, int64_t known, bool last)
     return send_framed(x, head, p, n, item, last);
 }
 
+static size_t
+high_water(const ExchangeObject *x)
+{
+    size_t bytes = x->wsgi->o->high_water;
+    return bytes != 0 ? bytes : HIGH_WATER;
+}
+
 int
 cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last)
 {
@@ -371,10 +378,9 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last)
     if (send_bytes(x, item, known, last) < 0) {
         return -1;
     }
-    if (x->ex->wire->pending(x->ex) > HIGH_WATER && !last) {
-        return wait_for_reader(x);
-    }
-    return 0;
+    return last || x->ex->wire->pending(x->ex) <= high_water(x)
+               ? 0
+               : wait_for_reader(x);
 }
 
 PyObject *

@@ -11,6 +11,8 @@
 #include "core/worker/host.h"
 #include "core/worker/wsgi_host.h"
 
+enum { LOOP_HIGH_WATER = 16 << 20 };
+
 struct hosted {
     struct cg_wsgi_host h; /* first: its address is the host's self */
     struct cg_py_loop *loop;
@@ -41,6 +43,16 @@ static void
 drained(void *self, struct cg_exchange *ex)
 {
     cg_py_loop_drained(((struct hosted *)self)->loop, ex);
+}
+
+/* Greenlets get a moment to end by themselves before the master's patience,
+ * which is as long as graceful_timeout, is over. */
+static void
+leave_time_to_end(struct cg_wsgi_host *h)
+{
+    enum { MOST_US = 500 * 1000 };
+    uint64_t part = h->graceful_us / 10;
+    h->graceful_us -= part < MOST_US ? part : MOST_US;
 }
 
 /* Whether nothing of the requests is left. */
@@ -84,16 +96,20 @@ init(struct hosted *o, struct cg_host_run *r, struct cg_error *err)
     if (e < 0) {
         return e;
     }
+    /* a wait on the loop itself stops everybody: tornado keeps all, we much */
+    bool parks = cg_py_loop_parks(o->loop);
     const struct cg_wsgi_host_class class = {
+        .high_water = parks ? 0 : LOOP_HIGH_WATER,
         .executors = 1,
         .keeps_limit = true,
-        .multithread = cg_py_loop_parks(o->loop),
+        .multithread = parks,
         .loop = o->loop,
     };
     e = cg_wsgi_host_init(&o->h, r, &class, err);
     if (e < 0) {
         return e;
     }
+    leave_time_to_end(&o->h);
     o->h.host.run = run;
     o->h.host.drained = drained;
     o->executor = cg_executor_new(o->h.engine, 1);

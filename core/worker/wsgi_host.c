@@ -243,6 +243,7 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         h->options.park =
             cg_py_loop_parks(class->loop) ? cg_py_loop_park : NULL;
         h->options.park_self = class->loop;
+        h->options.high_water = class->high_water;
     }
     return cg_wsgi_new(&h->options, &h->wsgi, err);
 }

@@ -32,6 +32,7 @@ struct cg_wsgi_host_class {
     bool calls_may_last;
     bool multithread;                  /* as environ says it */
     struct cg_py_loop *loop;           /* of a hosted engine, or NULL */
+    size_t high_water;                 /* see cg_wsgi_options */
     bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
     void (*over)(void *self);          /* struct cg_wsgi_host */
 };

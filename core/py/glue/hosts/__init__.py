@@ -17,6 +17,8 @@ kill(list)    ends greenlets and waits a moment for them
 import re
 import sys
 
+import _cgunicorn
+
 
 def version(text):
     """The leading numbers: "24.10.1rc2" is (24, 10, 1)."""
@@ -43,16 +45,21 @@ def seat_handlers(worker, spawn, is_hub):
     """A signal's handler may run in the hub, where nothing can wait, and it
     calls the user's hooks: there it gets a greenlet of its own. Elsewhere it
     interrupts what runs, as in the other classes."""
-    def seated(handler):
-        def handle(sig, frame):
-            if is_hub():
-                spawn(handler, sig, frame)
-            else:
-                handler(sig, frame)
-        return handle
+    def leave():
+        worker.alive = False
+        try:
+            worker.cfg.worker_int(worker)
+        finally:
+            _cgunicorn.worker_event(2)
 
-    worker.handle_quit = seated(worker.handle_quit)
-    worker.handle_usr1 = seated(worker.handle_usr1)
+    def handle_quit(sig, frame):
+        if is_hub():
+            spawn(leave)
+        else:
+            leave()
+            sys.exit(0)
+
+    worker.handle_quit = handle_quit
 
 
 def forked():

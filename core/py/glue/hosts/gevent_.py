@@ -78,4 +78,4 @@ def serve(fds, poll, set_over):
 
 def kill(greenlets):
     import gevent
-    gevent.killall(greenlets, block=True, timeout=1)
+    gevent.killall(greenlets, block=True, timeout=0.3)
