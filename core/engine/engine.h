@@ -23,6 +23,7 @@ struct cg_executor; /* one thread's way into the engine */
 
 /* Why a connection is closed without the application having a say. */
 struct cg_refused {
+    bool ours; /* the fault is not the peer's: the body cannot be stored … */
     const struct cg_peer *peer;
     int status;              /* answered, 0 when it is too late for that */
     struct cg_slice message; /* gunicorn's text, escaped */
@@ -59,12 +60,15 @@ struct cg_host {
 struct cg_engine_config {
     struct cg_intake_policy intake;
     const struct cg_trust *trust;
-    const char *server;         /* value of Server in error pages */
-    uint64_t first_timeout_us;  /* first byte of a new connection */
-    uint64_t header_timeout_us; /* whole head, from its first byte */
-    uint64_t body_timeout_us;   /* without progress */
-    uint64_t write_timeout_us;  /* without progress */
-    uint64_t keepalive_us;      /* 0: every response closes */
+    const char *server;              /* value of Server in error pages */
+    uint64_t first_timeout_us;       /* first byte of a new connection */
+    uint64_t header_timeout_us;      /* whole head, from its first byte */
+    uint64_t body_timeout_us;        /* without progress */
+    uint64_t body_min_rate;          /* bytes per second on average; 0: any */
+    uint64_t body_grace_us;          /* not counted in that average */
+    uint64_t write_timeout_us;       /* without progress */
+    uint64_t keepalive_us;           /* 0: every response closes */
+    uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     int max_connections;
     int max_executors; /* of the host; 0 is 1 */
     /* A long call is no sign of death: who turns the loop shows life, not who

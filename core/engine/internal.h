@@ -158,6 +158,10 @@ void cg_refuse(struct cg_engine *e, struct cg_conn *c,
                const struct cg_request *req, const char *base);
 void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
                       const char *message);
+/* Something of ours is in the way: the peer gets a 500 or 503, the log the
+ * text. */
+void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
+                     const struct cg_error *err);
 void cg_linger_start(struct cg_engine *e, struct cg_conn *c);
 void cg_linger(struct cg_executor *x, struct cg_conn *c);
 

@@ -126,9 +126,10 @@ static void
 refused(void *self, const struct cg_refused *why)
 {
     struct cg_wsgi_host *h = self;
-    cg_log_line(h->run->start->log, CG_WARNING,
-                "Invalid request from ip=%s: %.*s", why->peer->addr,
-                (int)why->message.n, why->message.p);
+    cg_log_line(h->run->start->log, why->ours ? CG_ERROR : CG_WARNING,
+                why->ours ? "Cannot receive a request from ip=%s: %.*s"
+                          : "Invalid request from ip=%s: %.*s",
+                why->peer->addr, (int)why->message.n, why->message.p);
     log_refused_access(h, why);
 }
 
