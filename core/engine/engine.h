@@ -34,8 +34,9 @@ struct cg_refused {
 
 /*
  * How complete requests are run. enter, leave, run, drop are called by
- * executors that may run Python, never by the relief thread; `refused` by any
- * thread, with the baton: it must not block and must not need the GIL.
+ * executors that may run Python, never by the relief thread; `refused`,
+ * `trouble` and `report` by any thread, with the baton: they must not block and
+ * must not need the GIL.
  */
 struct cg_host {
     /* Before the first run after a wait, and before a wait: the GIL. */
@@ -49,6 +50,10 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* Something is wrong with the worker's surroundings; as `refused`. */
+    void (*trouble)(void *self, const char *text);
+    /* A second after one of the two: what was held back is summed up. */
+    void (*report)(void *self);
     /* Another executor would be of use; false: there will be none. NULL: the
      * class has one executor. From the relief thread: must not block. */
     bool (*want_executor)(void *self);

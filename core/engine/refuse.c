@@ -27,6 +27,30 @@ request_of(const struct cg_conn *c)
 }
 
 static void
+expect_report(struct cg_engine *e)
+{
+    enum { REPORT_US = 1000 * 1000 };
+    if (e->report_us == 0) {
+        e->report_us = e->now_us + REPORT_US;
+    }
+}
+
+void
+cg_tell_refused(struct cg_engine *e, struct cg_refused why)
+{
+    atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
+    e->host->refused(e->host->self, &why);
+    expect_report(e);
+}
+
+void
+cg_tell_trouble(struct cg_engine *e, const char *text)
+{
+    e->host->trouble(e->host->self, text);
+    expect_report(e);
+}
+
+static void
 answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
        struct cg_refused why)
 {
@@ -46,8 +70,7 @@ answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
         why.target = cg_span_of(r.base, r.req->target);
         why.minor = r.req->minor;
     }
-    atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
-    e->host->refused(e->host->self, &why);
+    cg_tell_refused(e, why);
     cg_linger_start(e, c);
 }
 
