@@ -35,9 +35,16 @@ static const char *const gunicorn[][2] = {
 #include "tests/unit/config/gunicorn_settings.inc"
 };
 
-static const char *const ours[] = {
-    "python",        "max_head_size",      "header_timeout",     "body_timeout",
-    "write_timeout", "allow_missing_host", "request_buffer_size"};
+static const char *const ours[] = {"python",
+                                   "max_head_size",
+                                   "header_timeout",
+                                   "body_timeout",
+                                   "write_timeout",
+                                   "allow_missing_host",
+                                   "request_buffer_size",
+                                   "body_min_rate",
+                                   "max_request_body",
+                                   "max_keepalive_requests"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
