@@ -450,6 +450,12 @@ cg_log_set_route(struct cg_log *log, const struct cg_log_route *route)
     cg_route_free(old, put_event, log);
 }
 
+bool
+cg_log_routes_access(const struct cg_log *log)
+{
+    return log->routes_access;
+}
+
 void
 cg_log_flush(struct cg_log *log)
 {
@@ -485,6 +491,13 @@ void
 cg_log_text(struct cg_log *log, enum cg_level level, struct cg_slice text)
 {
     put_text(log, level, false, text);
+}
+
+void
+cg_log_text_native(struct cg_log *log, enum cg_level level,
+                   struct cg_slice text)
+{
+    put_native(log, level, false, text);
 }
 
 void

@@ -61,6 +61,9 @@ void cg_log_line(struct cg_log *log, enum cg_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same with a ready text, which may have several lines. */
 void cg_log_text(struct cg_log *log, enum cg_level level, struct cg_slice text);
+/* The same past any route: for what a route's logger cannot be told. */
+void cg_log_text_native(struct cg_log *log, enum cg_level level,
+                        struct cg_slice text);
 /* The same at CG_ERROR with a traceback: statsd counts it as an exception. */
 void cg_log_exception(struct cg_log *log, struct cg_slice text);
 /* A number that statsd hears of (name without prefix; "g" gauge, "h"
@@ -132,6 +135,8 @@ struct cg_log_route {
 
 /* NULL takes it away. What waits is emitted, or written to the files. */
 void cg_log_set_route(struct cg_log *log, const struct cg_log_route *route);
+/* Whether access lines go that way. */
+bool cg_log_routes_access(const struct cg_log *log);
 /* Emits what waits, if the caller may. */
 void cg_log_flush(struct cg_log *log);
 

@@ -148,7 +148,9 @@ START_TEST(a_format_that_ends_early_loses_nothing)
     expect("%", sample(), "%");
     expect("%(h", sample(), "%(h");
     expect("%(s)", sample(), "200");
+    ck_assert_str_eq(unknown_seen, "");
     expect("%h %l", sample(), "%h %l");
+    ck_assert_str_eq(unknown_seen, "%h %l;%l;"); /* two, told from there on */
 }
 END_TEST
 
