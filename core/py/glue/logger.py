@@ -57,8 +57,8 @@ class SyslogHandler(logging.Handler):
 
 class Native(glogging.Logger):
     def setup(self, cfg):
+        self._made = {self.error_log: [], self.access_log: []}
         super().setup(cfg)
-        self._own = {log: self._look(log) for log in (self.error_log, self.access_log)}
 
     def _capture(self):
         """The native log does that."""
@@ -70,19 +70,33 @@ class Native(glogging.Logger):
     def _set_syslog_handler(self, log, cfg, fmt, name):
         self._add(log, SyslogHandler(name == "access"), logging.Formatter("%(message)s"))
 
+    def _add(self, log, handler, fmt):
+        super()._add(log, handler, fmt)
+        self._made[log].append(self._look(handler))
+
     def reopen_files(self):
         _cgunicorn.reopen_logs()
         super().reopen_files()  # the application's
 
     @staticmethod
-    def _look(log):
-        """All of a logger that changes what becomes of a record."""
-        return (log.level, log.propagate, log.disabled, list(log.filters), log.__class__,
-                [(h, h.level, h.formatter, list(h.filters), getattr(h, "stream", None))
-                 for h in log.handlers], log.manager.disable)
+    def _look(handler):
+        return (handler, handler.level, handler.formatter, list(handler.filters),
+                getattr(handler, "stream", None))
 
     def is_changed(self, log):
-        return self._look(log) != self._own.get(log)
+        """Whether a record would become something else than a native line."""
+        level = self.loglevel if log is self.error_log else logging.INFO
+        return (log.level != level or log.propagate or log.disabled or bool(log.filters)
+                or log.manager.disable >= level
+                or [self._look(h) for h in log.handlers] != self._made[log])
+
+    def is_watched(self):
+        """Whether somebody listens to all records (error trackers do that)."""
+        own = vars(logging)
+        return (logging.getLogRecordFactory() is not logging.LogRecord
+                or type(self.error_log) is not logging.Logger
+                or any(getattr(getattr(logging.Logger, n), "__globals__", None) is not own
+                       for n in ("handle", "callHandlers", "makeRecord", "_log")))
 
 
 class NativeStatsd(Metrics, Native):
@@ -178,7 +192,7 @@ def routes(log):
     """Whether lines of the server, and access lines, have to go through log."""
     if isinstance(log, Native):
         access = log.is_changed(log.access_log) and log.access_log_enabled
-        return log.is_changed(log.error_log), access
+        return log.is_changed(log.error_log) or log.is_watched(), access
     method = getattr(type(log), "access", None)
     base = getattr(sys.modules.get("gunicorn.glogging"), "Logger", glogging.Logger)
     if method is base.access and hasattr(log, "access_log_enabled"):
