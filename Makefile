@@ -70,7 +70,7 @@ WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
 SRC := $(filter-out config/docgen.c,$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
-GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py)
+GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a

@@ -106,6 +106,7 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     if (a->server == NULL) {
         return err->code;
     }
+    cg_arbiter_check_log(a);
     cg_py_server_set_pid(a->server, a->master_pid);
     cg_plan_init(&a->plan, workers,
                  (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000,
@@ -242,7 +243,7 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_RELOAD: cg_arbiter_reload(a); break;
     case EFFECT_COMMIT: cg_arbiter_commit(a); break;
     case EFFECT_REVERT: cg_arbiter_revert(a); break;
-    case EFFECT_REOPEN_LOGS: cg_log_reopen(a->log); break;
+    case EFFECT_REOPEN_LOGS: cg_py_server_reopen_logs(a->server); break;
     case EFFECT_STOP_LISTENING:
         cg_sockets_quiesce(&a->sockets);
         cg_sockets_close(&a->sockets, NULL, true);
@@ -316,6 +317,7 @@ turn(struct cg_arbiter *a)
     cg_arbiter_watch(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_arbiter_report(a);
 }
 
 /* ---- end ---- */
@@ -383,6 +385,7 @@ cg_arbiter_run(struct cg_arbiter_start *start)
     }
     cg_plan_start(&a.plan, cg_arbiter_now_ms());
     carry_out_all(&a);
+    cg_arbiter_report(&a);
     while (!a.done) {
         turn(&a);
     }

@@ -44,16 +44,21 @@ struct cg_arbiter {
     int alive_read, alive_write; /* workers watch the reading end */
     int news_read, news_write;
     int master_pid;
-    int wanted_workers; /* server.num_workers = n; -1: not asked */
+    int wanted_workers;     /* server.num_workers = n; -1: not asked */
+    int workers_told;       /* to statsd */
+    uint64_t queue_told_ms; /* the same */
     bool done;
     bool serving; /* when_ready was called */
     int status;
     char failure[1000]; /* the last boot failure, for a daemon's shell */
 };
 
-/* log.c of the arbiter: options from settings with absolute paths. */
+/* logs.c: the log of the current settings; warnings about them; the numbers
+ * that statsd hears of */
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_check_log(struct cg_arbiter *a);
+void cg_arbiter_report(struct cg_arbiter *a);
 
 /* children.c */
 void cg_arbiter_spawn(struct cg_arbiter *a);

@@ -107,6 +107,7 @@ void cg_wsgi_log_exception(ExchangeObject *x, const char *what);
 /* wsgi_hooks.c: `req`; the hook's call (-1 with an exception); what it changed
  * of req goes into environ; post_request, whose exceptions are logged. */
 PyObject *cg_request_object(ExchangeObject *x);
+PyObject *cg_response_object(ExchangeObject *x, PyObject *req);
 int cg_call_pre_request(ExchangeObject *x, PyObject *req);
 int cg_environ_follow(ExchangeObject *x, PyObject *environ, PyObject *req);
 void cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *environ);

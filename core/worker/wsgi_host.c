@@ -108,7 +108,7 @@ static void
 log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
 {
     struct cg_log *log = h->run->start->log;
-    if (h->access == NULL || !cg_log_has_access(log) || why->status == 0) {
+    if (!cg_log_wants_requests(log) || why->status == 0) {
         return;
     }
     const struct cg_access_record record = {
@@ -121,9 +121,7 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .body_bytes = why->body_bytes,
         .pid = (int)getpid(),
     };
-    cg_auto(buf) struct cg_buf line = {0};
-    cg_access_format(h->access, &record, &line);
-    cg_log_access(log, (struct cg_slice){line.p, line.n});
+    cg_log_request(log, h->access, &record);
 }
 
 static void
