@@ -62,7 +62,8 @@ struct cg_slot {
 
 struct cg_scoreboard {
     uint32_t nslots;
-    _Atomic int32_t workers; /* live ones */
+    _Atomic int32_t workers;   /* live ones */
+    _Atomic uint32_t draining; /* 1: about to stop; readiness is withdrawn */
     struct cg_slot slot[];
 };
 

@@ -208,3 +208,16 @@ cg_python_setenv(const char *name, const char *value, struct cg_error *err)
     }
     return 0;
 }
+
+void
+cg_python_unsetenv(const char *name)
+{
+    py_auto *os = PyImport_ImportModule("os");
+    py_auto *mapping =
+        os != NULL ? PyObject_GetAttrString(os, "environ") : NULL;
+    py_auto *done = mapping != NULL ? PyObject_CallMethod(mapping, "pop", "sO",
+                                                          name, Py_None)
+                                    : NULL;
+    (void)done;
+    PyErr_Clear();
+}

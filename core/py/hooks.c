@@ -158,6 +158,46 @@ cg_py_server_set_pid(struct cg_py_server *server, int pid)
 }
 
 void
+cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
+                         int reexec_pid, const char *name, bool systemd)
+{
+    PyObject *s = server_object(server);
+    set_attribute(s, "master_pid", PyLong_FromLong(master_pid));
+    set_attribute(s, "reexec_pid", PyLong_FromLong(reexec_pid));
+    set_attribute(s, "master_name", PyUnicode_FromString(name));
+    set_attribute(s, "systemd", PyBool_FromLong(systemd));
+}
+
+void
+cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
+                       const char *exe)
+{
+    py_auto *context =
+        PyObject_GetAttrString(server_object(server), "START_CTX");
+    py_auto *zero = PyLong_FromLong(0);
+    py_auto *dir = PyUnicode_DecodeFSDefault(cwd);
+    py_auto *file = PyUnicode_DecodeFSDefault(exe);
+    if (context != NULL && zero != NULL && dir != NULL && file != NULL &&
+        PyMapping_SetItemString(context, "cwd", dir) == 0) {
+        PyObject_SetItem(context, zero, file);
+    }
+    PyErr_Clear();
+}
+
+static PyObject *
+int_list(const int *numbers, int count)
+{
+    py_auto *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < count; i++) {
+        py_auto *n = PyLong_FromLong(numbers[i]);
+        if (n == NULL || PyList_Append(list, n) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
+}
+
+void
 cg_py_server_set_listeners(struct cg_py_server *server,
                            const char *const *texts, const int *fds, int count)
 {
@@ -342,6 +382,21 @@ cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
         return cg_py_error(err, NULL);
     }
     return call(server, CG_nworkers_changed, server_object(server), n, o, err);
+}
+
+int
+cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
+                    int count, struct cg_error *err)
+{
+    py_auto *list = int_list(fds, count);
+    py_auto *f = cg_glue_get("_cgunicorn_glue.hooks", "reexec");
+    py_auto *result =
+        list != NULL && f != NULL
+            ? PyObject_CallFunction(f, "OiO", server_object(server), master_pid,
+                                    list)
+            : NULL;
+    int r = finish_hook(result, err);
+    return r < 0 ? r : cg_error_set(err, ENOEXEC, "it was not executed");
 }
 
 /* ---- signals of a worker ---- */

@@ -388,6 +388,37 @@ def make_listeners(texts, fds):
     return [Listener(t, f) for t, f in zip(texts, fds)]
 
 
+def _to_first(fds):
+    """Moves descriptors to 3, 4, 5 …, where systemd's protocol wants them."""
+    import fcntl
+
+    first = 3
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, first + len(fds)) for fd in fds]
+    for i, fd in enumerate(high):
+        os.dup2(fd, first + i)
+        os.close(fd)
+
+
+def reexec(server, master_pid, fds):
+    """In a forked child: becomes the new master, as gunicorn's USR2 does."""
+    server.cfg.pre_exec(server)
+    env = dict(server.cfg.env_orig)
+    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID"):
+        env.pop(name, None)
+    env["GUNICORN_PID"] = str(master_pid)
+    if server.systemd:
+        _to_first(fds)
+        env["LISTEN_PID"] = str(os.getpid())
+        env["LISTEN_FDS"] = str(len(fds))
+    else:
+        for fd in fds:
+            os.set_inheritable(fd, True)
+        env["GUNICORN_FD"] = ",".join(map(str, fds))
+    os.chdir(server.START_CTX["cwd"])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execvpe(server.START_CTX[0], server.START_CTX["args"], env)
+
+
 class Request:
     """`req` of pre_request and post_request."""
 
