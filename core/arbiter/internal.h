@@ -16,6 +16,7 @@ enum { SLOTS_MIN = 64, SLOTS_SPARE = 4 };
 struct cg_child {
     int pid;
     struct cg_slot *slot;
+    int trace_fd; /* a file in memory that its stacks go to, or -1 */
     struct cg_py_worker *object; /* owned */
 };
 
@@ -31,10 +32,15 @@ struct cg_arbiter {
     char *pidfile;      /* absolute; NULL: none was written */
     struct cg_child *children;
     int nchildren;
+    struct cg_kept_variable *kept_env;
     int signal_fd;
     int alive_read, alive_write; /* workers watch the reading end */
     int news_read, news_write;
     int master_pid;
+    bool systemd;   /* the sockets came from systemd */
+    long oom_kills; /* of our cgroup so far; -1: not known */
+    uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
+    uint64_t weighed_ms;                  /* when memory was looked at */
     int wanted_workers; /* server.num_workers = n; -1: not asked */
     bool done;
     bool serving; /* when_ready was called */
@@ -46,7 +52,11 @@ struct cg_arbiter {
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
 
+/* What the settings say to the plan. */
+struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
+
 /* children.c */
+struct cg_child *cg_arbiter_child(struct cg_arbiter *a, int pid);
 void cg_arbiter_spawn(struct cg_arbiter *a);
 void cg_arbiter_reap(struct cg_arbiter *a);
 void cg_arbiter_read_news(struct cg_arbiter *a);
@@ -59,8 +69,34 @@ int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);
 void cg_arbiter_revert(struct cg_arbiter *a);
-int cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err);
+/* os.environ: what the last raw_env changed is put back first. */
+int cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_restore_env(struct cg_arbiter *a);
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
+
+/* upgrade.c */
+int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
+int cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_follow_pidfile(struct cg_arbiter *a);
+void cg_arbiter_set_title(struct cg_arbiter *a, const char *role);
+void cg_arbiter_publish_masters(struct cg_arbiter *a);
+void cg_arbiter_reexec(struct cg_arbiter *a);
+void cg_arbiter_new_master_ended(struct cg_arbiter *a, int pid);
+void cg_arbiter_check_parent(struct cg_arbiter *a);
+void cg_arbiter_promote(struct cg_arbiter *a);
+
+/* inquest.c */
+void cg_arbiter_explain(struct cg_arbiter *a, int pid);
+void cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c);
+int cg_arbiter_trace_file(void);
+bool cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
+                           const char *what);
+void cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid);
+uint64_t cg_arbiter_resident(int pid);
+/* The longest running request of a worker, in microseconds. */
+uint64_t cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us);
+void cg_arbiter_count_oom(struct cg_arbiter *a);
+enum cg_oom cg_arbiter_was_oom(struct cg_arbiter *a);
 
 uint64_t cg_arbiter_now_ms(void);
 

@@ -9,14 +9,56 @@
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/notify.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
-int
-cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err)
+/* ---- raw_env ---- */
+
+/* A variable as it was before raw_env had its way. */
+struct cg_kept_variable {
+    struct cg_kept_variable *next;
+    char *name;
+    char *value; /* NULL: there was none */
+};
+
+static void
+remember(struct cg_arbiter *a, const char *name)
 {
+    const char *value = getenv(name);
+    struct cg_kept_variable *v = cg_calloc(1, sizeof *v);
+    v->name = cg_strdup(name);
+    v->value = value != NULL ? cg_strdup(value) : NULL;
+    v->next = a->kept_env;
+    a->kept_env = v;
+}
+
+/* Newest first, so a name given twice ends as it was in the beginning. */
+void
+cg_arbiter_restore_env(struct cg_arbiter *a)
+{
+    while (a->kept_env != NULL) {
+        struct cg_kept_variable *v = a->kept_env;
+        if (v->value != NULL) {
+            cg_python_setenv(v->name, v->value, NULL);
+        } else {
+            cg_python_unsetenv(v->name);
+        }
+        a->kept_env = v->next;
+        free(v->name);
+        free(v->value);
+        free(v);
+    }
+}
+
+int
+cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err)
+{
+    const struct cg_settings *s = a->settings;
     const struct cg_value *list = cg_settings_value(s, CG_raw_env);
+    cg_arbiter_restore_env(a);
     for (size_t i = 0; i < list->list.n; i++) {
         cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
         char *equals = strchr(name, '=');
@@ -27,6 +69,7 @@ cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err)
                                 s->source[CG_raw_env].text, name);
         }
         *equals = '\0';
+        remember(a, name);
         int r = cg_python_setenv(name, equals + 1, err);
         if (r < 0) {
             return r;
@@ -136,7 +179,8 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {
-        e = cg_sockets_open(s, &a->sockets, a->log, never, NULL, sock, err);
+        e = cg_sockets_open(s, a->settings, &a->sockets, a->log, never, NULL,
+                            sock, err);
     }
     if (e < 0) {
         cg_settings_free(s);
@@ -167,11 +211,14 @@ follow_settings(struct cg_arbiter *a)
                     "previous one: %s",
                     err.text);
     }
-    if (cg_arbiter_apply_env(a->settings, &err) < 0 ||
-        cg_py_server_set_settings(a->server, a->settings, &err) < 0) {
+    cg_arbiter_restore_env(a); /* cfg.env_orig is without raw_env */
+    if (cg_py_server_set_settings(a->server, a->settings, &err) < 0 ||
+        cg_arbiter_apply_env(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
     cg_arbiter_publish_listeners(a);
+    cg_arbiter_follow_pidfile(a);
+    cg_arbiter_set_title(a, "master");
 }
 
 void
@@ -180,13 +227,16 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_error err = {0};
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
+    cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
+              (unsigned long long)cg_now_us());
     if (prepare(a, &s, &sockets, &err) < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text,
                     "Reload failed, the previous configuration stays: %s",
                     err.text);
         cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
-        cg_plan_reloaded(&a->plan, false, 0, 0, 0, cg_arbiter_now_ms());
+        cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
+        cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
         return;
     }
     a->old_settings = a->settings;
@@ -200,10 +250,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
         cg_log_line(a->log, CG_INFO, "Listening at: %s", cg_buf_str(&text));
     }
     cg_arbiter_hook(a, CG_on_reload, NULL);
-    cg_plan_reloaded(&a->plan, true, (int)cg_settings_int(s, CG_workers),
-                     (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000,
-                     (uint64_t)cg_settings_int(s, CG_timeout) * 1000,
-                     cg_arbiter_now_ms());
+    const struct cg_plan_options o = cg_arbiter_plan_options(a);
+    cg_plan_reloaded(&a->plan, &o, cg_arbiter_now_ms());
 }
 
 void
@@ -212,6 +260,7 @@ cg_arbiter_commit(struct cg_arbiter *a)
     cg_sockets_close(&a->old_sockets, &a->sockets, true);
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
+    cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
 }
 
 void
@@ -224,4 +273,5 @@ cg_arbiter_revert(struct cg_arbiter *a)
     a->old_sockets = (struct cg_sockets){0};
     a->old_settings = NULL;
     follow_settings(a);
+    cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
 }
