@@ -232,31 +232,46 @@ adopt(const struct cg_settings *s, int fd, bool ours, struct cg_sockets *made,
     return r;
 }
 
+/* "5,6,7": its first number, and where the list goes on. -1: no number. */
 static int
-adopt_list(const struct cg_settings *s, const char *list,
-           struct cg_sockets *made, struct cg_error *err)
+take_number(const char **p)
 {
-    const char *p = list;
-    for (;;) {
-        char *end;
-        long fd = strtol(p, &end, 10);
-        if (end == p || (*end != '\0' && *end != ',') || fd < 0 ||
-            fd > INT_MAX) {
+    char *end;
+    long fd = strtol(*p, &end, 10);
+    if (end == *p || (*end != '\0' && *end != ',') || fd < 0 || fd > INT_MAX) {
+        return -1;
+    }
+    *p = *end == ',' ? end + 1 : end;
+    return (int)fd;
+}
+
+static int
+check_list(const char *list, struct cg_error *err)
+{
+    for (const char *p = list; *p != '\0';) {
+        if (take_number(&p) < 0) {
             return cg_error_set(err, EINVAL,
                                 "GUNICORN_FD='%.100s' is not a list of "
                                 "descriptors: unset it, or let the old master "
                                 "set it (USR2)",
                                 list);
         }
-        int r = adopt(s, (int)fd, true, made, err);
-        if (r < 0) {
-            return cg_error_prefix(err, "GUNICORN_FD");
-        }
-        if (*end == '\0') {
-            return 0;
-        }
-        p = end + 1;
     }
+    return 0;
+}
+
+static int
+adopt_list(const struct cg_settings *s, const char *list,
+           struct cg_sockets *made, struct cg_error *err)
+{
+    int r = check_list(list, err);
+    for (const char *p = list; r == 0 && *p != '\0';) {
+        r = adopt(s, take_number(&p), true, made, err);
+        if (r < 0) {
+            cg_error_prefix(err, "GUNICORN_FD");
+        }
+    }
+    return r;
 }
 
 enum { LISTEN_FIRST = 3, LISTEN_MOST = 1024 };
