@@ -299,6 +299,7 @@ on_stop_listening(struct cg_arbiter *a)
     bool ours = !cg_plan_shares_sockets(&a->plan);
     atomic_store(&a->board->draining, 1);
     if (ours) {
+        atomic_store(&a->board->closing, 1);
         cg_sockets_quiesce(&a->sockets);
     }
     cg_sockets_close(&a->sockets, NULL, ours);

@@ -157,8 +157,13 @@ cg_accept_one(struct cg_executor *x, int listener)
 void
 cg_accept_rest(struct cg_executor *x)
 {
-    for (int i = 0; i < x->engine->nlisteners; i++) {
-        while (accept_from(x, i)) {
+    struct cg_engine *e = x->engine;
+    /* while others accept, the queue may never be empty, and loses nothing */
+    if (!atomic_load(&e->board->closing)) {
+        return;
+    }
+    for (int i = 0; i < e->nlisteners; i++) {
+        while (!e->listeners[i].adopted && accept_from(x, i)) {
         }
     }
 }

@@ -64,6 +64,7 @@ struct cg_scoreboard {
     uint32_t nslots;
     _Atomic int32_t workers;   /* live ones */
     _Atomic uint32_t draining; /* 1: about to stop; readiness is withdrawn */
+    _Atomic uint32_t closing;  /* 1: nobody will accept after its workers */
     struct cg_slot slot[];
 };
 
