@@ -230,6 +230,18 @@ share(const struct cg_plan *p)
     return n > 1 ? n : 1;
 }
 
+/* Workers that there are for a while besides those that count: until they
+ * have ended they need memory too. */
+static int
+count_extra(const struct cg_plan *p)
+{
+    int n = 0;
+    for (int i = 0; i < p->nworkers; i++) {
+        n += p->workers[i].wants_out && p->workers[i].state >= ROSTER_LEAVING;
+    }
+    return n;
+}
+
 /* Those that want out and may go now serve on, but count no more. */
 static void
 begin_replacing(struct cg_plan *p)
@@ -238,7 +250,7 @@ begin_replacing(struct cg_plan *p)
     if (p->phase != PLAN_RUNNING) {
         return;
     }
-    while (count(p, ROSTER_LEAVING) < share(p) &&
+    while (count_extra(p) < share(p) &&
            (w = oldest(p, ROSTER_READY, true)) != NULL) {
         w->state = ROSTER_LEAVING;
     }
