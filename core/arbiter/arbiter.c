@@ -226,6 +226,17 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
                  : 0;
 }
 
+/* An application that is broken into owns the machine then. */
+static void
+warn_of_root(const struct cg_arbiter *a)
+{
+    if (geteuid() == 0 && cg_settings_int(a->settings, CG_user) == 0) {
+        cg_log_line(a->log, CG_WARNING,
+                    "Workers run as root: name a user for them with `user` "
+                    "(--user)");
+    }
+}
+
 static int
 boot(struct cg_arbiter *a, struct cg_error *err)
 {
@@ -234,6 +245,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         return r;
     }
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
+    warn_of_root(a);
     if ((r = cg_arbiter_write_pidfile(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
         (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
