@@ -279,12 +279,12 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
     a->done = true;
 }
 
-static void
-on_workers_changed(struct cg_arbiter *a, const struct cg_effect *e)
+void
+cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old)
 {
     struct cg_error err = {0};
     if (cg_hook_is_set(a->settings, CG_nworkers_changed) &&
-        cg_hook_nworkers(a->server, e->number, e->old, &err) < 0) {
+        cg_hook_nworkers(a->server, number, old, &err) < 0) {
         cg_log_line(a->log, CG_ERROR,
                     "Exception in the hook nworkers_changed\n%s", err.text);
     }
@@ -337,7 +337,9 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_DRAIN: on_drain(a); break;
     case EFFECT_STOP_LISTENING: on_stop_listening(a); break;
     case EFFECT_SERVING: on_serving(a); break;
-    case EFFECT_WORKERS_CHANGED: on_workers_changed(a, e); break;
+    case EFFECT_WORKERS_CHANGED:
+        cg_arbiter_tell_workers(a, e->number, e->old);
+        break;
     case EFFECT_EXIT: on_exit_effect(a, e); break;
     }
 }

@@ -65,6 +65,9 @@ void cg_arbiter_watch(struct cg_arbiter *a);
 int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
                     struct cg_py_worker *w);
 
+/* arbiter.c */
+void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
+
 /* reload.c */
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);

@@ -464,9 +464,6 @@ cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
     p->gate_failures = 0;
     p->before_winch = 0;
     forgive(p);
-    if (o->target != p->old.target) {
-        tell_target(p, o->target, p->old.target);
-    }
     p->phase = PLAN_RELOADING;
     if (o->target == 0) {
         commit(p, now_ms);

@@ -250,7 +250,7 @@ cg_py_worker_set_pid(struct cg_py_worker *w, int pid)
 }
 
 void
-cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app)
+cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app)
 {
     PyObject *callable = cg_app_callable(app);
     py_auto *holder = PyObject_GetAttrString(worker_object(w), "app");
@@ -259,6 +259,11 @@ cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app)
     }
     PyErr_Clear();
     set_attribute(worker_object(w), "wsgi", py_new(callable));
+}
+
+void
+cg_py_worker_set_booted(struct cg_py_worker *w)
+{
     set_attribute(worker_object(w), "booted", py_new(Py_True));
 }
 

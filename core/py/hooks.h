@@ -63,7 +63,10 @@ struct cg_py_worker *cg_py_worker_new(struct cg_py_server *server, int age,
                                       int max_requests, struct cg_error *err);
 void cg_py_worker_free(struct cg_py_worker *w);
 void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
-void cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app);
+/* worker.wsgi and worker.app.callable; then, after post_worker_init, .booted.
+ */
+void cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app);
+void cg_py_worker_set_booted(struct cg_py_worker *w);
 /* worker.alive as the user's code may have changed it, and setting it. */
 bool cg_py_worker_alive(struct cg_py_worker *w);
 void cg_py_worker_set_alive(struct cg_py_worker *w, bool alive);

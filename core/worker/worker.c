@@ -170,11 +170,12 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (status != 0) {
         return status;
     }
-    cg_py_worker_set_booted(start->worker, run->app);
+    cg_py_worker_set_app(start->worker, run->app);
     if (hook_worker(start, CG_post_worker_init,
                     "Exception in worker process\npost_worker_init") < 0) {
         return CG_EXIT_BOOT;
     }
+    cg_py_worker_set_booted(start->worker);
     return 0;
 }
 

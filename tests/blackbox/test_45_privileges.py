@@ -52,7 +52,7 @@ def owner(path):
 
 @root
 def test_workers_become_the_user_and_group_and_the_master_does_not(
-        server, folder, nobody):
+        folder, server, nobody):
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
                files={"shop.py": APP}, folder=folder)
     uids, gids, _, _ = seen(s)
@@ -64,7 +64,7 @@ def test_workers_become_the_user_and_group_and_the_master_does_not(
 @root
 @pytest.mark.parametrize("extra", [(), ("--initgroups",)])
 def test_initgroups_gives_the_groups_of_the_user(
-        server, folder, nobody, extra):
+        folder, server, nobody, extra):
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
                *extra, files={"shop.py": APP}, folder=folder)
     named = {g.gr_gid for g in grp.getgrall() if "nobody" in g.gr_mem}
@@ -73,7 +73,7 @@ def test_initgroups_gives_the_groups_of_the_user(
 
 
 @root
-def test_a_uid_without_a_name_will_do(server, folder):
+def test_a_uid_without_a_name_will_do(folder, server):
     s = server("shop:app", "--user", "54321", "--group", "54321",
                "--initgroups", files={"shop.py": APP}, folder=folder)
     assert set(seen(s)[0]) == {54321}
@@ -89,7 +89,7 @@ def test_running_as_root_is_told_once(server):
 
 
 @root
-def test_sockets_and_logs_belong_to_the_user(server, folder, nobody):
+def test_sockets_and_logs_belong_to_the_user(folder, server, nobody):
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
                "--error-logfile", "error.log", "--access-logfile",
                "access.log", "--umask", "0o117", files={"shop.py": APP},
@@ -105,7 +105,7 @@ def test_sockets_and_logs_belong_to_the_user(server, folder, nobody):
 
 @root
 def test_usr1_reopens_logs_after_the_privileges_are_gone(
-        server, folder, nobody):
+        folder, server, nobody):
     # the folder is root's: only the master can make the new files
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
                "--error-logfile", "error.log", "--access-logfile",
@@ -137,7 +137,7 @@ needs_setpriv = pytest.mark.skipif(
 
 @needs_setpriv
 def test_a_random_uid_with_no_entry_and_no_home_can_serve(
-        server, folder, monkeypatch):
+        folder, server, monkeypatch):
     from harness.server import command
     folder.chmod(0o777)
     monkeypatch.setenv("CGUNICORN", " ".join(
@@ -150,7 +150,7 @@ def test_a_random_uid_with_no_entry_and_no_home_can_serve(
 
 @needs_setpriv
 def test_user_without_the_right_to_it_stops_the_start(
-        server, folder, monkeypatch):
+        folder, server, monkeypatch):
     from harness.server import command
     folder.chmod(0o777)
     monkeypatch.setenv("CGUNICORN", " ".join(
@@ -171,7 +171,7 @@ unshare = pytest.mark.skipif(
 
 
 @unshare
-def test_a_read_only_root_without_shm_is_enough(server, folder, monkeypatch):
+def test_a_read_only_root_without_shm_is_enough(folder, server, monkeypatch):
     from harness.server import command
     inside = ("mount --make-rprivate / && mount -o remount,ro,bind / / ; "
               "mount -t tmpfs -o ro,size=4k none /dev/shm; "
@@ -190,7 +190,7 @@ def test_a_read_only_root_without_shm_is_enough(server, folder, monkeypatch):
 
 
 @unshare
-def test_as_pid_1_it_reaps_orphans_of_others(server, folder, monkeypatch):
+def test_as_pid_1_it_reaps_orphans_of_others(folder, server, monkeypatch):
     from harness.server import command
     plain = [os.path.abspath(command()[0])]
     monkeypatch.setenv("CGUNICORN", " ".join(

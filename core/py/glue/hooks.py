@@ -292,6 +292,9 @@ class Server:
         return "<Arbiter %d>" % self.pid
 
 
+Server.__name__ = Server.__qualname__ = "Arbiter"  # as hooks may print it
+
+
 class Tmp:
     """worker.tmp: signs of life are in shared memory here."""
 
@@ -350,7 +353,6 @@ class Worker:
 
     def handle_abort(self, sig, frame):
         self.alive = False
-        self.aborted = True
         _cgunicorn.worker_event(2)
         self.cfg.worker_abort(self)
         sys.exit(1)

@@ -471,7 +471,7 @@ START_TEST(hup_forgets_what_ttin_added)
     effects();
     cg_plan_ready(&plan, 3, now);
     reload(2);
-    expect("workers 3->2; spawn; spawn");
+    expect("spawn; spawn");
     cg_plan_ready(&plan, 4, now);
     cg_plan_ready(&plan, 5, now);
     expect("commit; TERM 1; TERM 2; TERM 3");
@@ -482,7 +482,7 @@ START_TEST(a_reload_to_no_workers_needs_no_gate)
 {
     serve();
     reload(0);
-    expect("workers 2->0; commit; TERM 1; TERM 2");
+    expect("commit; TERM 1; TERM 2");
 }
 END_TEST
 
@@ -490,7 +490,7 @@ START_TEST(new_workers_that_do_not_boot_bring_the_old_settings_back)
 {
     serve();
     reload(3);
-    expect("workers 2->3; spawn; spawn; spawn");
+    expect("spawn; spawn; spawn");
     cg_plan_ready(&plan, 3, now);
     ended(4, BOOT);
     expect("40 Worker (pid:4) exited with code 3.; "
@@ -647,7 +647,7 @@ START_TEST(backing_out_of_an_upgrade_brings_the_workers_back)
     signals("HUP");
     effects();
     cg_plan_reloaded(&plan, &o, now);
-    expect("workers 0->2; spawn; spawn");
+    expect("spawn; spawn");
     ended(50, CLEAN);
     expect("20 The new master (pid:50) has ended");
 }
