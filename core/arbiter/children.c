@@ -14,7 +14,7 @@
 #include "core/base/memory.h"
 #include "core/py/interp.h"
 
-enum { WEIGH_MS = 1000 };
+enum { WEIGH_MS = 1000, STRANGER_MS = 1000 };
 
 uint64_t
 cg_arbiter_now_ms(void)
@@ -214,15 +214,55 @@ bury(struct cg_arbiter *a, int pid, int status)
     cg_py_worker_free(child.object);
 }
 
+/* Children of ours, one by one: waiting for any child would take the status
+ * from a thread of a hook that runs a command. */
+static void
+reap_ours(struct cg_arbiter *a)
+{
+    int status;
+    for (int i = a->nchildren - 1; i >= 0; i--) {
+        int pid = a->children[i].pid;
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+            bury(a, pid, status);
+        }
+    }
+    int reexec = a->plan.reexec_pid;
+    if (reexec != 0 && waitpid(reexec, &status, WNOHANG) == reexec) {
+        bury_stranger(a, reexec, status);
+    }
+}
+
+/* Orphans that a PID 1 inherits. Whose they are cannot be seen, so they get a
+ * second in which somebody else may wait for them. */
+static void
+reap_strangers(struct cg_arbiter *a)
+{
+    siginfo_t dead = {.si_pid = 0};
+    uint64_t now = cg_arbiter_now_ms();
+    int status;
+    pid_t pid;
+    if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+        dead.si_pid == 0) {
+        a->stranger = 0;
+        return;
+    }
+    if (a->stranger != dead.si_pid) {
+        a->stranger = dead.si_pid;
+        a->stranger_ms = now;
+    } else if (now - a->stranger_ms >= STRANGER_MS) {
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            bury(a, (int)pid, status);
+        }
+        a->stranger = 0;
+    }
+}
+
 void
 cg_arbiter_reap(struct cg_arbiter *a)
 {
-    int status;
-    pid_t pid;
     cg_arbiter_read_news(a); /* what it said last, before it is gone */
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        bury(a, (int)pid, status);
-    }
+    reap_ours(a);
+    reap_strangers(a);
 }
 
 /* ---- their news ---- */

@@ -41,7 +41,9 @@ struct cg_arbiter {
     long oom_kills; /* of our cgroup so far; -1: not known */
     uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
     uint64_t weighed_ms;                  /* when memory was looked at */
-    int wanted_workers; /* server.num_workers = n; -1: not asked */
+    int stranger;         /* a dead child that is not ours to bury, or 0 */
+    uint64_t stranger_ms; /* since when it waits for its parent to do so */
+    int wanted_workers;   /* server.num_workers = n; -1: not asked */
     bool done;
     bool serving; /* when_ready was called */
     int status;
