@@ -158,24 +158,6 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     return r < 0 ? r : cg_arbiter_apply_env(a, err);
 }
 
-static int
-preload(struct cg_arbiter *a, struct cg_error *err)
-{
-    cg_auto(buf) struct cg_buf traceback = {0};
-    if (!cg_settings_bool(a->settings, CG_preload_app)) {
-        return 0;
-    }
-    int status = cg_app_load(cg_settings_str(a->settings, CG_wsgi_app), &a->app,
-                             err, &traceback);
-    if (status != 0) {
-        cg_log_text(a->log, CG_ERROR,
-                    (struct cg_slice){traceback.p, traceback.n});
-        a->status = status;
-        return -ENOEXEC;
-    }
-    return 0;
-}
-
 static bool
 is_interrupted(void *self)
 {
@@ -241,7 +223,7 @@ static int
 boot(struct cg_arbiter *a, struct cg_error *err)
 {
     int r = construct(a, err);
-    if (r < 0 || (r = preload(a, err)) < 0) {
+    if (r < 0 || (r = cg_arbiter_preload(a, err)) < 0) {
         return r;
     }
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);

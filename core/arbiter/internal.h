@@ -79,6 +79,9 @@ int cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_restore_env(struct cg_arbiter *a);
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
 
+/* preload.c */
+int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
+
 /* upgrade.c */
 int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
 int cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err);

@@ -271,3 +271,54 @@ def nworkers_changed(server, new, old):
     s.wait_log("Hang up: Master")
     s.wait_log("now stopping")
     assert s.wait() == 0
+
+
+# ---- preload_app ----
+
+
+def test_preload_loads_once_and_names_what_cannot_be_forked(server):
+    s = server("shop:app", "--preload", "-w", "2", files={"shop.py": """\
+import os, socket, threading
+open("loads", "a").write("x")
+listener = socket.create_server(("127.0.0.1", 0))
+port = listener.getsockname()[1]
+client = socket.create_connection(("127.0.0.1", port))
+open("port", "w").write(str(port))
+plain = open("loads")
+threading.Thread(target=threading.Event().wait, name="reaper",
+                 daemon=True).start()
+""" + APP})
+    s.wait_workers(2)
+    s.get("/")
+    assert (s.folder / "loads").read_text() == "x"
+    port = (s.folder / "port").read_text()
+    s.wait_log(r"\[WARNING\] preload_app: descriptor \d+, a connection to "
+               rf"127\.0\.0\.1:{port}, was opened")
+    s.wait_log(r"preload_app: descriptor \d+, a socket, was opened")
+    s.wait_log(r"\[WARNING\] preload_app: loading the application started "
+               r"threads, which no worker has: 'reaper'\.")
+    assert s.log_count("preload_app: descriptor") == 2
+
+
+def test_preload_without_threads_and_sockets_is_quiet(server):
+    s = server("shop:app", "--preload", files={"shop.py": APP})
+    s.get("/")
+    assert "preload_app" not in s.log()
+
+
+def test_a_reload_says_that_a_preloaded_application_stays(server):
+    s = server("shop:app", "--preload", files={"shop.py": APP})
+    s.get("/")
+    s.signal("HUP")
+    s.wait_log("preload_app: the application is not loaded again by a reload; "
+               "USR2 starts a new master")
+    s.wait_log("Booting worker", 2)
+
+
+@pytest.mark.parametrize("text", [
+    "import no_such_module\n", "application = 1\n"])
+def test_a_preloaded_application_that_fails_ends_the_start(run, text):
+    r = run("--preload", "-b", "unix:s.sock", "shop:app",
+            files={"shop.py": text}, announced=["."])
+    assert r.status == 1  # as gunicorn
+    assert not os.path.exists("s.sock")
