@@ -181,9 +181,9 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
     }
     a->systemd = from == INHERITED_SYSTEMD;
     cg_arbiter_publish_masters(a);
-    cg_python_unsetenv("GUNICORN_FD");
-    cg_python_unsetenv("LISTEN_PID");
-    cg_python_unsetenv("LISTEN_FDS");
+    cg_python_setenv("GUNICORN_FD", NULL, NULL);
+    cg_python_setenv("LISTEN_PID", NULL, NULL);
+    cg_python_setenv("LISTEN_FDS", NULL, NULL);
     cg_auto(buf) struct cg_buf text = {0};
     cg_sockets_text(&a->sockets, &text);
     cg_log_line(a->log, CG_DEBUG, "Arbiter booted");
@@ -231,7 +231,9 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     if ((r = cg_arbiter_write_pidfile(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
         (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
-        (r = open_pipes(a, err)) < 0 || (r = open_sockets(a, err)) < 0 ||
+        (r = open_pipes(a, err)) < 0 ||
+        (r = cg_handover_new(&a->handover, err)) < 0 ||
+        (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
@@ -422,6 +424,7 @@ tear_down(struct cg_arbiter *a)
         cg_fd_close(&a->children[i].trace_fd);
     }
     free(a->children);
+    cg_arbiter_forget_env(a);
     bool ours = !cg_plan_shares_sockets(&a->plan);
     cg_sockets_close(&a->sockets, NULL, ours);
     cg_sockets_close(&a->old_sockets, NULL, ours);
@@ -432,12 +435,13 @@ tear_down(struct cg_arbiter *a)
     cg_plan_release(&a->plan);
     cg_scoreboard_free(a->board);
     cg_log_free(a->log);
+    cg_handover_release(&a->handover);
+    cg_handover_release(&a->old_handover);
     cg_fd_close(&a->alive_read);
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->news_write);
     free(a->pidfile);
-    cg_arbiter_restore_env(a);
 }
 
 static int
@@ -467,6 +471,8 @@ cg_arbiter_run(struct cg_arbiter_start *start)
     struct cg_arbiter a = {.start = start,
                            .settings = start->settings,
                            .master_pid = (int)getpid(),
+                           .handover = CG_HANDOVER_NONE,
+                           .old_handover = CG_HANDOVER_NONE,
                            .signal_fd = -1,
                            .alive_read = -1,
                            .alive_write = -1,

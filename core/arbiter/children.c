@@ -75,6 +75,7 @@ run_child(struct cg_arbiter *a, const struct cg_child *c)
         .nlisteners = a->sockets.n,
         .board = a->board,
         .slot = c->slot,
+        .handover = &a->handover,
         .age = a->plan.age + 1,
         .master_pid = a->master_pid,
         .alive_fd = a->alive_read,
@@ -114,7 +115,7 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         return -ENOMEM;
     }
     cg_arbiter_hook(a, CG_pre_fork, w);
-    cg_slot_claim(slot, age, a->plan.generation);
+    cg_slot_claim(a->board, slot, age, a->plan.generation);
     atomic_store(&slot->started_us, cg_now_us());
     struct cg_child c = {
         .slot = slot, .trace_fd = cg_arbiter_trace_file(), .object = w};
@@ -209,6 +210,9 @@ bury(struct cg_arbiter *a, int pid, int status)
     hold_inquest(a, &child, status);
     cg_slot_clear(child.slot);
     cg_fd_close(&child.trace_fd);
+    /* a wake-up may have died with it */
+    cg_handover_poke(&a->handover);
+    cg_handover_poke(&a->old_handover);
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);
     cg_py_worker_free(child.object);

@@ -6,6 +6,7 @@
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan.h"
 #include "core/arbiter/sockets.h"
+#include "core/engine/handover.h"
 #include "core/engine/scoreboard.h"
 #include "core/py/hooks.h"
 #include "core/worker/worker.h"
@@ -20,10 +21,16 @@ struct cg_child {
     struct cg_py_worker *object; /* owned */
 };
 
+/* An environment variable; value NULL: not set. */
+struct cg_variable {
+    char *name, *value; /* owned */
+};
+
 struct cg_arbiter {
     struct cg_arbiter_start *start;
     struct cg_settings *settings, *old_settings; /* old: until COMMIT */
     struct cg_sockets sockets, old_sockets;
+    struct cg_handover handover, old_handover; /* a generation's run queue */
     struct cg_log *log;
     struct cg_plan plan;
     struct cg_scoreboard *board;
@@ -32,7 +39,8 @@ struct cg_arbiter {
     char *pidfile;      /* absolute; NULL: none was written */
     struct cg_child *children;
     int nchildren;
-    struct cg_kept_variable *kept_env;
+    struct cg_variable *originals; /* what raw_env covers */
+    size_t noriginals;
     int signal_fd;
     int alive_read, alive_write; /* workers watch the reading end */
     int news_read, news_write;
@@ -74,9 +82,11 @@ void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);
 void cg_arbiter_revert(struct cg_arbiter *a);
-/* os.environ: what the last raw_env changed is put back first. */
+/* environ.c: raw_env of the current settings; back to how it was without */
 int cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_restore_env(struct cg_arbiter *a);
+void cg_arbiter_forget_env(struct cg_arbiter *a); /* at the end */
+
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
 
 /* preload.c */

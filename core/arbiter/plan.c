@@ -547,7 +547,7 @@ on_hup(struct cg_plan *p)
 {
     say(p, CG_INFO, "Hang up: %s", cg_plan_name(p));
     if (p->phase == PLAN_RELOADING) {
-        say(p, CG_INFO, "the next reload follows the one that is under way");
+        say(p, CG_INFO, "A reload is under way, another one follows it");
         p->hup_waits = true;
     } else if (p->phase < PLAN_DRAINING) {
         emit(p, EFFECT_RELOAD);

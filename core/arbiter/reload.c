@@ -15,69 +15,6 @@
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
-/* ---- raw_env ---- */
-
-/* A variable as it was before raw_env had its way. */
-struct cg_kept_variable {
-    struct cg_kept_variable *next;
-    char *name;
-    char *value; /* NULL: there was none */
-};
-
-static void
-remember(struct cg_arbiter *a, const char *name)
-{
-    const char *value = getenv(name);
-    struct cg_kept_variable *v = cg_calloc(1, sizeof *v);
-    v->name = cg_strdup(name);
-    v->value = value != NULL ? cg_strdup(value) : NULL;
-    v->next = a->kept_env;
-    a->kept_env = v;
-}
-
-/* Newest first, so a name given twice ends as it was in the beginning. */
-void
-cg_arbiter_restore_env(struct cg_arbiter *a)
-{
-    while (a->kept_env != NULL) {
-        struct cg_kept_variable *v = a->kept_env;
-        if (v->value != NULL) {
-            cg_python_setenv(v->name, v->value, NULL);
-        } else {
-            cg_python_unsetenv(v->name);
-        }
-        a->kept_env = v->next;
-        free(v->name);
-        free(v->value);
-        free(v);
-    }
-}
-
-int
-cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err)
-{
-    const struct cg_settings *s = a->settings;
-    const struct cg_value *list = cg_settings_value(s, CG_raw_env);
-    cg_arbiter_restore_env(a);
-    for (size_t i = 0; i < list->list.n; i++) {
-        cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
-        char *equals = strchr(name, '=');
-        if (equals == NULL) {
-            return cg_error_set(err, EINVAL,
-                                "%s: raw_env: environment setting '%s' "
-                                "invalid: write NAME=VALUE",
-                                s->source[CG_raw_env].text, name);
-        }
-        *equals = '\0';
-        remember(a, name);
-        int r = cg_python_setenv(name, equals + 1, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    return 0;
-}
-
 /* ---- the log ---- */
 
 static char *
@@ -166,7 +103,7 @@ never(void *self)
 /* Everything that can fail, before anything is swapped. */
 static int
 prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
-        struct cg_error *err)
+        struct cg_handover *handover, struct cg_error *err)
 {
     int status = 0;
     struct cg_settings *s = NULL;
@@ -179,10 +116,14 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {
+        e = cg_handover_new(handover, err);
+    }
+    if (e == 0) {
         e = cg_sockets_open(s, a->settings, &a->sockets, a->log, never, NULL,
                             sock, err);
     }
     if (e < 0) {
+        cg_handover_release(handover);
         cg_settings_free(s);
         return e;
     }
@@ -227,9 +168,13 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_error err = {0};
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
+    struct cg_handover handover = CG_HANDOVER_NONE;
     cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
               (unsigned long long)cg_now_us());
-    if (prepare(a, &s, &sockets, &err) < 0) {
+    cg_arbiter_restore_env(a);
+    if (prepare(a, &s, &sockets, &handover, &err) < 0) {
+        struct cg_error ignored;
+        cg_arbiter_apply_env(a, &ignored); /* it was good before */
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text,
                     "Reload failed, the previous configuration stays: %s",
@@ -243,6 +188,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
     a->settings = s;
     a->old_sockets = a->sockets;
     a->sockets = sockets;
+    a->old_handover = a->handover;
+    a->handover = handover;
     follow_settings(a);
     if (binds_changed(a)) {
         cg_auto(buf) struct cg_buf text = {0};
@@ -264,6 +211,7 @@ void
 cg_arbiter_commit(struct cg_arbiter *a)
 {
     cg_sockets_close(&a->old_sockets, &a->sockets, true);
+    cg_handover_release(&a->old_handover); /* its workers have their own */
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
@@ -274,6 +222,9 @@ cg_arbiter_revert(struct cg_arbiter *a)
 {
     cg_sockets_close(&a->sockets, &a->old_sockets, true);
     cg_settings_free(a->settings);
+    cg_handover_release(&a->handover);
+    a->handover = a->old_handover;
+    a->old_handover = CG_HANDOVER_NONE;
     a->sockets = a->old_sockets;
     a->settings = a->old_settings;
     a->old_sockets = (struct cg_sockets){0};

@@ -169,7 +169,7 @@ cg_arbiter_check_parent(struct cg_arbiter *a)
 void
 cg_arbiter_promote(struct cg_arbiter *a)
 {
-    cg_python_unsetenv("GUNICORN_PID");
+    cg_python_setenv("GUNICORN_PID", NULL, NULL);
     cg_arbiter_publish_masters(a);
     cg_arbiter_set_title(a, "master");
     cg_arbiter_follow_pidfile(a);

@@ -108,7 +108,7 @@ load_app(struct cg_host_run *run)
         return 0;
     }
     int status = cg_app_load(start->app_spec, &run->app, &err, &traceback);
-    if (status == 0) {
+    if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
     cg_worker_tell(start, CG_NEWS_FAILED, err.text);
@@ -123,9 +123,9 @@ load_app(struct cg_host_run *run)
 }
 
 static int
-hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
-            const char *what)
+hook_worker(struct cg_host_run *run, enum cg_setting_id hook, const char *what)
 {
+    const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
     if (!cg_hook_is_set(start->settings, hook)) {
         return 0;
@@ -134,6 +134,9 @@ hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
         hook == CG_post_worker_init
             ? cg_hook_worker(start->server, hook, start->worker, &err)
             : cg_hook_server_worker(start->server, hook, start->worker, &err);
+    if (r < 0 && run->abort_wanted) { /* INT or QUIT ended it */
+        return 0;
+    }
     if (r < 0) {
         log_failure(start, what, &err);
     }
@@ -146,7 +149,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
 {
     const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
-    if (hook_worker(start, CG_post_fork,
+    if (hook_worker(run, CG_post_fork,
                     "Exception in worker process\npost_fork") < 0) {
         return CG_EXIT_BOOT;
     }
@@ -167,16 +170,38 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return EXIT_STOPPED;
     }
     int status = load_app(run);
-    if (status != 0) {
+    if (status != 0 || run->abort_wanted) {
         return status;
     }
     cg_py_worker_set_app(start->worker, run->app);
-    if (hook_worker(start, CG_post_worker_init,
+    if (hook_worker(run, CG_post_worker_init,
                     "Exception in worker process\npost_worker_init") < 0) {
         return CG_EXIT_BOOT;
     }
     cg_py_worker_set_booted(start->worker);
     return 0;
+}
+
+/* ---- classes ---- */
+
+static const struct class {
+    const char *name, *uri;
+    int (*run)(struct cg_host_run *run, struct cg_error *err);
+} classes[] = {
+    {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync},
+    {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread},
+};
+
+static const struct class *
+find_class(const char *name)
+{
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        if (strcmp(name, classes[i].name) == 0 ||
+            strcmp(name, classes[i].uri) == 0) {
+            return &classes[i];
+        }
+    }
+    return NULL;
 }
 
 /* ---- life ---- */
@@ -185,10 +210,12 @@ static int
 serve(struct cg_host_run *run)
 {
     struct cg_error err = {0};
+    const struct class *class =
+        find_class(cg_settings_worker_class(run->start->settings));
     if (run->abort_wanted) {
         return EXIT_STOPPED;
     }
-    if (cg_host_sync(run, &err) < 0) {
+    if (class->run(run, &err) < 0) {
         log_failure(run->start, "Exception in worker process", &err);
         return EXIT_CRASHED;
     }
@@ -233,32 +260,30 @@ cg_worker_main(const struct cg_worker_start *start)
         status = serve(&run);
     }
     say_goodbye(start);
-    int finish = cg_python_finish();
+    int finish = run.leave_at_once ? 0 : cg_python_finish();
     return status != 0 ? status : finish;
 }
 
 int
 cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
 {
-    const char *class = cg_settings_worker_class(s);
-    if (strcmp(class, "sync") == 0 ||
-        strcmp(class, "gunicorn.workers.sync.SyncWorker") == 0) {
+    const char *name = cg_settings_worker_class(s);
+    if (find_class(name) != NULL) {
         return 0;
     }
-    static const char *const later[] = {
-        "gthread",  "gevent",  "gevent_wsgi", "gevent_pywsgi",
-        "eventlet", "tornado", "asgi"};
+    static const char *const later[] = {"gevent",        "gevent_wsgi",
+                                        "gevent_pywsgi", "eventlet",
+                                        "tornado",       "asgi"};
     for (size_t i = 0; i < CG_COUNT(later); i++) {
-        if (strcmp(class, later[i]) == 0) {
+        if (strcmp(name, later[i]) == 0) {
             return cg_error_set(err, ENOSYS,
                                 "worker class '%s' is not available yet: use "
-                                "`sync` (set worker_class, or leave it out; "
-                                "threads > 1 asks for gthread)",
-                                class);
+                                "`sync` or `gthread`",
+                                name);
         }
     }
     return cg_error_set(err, ENOENT,
                         "class uri '%s' invalid or not found: the worker "
-                        "class available now is `sync`",
-                        class);
+                        "classes available now are `sync` and `gthread`",
+                        name);
 }

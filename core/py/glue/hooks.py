@@ -342,7 +342,11 @@ class Worker:
 
     def handle_exit(self, sig, frame):
         self.alive = False
-        _cgunicorn.worker_event(0)
+        if self.booted:
+            _cgunicorn.worker_event(0)
+        else:  # it has nothing to finish
+            _cgunicorn.worker_event(2)
+            sys.exit(0)
 
     def handle_quit(self, sig, frame):
         self.alive = False

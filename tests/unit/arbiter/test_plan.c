@@ -525,9 +525,9 @@ START_TEST(hups_during_a_reload_become_one_more_reload)
     effects();
     signals("HUP HUP");
     expect("20 Handling signal: hup; 20 Hang up: Master; "
-           "20 the next reload follows the one that is under way; "
+           "20 A reload is under way, another one follows it; "
            "20 Handling signal: hup; 20 Hang up: Master; "
-           "20 the next reload follows the one that is under way");
+           "20 A reload is under way, another one follows it");
     cg_plan_ready(&plan, 3, now);
     cg_plan_ready(&plan, 4, now);
     expect("commit; TERM 1; TERM 2; reload");
