@@ -8,6 +8,7 @@
 #
 # PYTHON=python3.12    the interpreter to embed (default: the active virtual
 #                      environment's, else /usr/bin/python3, else python3)
+# BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
 
 VERSION := 0.1.0
@@ -75,6 +76,8 @@ PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# objects of unit tests are made on the way: kept, or each run compiles them
+.PRECIOUS: $(OUT)/%.o
 UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
 
 # one short line for each command; the whole of it with V=1
@@ -133,6 +136,9 @@ $(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
+$(OUT)/tests/unit/engine/test_%: $(OUT)/tests/unit/engine/test_%.o $(OUT)/tests/unit/engine/world.o $(PLAINLIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
@@ -164,8 +170,10 @@ check: all
 	@tools/check $(BIN)
 test-matrix:
 	@tools/test_matrix
-bench: all
-	@/usr/bin/env python3 tests/bench/bench.py
+bench:
+	@tools/setup bench
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/env python3 tests/bench/bench.py $(BENCH)
 coverage:
 	@tools/setup test
 	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report

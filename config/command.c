@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "config/load.h"
+#include "config/near.h"
 #include "config/table.h"
 #include "core/base/memory.h"
 
 enum { OPT_HELP = CG_SETTING_COUNT, OPT_VERSION };
+enum { LONG_FLAG = 8 };
 
 struct parser {
     int argc;
@@ -18,6 +20,7 @@ struct parser {
     bool had_words; /* the one run of positionals is over or under way */
     bool in_words;
     struct cg_buf extra; /* unrecognized words */
+    struct cg_buf hint;  /* the flag that one of them is near to */
     struct cg_error *err;
 };
 
@@ -298,6 +301,38 @@ put_extra(struct parser *p, const char *word)
     cg_buf_puts(&p->extra, word);
 }
 
+struct nearest {
+    const char *word, *flag;
+    size_t flag_n, distance;
+};
+
+static int
+compare(void *self, int id, const char *flag, size_t n)
+{
+    struct nearest *near = self;
+    cg_auto(free) char *copy = cg_strndup(flag, n);
+    size_t d = cg_word_distance(near->word, copy);
+    if (n > 2 && d < near->distance) {
+        near->distance = d;
+        near->flag = flag;
+        near->flag_n = n;
+    }
+    return 0;
+}
+
+/* One letter may be wrong in a short word, two in a long one. */
+static void
+find_hint(struct parser *p, const char *word)
+{
+    cg_auto(free) char *name = cg_strndup(word, strcspn(word, "="));
+    struct nearest near = {.word = name,
+                           .distance = strlen(name) < LONG_FLAG ? 2 : 3};
+    each_flag(compare, &near);
+    if (p->hint.n == 0 && near.flag != NULL) {
+        cg_buf_put(&p->hint, near.flag, near.flag_n);
+    }
+}
+
 static int
 on_long(struct parser *p, const char *word)
 {
@@ -312,6 +347,7 @@ on_long(struct parser *p, const char *word)
     }
     if (s.count == 0) {
         put_extra(p, word);
+        find_hint(p, word);
         return 0;
     }
     return equals != NULL ? option_glued(p, s.id, equals + 1)
@@ -360,6 +396,15 @@ on_word(struct parser *p, const char *word)
 }
 
 static int
+fail_extra(struct parser *p)
+{
+    bool near = p->hint.n > 0;
+    return cg_error_set(p->err, EINVAL, "unrecognized arguments: %s%s%s%s",
+                        cg_buf_str(&p->extra), near ? "; did you mean '" : "",
+                        near ? cg_buf_str(&p->hint) : "", near ? "'?" : "");
+}
+
+static int
 parse_words(struct parser *p)
 {
     bool only_words = false;
@@ -381,11 +426,7 @@ parse_words(struct parser *p)
             return 0; /* argparse acts at once */
         }
     }
-    if (p->extra.n > 0) {
-        return cg_error_set(p->err, EINVAL, "unrecognized arguments: %s",
-                            cg_buf_str(&p->extra));
-    }
-    return 0;
+    return p->extra.n > 0 ? fail_extra(p) : 0;
 }
 
 int
@@ -399,6 +440,7 @@ cg_command_parse(int argc, char *const *argv, struct cg_command *ret_cmd,
     cmd.prog = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "cgunicorn";
     int r = parse_words(&p);
     cg_buf_release(&p.extra);
+    cg_buf_release(&p.hint);
     if (r < 0) {
         cg_command_release(&cmd);
         return r;

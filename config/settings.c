@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "config/near.h"
 #include "config/table.h"
 #include "core/base/memory.h"
 
@@ -206,29 +207,6 @@ suggest_by_flag(const char *name)
     return NULL;
 }
 
-static size_t
-distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b), row[64];
-    if (n >= 63 || m >= 63) {
-        return 99;
-    }
-    for (size_t j = 0; j <= m; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = change < least + 1 ? change : least + 1;
-        }
-    }
-    return row[m];
-}
-
 /* Words that real configs use for themselves. */
 static bool
 is_everyday(const char *name)
@@ -267,7 +245,7 @@ cg_setting_suggest(const char *name)
     }
     size_t best = 3;
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
-        size_t d = distance(name, cg_rows[id].name);
+        size_t d = cg_word_distance(name, cg_rows[id].name);
         if (d > 0 && d < best && strlen(cg_rows[id].name) >= 6) {
             best = d;
             found = cg_rows[id].name;

@@ -116,7 +116,7 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     if (cg_hook_is_set(s, CG_nworkers_changed)) {
         r = cg_hook_nworkers(a->server, workers, -1, err);
     }
-    return r < 0 ? r : cg_arbiter_apply_env(s, err);
+    return r < 0 ? r : cg_arbiter_apply_env(a, err);
 }
 
 static int
@@ -327,6 +327,7 @@ tear_down(struct cg_arbiter *a)
         cg_py_worker_free(a->children[i].object);
     }
     free(a->children);
+    cg_arbiter_forget_env(a);
     cg_sockets_close(&a->sockets, NULL, true);
     cg_sockets_close(&a->old_sockets, NULL, true);
     cg_settings_free(a->old_settings);

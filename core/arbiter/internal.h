@@ -20,6 +20,11 @@ struct cg_child {
     struct cg_py_worker *object; /* owned */
 };
 
+/* An environment variable; value NULL: not set. */
+struct cg_variable {
+    char *name, *value; /* owned */
+};
+
 struct cg_arbiter {
     struct cg_arbiter_start *start;
     struct cg_settings *settings, *old_settings; /* old: until COMMIT */
@@ -33,6 +38,8 @@ struct cg_arbiter {
     char *pidfile;      /* absolute; NULL: none was written */
     struct cg_child *children;
     int nchildren;
+    struct cg_variable *originals; /* what raw_env covers */
+    size_t noriginals;
     int signal_fd;
     int alive_read, alive_write; /* workers watch the reading end */
     int news_read, news_write;
@@ -61,8 +68,12 @@ int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);
 void cg_arbiter_revert(struct cg_arbiter *a);
-int cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err);
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
+
+/* environ.c: raw_env of the current settings; back to how it was without */
+int cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_restore_env(struct cg_arbiter *a);
+void cg_arbiter_forget_env(struct cg_arbiter *a); /* at the end */
 
 uint64_t cg_arbiter_now_ms(void);
 

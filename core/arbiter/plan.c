@@ -239,6 +239,16 @@ leave_gate(struct cg_plan *p)
     p->gate = p->gate_failures = 0;
 }
 
+/* What was deployed after the last reload began counts too. */
+static void
+reload_again(struct cg_plan *p)
+{
+    if (p->reload_again) {
+        p->reload_again = false;
+        emit(p, EFFECT_RELOAD);
+    }
+}
+
 static void
 commit(struct cg_plan *p, uint64_t now_ms)
 {
@@ -250,6 +260,7 @@ commit(struct cg_plan *p, uint64_t now_ms)
             stop_worker(p, w, SIGTERM, now_ms);
         }
     }
+    reload_again(p);
 }
 
 static void
@@ -271,6 +282,7 @@ revert(struct cg_plan *p, uint64_t now_ms)
     leave_gate(p);
     emit(p, EFFECT_REVERT);
     manage(p, now_ms);
+    reload_again(p);
 }
 
 void
@@ -356,7 +368,8 @@ on_reload_signal(struct cg_plan *p)
     }
     say(p, CG_INFO, "Hang up: Master");
     if (p->phase == PLAN_RELOADING) {
-        say(p, CG_WARNING, "HUP ignored: a reload is under way");
+        say(p, CG_INFO, "A reload is under way, another one follows it");
+        p->reload_again = true;
         return;
     }
     emit(p, EFFECT_RELOAD);

@@ -79,6 +79,7 @@ struct cg_plan {
     int gate;          /* workers of the new generation that must boot */
     int gate_failures; /* boots of it that failed */
     int old_target;
+    bool reload_again;   /* HUP came while a reload was under way */
     uint64_t stop_at_ms; /* then KILL */
     int exit_status;
     const char *reason;

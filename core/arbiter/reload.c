@@ -13,28 +13,6 @@
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
-int
-cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err)
-{
-    const struct cg_value *list = cg_settings_value(s, CG_raw_env);
-    for (size_t i = 0; i < list->list.n; i++) {
-        cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
-        char *equals = strchr(name, '=');
-        if (equals == NULL) {
-            return cg_error_set(err, EINVAL,
-                                "%s: raw_env: environment setting '%s' "
-                                "invalid: write NAME=VALUE",
-                                s->source[CG_raw_env].text, name);
-        }
-        *equals = '\0';
-        int r = cg_python_setenv(name, equals + 1, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    return 0;
-}
-
 /* ---- the log ---- */
 
 static char *
@@ -171,7 +149,8 @@ follow_settings(struct cg_arbiter *a)
                     "previous one: %s",
                     err.text);
     }
-    if (cg_arbiter_apply_env(a->settings, &err) < 0 ||
+    cg_arbiter_restore_env(a);
+    if (cg_arbiter_apply_env(a, &err) < 0 ||
         cg_py_server_set_settings(a->server, a->settings, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
@@ -185,7 +164,10 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
     struct cg_handover handover = CG_HANDOVER_NONE;
+    cg_arbiter_restore_env(a);
     if (prepare(a, &s, &sockets, &handover, &err) < 0) {
+        struct cg_error ignored;
+        cg_arbiter_apply_env(a, &ignored); /* it was good before */
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text,
                     "Reload failed, the previous configuration stays: %s",

@@ -83,10 +83,9 @@ response_field(const ExchangeObject *x, struct cg_slice name)
 }
 
 static struct cg_slice
-environ_value(PyObject *env, struct cg_slice name)
+environ_value(PyObject *env, PyObject *key)
 {
     struct cg_slice found = {NULL, 0};
-    py_auto *key = PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
     py_auto *value = key != NULL ? py_dict_get(env, key) : NULL;
     Py_ssize_t n;
     if (value != NULL && PyUnicode_Check(value)) {
@@ -112,7 +111,19 @@ look_up(void *self, char kind, struct cg_slice name)
     if (l->env == NULL) {
         return (struct cg_slice){NULL, 0};
     }
-    return environ_value(l->env, name);
+    py_auto *key = PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
+    return environ_value(l->env, key);
+}
+
+/* PATH_INFO is decoded, and may have been changed by the application. */
+static struct cg_slice
+decoded_path(ExchangeObject *x, PyObject *env)
+{
+    struct cg_slice path = {NULL, 0};
+    if (env != NULL) {
+        path = environ_value(env, x->wsgi->k_path);
+    }
+    return path.p != NULL ? path : cg_span_of(x->ex->base, x->ex->req->path);
 }
 
 static struct cg_slice
@@ -139,7 +150,7 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .method = cg_span_of(ex->base, r->method),
         .uri = cg_span_of(ex->base, r->target),
         .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
-        .path = cg_span_of(ex->base, r->path),
+        .path = decoded_path(x, env),
         .query = cg_span_of(ex->base, r->query),
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),

@@ -95,7 +95,7 @@ load_app(struct cg_host_run *run)
         return 0;
     }
     int status = cg_app_load(start->app_spec, &run->app, &err, &traceback);
-    if (status == 0) {
+    if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
     cg_worker_tell(start, false, err.text);
@@ -110,9 +110,9 @@ load_app(struct cg_host_run *run)
 }
 
 static int
-hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
-            const char *what)
+hook_worker(struct cg_host_run *run, enum cg_setting_id hook, const char *what)
 {
+    const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
     if (!cg_hook_is_set(start->settings, hook)) {
         return 0;
@@ -121,6 +121,9 @@ hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
         hook == CG_post_worker_init
             ? cg_hook_worker(start->server, hook, start->worker, &err)
             : cg_hook_server_worker(start->server, hook, start->worker, &err);
+    if (r < 0 && run->abort_wanted) { /* INT or QUIT ended it */
+        return 0;
+    }
     if (r < 0) {
         log_failure(start, what, &err);
     }
@@ -133,7 +136,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
 {
     const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
-    if (hook_worker(start, CG_post_fork,
+    if (hook_worker(run, CG_post_fork,
                     "Exception in worker process\npost_fork") < 0) {
         return CG_EXIT_BOOT;
     }
@@ -148,11 +151,11 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return EXIT_STOPPED;
     }
     int status = load_app(run);
-    if (status != 0) {
+    if (status != 0 || run->abort_wanted) {
         return status;
     }
     cg_py_worker_set_booted(start->worker, run->app);
-    if (hook_worker(start, CG_post_worker_init,
+    if (hook_worker(run, CG_post_worker_init,
                     "Exception in worker process\npost_worker_init") < 0) {
         return CG_EXIT_BOOT;
     }

@@ -346,6 +346,17 @@ def test_a_graceful_stop_under_load_loses_nothing(server):
     assert load.lost == []
 
 
+@pytest.mark.parametrize("name", ["INT", "QUIT"])
+def test_a_quick_stop_while_the_application_loads_is_no_failure(server, name):
+    s = server("slow:app", start=False, files={
+        "slow.py": "open('began', 'w').write('x')\n"
+                   "with open('go') as f:\n    f.read()\n" + PID})
+    os.mkfifo(s.folder / "go")
+    until(lambda: (s.folder / "began").exists(), "the application is loading")
+    assert s.stop(name) == 0
+    assert "[ERROR]" not in s.log()
+
+
 def test_replies_still_being_sent_are_finished_at_a_graceful_stop(server):
     s = server("big:app", files={"big.py": """\
 def app(environ, start_response):

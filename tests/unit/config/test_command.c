@@ -146,7 +146,13 @@ START_TEST(unambiguous_prefixes_are_options)
                  "--no-control-socket"},
         {"--limit-request-field_size|1", "-; limit_request_field_size=1"},
         {"--limit-request-field-size|1",
-         "error: unrecognized arguments: --limit-request-field-size"},
+         "error: unrecognized arguments: --limit-request-field-size; did you "
+         "mean '--limit-request-field_size'?"},
+        {"--wrokers|4|app:app", "error: unrecognized arguments: --wrokers; did "
+                                "you mean '--workers'?"},
+        {"--tiemout=4",
+         "error: unrecognized arguments: --tiemout=4; did you mean "
+         "'--timeout'?"},
         {"--he", "error: ambiguous option: --he could match --help, "
                  "--header-timeout, --header-map"},
     };
