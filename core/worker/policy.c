@@ -7,7 +7,11 @@
 
 #include "core/base/memory.h"
 
-enum { GUNICORN_LINE_MAX = 8190, GUNICORN_FIELDS_MAX = 32768 };
+enum {
+    GUNICORN_LINE_MAX = 8190,
+    GUNICORN_FIELDS_MAX = 32768,
+    GUNICORN_FIELD_SIZE = 8190
+};
 
 static char *
 lower_copy(const char *s)
@@ -36,8 +40,9 @@ init_limits(struct cg_head_policy *h, const struct cg_settings *s)
         clamp(cg_settings_int(s, CG_limit_request_line), GUNICORN_LINE_MAX);
     h->limit_fields =
         clamp(cg_settings_int(s, CG_limit_request_fields), GUNICORN_FIELDS_MAX);
-    h->limit_field_size =
-        (uint32_t)cg_settings_int(s, CG_limit_request_field_size);
+    /* gunicorn's text says that 0 is no limit; since 25.2 it is the default */
+    int64_t size = cg_settings_int(s, CG_limit_request_field_size);
+    h->limit_field_size = size == 0 ? GUNICORN_FIELD_SIZE : (uint32_t)size;
     h->permit_folding = cg_settings_bool(s, CG_permit_obsolete_folding);
     h->strip_header_spaces = cg_settings_bool(s, CG_strip_header_spaces);
     h->permit_unconventional_method =
