@@ -87,7 +87,6 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY: $(UNIT:=.o) $(FUZZERS:=.o)
 .PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn

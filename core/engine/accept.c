@@ -247,6 +247,9 @@ accept_from(struct cg_executor *x, int listener)
         e->config->trust != NULL
             ? cg_trust_has(e->config->trust, (struct sockaddr *)&sa)
             : sa.ss_family == AF_UNIX;
+    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
+    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust,
+                                                  (struct sockaddr *)&sa);
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     /* most often the request is there already: one epoll_ctl saved */
     cg_receive(x, c);

@@ -446,6 +446,22 @@ put_peer(struct cg_wsgi *w, PyObject *d, const struct cg_peer *peer)
         latin1((struct cg_slice){text + 8 - digits, (size_t)digits}));
 }
 
+/* What a proxy told of the client's connection (PROXY protocol). */
+static int
+put_proxy(PyObject *d, const struct cg_peer *peer)
+{
+    py_auto *protocol =
+        PyUnicode_FromString(peer->proxied == CG_PROXY_TCP6 ? "TCP6" : "TCP4");
+    py_auto *addr = PyUnicode_FromString(peer->proxy_addr);
+    py_auto *port = PyUnicode_FromFormat("%d", (int)peer->proxy_port);
+    if (protocol == NULL || addr == NULL || port == NULL ||
+        PyDict_SetItemString(d, "PROXY_PROTOCOL", protocol) < 0 ||
+        PyDict_SetItemString(d, "PROXY_ADDR", addr) < 0) {
+        return -1;
+    }
+    return PyDict_SetItemString(d, "PROXY_PORT", port);
+}
+
 /* Behind a unix socket gunicorn takes name and port from Host. */
 static int
 put_server_from_host(struct cg_wsgi *w, PyObject *d,
@@ -501,7 +517,8 @@ fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
     if (PyDict_SetItem(d, w->k_input, (PyObject *)x) < 0 ||
         py_dict_put(d, w->k_socket, cg_socket_new(w, x)) < 0 ||
         put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
-        put_fields(w, d, ex) < 0) {
+        put_fields(w, d, ex) < 0 ||
+        (ex->peer->proxied && put_proxy(d, ex->peer) < 0)) {
         return -1;
     }
     if (w->o->listeners[ex->listener].is_unix) {
