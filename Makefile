@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 
 # ---- the interpreter: its real path first, then only its own answers ----
 ifndef PYTHON
-ifneq ($(wildcard $(VIRTUAL_ENV)/bin/python3),)
+ifneq ($(and $(VIRTUAL_ENV),$(wildcard $(VIRTUAL_ENV)/bin/python3)),)
 PYTHON := $(VIRTUAL_ENV)/bin/python3
 else ifneq ($(wildcard /usr/bin/python3),)
 PYTHON := /usr/bin/python3
