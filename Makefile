@@ -51,7 +51,7 @@ endif
 
 # ---- flags ----
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
-COVTAG := $(if $(COVERAGE),-coverage)
+COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
@@ -59,7 +59,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
-    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
+    $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 LDFLAGS += -Wl,--exclude-libs,ALL -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
@@ -74,6 +75,7 @@ GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
+FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 # objects of unit tests are made on the way: kept, or each run compiles them
 .PRECIOUS: $(OUT)/%.o
 UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
@@ -85,7 +87,8 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
+.SECONDARY: $(UNIT:=.o) $(FUZZERS:=.o)
+.PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
 
@@ -123,12 +126,26 @@ $(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^
 
+# the cases that the black-box tests run over sockets, for the readers alone
+$(OUT)/tests/unit/http/cases.inc: tests/cases/http-cases.json tools/cases.py
+	@mkdir -p $(@D)
+	$(Q)$(PYEXE) tools/cases.py table $< $@
+$(OUT)/tests/unit/http/test_cases.o: $(OUT)/tests/unit/http/cases.inc
+$(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
+
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
+$(OUT)/tests/unit/engine/test_%: $(OUT)/tests/unit/engine/test_%.o $(OUT)/tests/unit/engine/world.o $(PLAINLIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+
+$(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(PLAINLIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
@@ -159,11 +176,16 @@ bench:
 	@/usr/bin/env python3 tests/bench/bench.py $(BENCH)
 coverage:
 	@tools/setup test
-	@$(MAKE) --no-print-directory COVERAGE=1 unit
-	@tools/coverage
+	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report
+coverage-report:
+	@find $(OUT) -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory unit
+	@tools/coverage $(OUT)
 fuzz:
 	@tools/setup fuzz
-	@tools/fuzz
+	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined FUZZ=1 fuzz-run
+fuzz-run: $(FUZZERS)
+	@tools/fuzz $(FUZZERS)
 
 # the reference of settings comes from the table that the program uses
 docs: $(OUT)/docgen

@@ -78,6 +78,21 @@ cg_name_is(const char *name, const char *lower, size_t n)
     return true;
 }
 
+bool
+cg_length_read(struct cg_slice s, uint64_t *ret_length)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        uint64_t digit = (uint64_t)(s.p[i] - '0');
+        if (!cg_is_digit(s.p[i]) || n > (INT64_MAX - digit) / 10) {
+            return false;
+        }
+        n = n * 10 + digit;
+    }
+    *ret_length = n;
+    return s.n > 0;
+}
+
 /* ---- names with an identity: a small table, filled once ---- */
 
 static const struct {

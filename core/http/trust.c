@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,43 +33,79 @@ has_host_bits(const struct network *net, int size)
     return false;
 }
 
+static bool
+read_address(const char *p, size_t n, struct network *ret)
+{
+    char host[INET6_ADDRSTRLEN];
+    if (n >= sizeof host) {
+        return false;
+    }
+    memcpy(host, p, n);
+    host[n] = '\0';
+    ret->family = AF_INET;
+    if (inet_pton(AF_INET, host, ret->addr) == 1) {
+        return true;
+    }
+    ret->family = AF_INET6;
+    return inet_pton(AF_INET6, host, ret->addr) == 1;
+}
+
+/* As Python's ipaddress: "255.0.0.0" and its inverse "0.255.255.255" are /8. */
+static bool
+read_mask(const char *text, int *ret_bits)
+{
+    struct in_addr in;
+    if (inet_pton(AF_INET, text, &in) != 1) {
+        return false;
+    }
+    uint32_t mask = ntohl(in.s_addr);
+    for (int bits = 0; bits <= 32; bits++) {
+        uint32_t ones = (uint32_t)(0xffffffff00000000u >> bits);
+        if (mask == ones || (mask == ~ones && bits > 0 && bits < 32)) {
+            *ret_bits = bits;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+read_prefix(const char *text, int family, int *ret_bits)
+{
+    int bits = 0, most = family == AF_INET ? 32 : 128;
+    if (strchr(text, '.') != NULL) {
+        return family == AF_INET && read_mask(text, ret_bits);
+    }
+    for (const char *c = text; *c != '\0'; c++) {
+        bits = bits * 10 + (*c - '0');
+        if (*c < '0' || *c > '9' || bits > most) {
+            return false;
+        }
+    }
+    *ret_bits = bits;
+    return text[0] != '\0';
+}
+
 static int
 parse(const char *text, struct network *ret, struct cg_error *err)
 {
-    char host[64];
-    const char *slash = strchr(text, '/');
-    size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
-    if (n >= sizeof host) {
-        goto bad;
-    }
-    memcpy(host, text, n);
-    host[n] = '\0';
-    *ret = (struct network){.family = AF_INET};
-    if (inet_pton(AF_INET, host, ret->addr) != 1) {
-        ret->family = AF_INET6;
-        if (inet_pton(AF_INET6, host, ret->addr) != 1) {
-            goto bad;
-        }
-    }
+    size_t n = strcspn(text, "/");
+    *ret = (struct network){0};
+    bool good = read_address(text, n, ret);
     int size = ret->family == AF_INET ? 4 : 16;
     ret->bits = size * 8;
-    if (slash != NULL) {
-        char *end;
-        long bits = strtol(slash + 1, &end, 10);
-        if (slash[1] < '0' || slash[1] > '9' || *end != '\0' ||
-            bits > size * 8) {
-            goto bad;
-        }
-        ret->bits = (int)bits;
+    if (good && text[n] == '/') {
+        good = read_prefix(text + n + 1, ret->family, &ret->bits);
+    }
+    if (!good) {
+        return cg_error_set(
+            err, EINVAL, "'%s' does not appear to be an IPv4 or IPv6 network",
+            text);
     }
     if (has_host_bits(ret, size)) {
         return cg_error_set(err, EINVAL, "%s has host bits set", text);
     }
     return 0;
-bad:
-    return cg_error_set(err, EINVAL,
-                        "'%s' does not appear to be an IPv4 or IPv6 network",
-                        text);
 }
 
 int
