@@ -55,7 +55,7 @@ COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
-    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option)
+    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option -Wno-tsan)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
@@ -138,12 +138,11 @@ $(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
-$(OUT)/tests/unit/engine/test_%: $(OUT)/tests/unit/engine/test_%.o $(OUT)/tests/unit/engine/world.o $(PLAINLIB)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+# what the tests of the engine share
+$(filter $(OUT)/tests/unit/engine/%,$(UNIT)): $(OUT)/tests/unit/engine/world.o
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $(filter %.o,$^) $(PLAINLIB) $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
 
 $(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(PLAINLIB)
 	$(call say,LINK,$@)

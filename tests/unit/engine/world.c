@@ -170,7 +170,7 @@ thread_main(void *arg)
 /* ---- the world ---- */
 
 static void
-init_worker(struct world *w, int number, int threads)
+init_worker(struct world *w, int number, int threads, int most)
 {
     struct worker *k = &w->worker[number];
     struct cg_error err = {0};
@@ -187,7 +187,7 @@ init_worker(struct world *w, int number, int threads)
         .write_timeout_us = 60 * 1000000u,
         .keepalive_us = 60 * 1000000u,
         .max_connections = 1000,
-        .max_executors = threads,
+        .max_executors = most,
         .calls_may_last = threads > 1,
         .handover = &w->handover,
     };
@@ -199,7 +199,7 @@ init_worker(struct world *w, int number, int threads)
         .drop = drop,
         .signals = signals,
         .refused = refused,
-        .want_executor = threads > 1 ? want_executor : NULL,
+        .want_executor = most > 1 ? want_executor : NULL,
         .over = over,
         .self = k,
     };
@@ -228,6 +228,12 @@ open_listener(struct world *w)
 void
 world_start(struct world *w, int workers, int threads)
 {
+    world_start_with(w, workers, threads, threads);
+}
+
+void
+world_start_with(struct world *w, int workers, int threads, int most)
+{
     struct cg_error err = {0};
     memset(w, 0, sizeof *w);
     the_world = w;
@@ -239,7 +245,7 @@ world_start(struct world *w, int workers, int threads)
     ck_assert_int_eq(cg_handover_new(&w->handover, &err), 0);
     w->nworkers = workers;
     for (int i = 0; i < workers; i++) {
-        init_worker(w, i, threads);
+        init_worker(w, i, threads, most);
     }
 }
 
