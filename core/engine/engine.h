@@ -77,12 +77,6 @@ struct cg_engine_config {
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;
     const struct cg_trust *proxy_trust; /* who may send a preamble */
-    const char *server;                 /* value of Server in error pages */
-    uint64_t first_timeout_us;          /* first byte of a new connection */
-    uint64_t header_timeout_us;         /* whole head, from its first byte */
-    uint64_t body_timeout_us;           /* without progress */
-    uint64_t write_timeout_us;          /* without progress */
-    uint64_t keepalive_us;              /* 0: every response closes */
     int max_connections;
     int max_executors; /* of the host; 0 is 1 */
     /* A long call is no sign of death: who turns the loop shows life, not who
