@@ -16,7 +16,7 @@ enum {
     /* a busy worker with so many events lets an idle sibling have one */
     CROWD = 8,
     /* how often a loop that only waits shows that it lives */
-    BEAT_MS = 1000
+    BEAT_MS = 250
 };
 
 #define RELAXED memory_order_relaxed
