@@ -32,6 +32,12 @@ warn(void *self, const char *text)
     fprintf(stderr, "Warning: %s\n", text);
 }
 
+static void
+problem(void *self, const char *text)
+{
+    fprintf(stderr, "\nError: %s\n", text);
+}
+
 static int
 say_error(const struct cg_error *err)
 {
@@ -118,12 +124,13 @@ load(struct program *p, struct cg_settings **ret)
 {
     struct cg_error err = {0};
     int status = 0;
-    p->reader = cg_python_config_reader(warn, NULL);
+    p->reader = cg_python_config_reader();
     p->load = (struct cg_load){.argc = p->argc,
                                .argv = p->argv,
                                .start_dir = p->start_dir,
                                .python = &p->reader,
-                               .warn = warn};
+                               .warn = warn,
+                               .problem = problem};
     if (cg_python_set_path(p->start_dir, NULL, &err) < 0) {
         return say_error(&err);
     }
@@ -134,7 +141,7 @@ load(struct program *p, struct cg_settings **ret)
         cg_command_usage("cgunicorn", stderr);
         fprintf(stderr, "cgunicorn: error: %s\n", err.text);
         return EXIT_USAGE;
-    case CG_LOAD_ERROR: return say_error(&err);
+    case CG_LOAD_ERROR: return EXIT_ERROR; /* problem() told */
     case CG_LOAD_EXIT: return status;
     }
     return EXIT_ERROR;

@@ -30,6 +30,7 @@ type_text(const struct cg_row *row)
     case TYPE_WORD: return "a word";
     case TYPE_ANY: return "anything";
     case TYPE_PROXY: return "`off`, `v1`, `v2`, `auto`, or `True`, `False`";
+    case TYPE_STATSD: return "`host`, `host:port` or `unix:PATH`, or `None`";
     case TYPE_PROTOCOLS: return "`h1` and `h2`, separated by a comma";
     }
     return "";

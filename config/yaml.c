@@ -322,8 +322,7 @@ convert(struct reader *r, int index, int depth, struct cg_value *ret)
 
 struct target {
     struct cg_settings *s;
-    void (*warn)(void *self, const char *text);
-    void *warn_self;
+    struct cg_findings *f;
     bool seen[CG_SETTING_COUNT];
 };
 
@@ -333,19 +332,19 @@ warn_unknown(struct reader *r, const struct target *t, yaml_mark_t mark,
 {
     const char *retired = cg_setting_retired(name);
     const char *near = cg_setting_suggest(name);
-    if (t->warn == NULL) {
-        return;
+    cg_auto(free) char *at =
+        cg_strf("%s:%zu:%zu", r->shown, mark.line + 1, mark.column + 1);
+    if (retired != NULL) {
+        cg_findings_warn(t->f, "%s: %s", at, retired);
+    } else if (near != NULL) {
+        cg_findings_warn(t->f,
+                         "%s: '%s' is no setting and has no effect; did you "
+                         "mean '%s'?",
+                         at, name, near);
+    } else {
+        cg_findings_warn(t->f, "%s: '%s' is no setting and has no effect", at,
+                         name);
     }
-    cg_auto(free) char *text =
-        retired != NULL ? cg_strf("%s:%zu:%zu: %s", r->shown, mark.line + 1,
-                                  mark.column + 1, retired)
-        : near != NULL
-            ? cg_strf("%s:%zu:%zu: '%s' is no setting and has no effect; did "
-                      "you mean '%s'?",
-                      r->shown, mark.line + 1, mark.column + 1, name, near)
-            : cg_strf("%s:%zu:%zu: '%s' is no setting and has no effect",
-                      r->shown, mark.line + 1, mark.column + 1, name);
-    t->warn(t->warn_self, text);
 }
 
 static int
@@ -470,9 +469,11 @@ apply_map(struct reader *r, struct target *t, const yaml_node_t *map, int depth)
     yaml_node_pair_t *start = map->data.mapping.pairs.start;
     yaml_node_pair_t *top = map->data.mapping.pairs.top;
     for (yaml_node_pair_t *p = start; p < top; p++) {
-        int e = apply_pair(r, t, p, depth);
-        if (e < 0) {
-            return e;
+        if (apply_pair(r, t, p, depth) < 0) {
+            if (r->nodes > MAX_NODES) {
+                return r->err->code;
+            }
+            cg_findings_problem(t->f, r->err->text);
         }
     }
     for (yaml_node_pair_t *p = start; p < top; p++) {
@@ -561,30 +562,64 @@ check_end(struct reader *r, yaml_parser_t *parser)
     return e;
 }
 
-int
-cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
-             void (*warn)(void *self, const char *text), void *warn_self,
-             struct cg_error *err)
+static int
+parse_text(struct reader *r, struct target *t, const struct cg_buf *text)
 {
-    cg_auto(buf) struct cg_buf text = {0};
-    struct reader r = {.shown = shown, .err = err};
-    struct target t = {.s = s, .warn = warn, .warn_self = warn_self};
     yaml_parser_t parser;
-    int e = slurp(path, shown, &text, err);
-    if (e < 0) {
-        return e;
-    }
     if (!yaml_parser_initialize(&parser)) {
         cg_die("out of memory");
     }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.p,
-                                 text.n);
-    if (!yaml_parser_load(&parser, &r.doc)) {
-        e = parse_error(&parser, shown, err);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text->p,
+                                 text->n);
+    int e;
+    if (!yaml_parser_load(&parser, &r->doc)) {
+        e = parse_error(&parser, r->shown, r->err);
     } else {
-        e = apply_document(&r, &t);
+        e = apply_document(r, t);
+        yaml_document_delete(&r->doc);
+        e = e < 0 ? e : check_end(r, &parser);
+    }
+    yaml_parser_delete(&parser);
+    return e;
+}
+
+int
+cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
+             struct cg_findings *f)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    struct cg_error err = {0};
+    struct reader r = {.shown = shown, .err = &err};
+    struct target t = {.s = s, .f = f};
+    int e = slurp(path, shown, &text, &err);
+    e = e < 0 ? e : parse_text(&r, &t, &text);
+    if (e < 0) {
+        cg_findings_problem(f, err.text);
+    }
+    return e;
+}
+
+/* ---- one value ---- */
+
+int
+cg_yaml_parse_value(const char *text, struct cg_value *ret,
+                    struct cg_error *err)
+{
+    struct reader r = {.shown = "value", .err = err};
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser)) {
+        cg_die("out of memory");
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text,
+                                 strlen(text));
+    int e = 0;
+    if (!yaml_parser_load(&parser, &r.doc)) {
+        e = parse_error(&parser, r.shown, err);
+    } else {
+        bool empty = yaml_document_get_root_node(&r.doc) == NULL;
+        *ret = cg_value_none();
+        e = empty ? 0 : convert(&r, 1, 1, ret);
         yaml_document_delete(&r.doc);
-        e = e < 0 ? e : check_end(&r, &parser);
     }
     yaml_parser_delete(&parser);
     return e;

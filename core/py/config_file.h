@@ -6,15 +6,14 @@
 
 #include "config/load.h"
 
-/* The reader for struct cg_load. `warn` as there. */
-struct cg_python_reader cg_python_config_reader(void (*warn)(void *self,
-                                                             const char *text),
-                                                void *warn_self);
+/* The reader for struct cg_load. */
+struct cg_python_reader cg_python_config_reader(void);
 
 /*
  * Turns import strings of callables ("hooks:post_fork" from YAML, "pkg.mod.f")
  * into objects, with gunicorn's arity check. Call after loading, when the
- * application's folder is on sys.path.
+ * application's folder is on sys.path. All are tried: err has a line for each
+ * that fails.
  */
 int cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err);
 
