@@ -189,7 +189,9 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     if ((r = write_pidfile(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
         (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
-        (r = open_pipes(a, err)) < 0 || (r = open_sockets(a, err)) < 0 ||
+        (r = open_pipes(a, err)) < 0 ||
+        (r = cg_handover_new(&a->handover, err)) < 0 ||
+        (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
@@ -334,6 +336,8 @@ tear_down(struct cg_arbiter *a)
     cg_plan_release(&a->plan);
     cg_scoreboard_free(a->board);
     cg_log_free(a->log);
+    cg_handover_release(&a->handover);
+    cg_handover_release(&a->old_handover);
     cg_fd_close(&a->alive_read);
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
@@ -363,6 +367,8 @@ cg_arbiter_run(struct cg_arbiter_start *start)
     struct cg_arbiter a = {.start = start,
                            .settings = start->settings,
                            .master_pid = (int)getpid(),
+                           .handover = CG_HANDOVER_NONE,
+                           .old_handover = CG_HANDOVER_NONE,
                            .signal_fd = -1,
                            .alive_read = -1,
                            .alive_write = -1,

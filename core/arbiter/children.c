@@ -73,6 +73,7 @@ run_child(struct cg_arbiter *a, struct cg_slot *slot, struct cg_py_worker *w)
         .nlisteners = a->sockets.n,
         .board = a->board,
         .slot = slot,
+        .handover = &a->handover,
         .age = a->plan.age + 1,
         .master_pid = a->master_pid,
         .alive_fd = a->alive_read,
@@ -112,7 +113,7 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         return -ENOMEM;
     }
     cg_arbiter_hook(a, CG_pre_fork, w);
-    cg_slot_claim(slot, age, a->plan.generation);
+    cg_slot_claim(a->board, slot, age, a->plan.generation);
     atomic_store(&slot->started_us, cg_now_us());
     pid_t pid = cg_python_fork(in_child, a);
     if (pid == 0) {
@@ -172,6 +173,9 @@ bury(struct cg_arbiter *a, int pid, int status)
     struct cg_child child = *c;
     *c = a->children[--a->nchildren];
     cg_slot_clear(child.slot);
+    /* a wake-up may have died with it */
+    cg_handover_poke(&a->handover);
+    cg_handover_poke(&a->old_handover);
     cg_plan_exited(&a->plan, pid, status, cg_arbiter_now_ms());
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);

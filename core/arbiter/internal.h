@@ -6,6 +6,7 @@
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan.h"
 #include "core/arbiter/sockets.h"
+#include "core/engine/handover.h"
 #include "core/engine/scoreboard.h"
 #include "core/py/hooks.h"
 #include "core/worker/worker.h"
@@ -23,6 +24,7 @@ struct cg_arbiter {
     struct cg_arbiter_start *start;
     struct cg_settings *settings, *old_settings; /* old: until COMMIT */
     struct cg_sockets sockets, old_sockets;
+    struct cg_handover handover, old_handover; /* a generation's run queue */
     struct cg_log *log;
     struct cg_plan plan;
     struct cg_scoreboard *board;

@@ -123,7 +123,7 @@ never(void *self)
 /* Everything that can fail, before anything is swapped. */
 static int
 prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
-        struct cg_error *err)
+        struct cg_handover *handover, struct cg_error *err)
 {
     int status = 0;
     struct cg_settings *s = NULL;
@@ -136,9 +136,13 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {
+        e = cg_handover_new(handover, err);
+    }
+    if (e == 0) {
         e = cg_sockets_open(s, &a->sockets, a->log, never, NULL, sock, err);
     }
     if (e < 0) {
+        cg_handover_release(handover);
         cg_settings_free(s);
         return e;
     }
@@ -180,7 +184,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_error err = {0};
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
-    if (prepare(a, &s, &sockets, &err) < 0) {
+    struct cg_handover handover = CG_HANDOVER_NONE;
+    if (prepare(a, &s, &sockets, &handover, &err) < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text,
                     "Reload failed, the previous configuration stays: %s",
@@ -193,6 +198,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
     a->settings = s;
     a->old_sockets = a->sockets;
     a->sockets = sockets;
+    a->old_handover = a->handover;
+    a->handover = handover;
     follow_settings(a);
     if (binds_changed(a)) {
         cg_auto(buf) struct cg_buf text = {0};
@@ -210,6 +217,7 @@ void
 cg_arbiter_commit(struct cg_arbiter *a)
 {
     cg_sockets_close(&a->old_sockets, &a->sockets, true);
+    cg_handover_release(&a->old_handover); /* its workers have their own */
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
 }
@@ -219,6 +227,9 @@ cg_arbiter_revert(struct cg_arbiter *a)
 {
     cg_sockets_close(&a->sockets, &a->old_sockets, true);
     cg_settings_free(a->settings);
+    cg_handover_release(&a->handover);
+    a->handover = a->old_handover;
+    a->old_handover = CG_HANDOVER_NONE;
     a->sockets = a->old_sockets;
     a->settings = a->old_settings;
     a->old_sockets = (struct cg_sockets){0};

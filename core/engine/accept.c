@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,6 +38,52 @@ cg_accept_listen(struct cg_engine *e, bool on)
 }
 
 static void
+watch_if(struct cg_engine *e, bool on, int fd, unsigned how, struct cg_watch *w)
+{
+    w->fd = fd;
+    if (fd >= 0 && on) {
+        cg_loop_add(&e->loop, fd, CG_LOOP_READ | how, w);
+    } else if (fd >= 0) {
+        cg_loop_remove(&e->loop, fd);
+    }
+}
+
+void
+cg_attend(struct cg_engine *e, bool on)
+{
+    const struct cg_handover *h = e->config->handover;
+    if (on == e->attending) {
+        return;
+    }
+    e->attending = on;
+    watch_if(e, on, e->wakeup.fd, 0, &e->wakeup);
+    if (h != NULL) {
+        watch_if(e, on, h->read_fd, CG_LOOP_EXCLUSIVE, &e->queue);
+        watch_if(e, on, h->poke_fd, CG_LOOP_EXCLUSIVE, &e->poke);
+    }
+}
+
+/* The kernel wakes one waiter; it is not told when that one cannot react. */
+void
+cg_pass_on(struct cg_engine *e)
+{
+    enum { MOST = 16 };
+    struct pollfd p[MOST];
+    nfds_t n = 0;
+    if (e->config->handover == NULL) {
+        return;
+    }
+    p[n++] =
+        (struct pollfd){.fd = e->config->handover->read_fd, .events = POLLIN};
+    for (int i = 0; i < e->nlisteners && n < MOST; i++) {
+        p[n++] = (struct pollfd){.fd = e->listeners[i].fd, .events = POLLIN};
+    }
+    if (poll(p, n, 0) > 0) {
+        cg_handover_poke(e->config->handover);
+    }
+}
+
+static void
 describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
 {
     c->peer.family = (uint8_t)sa->ss_family;
@@ -59,7 +105,8 @@ is_above_share(const struct cg_engine *e)
 {
     int64_t sum = 0;
     int workers = 0;
-    for (uint32_t i = 0; i < e->board->nslots; i++) {
+    uint32_t used = atomic_load_explicit(&e->board->used, memory_order_relaxed);
+    for (uint32_t i = 0; i < used; i++) {
         const struct cg_slot *s = &e->board->slot[i];
         if (atomic_load_explicit(&s->booted, memory_order_relaxed)) {
             sum += atomic_load_explicit(&s->connections, memory_order_relaxed);
@@ -130,10 +177,6 @@ accept_from(struct cg_executor *x, int listener)
         e->config->trust != NULL
             ? cg_trust_has(e->config->trust, (struct sockaddr *)&sa)
             : sa.ss_family == AF_UNIX;
-    if (sa.ss_family != AF_UNIX) {
-        int one = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    }
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     /* most often the request is there already: one epoll_ctl saved */
     cg_receive(x, c);
@@ -147,7 +190,7 @@ cg_accept_one(struct cg_executor *x, int listener)
     if (!e->listening || is_full(e)) {
         return;
     }
-    if (e->board->nslots > 1 && is_above_share(e)) {
+    if (is_above_share(e)) {
         watch(e, listener, false);
         watch(e, listener, true);
     }

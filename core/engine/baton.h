@@ -21,14 +21,14 @@
 enum cg_baton_state { BATON_FREE, BATON_LOOP, BATON_APP, BATON_WAIT };
 
 struct cg_baton {
-    _Alignas(64) _Atomic uint32_t word; /* state:2 owner:6 seq:24 */
+    _Alignas(64) _Atomic uint32_t word; /* state:2 owner:10 seq:20 */
     _Atomic uint32_t want; /* threads that wait for a LOOP to end */
 };
 
 static inline uint32_t
 cg_baton_make(enum cg_baton_state state, unsigned owner, uint32_t seq)
 {
-    return (uint32_t)state | owner << 2 | seq << 8;
+    return (uint32_t)state | owner << 2 | seq << 12;
 }
 
 static inline enum cg_baton_state
@@ -40,13 +40,13 @@ cg_baton_state(uint32_t word)
 static inline unsigned
 cg_baton_owner(uint32_t word)
 {
-    return word >> 2 & 63;
+    return word >> 2 & 1023;
 }
 
 static inline uint32_t
 cg_baton_seq(uint32_t word)
 {
-    return word >> 8;
+    return word >> 12;
 }
 
 /* Wakes those who wait for the word to change. */
@@ -69,13 +69,14 @@ cg_baton_open(struct cg_baton *b, unsigned owner, enum cg_baton_state state)
     return mine;
 }
 
-/* Back to LOOP; false when somebody stole it meanwhile. */
+/* Back to LOOP; false when somebody stole it meanwhile. Sequentially
+ * consistent, since it pairs with relief's look at the word after it stopped
+ * ticking. */
 static inline bool
 cg_baton_back(struct cg_baton *b, unsigned owner, uint32_t mine)
 {
     uint32_t loop = cg_baton_make(BATON_LOOP, owner, cg_baton_seq(mine));
-    return atomic_compare_exchange_strong_explicit(
-        &b->word, &mine, loop, memory_order_acquire, memory_order_relaxed);
+    return atomic_compare_exchange_strong(&b->word, &mine, loop);
 }
 
 /* Takes the baton from the state `seen` if it is still that and not LOOP. */

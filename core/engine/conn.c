@@ -82,11 +82,19 @@ cg_conn_drop_intake(struct cg_conn *c)
 void
 cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 {
-    cg_conn_disarm(e, c);
-    cg_deadline_clear(&c->deadline);
     /* a child of the application may still hold the socket: end it for the
      * peer, whoever has the descriptor */
-    shutdown(c->fd, SHUT_RDWR);
+    if (atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
+        shutdown(c->fd, SHUT_RDWR);
+    }
+    cg_conn_forget(e, c);
+}
+
+void
+cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
+{
+    cg_conn_disarm(e, c);
+    cg_deadline_clear(&c->deadline);
     close(c->fd);
     c->fd = -1;
     c->state = CONN_DEAD;

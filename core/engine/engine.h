@@ -11,6 +11,7 @@
 #ifndef CG_ENGINE_ENGINE_H
 #define CG_ENGINE_ENGINE_H
 
+#include "core/engine/handover.h"
 #include "core/engine/intake.h"
 #include "core/engine/scoreboard.h"
 #include "core/http/exchange.h"
@@ -47,6 +48,11 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* Another executor would be of use; false: there will be none. NULL: the
+     * class has one executor. From the relief thread: must not block. */
+    bool (*want_executor)(void *self);
+    /* Nobody turns the loop any more; from any thread, once. May be NULL. */
+    void (*over)(void *self);
     void *self;
 };
 
@@ -60,7 +66,11 @@ struct cg_engine_config {
     uint64_t write_timeout_us;  /* without progress */
     uint64_t keepalive_us;      /* 0: every response closes */
     int max_connections;
-    uint64_t max_requests; /* 0: no limit; else the engine stops after it */
+    int max_executors; /* of the host; 0 is 1 */
+    /* A long call is no sign of death: who turns the loop shows life, not who
+     * runs requests (gthread). */
+    bool calls_may_last;
+    const struct cg_handover *handover; /* NULL: requests stay here */
 };
 
 /* Borrows everything; it must outlive the engine. */
@@ -72,10 +82,14 @@ int cg_engine_new(const struct cg_engine_config *config,
 /* Closes every connection. Entered (held objects are dropped). */
 void cg_engine_free(struct cg_engine *e);
 
-/* Wakes the loop and calls host.signals when fd is readable. */
-int cg_engine_watch_wakeup(struct cg_engine *e, int fd);
+/* Wakes the loop and calls host.signals when fd is readable. Before it runs. */
+void cg_engine_watch_wakeup(struct cg_engine *e, int fd);
 /* Leaves at once when fd reports end of file (the master is gone). */
 int cg_engine_watch_master(struct cg_engine *e, int fd);
+
+/* Starts the relief thread, which turns the loop during long calls. After the
+ * last fork of the worker's own. */
+int cg_engine_start_relief(struct cg_engine *e, struct cg_error *err);
 
 /* id 1 .. CG_BOARD_EXECUTORS-1 (0 is the relief thread). */
 struct cg_executor *cg_executor_new(struct cg_engine *e, int id);
@@ -87,8 +101,15 @@ enum cg_engine_end {
     CG_END_FORCED,  /* cg_engine_abort, or the graceful time was over */
     CG_END_ORPHANED /* the master is gone */
 };
-/* Turns the loop in the calling thread. Entered on call and on return. */
+/* Turns the loop in the calling thread, the only executor. Entered on call and
+ * on return. */
 enum cg_engine_end cg_engine_run(struct cg_engine *e, struct cg_executor *x);
+/* As one executor of several: one turns the loop, the others wait until they
+ * are needed. Entered on call and on return. */
+void cg_engine_join(struct cg_engine *e, struct cg_executor *x);
+/* Whether it has ended, and how. Any thread. */
+bool cg_engine_is_over(const struct cg_engine *e);
+enum cg_engine_end cg_engine_end(const struct cg_engine *e);
 
 /*
  * Graceful stop: no new connections after those that wait in the listen queue;
@@ -101,7 +122,8 @@ void cg_engine_abort(struct cg_engine *e);
 bool cg_engine_is_stopping(const struct cg_engine *e);
 /* Requests run so far (worker.nr). */
 uint64_t cg_engine_requests(const struct cg_engine *e);
-/* After fork() in the application: the child must never touch the engine. */
-void cg_engine_forked(struct cg_engine *e);
+/* After fork() in the application: the child must never touch the engine; the
+ * parent's sockets live on in it. */
+void cg_engine_forked(struct cg_engine *e, bool in_child);
 
 #endif

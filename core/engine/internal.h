@@ -3,6 +3,8 @@
 #ifndef CG_ENGINE_INTERNAL_H
 #define CG_ENGINE_INTERNAL_H
 
+#include <pthread.h>
+
 #include "core/base/clock.h"
 #include "core/engine/baton.h"
 #include "core/engine/conn.h"
@@ -14,11 +16,14 @@ enum { EVENTS = 64, READ_BUFFER = 64 * 1024, RELIEF = 0 };
 
 struct cg_executor {
     struct cg_engine *engine;
-    int id;       /* RELIEF or 1 … */
-    bool entered; /* holds what host.enter gives (the GIL) */
+    int id;                /* RELIEF or 1 … */
+    bool entered;          /* holds what host.enter gives (the GIL) */
+    _Atomic uint32_t wake; /* of a parked executor, see pool.c */
     struct cg_flight *flight;
-    struct cg_request req; /* of a request that came in one piece */
-    struct cg_buf out;     /* lent to the host for heads and small bodies */
+    int64_t date_s; /* second that `date` shows; ours, since the engine's */
+    char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
+    struct cg_request req;        /* of a request that came in one piece */
+    struct cg_buf out; /* lent to the host for heads and small bodies */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };
@@ -26,6 +31,30 @@ struct cg_executor {
 /* What an event's pointer may be, besides a connection. */
 struct cg_watch {
     int fd;
+};
+
+/* Idle executors; see pool.c. */
+struct cg_pool {
+    pthread_mutex_t lock;
+    struct cg_executor *idle[CG_BOARD_EXECUTORS]; /* last in, first out */
+    _Atomic int n;
+};
+
+/* The relief thread; see relief.c. */
+struct cg_relief {
+    /* with the baton */
+    bool armed;        /* the alarm is set */
+    bool lazy;         /* and left to fire */
+    uint64_t armed_us; /* since then */
+    /* the thread's own */
+    int fast;  /* short naps left */
+    int asked; /* ticks since the host was asked for an executor */
+    struct cg_executor *executor;
+    pthread_t thread;
+    bool running;
+    int alarm_fd;
+    /* 1: it looks every tick; becomes 0 only while the baton is in WAIT */
+    _Alignas(64) _Atomic int ticking;
 };
 
 struct cg_engine {
@@ -46,7 +75,9 @@ struct cg_engine {
     struct cg_conn *ready_first, **ready_last;
     int nready, quota; /* quota: queued ones to run before the next look */
     uint64_t harvested_us;
-    struct cg_conn *dead;       /* freed when the harvest is used up */
+    bool giving;          /* the next fresh request may go to an idle sibling */
+    bool local_due;       /* an adopted one ran: now one of our own */
+    struct cg_conn *dead; /* freed when the harvest is used up */
     struct cg_conn *freelist;   /* slab */
     struct cg_segment *dropped; /* objects that wait for an entered thread */
     struct cg_deadlines deadlines;
@@ -54,20 +85,27 @@ struct cg_engine {
     const struct cg_listener *listeners;
     struct cg_watch *listener_watch; /* one per listener */
     int nlisteners;
-    bool listening;           /* the listeners are in the loop's set */
+    bool listening; /* the listeners are in the loop's set */
+    bool attending; /* so is what else only an executor may react to */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
-    struct cg_watch wakeup, master;
+    struct cg_watch wakeup, master, kick, queue, poke;
     int nconns;
-    uint64_t requests;
     uint64_t stop_at_us; /* graceful stop ends then */
-    bool stopping;
+    bool stopping, orphaned;
+    struct cg_relief relief;
 
     /* ---- any thread ---- */
-    _Alignas(64) _Atomic int stop_wanted;
+    struct cg_pool pool;
+    _Alignas(64) _Atomic uint64_t requests;
+    _Atomic int stop_wanted;
     _Atomic uint64_t graceful_us;
     _Atomic int abort_wanted;
-    _Atomic int forked;
-    bool orphaned;
+    _Atomic int over;       /* nobody turns the loop again */
+    _Atomic int end;        /* enum cg_engine_end, valid when over */
+    _Atomic int forked;     /* we are a child of the application */
+    _Atomic int has_forked; /* a child may hold our sockets */
+    _Atomic int entering;   /* executors that wait for the host's lock */
+    _Atomic int executors;
 };
 
 extern const struct cg_wire cg_engine_wire;
@@ -85,6 +123,8 @@ struct cg_conn *cg_conn_new(struct cg_engine *e, int fd);
 void cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest);
 void cg_conn_disarm(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_close(struct cg_engine *e, struct cg_conn *c);
+/* It lives on in another worker: everything of it here goes, unshut. */
+void cg_conn_forget(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_bury(struct cg_engine *e);
 void cg_conn_drop_intake(struct cg_conn *c);
 struct cg_conn *cg_conn_of(struct cg_deadline *d);
@@ -94,6 +134,11 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 void cg_accept_listen(struct cg_engine *e, bool on);
 void cg_accept_one(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
+/* Puts in or takes out what only an executor may react to: the host's signals,
+ * the shared queue and its poke. */
+void cg_attend(struct cg_engine *e, bool on);
+/* A wake-up that we may have swallowed goes to a sibling. */
+void cg_pass_on(struct cg_engine *e);
 
 /* receive.c */
 void cg_receive(struct cg_executor *x, struct cg_conn *c);
@@ -116,8 +161,55 @@ void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
 void cg_linger_start(struct cg_engine *e, struct cg_conn *c);
 void cg_linger(struct cg_executor *x, struct cg_conn *c);
 
-/* engine.c */
+/* give.c */
+bool cg_may_give(const struct cg_engine *e);
+bool cg_sibling_idle(const struct cg_engine *e);
+/* True: the connection with this request belongs to the queue now. */
+bool cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
+             const struct cg_body *body);
+/* Takes one out of the queue and runs it; false when there is none. */
+bool cg_adopt(struct cg_executor *x);
+
+/* pool.c */
+void cg_pool_init(struct cg_pool *p);
+void cg_pool_release(struct cg_pool *p);
+/* Sleeps without the host's lock; true: woken with the baton, false: the engine
+ * is over. */
+bool cg_pool_park(struct cg_executor *x);
+/* Gives the baton, if it is still `seen`, to an idle executor. */
+bool cg_pool_promote(struct cg_engine *e, uint32_t seen);
+void cg_pool_dismiss(struct cg_engine *e);
+
+/* relief.c */
+int cg_relief_start(struct cg_engine *e, struct cg_error *err);
+void cg_relief_stop(struct cg_engine *e);
+void cg_relief_set_alarm(struct cg_relief *r, uint64_t now_us);
+void cg_relief_calm(struct cg_relief *r);
+
+/* Before a call of the application, with the baton. Relief notices one that is
+ * longer than a tick; the hot path pays two loads. */
+static inline void
+cg_relief_expect(struct cg_relief *r, uint64_t now_us)
+{
+    if (__builtin_expect(atomic_load(&r->ticking) == 0, 0)) {
+        cg_relief_set_alarm(r, now_us);
+    }
+}
+
+/* turn.c */
 void cg_engine_tick(struct cg_engine *e);
+/* What is due before every step; false when the engine's time is over. */
+bool cg_loop_goes_on(struct cg_executor *x);
+/* Handles the next harvested event; false when there is none. */
+bool cg_loop_next_event(struct cg_executor *x);
+/* Harvests what is there or waits for it; false: the baton was lost. */
+bool cg_loop_look(struct cg_executor *x);
+void cg_engine_end_now(struct cg_engine *e);
+
+/* engine.c */
+void cg_drop_held(struct cg_engine *e);
+void cg_drop_list(const struct cg_host *host, struct cg_segment *s);
+void cg_engine_kick(struct cg_engine *e);
 void cg_engine_enter(struct cg_executor *x);
 void cg_engine_leave(struct cg_executor *x);
 

@@ -11,12 +11,14 @@
 
 /* ---- the ready queue ---- */
 
+/*
+ * The connection stays in the event set: an event of it meanwhile is
+ * rare, and takes it out. c->ready_us is the caller's to set.
+ */
 void
 cg_ready_push(struct cg_engine *e, struct cg_conn *c)
 {
-    cg_conn_disarm(e, c);
     c->state = CONN_READY;
-    c->ready_us = e->now_us;
     c->qnext = NULL;
     *e->ready_last = c;
     e->ready_last = &c->qnext;
@@ -33,16 +35,30 @@ cg_ready_pop(struct cg_engine *e)
             e->ready_last = &e->ready_first;
         }
         e->nready--;
+        e->quota -= e->quota > 0;
     }
     return c;
 }
 
 /* Whether a request that is complete must wait its turn: no Python here, or
- * older ones wait. */
+ * others wait since before it was seen. */
 static bool
 must_queue(const struct cg_executor *x, const struct cg_conn *c)
 {
-    return x->id == RELIEF || (x->engine->nready > 0 && c->state != CONN_READY);
+    return x->id == RELIEF || (x->engine->quota > 0 && c->state != CONN_READY);
+}
+
+/* A request that this worker cannot run soon goes to who is free first. */
+static bool
+goes_away(struct cg_executor *x, struct cg_conn *c, struct cg_slice head,
+          const struct cg_body *body)
+{
+    struct cg_engine *e = x->engine;
+    if (x->id != RELIEF && (!e->giving || c->state == CONN_READY)) {
+        return false;
+    }
+    e->giving = false;
+    return cg_may_give(e) && cg_give(e, c, head, body);
 }
 
 /* ---- what became of an intake ---- */
@@ -83,6 +99,21 @@ serve_intake(struct cg_executor *x, struct cg_conn *c)
 }
 
 static void
+on_complete_intake(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    const struct cg_body body = cg_intake_body(i);
+    if (goes_away(x, c, (struct cg_slice){i->head.p, i->head.n}, &body)) {
+        return;
+    }
+    if (must_queue(x, c)) {
+        cg_ready_push(x->engine, c);
+    } else {
+        serve_intake(x, c);
+    }
+}
+
+static void
 on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
           const struct cg_error *err)
 {
@@ -94,12 +125,8 @@ on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
         return;
     case CG_INTAKE_FAILED: cg_refuse_status(e, c, 500, err->text); return;
     case CG_INTAKE_COMPLETE:
-        if (must_queue(x, c)) {
-            cg_ready_push(e, c);
-        } else {
-            c->ready_us = e->now_us;
-            serve_intake(x, c);
-        }
+        c->ready_us = e->now_us;
+        on_complete_intake(x, c);
         return;
     }
 }
@@ -166,6 +193,25 @@ start_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     feed_intake(x, c, p + head_n, n - head_n);
 }
 
+/* A request that is all there, at p. */
+static void
+run_whole(struct cg_executor *x, struct cg_conn *c, const char *p,
+          struct cg_slice data)
+{
+    const struct cg_body body = {.p = data.p, .n = data.n, .fd = -1};
+    if (c->state != CONN_READY) {
+        c->ready_us = x->engine->now_us;
+    }
+    if (goes_away(x, c, (struct cg_slice){p, x->req.head_n}, &body)) {
+        return;
+    }
+    if (must_queue(x, c)) {
+        queue_whole(x, c, p, data);
+    } else {
+        cg_serve(x, c, &x->req, p, body);
+    }
+}
+
 /* p[0..n) begins a request; `rest`: it lies in c->rest and stays there. */
 static void
 feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
@@ -196,20 +242,14 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     } else if (used < n) {
         cg_buf_put(&c->rest, p + used, n - used);
     }
-    if (must_queue(x, c)) {
-        queue_whole(x, c, p, body);
-        return;
-    }
-    c->ready_us = x->engine->now_us;
-    cg_serve(x, c, &x->req, p,
-             (struct cg_body){.p = body.p, .n = body.n, .fd = -1});
+    run_whole(x, c, p, body);
 }
 
 void
 cg_receive_ready(struct cg_executor *x, struct cg_conn *c)
 {
     if (c->intake != NULL) {
-        serve_intake(x, c);
+        on_complete_intake(x, c);
         return;
     }
     feed_fresh(x, c, c->rest.p + c->rest_at, c->rest.n - c->rest_at, true);

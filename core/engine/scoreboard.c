@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/scoreboard.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -44,10 +45,24 @@ cg_scoreboard_free(struct cg_scoreboard *b)
     }
 }
 
-void
-cg_slot_claim(struct cg_slot *s, uint32_t age, uint32_t generation)
+/* Only what was used: a page that nobody touched costs nothing. */
+static void
+clear(struct cg_slot *s)
 {
-    memset(s, 0, sizeof *s);
+    size_t used = (size_t)atomic_load(&s->executors);
+    memset(s->flight, 0, used * sizeof s->flight[0]);
+    memset(s, 0, offsetof(struct cg_slot, flight));
+}
+
+void
+cg_slot_claim(struct cg_scoreboard *b, struct cg_slot *s, uint32_t age,
+              uint32_t generation)
+{
+    uint32_t number = (uint32_t)(s - b->slot);
+    clear(s);
+    if (number >= atomic_load(&b->used)) {
+        atomic_store(&b->used, number + 1);
+    }
     atomic_store(&s->age, age);
     atomic_store(&s->generation, generation);
     atomic_store(&s->state, CG_WORKER_BOOTING);
@@ -56,7 +71,7 @@ cg_slot_claim(struct cg_slot *s, uint32_t age, uint32_t generation)
 void
 cg_slot_clear(struct cg_slot *s)
 {
-    memset(s, 0, sizeof *s);
+    clear(s);
 }
 
 uint64_t
@@ -74,7 +89,8 @@ uint64_t
 cg_slot_requests(const struct cg_slot *s)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < CG_BOARD_EXECUTORS; i++) {
+    int32_t used = atomic_load(&s->executors);
+    for (int32_t i = 0; i < used; i++) {
         sum +=
             atomic_load_explicit(&s->flight[i].requests, memory_order_relaxed);
     }

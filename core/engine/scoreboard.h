@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CG_BOARD_EXECUTORS = 64, CG_BOARD_HIST = 40 };
+enum { CG_BOARD_EXECUTORS = 256, CG_BOARD_HIST = 40 };
 
 /* X-macro: the states of a worker, and their words. */
 #define CG_WORKER_STATES(X)                                                    \
@@ -54,15 +54,20 @@ struct cg_slot {
     _Atomic uint64_t beat_us; /* last sign of life of the loop (monotonic) */
     _Atomic uint64_t started_us;
     _Atomic int32_t connections;
-    _Atomic int32_t executors;
+    _Atomic int32_t executors; /* flights from here on were never used */
     _Atomic uint64_t accepted;
-    _Atomic uint64_t refused; /* requests refused by the parser */
+    _Atomic uint64_t refused;    /* requests refused by the parser */
+    _Atomic uint64_t given;      /* requests to the shared queue */
+    _Atomic uint64_t adopted;    /* requests from it */
+    _Atomic uint64_t queue_full; /* requests that it did not take */
+    _Atomic uint64_t takeovers;  /* relief turned the loop */
+    _Atomic uint64_t promotions; /* relief let an idle executor go on */
     struct cg_flight flight[CG_BOARD_EXECUTORS];
 };
 
 struct cg_scoreboard {
     uint32_t nslots;
-    _Atomic int32_t workers; /* live ones */
+    _Atomic uint32_t used; /* slots from here on were never claimed */
     struct cg_slot slot[];
 };
 
@@ -71,7 +76,8 @@ struct cg_scoreboard *cg_scoreboard_new(uint32_t nslots);
 void cg_scoreboard_free(struct cg_scoreboard *b);
 /* Zeroes a slot and makes it the worker's: BOOTING. Called by the master
  * before it forks; pid is stored by both sides after the fork. */
-void cg_slot_claim(struct cg_slot *s, uint32_t age, uint32_t generation);
+void cg_slot_claim(struct cg_scoreboard *b, struct cg_slot *s, uint32_t age,
+                   uint32_t generation);
 /* Back to FREE. */
 void cg_slot_clear(struct cg_slot *s);
 /*

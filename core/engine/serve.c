@@ -252,15 +252,15 @@ may_keep(const struct cg_engine *e, const struct cg_request *req)
            !atomic_load_explicit(&e->stop_wanted, RELAXED);
 }
 
-static void
-drop_all(const struct cg_host *host, struct cg_segment *s)
+static const char *
+own_date(struct cg_executor *x)
 {
-    while (s != NULL) {
-        struct cg_segment *next = s->next;
-        host->drop(host->self, s->keep);
-        free(s);
-        s = next;
+    const struct cg_engine *e = x->engine;
+    if (x->date_s != e->date_s) {
+        x->date_s = e->date_s;
+        memcpy(x->date, e->date, sizeof x->date);
     }
+    return x->date;
 }
 
 void
@@ -277,7 +277,7 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
                 .peer = &c->peer,
                 .wire = &cg_engine_wire,
                 .out = &x->out,
-                .date = e->date,
+                .date = own_date(x),
                 .since_us = c->ready_us,
                 .start_us = cg_now_us(),
                 .fd = c->fd,
@@ -289,8 +289,9 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
     };
     c->state = CONN_RUN;
     c->requests++;
-    e->requests++;
+    add(&e->requests, 1);
     flight_begin(x, &call);
+    cg_relief_expect(&e->relief, call.ex.start_us);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
@@ -299,13 +300,15 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
     if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
         _exit(0); /* a child that returned from the application: not ours */
     }
-    drop_all(e->host, call.dropped);
+    cg_drop_list(e->host, call.dropped);
     uint64_t end_us = cg_now_us();
+    flight_end(x, &call, end_us);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }
-    flight_end(x, &call, end_us);
-    e->now_us = end_us;
+    if (end_us > e->now_us) {
+        e->now_us = end_us;
+    }
     c->keep = call.ex.keep;
     c->broken = call.ex.broken;
     c->polite = req->keep_alive;
@@ -331,6 +334,7 @@ after_response(struct cg_engine *e, struct cg_conn *c)
     cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
     if (__builtin_expect(c->rest.p != NULL, 0)) {
         if (c->rest_at < c->rest.n) {
+            c->ready_us = e->now_us;
             cg_ready_push(e, c);
             return;
         }

@@ -12,8 +12,9 @@
 struct cg_host_run {
     const struct cg_worker_start *start;
     struct cg_app *app;
-    int wakeup_fd;   /* readable when a Python signal handler is due */
-    int exit_status; /* out: what sys.exit in a handler asked for */
+    int wakeup_fd;      /* readable when a Python signal handler is due */
+    int exit_status;    /* out: what sys.exit in a handler asked for */
+    bool leave_at_once; /* out: threads are stuck, do not wait for them */
     /* asked through the signal handlers; the class looks at both */
     _Atomic int stop_wanted, abort_wanted;
     void (*on_stop)(struct cg_host_run *run);  /* set by the class */
@@ -27,5 +28,6 @@ void cg_worker_tell(const struct cg_worker_start *start, bool ready,
 
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
+int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);
 
 #endif

@@ -159,16 +159,40 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     return 0;
 }
 
+/* ---- classes ---- */
+
+static const struct class {
+    const char *name, *uri;
+    int (*run)(struct cg_host_run *run, struct cg_error *err);
+} classes[] = {
+    {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync},
+    {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread},
+};
+
+static const struct class *
+find_class(const char *name)
+{
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        if (strcmp(name, classes[i].name) == 0 ||
+            strcmp(name, classes[i].uri) == 0) {
+            return &classes[i];
+        }
+    }
+    return NULL;
+}
+
 /* ---- life ---- */
 
 static int
 serve(struct cg_host_run *run)
 {
     struct cg_error err = {0};
+    const struct class *class =
+        find_class(cg_settings_worker_class(run->start->settings));
     if (run->abort_wanted) {
         return EXIT_STOPPED;
     }
-    if (cg_host_sync(run, &err) < 0) {
+    if (class->run(run, &err) < 0) {
         log_failure(run->start, "Exception in worker process", &err);
         return EXIT_CRASHED;
     }
@@ -213,32 +237,30 @@ cg_worker_main(const struct cg_worker_start *start)
         status = serve(&run);
     }
     say_goodbye(start);
-    int finish = cg_python_finish();
+    int finish = run.leave_at_once ? 0 : cg_python_finish();
     return status != 0 ? status : finish;
 }
 
 int
 cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
 {
-    const char *class = cg_settings_worker_class(s);
-    if (strcmp(class, "sync") == 0 ||
-        strcmp(class, "gunicorn.workers.sync.SyncWorker") == 0) {
+    const char *name = cg_settings_worker_class(s);
+    if (find_class(name) != NULL) {
         return 0;
     }
-    static const char *const later[] = {
-        "gthread",  "gevent",  "gevent_wsgi", "gevent_pywsgi",
-        "eventlet", "tornado", "asgi"};
+    static const char *const later[] = {"gevent",        "gevent_wsgi",
+                                        "gevent_pywsgi", "eventlet",
+                                        "tornado",       "asgi"};
     for (size_t i = 0; i < CG_COUNT(later); i++) {
-        if (strcmp(class, later[i]) == 0) {
+        if (strcmp(name, later[i]) == 0) {
             return cg_error_set(err, ENOSYS,
                                 "worker class '%s' is not available yet: use "
-                                "`sync` (set worker_class, or leave it out; "
-                                "threads > 1 asks for gthread)",
-                                class);
+                                "`sync` or `gthread`",
+                                name);
         }
     }
     return cg_error_set(err, ENOENT,
                         "class uri '%s' invalid or not found: the worker "
-                        "class available now is `sync`",
-                        class);
+                        "classes available now are `sync` and `gthread`",
+                        name);
 }

@@ -8,6 +8,7 @@
 #define CG_WORKER_WORKER_H
 
 #include "config/settings.h"
+#include "core/engine/handover.h"
 #include "core/engine/scoreboard.h"
 #include "core/net/listener.h"
 #include "core/py/app.h"
@@ -28,7 +29,8 @@ struct cg_worker_start {
     struct cg_listener *listeners;
     int nlisteners;
     struct cg_scoreboard *board;
-    struct cg_slot *slot; /* claimed by the master */
+    struct cg_slot *slot;               /* claimed by the master */
+    const struct cg_handover *handover; /* of its generation */
     uint32_t age;
     pid_t master_pid;
     int alive_fd; /* read end of a pipe that only the master holds

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Relief: a thread without Python that sleeps until a call of the application
+ * is long (2-4 ms; 0.25-0.5 ms while they keep coming). Then it lets an idle
+ * executor go on, or turns the loop itself: reads, flushes, keeps deadlines,
+ * and gives complete requests to siblings. The hot path pays two loads for it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/engine/internal.h"
+
+enum {
+    TICK_US = 2000,
+    FAST_US = 250,
+    FAST_TICKS = 400, /* long calls come in swarms */
+    SLACK_NS = 20000,
+    ASK_TICKS = 5 /* how long a new executor may take before relief goes on */
+};
+
+#define RELAXED memory_order_relaxed
+
+/* ---- the alarm, set by the leader ---- */
+
+static void
+set_alarm(struct cg_relief *r, long us)
+{
+    const struct itimerspec when = {.it_value.tv_nsec = us * 1000};
+    timerfd_settime(r->alarm_fd, 0, &when, NULL);
+}
+
+/* Below one change from idle to busy per tick the alarm is set and cleared and
+ * relief sleeps; above, it is left to fire and relief looks once a tick by
+ * itself. An alarm older than a tick counts as spent: a stale flag would hide a
+ * long call for ever. */
+void
+cg_relief_set_alarm(struct cg_relief *r, uint64_t now_us)
+{
+    if (!r->running || (r->armed && now_us - r->armed_us < TICK_US)) {
+        return;
+    }
+    r->armed = true;
+    r->lazy = now_us - r->armed_us < TICK_US;
+    r->armed_us = now_us;
+    set_alarm(r, TICK_US);
+}
+
+/* Before a wait, with the baton. */
+void
+cg_relief_calm(struct cg_relief *r)
+{
+    bool ticking = atomic_load_explicit(&r->ticking, RELAXED) != 0;
+    if (r->armed && !r->lazy) {
+        r->armed = false;
+        if (!ticking) {
+            set_alarm(r, 0);
+        }
+    } else if (ticking) {
+        r->armed = false;
+    }
+}
+
+/* ---- the thread ---- */
+
+static void
+nap(struct cg_relief *r)
+{
+    long us = TICK_US;
+    if (r->fast > 0) {
+        r->fast--;
+        us = FAST_US;
+    }
+    const struct timespec t = {.tv_nsec = us * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+/* Sleeps until a call was not over before the alarm. */
+static void
+doze(struct cg_engine *e)
+{
+    struct cg_relief *r = &e->relief;
+    uint64_t fired;
+    atomic_exchange(&r->ticking, 0);
+    /* only a leader that waits now will see the 0 before its next call */
+    if (cg_baton_state(atomic_load(&e->baton.word)) == BATON_WAIT &&
+        !atomic_load(&e->over)) {
+        ssize_t ignored = read(r->alarm_fd, &fired, sizeof fired);
+        (void)ignored;
+    }
+    atomic_store(&r->ticking, 1);
+}
+
+/* Every complete request moves once relief has the loop: it is the server's
+ * queue, whoever is free first takes it, oldest first. */
+static void
+give_ready(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    for (int k = e->nready; k > 0 && cg_may_give(e); k--) {
+        struct cg_conn *c = cg_ready_pop(e);
+        cg_receive_ready(x, c); /* gives it, or queues it again */
+    }
+}
+
+/* What only an executor may react to leaves the set. */
+static void
+withdraw(struct cg_engine *e)
+{
+    cg_accept_listen(e, false);
+    cg_attend(e, false);
+    cg_pass_on(e);
+}
+
+/* One step with the baton; false when it was lost. */
+static bool
+step(struct cg_executor *x)
+{
+    if (cg_loop_next_event(x)) {
+        return true;
+    }
+    cg_conn_bury(x->engine);
+    give_ready(x);
+    return cg_loop_look(x);
+}
+
+/* An idle executor goes on in relief's place; not while others wait for the
+ * host's lock already. */
+static bool
+is_replaced(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (atomic_load_explicit(&e->pool.n, RELAXED) == 0 ||
+        atomic_load_explicit(&e->entering, RELAXED) > 0) {
+        return false;
+    }
+    uint32_t mine = cg_baton_open(&e->baton, RELIEF, BATON_APP);
+    return cg_pool_promote(e, mine) || !cg_baton_back(&e->baton, RELIEF, mine);
+}
+
+/* Turns the loop until somebody who can run requests wants it. */
+static void
+hold(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
+    withdraw(e);
+    while (cg_loop_goes_on(x) &&
+           atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
+        if (!step(x) || is_replaced(x)) {
+            return;
+        }
+    }
+    cg_baton_free(&e->baton);
+}
+
+/* Whether executors stand in line for the host's lock while a sibling could
+ * answer: another one here would only lengthen the line. */
+static bool
+is_contended(const struct cg_engine *e)
+{
+    return atomic_load_explicit(&e->entering, RELAXED) > 0 && cg_may_give(e) &&
+           cg_sibling_idle(e);
+}
+
+static bool
+may_ask_for_executor(struct cg_engine *e)
+{
+    struct cg_relief *r = &e->relief;
+    if (e->host->want_executor == NULL || r->asked >= ASK_TICKS ||
+        atomic_load(&e->executors) >= e->config->max_executors) {
+        return false;
+    }
+    r->asked++;
+    return e->host->want_executor(e->host->self);
+}
+
+static void
+on_long_call(struct cg_executor *x, uint32_t seen)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_relief *r = &e->relief;
+    bool contended = is_contended(e);
+    if (!contended && cg_pool_promote(e, seen)) {
+        atomic_fetch_add_explicit(&e->slot->promotions, 1, RELAXED);
+        r->fast = FAST_TICKS;
+        r->asked = 0;
+        return;
+    }
+    if (!contended && may_ask_for_executor(e)) {
+        return;
+    }
+    r->asked = 0;
+    if (cg_baton_steal(&e->baton, RELIEF, seen)) {
+        r->fast = FAST_TICKS;
+        hold(x);
+    }
+}
+
+static void *
+relief_main(void *arg)
+{
+    struct cg_executor *x = arg;
+    struct cg_engine *e = x->engine;
+    uint32_t last = 0;
+    prctl(PR_SET_NAME, "relief");
+    prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS);
+    while (!atomic_load(&e->over)) {
+        uint32_t seen = atomic_load(&e->baton.word);
+        enum cg_baton_state state = cg_baton_state(seen);
+        if (seen == last && state == BATON_APP) {
+            on_long_call(x, seen);
+            last = 0;
+        } else if (seen == last && state == BATON_WAIT) {
+            doze(e);
+            last = atomic_load(&e->baton.word);
+        } else {
+            last = seen;
+        }
+        nap(&e->relief);
+    }
+    return NULL;
+}
+
+/* ---- start and end ---- */
+
+int
+cg_relief_start(struct cg_engine *e, struct cg_error *err)
+{
+    struct cg_relief *r = &e->relief;
+    r->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (r->alarm_fd < 0) {
+        return cg_error_set(err, errno, "cannot make a timer: %s",
+                            strerror(errno));
+    }
+    r->executor = cg_executor_new(e, RELIEF);
+    atomic_store(&r->ticking, 1);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    int failure = pthread_create(&r->thread, NULL, relief_main, r->executor);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    r->running = failure == 0;
+    return failure == 0
+               ? 0
+               : cg_error_set(err, failure, "cannot start a thread: %s",
+                              strerror(failure));
+}
+
+void
+cg_relief_stop(struct cg_engine *e)
+{
+    struct cg_relief *r = &e->relief;
+    if (r->running) {
+        set_alarm(r, 1);
+        cg_engine_kick(e);
+        pthread_join(r->thread, NULL);
+        r->running = false;
+    }
+    cg_executor_free(r->executor);
+    r->executor = NULL;
+    cg_fd_close(&r->alarm_fd);
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop: in which order things are done, and how it ends. */
+#include <unistd.h>
+
+#include "core/engine/internal.h"
+
+enum {
+    /* gunicorn 27: an announced keep-alive still gets this long at a stop */
+    STOP_IDLE_US = 2 * 1000 * 1000,
+    /* how long queued requests may run before the next look at the sockets */
+    QUEUE_US = 1000,
+    /* a worker without a master finishes what it can in this time */
+    ORPHAN_US = 1000 * 1000,
+    /* relief: how often a full queue of the siblings is tried again */
+    RETRY_MS = 2,
+    /* a busy worker with so many events lets an idle sibling have one */
+    CROWD = 8,
+    /* how often a loop that only waits shows that it lives */
+    BEAT_MS = 1000
+};
+
+#define RELAXED memory_order_relaxed
+
+/* ---- time ---- */
+
+void
+cg_engine_tick(struct cg_engine *e)
+{
+    struct timespec wall;
+    e->now_us = cg_now_us();
+    clock_gettime(CLOCK_REALTIME_COARSE, &wall);
+    if (wall.tv_sec != e->date_s) {
+        e->date_s = wall.tv_sec;
+        cg_http_date(wall.tv_sec, e->date);
+    }
+}
+
+static void
+expire(struct cg_engine *e, struct cg_conn *c)
+{
+    switch ((enum cg_conn_state)c->state) {
+    case CONN_HEAD:
+        cg_refuse_status(e, c, 408, "Request head timed out");
+        break;
+    case CONN_BODY:
+        cg_refuse_status(e, c, 408, "Request body timed out");
+        break;
+    case CONN_FRESH:
+    case CONN_FLUSH:
+    case CONN_IDLE:
+    case CONN_LINGER: cg_conn_close(e, c); break;
+    case CONN_READY: /* gets a new deadline when it comes back */
+    case CONN_RUN:
+    case CONN_DEAD: break;
+    }
+}
+
+/* Milliseconds until something is due, -1 for never. */
+static int
+run_timers(struct cg_engine *e)
+{
+    struct cg_deadline *d;
+    uint64_t next;
+    while ((d = cg_deadlines_expired(&e->deadlines, e->now_us, &next)) !=
+           NULL) {
+        expire(e, cg_conn_of(d));
+    }
+    if (e->accept_pause_us > e->now_us &&
+        e->accept_pause_us - e->now_us < next) {
+        next = e->accept_pause_us - e->now_us;
+    }
+    if (e->stopping) {
+        uint64_t left =
+            e->stop_at_us > e->now_us ? e->stop_at_us - e->now_us : 0;
+        next = left < next ? left : next;
+    }
+    if (next == UINT64_MAX) {
+        return -1;
+    }
+    return next > 60 * 1000000u ? 60 * 1000 : (int)(next / 1000) + 1;
+}
+
+/* ---- what others see of it ---- */
+
+static void
+show(const struct cg_executor *x, enum cg_worker_state s)
+{
+    struct cg_engine *e = x->engine;
+    /* relief shows nothing: the call that it relieves may be stuck */
+    if (x->id == RELIEF) {
+        return;
+    }
+    atomic_store_explicit(&e->slot->beat_us, e->now_us, RELAXED);
+    atomic_store_explicit(&e->slot->state, e->stopping ? CG_WORKER_STOPPING : s,
+                          RELAXED);
+}
+
+/* Relief of a class whose calls may last: the worker lives, unless executors
+ * wait for the host's lock in vain. */
+static void
+show_relieved(struct cg_engine *e)
+{
+    if (e->config->calls_may_last &&
+        atomic_load_explicit(&e->entering, RELAXED) == 0) {
+        atomic_store_explicit(&e->slot->beat_us, e->now_us, RELAXED);
+    }
+}
+
+/* ---- events ---- */
+
+static void
+drain(int fd)
+{
+    char bytes[64];
+    while (read(fd, bytes, sizeof bytes) == sizeof bytes) {
+    }
+}
+
+static void
+on_wakeup(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    drain(e->wakeup.fd);
+    if (x->id == RELIEF) {
+        return; /* withdrawn from relief; a leftover event of the leader's */
+    }
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    e->host->signals(e->host->self);
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+}
+
+static void
+on_master_gone(struct cg_engine *e)
+{
+    e->orphaned = true;
+    cg_loop_remove(&e->loop, e->master.fd);
+    cg_engine_stop(e, ORPHAN_US);
+}
+
+/* Somebody swallowed a wake-up: whatever it was for, here is a try. */
+static void
+on_poke(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    drain(e->poke.fd);
+    if (x->id == RELIEF || cg_adopt(x)) {
+        return;
+    }
+    for (int i = 0; i < e->nlisteners; i++) {
+        cg_accept_one(x, i);
+    }
+}
+
+static bool
+on_special(struct cg_executor *x, void *ptr)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_watch *w = ptr;
+    if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
+        cg_accept_one(x, (int)(w - e->listener_watch));
+    } else if (w == &e->queue) {
+        if (e->attending && x->id != RELIEF) {
+            cg_adopt(x);
+        }
+    } else if (w == &e->poke) {
+        on_poke(x);
+    } else if (w == &e->wakeup) {
+        on_wakeup(x);
+    } else if (w == &e->kick) {
+        drain(e->kick.fd);
+    } else if (w == &e->master) {
+        on_master_gone(e);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void
+on_conn(struct cg_executor *x, struct cg_conn *c)
+{
+    switch ((enum cg_conn_state)c->state) {
+    case CONN_FRESH:
+    case CONN_HEAD:
+    case CONN_BODY:
+    case CONN_IDLE: cg_receive(x, c); break;
+    case CONN_FLUSH: cg_flush(x->engine, c); break;
+    case CONN_LINGER: cg_linger(x, c); break;
+    case CONN_READY:
+    case CONN_RUN: /* not ours now: silence it, it is armed again later */
+        cg_conn_disarm(x->engine, c);
+        break;
+    case CONN_DEAD: break;
+    }
+}
+
+bool
+cg_loop_next_event(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (e->event_at == e->nevents) {
+        return false;
+    }
+    void *ptr = e->events[e->event_at++].data.ptr;
+    if (!on_special(x, ptr)) {
+        on_conn(x, ptr);
+    }
+    return true;
+}
+
+static void
+harvest(struct cg_executor *x, int n)
+{
+    struct cg_engine *e = x->engine;
+    e->events = x->events;
+    e->nevents = n;
+    e->event_at = 0;
+    e->harvested_us = e->now_us;
+    e->quota = e->nready;
+    e->giving = n >= CROWD && x->id != RELIEF && cg_sibling_idle(e);
+}
+
+/* ---- the end ---- */
+
+static void
+begin_stop(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    uint64_t keep = e->config->keepalive_us;
+    e->stopping = true;
+    e->stop_at_us = e->now_us + atomic_load(&e->graceful_us);
+    show(x, CG_WORKER_STOPPING);
+    cg_accept_rest(x);
+    cg_accept_listen(e, false);
+    cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
+                         keep != 0 && keep < STOP_IDLE_US ? keep : STOP_IDLE_US,
+                         e->now_us);
+    cg_deadlines_shorten(&e->deadlines, DEADLINE_FIRST, STOP_IDLE_US,
+                         e->now_us);
+}
+
+/* The last of a generation to go answers what waits in the queue. */
+static bool
+is_done(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    return e->nconns == 0 && (x->id == RELIEF || !cg_adopt(x));
+}
+
+void
+cg_engine_end_now(struct cg_engine *e)
+{
+    enum cg_engine_end how = CG_END_STOPPED;
+    if (atomic_exchange(&e->over, 1)) {
+        return;
+    }
+    if (e->orphaned) {
+        how = CG_END_ORPHANED;
+    } else if (atomic_load(&e->abort_wanted) || e->nconns > 0) {
+        how = CG_END_FORCED;
+    }
+    atomic_store(&e->end, how);
+    cg_pool_dismiss(e);
+    cg_engine_kick(e); /* who waits for events without the baton */
+    if (e->host->over != NULL) {
+        e->host->over(e->host->self);
+    }
+}
+
+static bool
+is_over(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (atomic_load_explicit(&e->over, RELAXED) ||
+        atomic_load_explicit(&e->abort_wanted, RELAXED)) {
+        return true;
+    }
+    return e->stopping && (e->now_us >= e->stop_at_us || is_done(x));
+}
+
+bool
+cg_loop_goes_on(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (__builtin_expect(!atomic_load_explicit(&e->stop_wanted, RELAXED) &&
+                             !atomic_load_explicit(&e->abort_wanted, RELAXED) &&
+                             !atomic_load_explicit(&e->over, RELAXED),
+                         1)) {
+        return true;
+    }
+    if (!e->stopping && !atomic_load_explicit(&e->abort_wanted, RELAXED)) {
+        begin_stop(x);
+    }
+    if (is_over(x)) {
+        cg_engine_end_now(e);
+        return false;
+    }
+    return true;
+}
+
+/* ---- one turn ---- */
+
+static void
+run_queued(struct cg_executor *x)
+{
+    x->engine->local_due = false;
+    cg_receive_ready(x, cg_ready_pop(x->engine));
+}
+
+static bool
+queued_is_due(const struct cg_engine *e)
+{
+    return e->nready > 0 &&
+           (e->local_due ||
+            (e->quota > 0 && e->now_us - e->harvested_us < QUEUE_US));
+}
+
+static void
+attend(struct cg_engine *e)
+{
+    if (!e->attending) {
+        cg_attend(e, true);
+    }
+    if (!e->listening && !e->stopping && e->now_us >= e->accept_pause_us &&
+        e->nconns < e->config->max_connections) {
+        cg_accept_listen(e, true);
+    }
+}
+
+static int
+patience(const struct cg_executor *x, int ms)
+{
+    const struct cg_engine *e = x->engine;
+    bool retry = x->id == RELIEF && e->nready > 0 && cg_may_give(e);
+    int most = retry ? RETRY_MS : x->id == RELIEF || e->stopping ? BEAT_MS : -1;
+    return most >= 0 && (ms < 0 || ms > most) ? most : ms;
+}
+
+/* Blocks until something happens. False when the baton was stolen meanwhile:
+ * the events are level-triggered, so dropping them loses nothing. */
+static bool
+wait_for_events(struct cg_executor *x, int ms)
+{
+    struct cg_engine *e = x->engine;
+    if (x->id != RELIEF) {
+        cg_engine_leave(x);
+        cg_relief_calm(&e->relief);
+        show(x, CG_WORKER_IDLE);
+    } else {
+        show_relieved(e);
+    }
+    ms = patience(x, ms);
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_WAIT);
+    int n = cg_loop_wait(&e->loop, x->events, EVENTS, ms);
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        return false;
+    }
+    cg_engine_tick(e);
+    show(x, CG_WORKER_BUSY);
+    harvest(x, n);
+    return true;
+}
+
+bool
+cg_loop_look(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
+    cg_engine_tick(e);
+    harvest(x, n);
+    int ms = run_timers(e);
+    if (n > 0) {
+        show(x, CG_WORKER_BUSY);
+        return true;
+    }
+    if (x->id != RELIEF && e->nready > 0) {
+        run_queued(x);
+        return true;
+    }
+    return !cg_loop_goes_on(x) || wait_for_events(x, ms);
+}
+
+/* Objects whose bytes are sent need the host's lock, and dropping one may run
+ * anything: so the baton is open meanwhile. */
+static void
+drop_held(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_segment *held = e->dropped;
+    e->dropped = NULL;
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    cg_drop_list(e->host, held);
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+}
+
+/* One step of an executor with the baton; false when it was lost. */
+static bool
+turn(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (cg_loop_next_event(x)) {
+        return true;
+    }
+    if (queued_is_due(e)) {
+        run_queued(x);
+        return true;
+    }
+    cg_conn_bury(e);
+    if (__builtin_expect(e->dropped != NULL, 0)) {
+        drop_held(x);
+        return true; /* events may have been harvested meanwhile */
+    }
+    attend(e);
+    return cg_loop_look(x);
+}
+
+static void
+leave_loop(struct cg_executor *x)
+{
+    if (!atomic_load(&x->engine->over)) {
+        return;
+    }
+    cg_baton_free(&x->engine->baton);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+}
+
+enum cg_engine_end
+cg_engine_run(struct cg_engine *e, struct cg_executor *x)
+{
+    x->entered = true;
+    cg_baton_take(&e->baton, (unsigned)x->id);
+    while (cg_loop_goes_on(x)) {
+        if (!turn(x)) {
+            cg_baton_take(&e->baton, (unsigned)x->id);
+        }
+    }
+    leave_loop(x);
+    return cg_engine_end(e);
+}
+
+void
+cg_engine_join(struct cg_engine *e, struct cg_executor *x)
+{
+    bool leads;
+    x->entered = true;
+    while ((leads = cg_pool_park(x))) {
+        while (leads && cg_loop_goes_on(x)) {
+            leads = turn(x);
+        }
+        if (leads) { /* the end */
+            leave_loop(x);
+            return;
+        }
+    }
+    cg_engine_enter(x);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gthread class: up to `threads` executors, made when calls overlap. One of
+ * them turns the loop and runs requests inline, as in the sync class; relief
+ * lets another go on when its call is long. The main thread runs no requests:
+ * it makes threads and takes signals.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+#include "core/py/interp.h"
+#include "core/py/thread.h"
+#include "core/worker/host.h"
+#include "core/worker/wsgi_host.h"
+
+enum {
+    SPARE = 2,      /* threads at the start: one that serves, one that waits */
+    LEAVE_MS = 100, /* for threads to leave after a forced end */
+    GRAIN_MS = 10
+};
+
+struct gthread;
+
+/* What a thread gets. */
+struct seat {
+    struct gthread *g;
+    struct cg_executor *executor;
+};
+
+struct gthread {
+    struct cg_wsgi_host h; /* first: its address is the host's self */
+    int most;              /* threads */
+    int made;
+    struct seat seats[CG_BOARD_EXECUTORS];
+    int look_fd;      /* eventfd: a thread is wanted, or the end has come */
+    _Atomic int want; /* a thread */
+    _Atomic int left; /* threads that are done with the engine */
+};
+
+static void
+look(struct gthread *g)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(g->look_fd, &one, sizeof one);
+    (void)ignored;
+}
+
+static bool
+want_executor(void *self)
+{
+    struct gthread *g = self;
+    atomic_store(&g->want, 1);
+    look(g);
+    return true;
+}
+
+static void
+over(void *self)
+{
+    look(self);
+}
+
+/* ---- threads ---- */
+
+static void
+thread_main(void *arg)
+{
+    struct seat *seat = arg;
+    struct gthread *g = seat->g;
+    cg_engine_join(g->h.engine, seat->executor);
+    atomic_fetch_add(&g->left, 1);
+    look(g);
+}
+
+static int
+make_thread(struct gthread *g, struct cg_error *err)
+{
+    cg_auto(free) char *name = cg_strf("ThreadPoolExecutor-0_%d", g->made);
+    struct seat *seat = &g->seats[g->made];
+    *seat = (struct seat){g, cg_executor_new(g->h.engine, g->made + 1)};
+    int r = cg_py_thread_start(name, thread_main, seat, err);
+    if (r < 0) {
+        cg_executor_free(seat->executor);
+        return r;
+    }
+    g->made++;
+    return 0;
+}
+
+static void
+make_wanted(struct gthread *g)
+{
+    struct cg_error err = {0};
+    if (!atomic_exchange(&g->want, 0) || g->made >= g->most) {
+        return;
+    }
+    if (make_thread(g, &err) < 0) {
+        cg_log_line(g->h.run->start->log, CG_ERROR, "%s (%d of %d threads run)",
+                    err.text, g->made, g->most);
+        g->most = g->made; /* no use to try at every long call */
+    }
+}
+
+static int
+make_first(struct gthread *g, struct cg_error *err)
+{
+    for (int i = 0; i < SPARE && i < g->most; i++) {
+        int r = make_thread(g, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* ---- the main thread ---- */
+
+static void
+wait_for_look(struct gthread *g, int ms)
+{
+    struct pollfd p[2] = {{.fd = g->look_fd, .events = POLLIN},
+                          {.fd = g->h.run->wakeup_fd, .events = POLLIN}};
+    char bytes[64];
+    cg_gil_drop();
+    poll(p, 2, ms);
+    for (int i = 0; i < 2; i++) {
+        while ((p[i].revents & POLLIN) &&
+               read(p[i].fd, bytes, sizeof bytes) == sizeof bytes) {
+        }
+    }
+    cg_gil_take();
+}
+
+static void
+attend(struct gthread *g)
+{
+    while (!cg_engine_is_over(g->h.engine)) {
+        wait_for_look(g, -1);
+        cg_wsgi_host_signals(&g->h);
+        make_wanted(g);
+    }
+}
+
+/* Whether every thread has left; after a forced end some may never. */
+static bool
+wait_for_threads(struct gthread *g)
+{
+    int patience = cg_engine_end(g->h.engine) == CG_END_STOPPED ? -1 : LEAVE_MS;
+    for (int ms = 0; atomic_load(&g->left) < g->made; ms += GRAIN_MS) {
+        if (patience >= 0 && ms >= patience) {
+            return false;
+        }
+        wait_for_look(g, GRAIN_MS);
+    }
+    return true;
+}
+
+static int
+serve(struct gthread *g, struct cg_error *err)
+{
+    int r = cg_wsgi_host_start(&g->h, err);
+    if (r < 0) {
+        return r;
+    }
+    r = make_first(g, err);
+    if (r < 0) {
+        cg_engine_abort(g->h.engine);
+        return r;
+    }
+    attend(g);
+    cg_wsgi_host_end(&g->h);
+    return 0;
+}
+
+static void
+release(struct gthread *g)
+{
+    cg_wsgi_host_release(&g->h);
+    for (int i = 0; i < g->made; i++) {
+        cg_executor_free(g->seats[i].executor);
+    }
+    cg_fd_close(&g->look_fd);
+    free(g);
+}
+
+static int
+threads_of(struct cg_host_run *run)
+{
+    int64_t n = cg_settings_int(run->start->settings, CG_threads);
+    if (n >= CG_BOARD_EXECUTORS) {
+        cg_log_line(run->start->log, CG_WARNING,
+                    "threads: a worker has %d at most, not %lld: more workers "
+                    "serve more at once",
+                    CG_BOARD_EXECUTORS - 1, (long long)n);
+        n = CG_BOARD_EXECUTORS - 1;
+    }
+    return n < 1 ? 1 : (int)n;
+}
+
+int
+cg_host_gthread(struct cg_host_run *run, struct cg_error *err)
+{
+    struct gthread *g = cg_calloc(1, sizeof *g);
+    g->most = threads_of(run);
+    g->look_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    const struct cg_wsgi_host_class class = {.executors = g->most,
+                                             .keeps_limit = true,
+                                             .calls_may_last = true,
+                                             .want_executor = want_executor,
+                                             .over = over};
+    int r = cg_wsgi_host_init(&g->h, run, &class, err);
+    if (r < 0) {
+        cg_fd_close(&g->look_fd);
+        free(g);
+        return r;
+    }
+    r = serve(g, err);
+    if (wait_for_threads(g)) {
+        release(g);
+    } else {
+        run->leave_at_once = true; /* the stuck threads use all of it */
+    }
+    return r;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/worker/wsgi_host.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/memory.h"
+#include "core/py/interp.h"
+
+/* pthread_atfork handlers take no argument: the one engine of this process. */
+static struct cg_engine *forking_engine;
+
+static void
+on_fork_in_parent(void)
+{
+    if (forking_engine != NULL) {
+        cg_engine_forked(forking_engine, false);
+    }
+}
+
+static void
+on_fork_in_child(void)
+{
+    if (forking_engine != NULL) {
+        cg_engine_forked(forking_engine, true);
+    }
+}
+
+/* ---- what the engine calls ---- */
+
+static void
+enter(void *self)
+{
+    cg_gil_take();
+}
+
+static void
+leave(void *self)
+{
+    cg_gil_drop();
+}
+
+static void
+stop_after_this(struct cg_wsgi_host *h, struct cg_exchange *ex)
+{
+    ex->may_keep = false;
+    if (!cg_engine_is_stopping(h->engine)) {
+        cg_log_line(h->run->start->log, CG_INFO,
+                    "Autorestarting worker after current request.");
+        cg_engine_stop(h->engine, h->graceful_us);
+    }
+}
+
+static void
+run_request(void *self, struct cg_exchange *ex)
+{
+    struct cg_wsgi_host *h = self;
+    if (h->request_limit != 0 &&
+        cg_engine_requests(h->engine) >= h->request_limit) {
+        stop_after_this(h, ex);
+    }
+    cg_wsgi_run(h->wsgi, ex);
+}
+
+static void
+hold(void *self, void *keep)
+{
+    cg_wsgi_hold(keep);
+}
+
+static void
+drop(void *self, void *keep)
+{
+    cg_wsgi_drop(keep);
+}
+
+void
+cg_wsgi_host_signals(struct cg_wsgi_host *h)
+{
+    struct cg_error err = {0};
+    int status = 0;
+    int r = cg_python_signals(&status, &err);
+    if (r == -1) {
+        h->run->exit_status = status;
+        cg_engine_abort(h->engine);
+    } else if (r < 0) {
+        cg_log_line(h->run->start->log, CG_ERROR,
+                    "Exception in a signal handler: %s", err.text);
+    }
+}
+
+static void
+run_signals(void *self)
+{
+    cg_wsgi_host_signals(self);
+}
+
+static void
+log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
+{
+    struct cg_log *log = h->run->start->log;
+    if (h->access == NULL || !cg_log_has_access(log) || why->status == 0) {
+        return;
+    }
+    const struct cg_access_record record = {
+        .remote_addr = cg_slice_of(why->peer->addr),
+        .method = why->method,
+        .uri = why->target,
+        .protocol =
+            why->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .status = why->status,
+        .body_bytes = why->body_bytes,
+        .pid = (int)getpid(),
+    };
+    cg_auto(buf) struct cg_buf line = {0};
+    cg_access_format(h->access, &record, &line);
+    cg_log_access(log, (struct cg_slice){line.p, line.n});
+}
+
+static void
+refused(void *self, const struct cg_refused *why)
+{
+    struct cg_wsgi_host *h = self;
+    cg_log_line(h->run->start->log, CG_WARNING,
+                "Invalid request from ip=%s: %.*s", why->peer->addr,
+                (int)why->message.n, why->message.p);
+    log_refused_access(h, why);
+}
+
+/* ---- making it ---- */
+
+static void
+init_options(struct cg_wsgi_host *h, bool multithread)
+{
+    const struct cg_worker_start *start = h->run->start;
+    const struct cg_settings *s = start->settings;
+    h->listeners = cg_calloc((size_t)start->nlisteners, sizeof *h->listeners);
+    for (int i = 0; i < start->nlisteners; i++) {
+        h->listeners[i] = (struct cg_wsgi_listener){
+            .name = start->listeners[i].host,
+            .port = start->listeners[i].port,
+            .is_unix = start->listeners[i].family == AF_UNIX,
+        };
+    }
+    const char *script = getenv("SCRIPT_NAME");
+    h->options = (struct cg_wsgi_options){
+        .app = h->run->app,
+        .log = start->log,
+        .access = h->access,
+        .listeners = h->listeners,
+        .nlisteners = start->nlisteners,
+        .server = cg_py_server_field(),
+        .software = cg_py_server_software(),
+        .script_name = script != NULL ? script : "",
+        .multithread = multithread,
+        .multiprocess = cg_settings_int(s, CG_workers) > 1,
+        .sendfile = cg_settings_sendfile(s),
+        .hook_server = start->server,
+        .hook_worker = start->worker,
+        .pre_request = cg_hook_is_set(s, CG_pre_request),
+        .post_request = cg_hook_is_set(s, CG_post_request),
+    };
+}
+
+static uint64_t
+request_limit(const struct cg_settings *s)
+{
+    uint64_t most = (uint64_t)cg_settings_int(s, CG_max_requests);
+    uint64_t jitter = (uint64_t)cg_settings_int(s, CG_max_requests_jitter);
+    uint64_t random = 0;
+    if (most == 0) {
+        return 0;
+    }
+    if (jitter > 0 && getrandom(&random, sizeof random, 0) < 0) {
+        random = (uint64_t)getpid();
+    }
+    return most + (jitter > 0 ? random % (jitter + 1) : 0);
+}
+
+static void
+stop(struct cg_host_run *run)
+{
+    struct cg_wsgi_host *h = run->host;
+    cg_engine_stop(h->engine, h->graceful_us);
+}
+
+static void
+abort_now(struct cg_host_run *run)
+{
+    cg_engine_abort(((struct cg_wsgi_host *)run->host)->engine);
+}
+
+void
+cg_wsgi_host_release(struct cg_wsgi_host *h)
+{
+    forking_engine = NULL;
+    h->run->on_stop = h->run->on_abort = NULL;
+    cg_engine_free(h->engine);
+    cg_wsgi_free(h->wsgi);
+    cg_access_free(h->access);
+    free(h->listeners);
+    cg_policy_release(&h->policy);
+}
+
+/* gunicorn's sync class knows no limit of connections; descriptors do. */
+static int
+most_connections(const struct cg_policy *p, bool keeps_limit)
+{
+    enum { SPARE = 64 };
+    struct rlimit files;
+    int most = keeps_limit ? p->engine.max_connections : INT_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+        files.rlim_cur > (rlim_t)2 * SPARE &&
+        files.rlim_cur < (rlim_t)INT_MAX &&
+        (int)files.rlim_cur - SPARE < most) {
+        most = (int)files.rlim_cur - SPARE;
+    }
+    return most;
+}
+
+static int
+init_bridge(struct cg_wsgi_host *h, bool multithread, struct cg_error *err)
+{
+    const struct cg_worker_start *start = h->run->start;
+    const struct cg_settings *s = start->settings;
+    if (cg_log_has_access(start->log)) {
+        h->access = cg_access_compile(cg_settings_str(s, CG_access_log_format),
+                                      NULL, NULL);
+    }
+    h->request_limit = request_limit(s);
+    h->graceful_us =
+        (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
+    init_options(h, multithread);
+    return cg_wsgi_new(&h->options, &h->wsgi, err);
+}
+
+static int
+init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
+            struct cg_error *err)
+{
+    const struct cg_worker_start *start = h->run->start;
+    struct cg_engine_config *config = &h->policy.engine;
+    config->max_executors = class->executors;
+    config->calls_may_last = class->calls_may_last;
+    config->max_connections = most_connections(&h->policy, class->keeps_limit);
+    config->handover = start->handover;
+    h->host = (struct cg_host){
+        .enter = enter,
+        .leave = leave,
+        .run = run_request,
+        .hold = hold,
+        .drop = drop,
+        .signals = run_signals,
+        .refused = refused,
+        .want_executor = class->want_executor,
+        .over = class->over,
+        .self = h,
+    };
+    return cg_engine_new(config, &h->host, start->listeners, start->nlisteners,
+                         start->board, start->slot, &h->engine, err);
+}
+
+int
+cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
+                  const struct cg_wsgi_host_class *class, struct cg_error *err)
+{
+    *h = (struct cg_wsgi_host){.run = run};
+    run->host = h;
+    int r = cg_policy_init(&h->policy, run->start->settings,
+                           cg_py_server_field(), err);
+    if (r == 0) {
+        r = init_bridge(h, class->executors > 1, err);
+    }
+    if (r == 0) {
+        r = init_engine(h, class, err);
+    }
+    if (r < 0) {
+        cg_wsgi_host_release(h);
+        return r;
+    }
+    if (run->start->alive_fd >= 0) {
+        cg_engine_watch_master(h->engine, run->start->alive_fd);
+    }
+    return 0;
+}
+
+int
+cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
+{
+    struct cg_host_run *run = h->run;
+    int r = cg_engine_start_relief(h->engine, err);
+    if (r < 0) {
+        return r;
+    }
+    forking_engine = h->engine;
+    pthread_atfork(NULL, on_fork_in_parent, on_fork_in_child);
+    run->on_stop = stop;
+    run->on_abort = abort_now;
+    if (run->stop_wanted) { /* told while the application was loading */
+        stop(run);
+    }
+    atomic_store(&run->start->slot->booted, 1);
+    cg_worker_tell(run->start, true, "");
+    return 0;
+}
+
+void
+cg_wsgi_host_end(struct cg_wsgi_host *h)
+{
+    struct cg_host_run *run = h->run;
+    if (cg_engine_end(h->engine) == CG_END_ORPHANED) {
+        cg_log_line(run->start->log, CG_INFO,
+                    "Parent changed, shutting down: <Worker %d>",
+                    (int)getpid());
+    }
+    cg_py_worker_set_nr(run->start->worker, cg_engine_requests(h->engine));
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the classes that run WSGI through the engine have in common: policy,
+ * engine, bridge, access log, limits, signals. A class adds how executors wait.
+ */
+#ifndef CG_WORKER_WSGI_HOST_H
+#define CG_WORKER_WSGI_HOST_H
+
+#include "core/engine/engine.h"
+#include "core/py/wsgi.h"
+#include "core/worker/host.h"
+#include "core/worker/policy.h"
+
+struct cg_wsgi_host {
+    struct cg_host_run *run;
+    struct cg_host host; /* given to the engine; a class may change it first */
+    struct cg_policy policy;
+    struct cg_engine *engine;
+    struct cg_access_format *access;
+    struct cg_wsgi_listener *listeners;
+    struct cg_wsgi_options options;
+    struct cg_wsgi *wsgi;
+    uint64_t request_limit; /* 0: none */
+    uint64_t graceful_us;
+};
+
+/* What differs between the classes. */
+struct cg_wsgi_host_class {
+    int executors;    /* at most */
+    bool keeps_limit; /* worker_connections counts (not in sync) */
+    bool calls_may_last;
+    bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
+    void (*over)(void *self);          /* struct cg_wsgi_host */
+};
+
+/* Makes everything up to the engine, which is not started. On failure what was
+ * made is released. GIL held. */
+int cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
+                      const struct cg_wsgi_host_class *class,
+                      struct cg_error *err);
+/* The worker serves from now on: told to the master, relief started. */
+int cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err);
+/* After the end: logs an orphan's, tells worker.nr. */
+void cg_wsgi_host_end(struct cg_wsgi_host *h);
+void cg_wsgi_host_release(struct cg_wsgi_host *h);
+/* Runs Python's signal handlers that are due; main thread, GIL held. */
+void cg_wsgi_host_signals(struct cg_wsgi_host *h);
+
+#endif
