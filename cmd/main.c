@@ -8,13 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/config_command.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/title.h"
+#include "core/base/addr.h"
 #include "core/base/memory.h"
 #include "core/py/app.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
+#include "core/worker/worker.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
 
@@ -79,7 +82,10 @@ first_look(struct program *p, char **ret_python)
 {
     struct cg_command cmd = {0};
     struct cg_error err = {0};
-    if (cg_command_parse(p->argc, p->argv, &cmd, &err) < 0) {
+    bool words = cg_config_command_is(p->argc, p->argv);
+    int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
+        words ? cg_command_parse_words : cg_command_parse;
+    if (parse(p->argc, p->argv, &cmd, &err) < 0) {
         const char *slash = strrchr(p->argv[0], '/');
         const char *prog = slash != NULL ? slash + 1 : p->argv[0];
         cg_command_usage(prog, stderr);
@@ -120,10 +126,9 @@ start_python(struct program *p, const char *option)
 /* ---- the configuration ---- */
 
 static int
-load(struct program *p, struct cg_settings **ret)
+init_load(struct program *p)
 {
     struct cg_error err = {0};
-    int status = 0;
     p->reader = cg_python_config_reader();
     p->load = (struct cg_load){.argc = p->argc,
                                .argv = p->argv,
@@ -131,9 +136,15 @@ load(struct program *p, struct cg_settings **ret)
                                .python = &p->reader,
                                .warn = warn,
                                .problem = problem};
-    if (cg_python_set_path(p->start_dir, NULL, &err) < 0) {
-        return say_error(&err);
-    }
+    return cg_python_set_path(p->start_dir, NULL, &err) < 0 ? say_error(&err)
+                                                            : -1;
+}
+
+static int
+load(struct program *p, struct cg_settings **ret)
+{
+    struct cg_error err = {0};
+    int status = 0;
     switch (cg_config_load(&p->load, ret, &status, &err)) {
     case CG_LOAD_OK: return -1;
     case CG_LOAD_HELP: return EXIT_GOOD;
@@ -180,14 +191,13 @@ check_app_is_named(const struct cg_settings *s)
 /* ---- --check-config ---- */
 
 static int
-check(const struct cg_settings *s)
+check_app(const struct cg_settings *s)
 {
     struct cg_error err = {0};
     struct cg_app *app = NULL;
     cg_auto(buf) struct cg_buf traceback = {0};
-    if (cg_settings_bool(s, CG_print_config)) {
-        cg_settings_print(s, stdout);
-        fflush(stdout);
+    if (check_app_is_named(s) >= 0) {
+        return EXIT_ERROR;
     }
     if (cg_app_load(cg_settings_str(s, CG_wsgi_app), &app, &err, &traceback) !=
         0) {
@@ -197,6 +207,63 @@ check(const struct cg_settings *s)
     }
     cg_app_free(app);
     return EXIT_GOOD;
+}
+
+static int
+check_worker_class(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_worker_class_check(s, err);
+}
+
+static int
+apply_raw_env(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_arbiter_apply_env(s, err);
+}
+
+static int
+apply_pythonpath(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_python_set_path(NULL, cg_settings_str(s, CG_pythonpath), err);
+}
+
+static int
+check_binds(const struct cg_settings *s)
+{
+    const struct cg_value *bind = cg_settings_value(s, CG_bind);
+    int status = EXIT_GOOD;
+    for (size_t i = 0; i < bind->list.n; i++) {
+        struct cg_addr addr;
+        struct cg_error err = {0};
+        if (cg_addr_parse(bind->list.items[i].s, &addr, &err) < 0) {
+            cg_error_prefix(&err, "%s: bind", s->source[CG_bind].text);
+            status = say_error(&err);
+        }
+    }
+    return status;
+}
+
+/* What a start would find wrong, all of it. gunicorn's check looks at the
+ * application alone, without pythonpath and raw_env. */
+static int
+check(struct cg_settings *s)
+{
+    int (*const steps[])(struct cg_settings *, struct cg_error *) = {
+        check_worker_class, cg_python_resolve_hooks, apply_raw_env,
+        apply_pythonpath};
+    int status = EXIT_GOOD;
+    if (cg_settings_bool(s, CG_print_config)) {
+        cg_settings_print(s, stdout);
+        fflush(stdout);
+    }
+    for (size_t i = 0; i < CG_COUNT(steps); i++) {
+        struct cg_error err = {0};
+        if (steps[i](s, &err) < 0) {
+            status = say_error(&err);
+        }
+    }
+    status |= check_binds(s);
+    return status | check_app(s);
 }
 
 /* ---- all of it ---- */
@@ -233,26 +300,31 @@ run_with_python(struct program *p)
 {
     struct cg_settings *s = NULL;
     struct cg_error err = {0};
-    int status = load(p, &s);
+    int status = init_load(p);
     if (status >= 0) {
         return status;
     }
-    if ((status = enter_folder(s)) >= 0 ||
-        (status = check_app_is_named(s)) >= 0) {
-        cg_settings_free(s);
+    if (cg_config_command_is(p->argc, p->argv)) {
+        return cg_config_command_run(&p->load);
+    }
+    status = load(p, &s);
+    if (status >= 0) {
         return status;
     }
-    if (cg_python_resolve_hooks(s, &err) < 0) {
-        cg_settings_free(s);
-        return say_error(&err);
+    if ((status = enter_folder(s)) < 0) {
+        bool check_only = cg_settings_bool(s, CG_check_config) ||
+                          cg_settings_bool(s, CG_print_config);
+        if (check_only) {
+            status = check(s);
+        } else if ((status = check_app_is_named(s)) < 0) {
+            if (cg_python_resolve_hooks(s, &err) == 0) {
+                return serve(p, s);
+            }
+            status = say_error(&err);
+        }
     }
-    if (cg_settings_bool(s, CG_check_config) ||
-        cg_settings_bool(s, CG_print_config)) {
-        status = check(s);
-        cg_settings_free(s);
-        return status;
-    }
-    return serve(p, s);
+    cg_settings_free(s);
+    return status;
 }
 
 int

@@ -262,7 +262,9 @@ parse_commands(const struct cg_load *load, struct layers *l,
                struct cg_error *err)
 {
     const char *args = getenv("GUNICORN_CMD_ARGS");
-    if (cg_command_parse(load->argc, load->argv, &l->cli, err) < 0) {
+    int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
+        load->words ? cg_command_parse_words : cg_command_parse;
+    if (parse(load->argc, load->argv, &l->cli, err) < 0) {
         return CG_LOAD_USAGE;
     }
     if (args != NULL) {

@@ -53,6 +53,7 @@ struct cg_python_reader {
 struct cg_load {
     int argc;
     char *const *argv;
+    bool words; /* positionals are a command's own: none is the application */
     /* where relative paths count from; loading happens in it and comes back */
     const char *start_dir;
     const struct cg_python_reader *python;

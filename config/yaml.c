@@ -17,6 +17,7 @@ enum { MAX_BYTES = 1 << 20, MAX_NODES = 10000, MAX_DEPTH = 50 };
 struct reader {
     yaml_document_t doc;
     const char *shown;
+    bool raw;  /* variables of the environment stay as they are written */
     int nodes; /* converted so far: aliases count each time */
     struct cg_error *err;
 };
@@ -154,7 +155,7 @@ convert_scalar(struct reader *r, const yaml_node_t *node, struct cg_value *ret)
         *ret = plain(text);
         return 0;
     }
-    char *s = expand(r, node->start_mark, text);
+    char *s = r->raw ? cg_strdup(text) : expand(r, node->start_mark, text);
     if (s == NULL) {
         return r->err->code;
     }
@@ -321,7 +322,9 @@ convert(struct reader *r, int index, int depth, struct cg_value *ret)
 /* ---- settings ---- */
 
 struct target {
-    struct cg_settings *s;
+    struct cg_settings *s; /* or … */
+    void (*take)(void *self, enum cg_setting_id id, const struct cg_value *v);
+    void *self;
     struct cg_findings *f;
     bool seen[CG_SETTING_COUNT];
 };
@@ -390,6 +393,11 @@ apply_value(struct reader *r, struct target *t, int id, int index)
     int e = convert(r, index, 1, &v);
     if (e < 0) {
         return e;
+    }
+    if (t->take != NULL) {
+        t->take(t->self, (enum cg_setting_id)id, &v);
+        cg_value_release(&v);
+        return 0;
     }
     e = check_word_for_bool(r, &cg_rows[id], &v, node->start_mark);
     if (e == 0) {
@@ -583,20 +591,38 @@ parse_text(struct reader *r, struct target *t, const struct cg_buf *text)
     return e;
 }
 
+static int
+read_path(const char *path, struct reader *r, struct target *t)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    struct cg_error err = {0};
+    r->err = &err;
+    int e = slurp(path, r->shown, &text, &err);
+    e = e < 0 ? e : parse_text(r, t, &text);
+    if (e < 0) {
+        cg_findings_problem(t->f, err.text);
+    }
+    return e;
+}
+
 int
 cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
              struct cg_findings *f)
 {
-    cg_auto(buf) struct cg_buf text = {0};
-    struct cg_error err = {0};
-    struct reader r = {.shown = shown, .err = &err};
+    struct reader r = {.shown = shown};
     struct target t = {.s = s, .f = f};
-    int e = slurp(path, shown, &text, &err);
-    e = e < 0 ? e : parse_text(&r, &t, &text);
-    if (e < 0) {
-        cg_findings_problem(f, err.text);
-    }
-    return e;
+    return read_path(path, &r, &t);
+}
+
+int
+cg_yaml_visit(const char *path, const char *shown,
+              void (*take)(void *self, enum cg_setting_id id,
+                           const struct cg_value *v),
+              void *self, struct cg_findings *f)
+{
+    struct reader r = {.shown = shown, .raw = true};
+    struct target t = {.take = take, .self = self, .f = f};
+    return read_path(path, &r, &t);
 }
 
 /* ---- one value ---- */

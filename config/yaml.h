@@ -12,4 +12,11 @@
 int cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
                  struct cg_findings *f);
 
+/* The same without storing: each setting as it is written, `$` and all, in the
+ * order of the file; v is borrowed. */
+int cg_yaml_visit(const char *path, const char *shown,
+                  void (*take)(void *self, enum cg_setting_id id,
+                               const struct cg_value *v),
+                  void *self, struct cg_findings *f);
+
 #endif

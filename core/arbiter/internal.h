@@ -61,7 +61,8 @@ int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);
 void cg_arbiter_revert(struct cg_arbiter *a);
-int cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err);
+/* How `workers = auto` was counted, if it was. */
+void cg_arbiter_log_workers(struct cg_arbiter *a);
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
 
 uint64_t cg_arbiter_now_ms(void);

@@ -35,6 +35,14 @@ cg_arbiter_apply_env(const struct cg_settings *s, struct cg_error *err)
     return 0;
 }
 
+void
+cg_arbiter_log_workers(struct cg_arbiter *a)
+{
+    if (a->settings->workers_reason != NULL) {
+        cg_log_line(a->log, CG_INFO, "%s", a->settings->workers_reason);
+    }
+}
+
 /* ---- the log ---- */
 
 static char *
@@ -175,6 +183,7 @@ follow_settings(struct cg_arbiter *a)
         cg_py_server_set_settings(a->server, a->settings, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
+    cg_arbiter_log_workers(a);
     cg_arbiter_publish_listeners(a);
 }
 

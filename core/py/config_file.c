@@ -113,6 +113,58 @@ cg_python_config_reader(void)
     return (struct cg_python_reader){.read = read_python, .self = NULL};
 }
 
+/* ---- to YAML ---- */
+
+static PyObject *
+setting_names(void)
+{
+    py_auto *names = PyList_New(0);
+    for (int id = 0; names != NULL && id < CG_SETTING_COUNT; id++) {
+        py_auto *name =
+            PyUnicode_FromString(cg_setting_name((enum cg_setting_id)id));
+        if (name == NULL || PyList_Append(names, name) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&names);
+}
+
+/* (text, [note, ...]) */
+static int
+take_converted(PyObject *result, struct cg_buf *out, struct cg_findings *f)
+{
+    const char *text;
+    PyObject *notes; /* borrowed from the result */
+    if (!PyArg_ParseTuple(result, "sO!", &text, &PyList_Type, &notes)) {
+        return -1;
+    }
+    cg_buf_puts(out, text);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(notes); i++) {
+        py_auto *note = py_list_get(notes, i);
+        const char *line = PyUnicode_AsUTF8(note);
+        if (line == NULL) {
+            return -1;
+        }
+        cg_findings_warn(f, "%s", line);
+    }
+    return 0;
+}
+
+int
+cg_python_to_yaml(const char *path, struct cg_buf *out, int *ret_exit,
+                  struct cg_findings *f)
+{
+    py_auto *convert = cg_glue_get("_cgunicorn_glue.to_yaml", "convert");
+    py_auto *names = setting_names();
+    py_auto *result = convert != NULL && names != NULL
+                          ? PyObject_CallFunction(convert, "sO", path, names)
+                          : NULL;
+    if (result == NULL || take_converted(result, out, f) < 0) {
+        return failed_to_run(path, ret_exit, f);
+    }
+    return 0;
+}
+
 /* ---- import strings of hooks ---- */
 
 static int
