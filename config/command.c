@@ -423,7 +423,9 @@ on_short(struct parser *p, const char *word)
                 put_extra(p, word);
                 return 0;
             }
-            return option_glued(p, find_short(c[-1]), c);
+            /* -D=1 is an option and its argument, -Dx a cluster */
+            return option_glued(p, find_short(c[-1]),
+                                c + (*c == '=' && c == word + 2));
         }
         if (takes_argument(id)) {
             const char *rest = c + 1;

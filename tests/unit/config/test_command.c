@@ -219,6 +219,7 @@ START_TEST(misuse_is_told_in_argparse_words)
         {"--reload=1",
          "error: argument --reload: ignored explicit argument '1'"},
         {"-Dx", "error: argument -D/--daemon: ignored explicit argument 'x'"},
+        {"-D=1", "error: argument -D/--daemon: ignored explicit argument '1'"},
         {"--nope", "error: unrecognized arguments: --nope"},
         {"-z", "error: unrecognized arguments: -z"},
         {"app|--nope|x|-w|2", "error: unrecognized arguments: --nope x"},
