@@ -81,12 +81,24 @@ def _from_environment(node):
     return _quoted(text) if text is not None and "${" in text else None
 
 
-def _is_literal(node):
+def _from_node(node):
+    """The YAML of literals and variables of the environment, in lists and
+    dictionaries, too; None when anything else has a part in it."""
     try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
+        return _yaml(ast.literal_eval(node))
+    except (ValueError, TypeError, SyntaxError, RecursionError, CannotSay):
+        pass
+    if isinstance(node, (ast.List, ast.Tuple)):
+        parts = [_from_node(part) for part in node.elts]
+        return "[%s]" % ", ".join(parts) if None not in parts else None
+    if isinstance(node, ast.Dict):
+        keys = [getattr(k, "value", None) for k in node.keys]
+        parts = [_from_node(part) for part in node.values]
+        if None in parts or not all(isinstance(k, str) for k in keys):
+            return None
+        return "{%s}" % ", ".join(
+            "%s: %s" % (_quoted(k), v) for k, v in zip(keys, parts))
+    return _from_environment(node)
 
 
 def _import_string(value):
@@ -129,15 +141,13 @@ def _line(name, value, node):
             return "%s: %s" % (name, _import_string(value)), None
         except CannotSay as e:
             return None, str(e)
-    variable = _from_environment(node) if node is not None else None
-    if variable is not None:
-        return "%s: %s" % (name, variable), None
+    said = _from_node(node) if node is not None else None
+    if said is not None:
+        return "%s: %s" % (name, said), None
     try:
         text = "%s: %s" % (name, _yaml(value))
     except CannotSay as e:
         return None, str(e)
-    if node is not None and _is_literal(node):
-        return text, None
     how = ast.unparse(node) if node is not None else "code of several lines"
     return text, "computed, here is what came out: %s" % how.splitlines()[0]
 
