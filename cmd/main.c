@@ -249,9 +249,10 @@ static int
 check(struct cg_settings *s)
 {
     int (*const steps[])(struct cg_settings *, struct cg_error *) = {
-        check_worker_class, cg_python_resolve_hooks, apply_raw_env,
-        apply_pythonpath};
-    int status = EXIT_GOOD;
+        check_worker_class, apply_raw_env, apply_pythonpath};
+    struct cg_error hooks = {0};
+    int status =
+        cg_python_resolve_hooks(s, &hooks) < 0 ? say_error(&hooks) : EXIT_GOOD;
     if (cg_settings_bool(s, CG_print_config)) {
         cg_settings_print(s, stdout);
         fflush(stdout);

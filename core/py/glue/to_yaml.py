@@ -123,14 +123,21 @@ def _assignments(tree):
     return found
 
 
+def _acts(node):
+    """Whether a statement does something other than naming a value."""
+    if isinstance(node, (ast.Assign, ast.AugAssign)):
+        return not config._assigned(node)
+    if isinstance(node, ast.Expr):
+        return not isinstance(node.value, ast.Constant)
+    return isinstance(node, (ast.Delete, ast.Raise, ast.Assert))
+
+
 def _side_effects(tree):
-    """Statements that do something other than naming a value."""
     for node in tree.body:
-        is_text = (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        sets_part = isinstance(node, (ast.Assign, ast.AugAssign)) and not config._assigned(node)
-        calls = isinstance(node, (ast.Expr, ast.Delete, ast.Raise, ast.Assert,
-                                  ast.With)) and not is_text
-        if sets_part or calls:
+        parts = [node]
+        if isinstance(node, (ast.If, ast.For, ast.While, ast.With, ast.Try)):
+            parts = ast.walk(node)
+        if any(_acts(part) for part in parts):
             yield node.lineno, ast.unparse(node).splitlines()[0]
 
 
