@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Configurations as people write them get the values that gunicorn gives them
 (tests/configs; recorded by tests/parity/record_configs.py)."""
+import importlib.util
 import json
 import os
 import re
@@ -41,6 +42,17 @@ def is_same(name, want, got):
         return got in ("2", "75")  # our default is another one
     # gunicorn shows the name of a wrapper
     return want == got or (name == "post_request" and "lambda" in want)
+
+
+def test_the_known_differences_are_the_documented_ones():
+    spec = importlib.util.spec_from_file_location(
+        "config_matrix", ROOT / "tests" / "parity" / "config_matrix.py")
+    matrix = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(matrix)
+    text = (ROOT / "docs" / "differences.md").read_text()
+    section = text.split("## The configuration\n")[1].split("Besides:")[0]
+    listed = re.findall(r"^- (.*)$", section, re.M)
+    assert listed == [d.reason for d in matrix.DIFFERENCES]
 
 
 def test_there_are_enough_of_them():

@@ -180,5 +180,5 @@ def import_string(text):
     except AttributeError:
         raise TypeError("Can not load '%s' from '%s'" % (name, module)) from None
     if not callable(target):
-        raise TypeError("Value is not callable: %s" % text)
+        raise TypeError("Value is not callable: %s" % (target,))
     return target
