@@ -83,7 +83,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox check install clean bench fuzz coverage setup test-matrix docs
+.PHONY: all run test unit blackbox check install clean bench bench-start fuzz coverage setup test-matrix docs
 
 all: cgunicorn
 
@@ -153,6 +153,8 @@ test-matrix:
 	@tools/test_matrix
 bench: all
 	@/usr/bin/env python3 tests/bench/bench.py
+bench-start: all
+	@$(PYEXE) tests/bench/start.py $(BIN) $(PYEXE)
 coverage:
 	@tools/setup test
 	@$(MAKE) --no-print-directory COVERAGE=1 unit
