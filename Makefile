@@ -8,6 +8,7 @@
 #
 # PYTHON=python3.12    the interpreter to embed (default: the active virtual
 #                      environment's, else /usr/bin/python3, else python3)
+# BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
 
 VERSION := 0.1.0
@@ -21,7 +22,7 @@ PREFIX ?= /usr/local
 
 # ---- the interpreter: its real path first, then only its own answers ----
 ifndef PYTHON
-ifneq ($(wildcard $(VIRTUAL_ENV)/bin/python3),)
+ifneq ($(and $(VIRTUAL_ENV),$(wildcard $(VIRTUAL_ENV)/bin/python3)),)
 PYTHON := $(VIRTUAL_ENV)/bin/python3
 else ifneq ($(wildcard /usr/bin/python3),)
 PYTHON := /usr/bin/python3
@@ -42,7 +43,7 @@ STATIC ?= $(if $(filter 1,$(call pyask,shared)),0,1)
 ifeq ($(STATIC),1)
 PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a))
 PYLINK := -Wl,--export-dynamic-symbol='Py*' -Wl,--export-dynamic-symbol='_Py*' \
-    $(PYARCHIVE) $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
+    -Wl,--whole-archive $(PYARCHIVE) -Wl,--no-whole-archive $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
 else
 RPATH := $(filter-out /usr/lib /usr/lib64 /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu,$(PYLIBDIR))
 PYLINK := -L$(PYLIBDIR) -lpython$(PYABI) $(if $(RPATH),-Wl$(comma)-rpath$(comma)$(RPATH)) $(PYSYS)
@@ -50,16 +51,19 @@ endif
 
 # ---- flags ----
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
-COVTAG := $(if $(COVERAGE),-coverage)
+COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
-    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option)
+    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option -Wno-tsan)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
-    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
-LDFLAGS += -Wl,--exclude-libs,ALL -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+    -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
+    $(if $(FUZZ),-fsanitize=fuzzer-no-link)
+# a static libpython has to show its symbols to extension modules, the others not
+HIDE := $(if $(filter 1,$(STATIC)),libhttp_parser.a:libyaml.a,ALL)
+LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
 # ---- what is built ----
@@ -69,11 +73,14 @@ SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
 DOCGEN := $(wildcard config/docgen*.c)
 SRC := $(filter-out $(DOCGEN),$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
-GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py)
+GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
+FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# objects of unit tests are made on the way: kept, or each run compiles them
+.PRECIOUS: $(OUT)/%.o
 UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
 
 # one short line for each command; the whole of it with V=1
@@ -83,7 +90,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox check install clean bench bench-start fuzz coverage setup test-matrix docs
+.PHONY: all run test unit blackbox check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
 
@@ -116,17 +123,30 @@ $(GLUEC): core/py/embed.py $(GLUE)
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o,$(OBJ))
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^
 
+# the cases that the black-box tests run over sockets, for the readers alone
+$(OUT)/tests/unit/http/cases.inc: tests/cases/http-cases.json tools/cases.py
+	@mkdir -p $(@D)
+	$(Q)$(PYEXE) tools/cases.py table $< $@
+$(OUT)/tests/unit/http/test_cases.o: $(OUT)/tests/unit/http/cases.inc
+$(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
+
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
+# what the tests of the engine share
+$(filter $(OUT)/tests/unit/engine/%,$(UNIT)): $(OUT)/tests/unit/engine/world.o
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $(filter %.o,$^) $(PLAINLIB) $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+
+$(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(PLAINLIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
@@ -151,17 +171,24 @@ check: all
 	@tools/check $(BIN)
 test-matrix:
 	@tools/test_matrix
-bench: all
-	@/usr/bin/env python3 tests/bench/bench.py
+bench:
+	@tools/setup bench
+	@$(MAKE) --no-print-directory all
+	@/usr/bin/env python3 tests/bench/bench.py $(BENCH)
 bench-start: all
 	@$(PYEXE) tests/bench/start.py $(BIN) $(PYEXE)
 coverage:
 	@tools/setup test
-	@$(MAKE) --no-print-directory COVERAGE=1 unit
-	@tools/coverage
+	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report
+coverage-report:
+	@find $(OUT) -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory unit
+	@tools/coverage $(OUT)
 fuzz:
 	@tools/setup fuzz
-	@tools/fuzz
+	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined FUZZ=1 fuzz-run
+fuzz-run: $(FUZZERS)
+	@tools/fuzz $(FUZZERS)
 
 # references, manual pages and completion come from the table that the program
 # uses

@@ -3,6 +3,7 @@
  * cgunicorn: composes the program. Finds the Python environment, starts the
  * interpreter in it, loads the configuration, and hands over to the arbiter.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +219,21 @@ check_worker_class(struct cg_settings *s, struct cg_error *err)
 static int
 apply_raw_env(struct cg_settings *s, struct cg_error *err)
 {
-    return cg_arbiter_apply_env(s, err);
+    const struct cg_value *list = cg_settings_value(s, CG_raw_env);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < list->list.n; i++) {
+        cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
+        char *equals = strchr(name, '=');
+        if (equals == NULL) {
+            return cg_error_set(err, EINVAL,
+                                "%s: raw_env: environment setting '%s' "
+                                "invalid: write NAME=VALUE",
+                                s->source[CG_raw_env].text, name);
+        }
+        *equals = '\0';
+        r = cg_python_setenv(name, equals + 1, err);
+    }
+    return r;
 }
 
 static int
@@ -274,7 +289,9 @@ serve(struct program *p, struct cg_settings *s)
 {
     struct cg_error err = {0};
     int ready_fd = -1;
-    if (cg_settings_bool(s, CG_daemon) && getenv("GUNICORN_FD") == NULL) {
+    /* a new master (USR2) is in the background already */
+    if (cg_settings_bool(s, CG_daemon) && getenv("GUNICORN_FD") == NULL &&
+        getenv("GUNICORN_PID") == NULL) {
         int status = -1;
         if (cg_daemonize(s, &status, &ready_fd, &err) < 0) {
             return say_error(&err);

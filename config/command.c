@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "config/load.h"
+#include "config/near.h"
 #include "config/table.h"
 #include "core/base/memory.h"
 
 enum { OPT_HELP = CG_SETTING_COUNT, OPT_VERSION };
+enum { LONG_FLAG = 8 };
 
 struct parser {
     int argc;
@@ -333,7 +335,7 @@ compare_flag(void *self, int id, const char *flag, size_t n)
 {
     struct nearest *best = self;
     char *text = cg_strndup(flag, n);
-    size_t d = cg_text_distance(best->word, text);
+    size_t d = cg_word_distance(best->word, text);
     if (d >= best->distance) {
         free(text);
         return 0;
@@ -353,7 +355,8 @@ long_flag(int id)
     return cg_strndup(f, strcspn(f, " "));
 }
 
-/* What the user may have meant, " (did you mean --workers?)"; NULL: no idea. */
+/* What the user may have meant, "; did you mean '--workers'?"; NULL: no idea.
+ */
 static char *
 hint_for(const char *word)
 {
@@ -367,23 +370,24 @@ hint_for(const char *word)
     }
     int id = cg_setting_find(name + 2);
     if (id >= 0 && cg_rows[id].flags == NULL) {
-        return cg_strf(" (%s is for configuration files: it has no option)",
+        return cg_strf("; %s is for configuration files: it has no option",
                        name + 2);
     }
-    struct nearest best = {.word = flag, .distance = strlen(flag) < 8 ? 2 : 3};
+    struct nearest best = {.word = flag,
+                           .distance = strlen(flag) < LONG_FLAG ? 2 : 3};
     if (id >= 0) {
         best.flag = long_flag(id);
     } else {
         each_flag(compare_flag, &best);
     }
     cg_auto(free) char *found = best.flag;
-    return found != NULL ? cg_strf(" (did you mean %s?)", found) : NULL;
+    return found != NULL ? cg_strf("; did you mean '%s'?", found) : NULL;
 }
 
 static void
 put_extra(struct parser *p, const char *word)
 {
-    if (p->extra.n == 0) {
+    if (p->hint == NULL) {
         p->hint = hint_for(word);
     }
     if (p->extra.n > 0) {

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "config/near.h"
 #include "config/table.h"
 #include "core/base/memory.h"
 
@@ -182,29 +183,6 @@ suggest_by_flag(const char *name)
     return NULL;
 }
 
-size_t
-cg_text_distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b), row[64];
-    if (n >= 63 || m >= 63) {
-        return 99;
-    }
-    for (size_t j = 0; j <= m; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = change < least + 1 ? change : least + 1;
-        }
-    }
-    return row[m];
-}
-
 /* Words that real configs use for themselves. */
 static bool
 is_everyday(const char *name)
@@ -243,7 +221,7 @@ cg_setting_suggest(const char *name)
     }
     size_t best = 3;
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
-        size_t d = cg_text_distance(name, cg_rows[id].name);
+        size_t d = cg_word_distance(name, cg_rows[id].name);
         if (d > 0 && d < best && strlen(cg_rows[id].name) >= 6) {
             best = d;
             found = cg_rows[id].name;
@@ -351,7 +329,7 @@ print_statsd(const char *text, struct cg_buf *out)
 {
     char *host = NULL;
     int port;
-    if (!cg_statsd_parse(text, &host, &port)) {
+    if (!cg_split_statsd(text, &host, &port)) {
         return;
     }
     if (port < 0) {

@@ -62,9 +62,7 @@ int cg_validate(const struct cg_row *row, struct cg_value *v,
 /* Splits "a,b"; a value of kind LIST. */
 struct cg_value cg_split_commas(const char *text);
 /* statsd_host: the host in lower case and the port, or the path and -1. */
-bool cg_statsd_parse(const char *text, char **ret_host, int *ret_port);
-/* How many letters differ (Levenshtein); 99 for long texts. */
-size_t cg_text_distance(const char *a, const char *b);
+bool cg_split_statsd(const char *text, char **ret_host, int *ret_port);
 /* Splits as a shell does; a value of kind LIST. -EINVAL: a quote is open. */
 int cg_split_words(const char *text, struct cg_value *ret);
 /* Python's int(text, base) for base 10, and 0 as gunicorn's auto_int. */

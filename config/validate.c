@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* One function per type of setting: gunicorn's coercions and error texts. */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
@@ -13,6 +12,7 @@
 
 #include "config/table.h"
 #include "core/base/memory.h"
+#include "core/base/network.h"
 
 static int
 wrong(struct cg_error *err, const char *before, const struct cg_value *v,
@@ -402,55 +402,14 @@ validate_csv(struct cg_value *v, struct cg_error *err)
     return r;
 }
 
-static bool
-has_host_bits(const unsigned char *addr, int bits, int size)
-{
-    for (int i = bits; i < size * 8; i++) {
-        if (addr[i / 8] >> (7 - i % 8) & 1) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int
-check_network(const char *text, struct cg_error *err)
-{
-    unsigned char addr[16] = {0};
-    cg_auto(free) char *host = cg_strdup(text);
-    char *slash = strchr(host, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-    }
-    int size = inet_pton(AF_INET, host, addr) == 1    ? 4
-               : inet_pton(AF_INET6, host, addr) == 1 ? 16
-                                                      : 0;
-    int bits = size * 8;
-    bool good = size != 0;
-    if (good && slash != NULL) {
-        const char *digits = slash + 1;
-        size_t n = strspn(digits, "0123456789");
-        good = good && n >= 1 && n <= 3 && digits[n] == '\0';
-        bits = good ? atoi(digits) : 0;
-        good = good && bits <= size * 8;
-    }
-    if (!good) {
-        return cg_error_set(
-            err, EINVAL, "'%s' does not appear to be an IPv4 or IPv6 network",
-            text);
-    }
-    return has_host_bits(addr, bits, size)
-               ? cg_error_set(err, EINVAL, "%s has host bits set", text)
-               : 0;
-}
-
 static int
 validate_addrs(struct cg_value *v, struct cg_error *err)
 {
+    struct cg_network net;
     int r = validate_csv(v, err);
     for (size_t i = 0; r == 0 && i < v->list.n; i++) {
         if (strcmp(v->list.items[i].s, "*") != 0) {
-            r = check_network(v->list.items[i].s, err);
+            r = cg_network_parse(v->list.items[i].s, &net, err);
         }
     }
     return r;
@@ -671,7 +630,7 @@ take_port(const char *text, int *ret)
 
 /* gunicorn's parse_address; `unix:1234` is a host called unix. */
 bool
-cg_statsd_parse(const char *text, char **ret_host, int *ret_port)
+cg_split_statsd(const char *text, char **ret_host, int *ret_port)
 {
     *ret_port = 8125;
     bool digits = strncmp(text, "unix:", 5) == 0 && text[5] != '\0' &&
@@ -711,7 +670,7 @@ validate_statsd(struct cg_value *v, struct cg_error *err)
     if (r < 0 || v->kind == CG_VALUE_NONE) {
         return r;
     }
-    bool good = cg_statsd_parse(v->s, &host, &port);
+    bool good = cg_split_statsd(v->s, &host, &port);
     free(host);
     return good ? 0
                 : cg_error_set(err, EINVAL,

@@ -41,7 +41,7 @@ skip_blanks(struct cg_slice s, size_t i)
 static size_t
 skip_token(struct cg_slice s, size_t i)
 {
-    while (i < s.n && (cg_token_class[(unsigned char)s.p[i]] & TOKEN) != 0) {
+    while (i < s.n && cg_is_token_char(s.p[i])) {
         i++;
     }
     return i;
@@ -177,15 +177,16 @@ line_limit(const struct cg_chunks *c, const struct cg_head_policy *policy)
                                          : policy->limit_head;
 }
 
+/* p[0..n) is the line's part that is not kept yet; cut at the limit, so that
+ * the verdict does not depend on how the bytes came. */
 static enum cg_chunk_status
-too_long(struct cg_chunks *c)
+too_long(struct cg_chunks *c, const char *p, size_t n)
 {
     if (c->state == TRAILER) {
         return refuse(c, CG_REFUSE_TRAILER_LIMIT);
     }
-    /* which part of it was too long, for the message */
-    return refuse(c, memchr(c->trailer.p != NULL ? c->trailer.p : "", ';',
-                            c->trailer.n) != NULL
+    cg_buf_put(&c->trailer, p, n);
+    return refuse(c, memchr(c->trailer.p, ';', c->trailer.n) != NULL
                          ? CG_REFUSE_CHUNK_EXTENSION
                          : CG_REFUSE_CHUNK_SIZE);
 }
@@ -218,7 +219,7 @@ read_line(struct cg_chunks *c, const struct cg_head_policy *policy,
     const char *lf = memchr(p, '\n', n);
     size_t part = lf != NULL ? (size_t)(lf - p) : n;
     if (c->trailer.n + part > limit) {
-        return too_long(c);
+        return too_long(c, p, limit - c->trailer.n);
     }
     *used = part + (lf != NULL ? 1 : 0);
     if (lf == NULL) {

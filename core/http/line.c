@@ -174,9 +174,6 @@ cg_request_line_read(struct cg_request *r, const struct cg_head_policy *policy,
                      const char *p, size_t at, size_t n)
 {
     r->line = span(at, n);
-    if (policy->limit_line != 0 && n > policy->limit_line) {
-        return cg_refuse_head(r, CG_REFUSE_LINE_LIMIT, at, 0);
-    }
     const char *first = memchr(p + at, ' ', n);
     const char *second =
         first != NULL

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the fields of a complete head say together: Host, framing, persistence,
  * expectations, and what a trusted proxy adds. */
-#include <limits.h>
 #include <string.h>
 #include <strings.h>
 
@@ -55,19 +54,10 @@ static enum cg_head_status
 on_length(struct cg_request *r, const struct gather *g,
           const struct cg_field *f)
 {
-    struct cg_slice v = value_of(g, f);
-    uint64_t n = 0;
-    if (r->has_length || v.n == 0) {
+    if (r->has_length || !cg_length_read(value_of(g, f), &r->content_length)) {
         return refuse(r, CG_REFUSE_CONTENT_LENGTH, f);
     }
-    for (size_t i = 0; i < v.n; i++) {
-        if (!cg_is_digit(v.p[i]) || n > (INT64_MAX - 9) / 10) {
-            return refuse(r, CG_REFUSE_CONTENT_LENGTH, f);
-        }
-        n = n * 10 + (uint64_t)(v.p[i] - '0');
-    }
     r->has_length = true;
-    r->content_length = n;
     return CG_HEAD_MORE;
 }
 

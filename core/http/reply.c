@@ -70,7 +70,7 @@ static bool
 name_is_valid(struct cg_slice name)
 {
     for (size_t i = 0; i < name.n; i++) {
-        if ((cg_token_class[(unsigned char)name.p[i]] & TOKEN) == 0) {
+        if (!cg_is_token_char(name.p[i])) {
             return false;
         }
     }
@@ -86,22 +86,13 @@ has_no_length(int status)
 static int
 on_length(struct cg_reply *r, struct cg_slice value, bool *drop)
 {
-    uint64_t n = 0;
-    value = cg_slice_trim(value);
     if (r->has_length) {
         return fault(r, "Content-Length is given twice");
     }
-    for (size_t i = 0; i < value.n; i++) {
-        if (!cg_is_digit(value.p[i]) || n > (INT64_MAX - 9) / 10) {
-            return fault(r, "Content-Length is not a number");
-        }
-        n = n * 10 + (uint64_t)(value.p[i] - '0');
-    }
-    if (value.n == 0) {
+    if (!cg_length_read(cg_slice_trim(value), &r->length)) {
         return fault(r, "Content-Length is not a number");
     }
     r->has_length = true;
-    r->length = n;
     *drop = has_no_length(r->status);
     return 0;
 }
@@ -144,6 +135,7 @@ apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
             return on_length(r, value, drop);
         }
         break;
+    case 16: *drop = cg_name_is(name.p, "proxy-connection", 16); break;
     case 17: *drop = cg_name_is(name.p, "transfer-encoding", 17); break;
     case 18: *drop = cg_name_is(name.p, "proxy-authenticate", 18); break;
     case 19: *drop = cg_name_is(name.p, "proxy-authorization", 19); break;

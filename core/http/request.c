@@ -103,7 +103,7 @@ cg_field_line_read(const struct cg_head_policy *policy, const char *p, size_t n,
 {
     unsigned class = 0;
     size_t i = 0;
-    while (i < n && (cg_token_class[(unsigned char)p[i]] & TOKEN) != 0) {
+    while (i < n && cg_is_token_char(p[i])) {
         class |= cg_token_class[(unsigned char)p[i]];
         i++;
     }
@@ -166,12 +166,16 @@ keeps_underscore(const struct cg_head_policy *policy, bool trusted,
     return false;
 }
 
-/* An obsolete folded line is joined to the value before it with one blank; the
- * bytes are ours, so this is done in place. */
+/*
+ * An obsolete folded line is joined to the value before it with one blank; the
+ * bytes are ours, so this is done in place. What it leaves behind is blanked,
+ * so that the head reads the same a second time (in another worker).
+ */
 static enum cg_head_status
 unfold(struct cg_request *r, const char *base, size_t at, size_t n)
 {
     char *p = (char *)(size_t)base;
+    size_t line_end = at + n;
     while (n > 0 && is_blank(p[at])) {
         at++;
         n--;
@@ -183,16 +187,17 @@ unfold(struct cg_request *r, const char *base, size_t at, size_t n)
         return cg_refuse_head(r, CG_REFUSE_HEADER, at, n);
     }
     r->folded = true;
-    if (r->dropped_last) {
+    if (r->dropped_last || n == 0) {
         return CG_HEAD_MORE;
     }
     struct cg_field *f = &r->fields[r->nfields - 1];
-    size_t end = f->value + f->value_n;
-    if (n > 0) {
-        p[end] = ' ';
-        memmove(p + end + 1, p + at, n);
-        f->value_n += (uint32_t)n + 1;
+    if (f->value_n > 0) {
+        p[f->value + f->value_n++] = ' ';
     }
+    memmove(p + f->value + f->value_n, p + at, n);
+    f->value_n += (uint32_t)n;
+    size_t value_end = f->value + f->value_n;
+    memset(p + value_end, ' ', line_end - value_end);
     return CG_HEAD_MORE;
 }
 
@@ -222,6 +227,7 @@ on_field(struct cg_request *r, const struct cg_head_policy *policy,
         return cg_refuse_head(r, why, at, n);
     }
     r->lines++;
+    r->field_at = (uint32_t)at;
     r->dropped_last = false;
     bool refuse = false;
     if (line.has_underscore &&
@@ -263,37 +269,56 @@ on_line(struct cg_request *r, const struct cg_head_policy *policy, bool trusted,
         r->head_n = (uint32_t)at + 2;
         return cg_head_finish(r, policy, trusted, p);
     }
-    if (policy->limit_field_size != 0 && n + 2 > policy->limit_field_size) {
-        return cg_refuse_head(r, CG_REFUSE_FIELD_SIZE, at, 0);
-    }
     return on_field(r, policy, trusted, p, at, n);
 }
 
-/* What can be refused before the line's end is there. */
+/* n bytes of a field's line, with its CR if that came. */
 static enum cg_head_status
-on_part(struct cg_request *r, const struct cg_head_policy *policy,
-        const char *p, size_t at, size_t n)
+check_field_part(struct cg_request *r, const struct cg_head_policy *policy,
+                 const char *p, size_t at, size_t n)
 {
-    if (r->phase == CG_PHASE_FIELDS) {
-        /* CR may be the last byte that is there */
-        bool over =
-            policy->limit_field_size != 0 && n + 1 > policy->limit_field_size;
-        return over ? cg_refuse_head(r, CG_REFUSE_FIELD_SIZE, at, 0)
-                    : CG_HEAD_MORE;
-    }
-    if (n > policy->limit_line + 1u && policy->limit_line != 0) {
-        return cg_refuse_head(r, CG_REFUSE_LINE_LIMIT, at, 0);
-    }
-    if (n == 1 && p[at] == '\r') {
-        return CG_HEAD_MORE;
-    }
-    for (size_t i = 0; i < n && p[at + i] != ' '; i++) {
-        if ((cg_token_class[(unsigned char)p[at + i]] & TOKEN) == 0 ||
-            (i >= METHOD_MAX && !policy->permit_unconventional_method)) {
+    bool folded = r->lines > 0 && is_blank(p[at]);
+    size_t from = folded ? r->field_at : at;
+    return policy->limit_field_size != 0 &&
+                   at + n + 1 - from > policy->limit_field_size
+               ? cg_refuse_head(r, CG_REFUSE_FIELD_SIZE, from, 0)
+               : CG_HEAD_MORE;
+}
+
+/* n bytes of the request line. Only as many are looked at as a method may
+ * have, since this is asked again with every read. */
+static enum cg_head_status
+check_line_part(struct cg_request *r, const struct cg_head_policy *policy,
+                const char *p, size_t at, size_t n)
+{
+    size_t most = n <= METHOD_MAX ? n : METHOD_MAX + 1;
+    for (size_t i = 0; i < most && p[at + i] != ' '; i++) {
+        bool at_end = i + 1 == n && p[at + i] == '\r';
+        if ((!at_end && !cg_is_token_char(p[at + i])) ||
+            (i == METHOD_MAX && !policy->permit_unconventional_method)) {
             return cg_refuse_head(r, CG_REFUSE_METHOD, at, i + 1);
         }
     }
-    return CG_HEAD_MORE;
+    return policy->limit_line != 0 && n > policy->limit_line + 1u
+               ? cg_refuse_head(r, CG_REFUSE_LINE_LIMIT, at, 0)
+               : CG_HEAD_MORE;
+}
+
+/* What can be refused before a line's end is there. A line that came whole is
+ * asked too: the verdict must not depend on how the bytes were cut. */
+static enum cg_head_status
+check_part(struct cg_request *r, const struct cg_head_policy *policy,
+           const char *p, size_t n)
+{
+    size_t at = r->pos;
+    enum cg_head_status st = n == at ? CG_HEAD_MORE
+                             : r->phase == CG_PHASE_LINE
+                                 ? check_line_part(r, policy, p, at, n - at)
+                                 : check_field_part(r, policy, p, at, n - at);
+    if (st == CG_HEAD_MORE && n > policy->limit_head) {
+        return cg_refuse_head(r, CG_REFUSE_HEAD_SIZE, at, 0);
+    }
+    return st;
 }
 
 static enum cg_head_status
@@ -301,11 +326,14 @@ on_end_of_line(struct cg_request *r, const struct cg_head_policy *policy,
                bool trusted, const char *p, size_t lf)
 {
     size_t at = r->pos;
-    if (lf == at || p[lf - 1] != '\r') {
-        return cg_refuse_head(r, CG_REFUSE_BARE_LF, at, lf - at);
+    if (check_part(r, policy, p, lf) == CG_HEAD_REFUSED) {
+        return CG_HEAD_REFUSED;
     }
     if (lf + 1 > policy->limit_head) {
         return cg_refuse_head(r, CG_REFUSE_HEAD_SIZE, at, 0);
+    }
+    if (lf == at || p[lf - 1] != '\r') {
+        return cg_refuse_head(r, CG_REFUSE_BARE_LF, at, lf - at);
     }
     enum cg_head_status st = on_line(r, policy, trusted, p, at, lf - 1 - at);
     r->pos = r->scanned = (uint32_t)lf + 1;
@@ -328,9 +356,5 @@ cg_head_read(struct cg_request *r, const struct cg_head_policy *policy,
         }
     }
     r->scanned = (uint32_t)n;
-    if (n > policy->limit_head) {
-        return cg_refuse_head(r, CG_REFUSE_HEAD_SIZE, r->pos, 0);
-    }
-    return n > r->pos ? on_part(r, policy, p, r->pos, n - r->pos)
-                      : CG_HEAD_MORE;
+    return check_part(r, policy, p, n);
 }

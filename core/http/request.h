@@ -32,10 +32,10 @@ struct cg_scheme_rule {
 /* How a head is read. Borrowed by every call; lives as long as a settings
  * generation. Names in lists are lower case. */
 struct cg_head_policy {
-    uint32_t limit_line;       /* request line without CRLF, 0 = 65535 */
+    uint32_t limit_line;       /* request line without CRLF, 0 = limit_head */
     uint32_t limit_fields;     /* number of fields */
-    uint32_t limit_field_size; /* one field line with CRLF, 0 = limit_head */
-    uint32_t limit_head;       /* all of the head, bytes */
+    uint32_t limit_field_size; /* one field with its CRLFs, 0 = limit_head */
+    uint32_t limit_head;       /* all of the head, bytes; the largest of all */
     bool permit_folding;
     bool strip_header_spaces;
     bool permit_unconventional_method;
@@ -87,9 +87,10 @@ enum cg_scheme { CG_SCHEME_TRANSPORT, CG_SCHEME_HTTP, CG_SCHEME_HTTPS };
 struct cg_request {
     /* state of the reader, private to request.c */
     uint8_t phase;
-    uint32_t pos;     /* start of the line being read */
-    uint32_t scanned; /* offset up to which LF was searched */
-    uint16_t lines;   /* field lines so far, dropped ones included */
+    uint32_t pos;      /* start of the line being read */
+    uint32_t scanned;  /* offset up to which LF was searched */
+    uint32_t field_at; /* start of the field that may be folded further */
+    uint32_t lines;    /* fields so far, dropped ones included */
     uint8_t blank_lines;
     bool folded;       /* a folded line was joined in place */
     bool dropped_last; /* the last field line was dropped */

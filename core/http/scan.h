@@ -13,10 +13,19 @@ enum { TOKEN = 1, UNDERSCORE = 2, LOWER = 4, HASH = 8 };
 extern const uint8_t cg_token_class[256];
 
 static inline bool
+cg_is_token_char(char c)
+{
+    return (cg_token_class[(unsigned char)c] & TOKEN) != 0;
+}
+
+static inline bool
 cg_is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
+
+/* 1*DIGIT up to INT64_MAX (Content-Length); false for anything else. */
+bool cg_length_read(struct cg_slice s, uint64_t *ret_length);
 
 /* Offset of the first byte that a field value must not have (a control other
  * than HTAB, or DEL), n when there is none. */

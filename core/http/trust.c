@@ -1,75 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/http/trust.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/memory.h"
-
-struct network {
-    int family;
-    int bits;
-    unsigned char addr[16];
-};
+#include "core/base/network.h"
 
 struct cg_trust {
     bool any;
     size_t n;
-    struct network net[];
+    struct cg_network net[];
 };
-
-static bool
-has_host_bits(const struct network *net, int size)
-{
-    for (int i = net->bits; i < size * 8; i++) {
-        if (net->addr[i / 8] >> (7 - i % 8) & 1) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int
-parse(const char *text, struct network *ret, struct cg_error *err)
-{
-    char host[64];
-    const char *slash = strchr(text, '/');
-    size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
-    if (n >= sizeof host) {
-        goto bad;
-    }
-    memcpy(host, text, n);
-    host[n] = '\0';
-    *ret = (struct network){.family = AF_INET};
-    if (inet_pton(AF_INET, host, ret->addr) != 1) {
-        ret->family = AF_INET6;
-        if (inet_pton(AF_INET6, host, ret->addr) != 1) {
-            goto bad;
-        }
-    }
-    int size = ret->family == AF_INET ? 4 : 16;
-    ret->bits = size * 8;
-    if (slash != NULL) {
-        char *end;
-        long bits = strtol(slash + 1, &end, 10);
-        if (slash[1] < '0' || slash[1] > '9' || *end != '\0' ||
-            bits > size * 8) {
-            goto bad;
-        }
-        ret->bits = (int)bits;
-    }
-    if (has_host_bits(ret, size)) {
-        return cg_error_set(err, EINVAL, "%s has host bits set", text);
-    }
-    return 0;
-bad:
-    return cg_error_set(err, EINVAL,
-                        "'%s' does not appear to be an IPv4 or IPv6 network",
-                        text);
-}
 
 int
 cg_trust_new(const char *const *items, struct cg_trust **ret_trust,
@@ -85,7 +28,7 @@ cg_trust_new(const char *const *items, struct cg_trust **ret_trust,
             t->any = true;
             continue;
         }
-        int r = parse(items[i], &t->net[t->n], err);
+        int r = cg_network_parse(items[i], &t->net[t->n], err);
         if (r < 0) {
             free(t);
             return r;
@@ -100,19 +43,6 @@ void
 cg_trust_free(struct cg_trust *t)
 {
     free(t);
-}
-
-static bool
-matches(const struct network *net, int family, const unsigned char *addr)
-{
-    if (net->family != family) {
-        return false;
-    }
-    int whole = net->bits / 8, rest = net->bits % 8;
-    if (memcmp(net->addr, addr, (size_t)whole) != 0) {
-        return false;
-    }
-    return rest == 0 || ((net->addr[whole] ^ addr[whole]) >> (8 - rest)) == 0;
 }
 
 bool
@@ -133,7 +63,7 @@ cg_trust_has(const struct cg_trust *t, const struct sockaddr *peer)
         return true;
     }
     for (size_t i = 0; !t->any && i < t->n; i++) {
-        if (matches(&t->net[i], family, addr)) {
+        if (cg_network_has(&t->net[i], family, addr)) {
             return true;
         }
     }

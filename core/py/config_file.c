@@ -243,10 +243,17 @@ cg_python_setenv(const char *name, const char *value, struct cg_error *err)
     py_auto *mapping =
         os != NULL ? PyObject_GetAttrString(os, "environ") : NULL;
     py_auto *n = PyUnicode_DecodeFSDefault(name);
-    py_auto *v = PyUnicode_DecodeFSDefault(value);
-    if (mapping == NULL || n == NULL || v == NULL ||
-        PyObject_SetItem(mapping, n, v) < 0) {
+    py_auto *v = value != NULL ? PyUnicode_DecodeFSDefault(value) : NULL;
+    if (mapping == NULL || n == NULL || (value != NULL && v == NULL)) {
         return cg_py_error(err, NULL);
     }
+    if (v != NULL) {
+        return PyObject_SetItem(mapping, n, v) < 0 ? cg_py_error(err, NULL) : 0;
+    }
+    if (PyObject_DelItem(mapping, n) < 0 &&
+        !PyErr_ExceptionMatches(PyExc_KeyError)) {
+        return cg_py_error(err, NULL);
+    }
+    PyErr_Clear();
     return 0;
 }

@@ -26,7 +26,7 @@ int cg_python_to_yaml(const char *path, struct cg_buf *out, int *ret_exit,
  * pythonpath is the comma list of the setting, may be NULL. */
 int cg_python_set_path(const char *dir, const char *pythonpath,
                        struct cg_error *err);
-/* os.environ[name] = value (and the C environment). */
+/* os.environ[name] = value (and the C environment); NULL deletes it. */
 int cg_python_setenv(const char *name, const char *value, struct cg_error *err);
 
 #endif

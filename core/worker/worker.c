@@ -12,6 +12,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/interp.h"
+#include "core/py/trace.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
 
@@ -33,7 +34,7 @@ static void
 on_usr1(void *self)
 {
     struct cg_host_run *run = self;
-    cg_log_reopen(run->start->log);
+    cg_py_server_reopen_logs(run->start->server);
 }
 
 static void
@@ -62,10 +63,10 @@ init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
 /* ---- boot ---- */
 
 void
-cg_worker_tell(const struct cg_worker_start *start, bool ready,
+cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
                const char *text)
 {
-    struct cg_worker_news news = {.pid = (int)getpid(), .ready = ready};
+    struct cg_worker_news news = {.pid = (int)getpid(), .kind = kind};
     if (start->news_fd < 0) {
         return;
     }
@@ -74,14 +75,26 @@ cg_worker_tell(const struct cg_worker_start *start, bool ready,
     (void)ignored;
 }
 
+bool
+cg_worker_retire(struct cg_host_run *run)
+{
+    if (atomic_exchange(&run->retiring, 1) || run->stop_wanted) {
+        return false;
+    }
+    cg_log_line(run->start->log, CG_INFO,
+                "Autorestarting worker after current request.");
+    cg_worker_tell(run->start, CG_NEWS_RETIRE, "");
+    return true;
+}
+
 static void
 log_failure(const struct cg_worker_start *start, const char *what,
             const struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_putf(&text, "%s: %s", what, err->text);
-    cg_worker_tell(start, false, err->text);
-    cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_worker_tell(start, CG_NEWS_FAILED, err->text);
+    cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
 static int
@@ -95,10 +108,10 @@ load_app(struct cg_host_run *run)
         return 0;
     }
     int status = cg_app_load(start->app_spec, &run->app, &err, &traceback);
-    if (status == 0) {
+    if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
-    cg_worker_tell(start, false, err.text);
+    cg_worker_tell(start, CG_NEWS_FAILED, err.text);
     cg_auto(buf) struct cg_buf text = {0};
     if (status == CG_EXIT_BOOT) {
         cg_buf_puts(&text, "Exception in worker process\n");
@@ -110,9 +123,9 @@ load_app(struct cg_host_run *run)
 }
 
 static int
-hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
-            const char *what)
+hook_worker(struct cg_host_run *run, enum cg_setting_id hook, const char *what)
 {
+    const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
     if (!cg_hook_is_set(start->settings, hook)) {
         return 0;
@@ -121,6 +134,9 @@ hook_worker(const struct cg_worker_start *start, enum cg_setting_id hook,
         hook == CG_post_worker_init
             ? cg_hook_worker(start->server, hook, start->worker, &err)
             : cg_hook_server_worker(start->server, hook, start->worker, &err);
+    if (r < 0 && run->abort_wanted) { /* INT or QUIT ended it */
+        return 0;
+    }
     if (r < 0) {
         log_failure(start, what, &err);
     }
@@ -133,9 +149,15 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
 {
     const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
-    if (hook_worker(start, CG_post_fork,
+    if (hook_worker(run, CG_post_fork,
                     "Exception in worker process\npost_fork") < 0) {
         return CG_EXIT_BOOT;
+    }
+    /* before our own handlers: it takes ABRT too */
+    if (start->trace_fd >= 0 &&
+        cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
+        cg_log_line(start->log, CG_DEBUG, "no stacks of this worker: %s",
+                    err.text);
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
@@ -148,14 +170,15 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return EXIT_STOPPED;
     }
     int status = load_app(run);
-    if (status != 0) {
+    if (status != 0 || run->abort_wanted) {
         return status;
     }
-    cg_py_worker_set_booted(start->worker, run->app);
-    if (hook_worker(start, CG_post_worker_init,
+    cg_py_worker_set_app(start->worker, run->app);
+    if (hook_worker(run, CG_post_worker_init,
                     "Exception in worker process\npost_worker_init") < 0) {
         return CG_EXIT_BOOT;
     }
+    cg_py_worker_set_booted(start->worker);
     return 0;
 }
 
@@ -237,6 +260,7 @@ cg_worker_main(const struct cg_worker_start *start)
         status = serve(&run);
     }
     say_goodbye(start);
+    cg_log_drain(start->log);
     int finish = run.leave_at_once ? 0 : cg_python_finish();
     return status != 0 ? status : finish;
 }

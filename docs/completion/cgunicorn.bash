@@ -53,11 +53,35 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --max-worker-lifetime)
+        : # any text
+        return
+        ;;
+    --max-worker-lifetime-jitter)
+        : # any text
+        return
+        ;;
+    --max-worker-rss)
+        : # any text
+        return
+        ;;
+    --recycle-share)
+        : # any text
+        return
+        ;;
     -t | --timeout)
         : # any text
         return
         ;;
     --graceful-timeout)
+        : # any text
+        return
+        ;;
+    --request-timeout)
+        : # any text
+        return
+        ;;
+    --shutdown-delay)
         : # any text
         return
         ;;
@@ -109,7 +133,19 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --body-min-rate)
+        : # any text
+        return
+        ;;
+    --max-request-body)
+        : # any text
+        return
+        ;;
     --write-timeout)
+        : # any text
+        return
+        ;;
+    --max-keepalive-requests)
         : # any text
         return
         ;;
@@ -350,9 +386,15 @@ _cgunicorn() {
             --worker-connections \
             --max-requests \
             --max-requests-jitter \
+            --max-worker-lifetime \
+            --max-worker-lifetime-jitter \
+            --max-worker-rss \
+            --recycle-share \
             -t \
             --timeout \
             --graceful-timeout \
+            --request-timeout \
+            --shutdown-delay \
             --keep-alive \
             --asgi-loop \
             --asgi-lifespan \
@@ -365,7 +407,10 @@ _cgunicorn() {
             --max-head-size \
             --header-timeout \
             --body-timeout \
+            --body-min-rate \
+            --max-request-body \
             --write-timeout \
+            --max-keepalive-requests \
             --allow-missing-host \
             --reload \
             --reload-engine \
@@ -469,8 +514,14 @@ _cgunicorn() {
             worker_connections \
             max_requests \
             max_requests_jitter \
+            max_worker_lifetime \
+            max_worker_lifetime_jitter \
+            max_worker_rss \
+            recycle_share \
             timeout \
             graceful_timeout \
+            request_timeout \
+            shutdown_delay \
             keepalive \
             asgi_loop \
             asgi_lifespan \
@@ -483,7 +534,10 @@ _cgunicorn() {
             max_head_size \
             header_timeout \
             body_timeout \
+            body_min_rate \
+            max_request_body \
             write_timeout \
+            max_keepalive_requests \
             allow_missing_host \
             reload \
             reload_engine \

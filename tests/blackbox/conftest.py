@@ -96,11 +96,11 @@ def module_server(tmp_path_factory):
     """As `server`, for servers that all tests of a module share."""
     made = []
 
-    def make(*args, **options):
-        one = Server(tmp_path_factory.mktemp("m"), *args, **options)
+    def make(*args, start=True, folder=None, **options):
+        one = Server(folder or tmp_path_factory.mktemp("m"), *args, **options)
         made.append(one)
         ALIVE.append(one)
-        return one.start()
+        return one.start() if start else one.launch()
 
     yield make
     end_servers(made)
@@ -130,10 +130,10 @@ def run(tmp_path):
     """run(*args, files=…): runs the program in tmp_path until it ends."""
 
     def make(*args, files=None, apps=(), env=None, announced=(), cwd=None,
-             pass_fds=(), seconds=DEADLINE, prefix=()):
+             pass_fds=(), seconds=DEADLINE, prefix=(), program=None):
         fill(tmp_path, files, apps)
         process = subprocess.Popen(
-            [*prefix, *command(), *args], cwd=cwd or tmp_path,
+            [*prefix, *(program or command()), *args], cwd=cwd or tmp_path,
             env=environment(tmp_path, env), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=pass_fds, start_new_session=True,

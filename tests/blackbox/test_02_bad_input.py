@@ -112,10 +112,10 @@ def test_a_missing_config_file_is_named_with_where_it_was_looked_for(
 
 def test_a_syntax_error_in_the_config_file_is_told_with_file_and_line(run):
     done = run("-c", "conf.py", "shop:app", files={
-        **FILES, "conf.py": "workers = 2\nbind = (\ntimeout = 3\n"},
+        **FILES, "conf.py": "workers = 2\nbind = = 3\ntimeout = 3\n"},
         announced=["SyntaxError"])
     assert done.status == 1
-    done.line_with("conf.py", "2")
+    done.line_with("conf.py", "line 2")
     assert "SyntaxError" in done.err
     assert "importlib" not in done.err and "<frozen" not in done.err
 

@@ -191,9 +191,9 @@ def test_a_wrong_type_is_told_with_its_source(run, source, options):
 
 
 @pytest.mark.parametrize("args, words", [
-    (("--preload_app",), ("--preload_app", "did you mean --preload?")),
-    (("--keepalive", "5"), ("did you mean --keep-alive?",)),
-    (("--proc_name", "x"), ("did you mean --name?",)),
+    (("--preload_app",), ("--preload_app", "did you mean '--preload'?")),
+    (("--keepalive", "5"), ("did you mean '--keep-alive'?",)),
+    (("--proc_name", "x"), ("did you mean '--name'?",)),
     (("--post_fork", "x"), ("post_fork", "configuration files")),
     (("--secure-scheme-headers", "x"), ("configuration files",)),
 ])

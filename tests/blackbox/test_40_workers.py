@@ -181,7 +181,7 @@ def test_a_worker_killed_under_load_costs_only_requests_in_flight(server):
 
 @pytest.mark.parametrize("name", ["SEGV", "TERM", "QUIT"])
 def test_a_worker_that_ends_otherwise_is_replaced(server, name):
-    s = server("shop:app", files={"shop.py": PID}, announced=["SIGSEGV"])
+    s = server("shop:app", files={"shop.py": PID}, announced=["SIGSEGV", "Segmentation fault"])
     victim = s.wait_workers(1)[0]
     s.get("/")
     os.kill(victim, getattr(signal, "SIG" + name))
@@ -344,6 +344,27 @@ def test_a_graceful_stop_under_load_loses_nothing(server):
         assert s.stop() == 0
         load.wait_ended()
     assert load.lost == []
+
+
+def test_a_graceful_stop_under_load_of_single_requests_loses_nothing(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": PID})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=6) as load:
+        load.wait_answers(200)
+        assert s.stop() == 0
+        load.wait_ended()  # refused, after the last reply
+    assert load.lost == []
+
+
+@pytest.mark.parametrize("name", ["INT", "QUIT"])
+def test_a_quick_stop_while_the_application_loads_is_no_failure(server, name):
+    s = server("slow:app", start=False, files={
+        "slow.py": "open('began', 'w').write('x')\n"
+                   "with open('go') as f:\n    f.read()\n" + PID})
+    os.mkfifo(s.folder / "go")
+    until(lambda: (s.folder / "began").exists(), "the application is loading")
+    assert s.stop(name) == 0
+    assert "[ERROR]" not in s.log()
 
 
 def test_replies_still_being_sent_are_finished_at_a_graceful_stop(server):

@@ -84,6 +84,25 @@ def test_hup_under_load_of_single_requests_loses_nothing(server):
     assert load.lost == []
 
 
+def test_hup_under_constant_load_ends_the_old_workers(server):
+    # the listen queue is never empty: nobody may wait for that
+    s = server("shop:app", "-w", "2", "--graceful-timeout", "8", files={
+        "shop.py": "import time\n" + shop("x").replace(
+            "    start", "    time.sleep(0.005)\n    start", 1)})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=10, keep=True) as keep, \
+            Load(s.address, clients=8) as single:
+        for _ in range(2):
+            keep.wait_answers(50)
+            old = set(s.workers())
+            s.signal("HUP")
+            until(lambda: len(s.workers()) == 2
+                  and not old & set(s.workers()), "two new workers")
+        single.wait_answers(50)
+    assert keep.lost == [] and single.lost == []
+    assert "SIGKILL" not in s.log()
+
+
 def test_the_old_workers_serve_until_the_new_ones_are_ready(server):
     s = server("shop:app", files={"shop.py": shop("old")})
     assert s.get("/").body == b"old"
@@ -192,6 +211,16 @@ def app(environ, start_response):
     wait_body(s, b"none")
 
 
+def test_a_config_file_is_read_again_in_the_original_environment(server):
+    s = server("shop:app", files={"shop.py": shop("x")}, env={"WORD": "was"},
+               config="import os\nraw_env = ['WORD=set']\n"
+                      "print('read with', os.environ['WORD'], flush=True)\n")
+    s.get("/")
+    s.signal("HUP")
+    s.wait_log("Booting worker", 2)
+    assert s.stdout() == "read with was\n" * 2
+
+
 def test_a_storm_of_hups_leaves_one_set_of_workers(server):
     s = server("shop:app", "-w", "2", files={"shop.py": shop("x")})
     s.wait_log("Booting worker", 2)
@@ -202,6 +231,22 @@ def test_a_storm_of_hups_leaves_one_set_of_workers(server):
     until(lambda: len(s.workers()) == 2 and not old & set(s.workers()),
           lambda: f"two new workers, not {s.workers()}")
     assert s.get("/").body == b"x"
+
+
+def test_a_hup_during_a_reload_is_followed_when_it_has_ended(server):
+    s = server("shop:app", files={"shop.py": shop("first")})
+    assert s.get("/").body == b"first"
+    os.mkfifo(s.folder / "go")
+    write(s, "shop.py", "open('began', 'w').close()\n"
+          "with open('go') as f:\n    f.read()\n" + shop("second"))
+    s.signal("HUP")
+    until(lambda: (s.folder / "began").exists(), "the second one is loading")
+    write(s, "shop.py", shop("third"))
+    s.signal("HUP")
+    s.wait_log("Hang up: Master", 2)
+    with open(s.folder / "go", "w"):
+        pass
+    wait_body(s, b"third")
 
 
 def test_reload_notices_a_changed_module(server):

@@ -163,7 +163,7 @@ def error_text(done):
     found = re.search(r"^\S+: error: (.*)", done["err"], re.M)
     if found:
         text = re.sub(r"^environment GUNICORN_CMD_ARGS: ", "", found.group(1))
-        text = re.sub(r" \((did you mean|\w+ is for conf).*", "", text)
+        text = re.sub(r"; (did you mean|\w+ is for conf).*", "", text)
         if "could match" in text:  # the names come in another order
             head, names = text.split("could match ")
             text = head + "could match " + ", ".join(sorted(names.split(", ")))

@@ -6,6 +6,7 @@ becomes our child, so that nothing can hide and every exit status is ours.
 """
 import ctypes
 import os
+import re
 import signal
 
 from .waiting import until
@@ -73,6 +74,12 @@ def resident_kib(pid):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
     raise AssertionError(f"process {pid} has no VmRSS")
+
+
+def is_sanitized(pid):
+    """Whether it runs under a sanitizer, which keeps memory for a while."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        return bool(re.search(r"lib[a-z]san\.so|__[a-z]san|clang_rt", f.read()))
 
 
 def open_descriptors(pid):

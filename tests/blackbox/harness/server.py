@@ -80,11 +80,14 @@ class Server:
     bind: "tcp", "tcp6", "unix", or None when the arguments name their own.
     config: text of a Python configuration file, given with -c.
     errorlog: where the error log goes if it is not stderr.
+    program: another one than the program under test, to compare it with.
     """
 
     def __init__(self, folder, *args, files=None, apps=(), config=None,
                  env=None, bind="tcp", errorlog=None, announced=(),
-                 pass_fds=(), daemon=False, pidfile="server.pid", io=None):
+                 pass_fds=(), daemon=False, pidfile="server.pid", io=None,
+                 program=None):
+        self.program = program or command()
         self.folder = pathlib.Path(folder)
         self.args = list(args)
         self.env = environment(self.folder, env)
@@ -123,7 +126,7 @@ class Server:
 
     def launch(self):
         """Starts the program; says nothing about readiness."""
-        self.argv = command() + self._bind_args() + self.args
+        self.argv = self.program + self._bind_args() + self.args
         with open(self.io / "stdout", "wb") as out, \
                 open(self.io / "stderr", "ab") as err:
             self.process = subprocess.Popen(

@@ -146,8 +146,8 @@ START_TEST(unambiguous_prefixes_are_options)
                  "--no-control-socket"},
         {"--limit-request-field_size|1", "-; limit_request_field_size=1"},
         {"--limit-request-field-size|1",
-         "error: unrecognized arguments: --limit-request-field-size (did you "
-         "mean --limit-request-field_size?)"},
+         "error: unrecognized arguments: --limit-request-field-size; did you "
+         "mean \'--limit-request-field_size\'?"},
         /* ours make none of gunicorn's ambiguous */
         {"--he", "error: ambiguous option: --he could match --help, "
                  "--header-map"},
@@ -163,19 +163,19 @@ END_TEST
 START_TEST(what_is_no_option_brings_up_the_right_one)
 {
     static const struct row rows[] = {
-        {"--wrokers|4", "error: unrecognized arguments: --wrokers (did you "
-                        "mean --workers?)"},
-        {"--wrokers=4", "error: unrecognized arguments: --wrokers=4 (did you "
-                        "mean --workers?)"},
-        {"--preload_app", "error: unrecognized arguments: --preload_app (did "
-                          "you mean --preload?)"},
-        {"--loglevel|debug", "error: unrecognized arguments: --loglevel "
-                             "(did you mean --log-level?)"},
-        {"--proc-name|x", "error: unrecognized arguments: --proc-name (did "
-                          "you mean --name?)"},
+        {"--wrokers|4", "error: unrecognized arguments: --wrokers; did you "
+                        "mean \'--workers\'?"},
+        {"--wrokers=4", "error: unrecognized arguments: --wrokers=4; did you "
+                        "mean \'--workers\'?"},
+        {"--preload_app", "error: unrecognized arguments: --preload_app; did "
+                          "you mean \'--preload\'?"},
+        {"--loglevel|debug", "error: unrecognized arguments: --loglevel; "
+                             "did you mean \'--log-level\'?"},
+        {"--proc-name|x", "error: unrecognized arguments: --proc-name; did "
+                          "you mean \'--name\'?"},
         {"--post_fork|x",
-         "error: unrecognized arguments: --post_fork (post_fork is for "
-         "configuration files: it has no option)"},
+         "error: unrecognized arguments: --post_fork; post_fork is for "
+         "configuration files: it has no option"},
         {"--entirely-unknown",
          "error: unrecognized arguments: --entirely-unknown"},
     };

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""The interpreter inside the program under test: what it is, what it has."""
+import functools
+import json
+import subprocess
+import tempfile
+
+import pytest
+
+from .server import command, environment
+
+PROBE = """\
+import importlib, json, sys
+told = {"executable": sys.executable, "base_prefix": sys.base_prefix}
+for name in ("django", "flask"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        continue
+    told[name] = True
+with open("told.json", "w") as f:
+    json.dump(told, f)
+app = print
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def told(plain=False):
+    """What it says of itself; plain: without an active environment."""
+    without = {"VIRTUAL_ENV": None, "PATH": "/usr/bin:/bin"} if plain else {}
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/probe.py", "w") as f:
+            f.write(PROBE)
+        done = subprocess.run(
+            [*command(), "--check-config", "probe:app"], cwd=folder,
+            env=environment(folder, without), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr.decode()
+        with open(f"{folder}/told.json") as f:
+            return json.load(f)
+
+
+def executable():
+    return told()["executable"]
+
+
+def needs(package):
+    """Skips a test when the embedded interpreter has no such package."""
+    if package not in told():
+        pytest.skip(f"{executable()}, which is embedded, has no {package} "
+                    "(make test-matrix installs it)")

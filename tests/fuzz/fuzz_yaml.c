@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* YAML configuration files: read or refused with a place, never more. */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config/yaml.h"
+#include "core/base/fd.h"
+#include "tests/fuzz/fuzz.h"
+
+static void
+on_warn(void *self, const char *text)
+{
+    EXPECT(text[0] != '\0', "an empty warning");
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static int fd = -1;
+    char path[64];
+    struct cg_settings *s = NULL;
+    struct cg_error err = {0};
+    if (fd < 0) {
+        fd = memfd_create("yaml", MFD_CLOEXEC);
+    }
+    EXPECT(ftruncate(fd, 0) == 0 && pwrite(fd, data, n, 0) == (ssize_t)n,
+           "cannot write");
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    EXPECT(cg_settings_new(&s, &err) == 0, "%s", err.text);
+    if (cg_yaml_read(path, "c.yaml", s, on_warn, NULL, &err) < 0) {
+        EXPECT(strncmp(err.text, "c.yaml", 6) == 0, "%s", err.text);
+    }
+    cg_settings_free(s);
+    return 0;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the engine promises while calls of the application are long: others'
+ * bytes are read and written, an idle executor or an idle sibling answers, and
+ * nothing is lost when everybody stops.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/check_main.h"
+#include "tests/unit/engine/world.h"
+
+static struct world w;
+
+/* Requests until one of that worker answers: a connection pinned to it. */
+static int
+pinned(int worker)
+{
+    for (int i = 0; i < 200; i++) {
+        int fd = client_connect(&w);
+        if (worker_of(client_get(fd, "/")) == worker) {
+            return fd;
+        }
+        close(fd);
+    }
+    ck_abort_msg("no connection went to worker %d", worker);
+}
+
+static void
+send_get(int fd, const char *path)
+{
+    char text[128];
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    client_send(fd, text);
+}
+
+START_TEST(requests_are_answered_in_order_on_one_connection)
+{
+    world_start(&w, 1, 1);
+    int fd = client_connect(&w);
+    for (int i = 0; i < 100; i++) {
+        ck_assert_str_eq(client_get(fd, "/"), "ok 0");
+    }
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(pipelined_requests_are_all_answered)
+{
+    enum { DEPTH = 16 };
+    world_start(&w, 1, 1);
+    int fd = client_connect(&w);
+    char text[DEPTH * 40] = "";
+    for (int i = 0; i < DEPTH; i++) {
+        strcat(text, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    client_send(fd, text);
+    for (int i = 0; i < DEPTH; i++) {
+        ck_assert_str_eq(client_read(fd), "ok 0");
+    }
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(a_slow_reader_is_served_while_the_application_is_blocked)
+{
+    world_start(&w, 1, 1);
+    int reader = client_connect(&w), other = client_connect(&w);
+    send_get(reader, "/big");
+    wait_for(&w.worker[0].ran, 1);
+    send_get(other, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    /* all 4 MiB come although the only executor stands still */
+    ck_assert_uint_eq(strlen(client_read(reader)), 0);
+    ck_assert_int_eq(atomic_load(&w.worker[0].blocked), 1);
+    world_unblock(&w);
+    ck_assert_str_eq(client_read(other), "ok 0");
+    close(reader);
+    close(other);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(bad_requests_are_refused_while_the_application_is_blocked)
+{
+    world_start(&w, 1, 1);
+    int blocked = client_connect(&w), bad = client_connect(&w);
+    ck_assert_str_eq(client_get(bad, "/"), "ok 0");
+    send_get(blocked, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    client_send(bad, "GET /\x01 HTTP/1.1\r\n\r\n");
+    ck_assert_ptr_nonnull(strstr(client_read(bad), "Bad Request"));
+    world_unblock(&w);
+    client_read(blocked);
+    close(blocked);
+    close(bad);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(a_request_of_a_blocked_worker_is_answered_by_an_idle_one)
+{
+    world_start(&w, 2, 1);
+    int first = pinned(0), second = pinned(0);
+    send_get(first, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_str_eq(client_get(second, "/"), "ok 1");
+    }
+    ck_assert_uint_eq(atomic_load(&w.board->slot[0].given), 1);
+    ck_assert_uint_eq(atomic_load(&w.board->slot[1].adopted), 1);
+    world_unblock(&w);
+    ck_assert_str_eq(client_read(first), "ok 0");
+    close(first);
+    close(second);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(a_body_moves_with_its_request)
+{
+    enum { SMALL = 5, MEDIUM = 40000, LARGE = 300000 };
+    static const int sizes[] = {SMALL, MEDIUM, LARGE};
+    static char data[LARGE + 200];
+    world_start(&w, 2, 1);
+    int blocked = pinned(0);
+    int fds[3] = {pinned(0), pinned(0), pinned(0)};
+    send_get(blocked, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    for (int i = 0; i < 3; i++) {
+        char wanted[32];
+        int n = snprintf(data, 200,
+                         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: "
+                         "%d\r\n\r\n",
+                         sizes[i]);
+        memset(data + n, 'x', (size_t)sizes[i]);
+        data[n + sizes[i]] = '\0';
+        client_send(fds[i], data);
+        snprintf(wanted, sizeof wanted, "body %d", sizes[i]);
+        ck_assert_str_eq(client_read(fds[i]), wanted);
+        ck_assert_str_eq(client_get(fds[i], "/"), "ok 1");
+        close(fds[i]);
+    }
+    world_unblock(&w);
+    client_read(blocked);
+    close(blocked);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(pipelined_requests_move_together)
+{
+    world_start(&w, 2, 1);
+    int blocked = pinned(0), fd = pinned(0);
+    send_get(blocked, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+                    "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+                    "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_str_eq(client_read(fd), "ok 1");
+    }
+    world_unblock(&w);
+    client_read(blocked);
+    close(blocked);
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(what_waits_in_the_queue_is_answered_when_all_were_blocked)
+{
+    enum { CLIENTS = 6 };
+    world_start(&w, 2, 1);
+    int a = pinned(0), b = pinned(1), fds[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = pinned(i % 2);
+    }
+    send_get(a, "/block");
+    send_get(b, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    wait_for(&w.worker[1].blocked, 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        send_get(fds[i], "/");
+    }
+    wait_for_count(&w.board->slot[0].given, CLIENTS / 2);
+    wait_for_count(&w.board->slot[1].given, CLIENTS / 2);
+    world_unblock(&w);
+    for (int i = 0; i < CLIENTS; i++) {
+        ck_assert_int_ge(worker_of(client_read(fds[i])), 0);
+        close(fds[i]);
+    }
+    client_read(a);
+    client_read(b);
+    close(a);
+    close(b);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(what_waits_in_the_queue_is_answered_at_a_stop)
+{
+    world_start(&w, 2, 1);
+    int a = pinned(0), b = pinned(1), fd = pinned(0);
+    send_get(a, "/block");
+    send_get(b, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    wait_for(&w.worker[1].blocked, 1);
+    send_get(fd, "/");
+    wait_for_count(&w.board->slot[0].given, 1);
+    cg_engine_stop(w.worker[0].engine, 20 * 1000000u);
+    cg_engine_stop(w.worker[1].engine, 20 * 1000000u);
+    world_unblock(&w);
+    ck_assert_int_ge(worker_of(client_read(fd)), 0);
+    client_read(a);
+    client_read(b);
+    close(a);
+    close(b);
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(an_idle_thread_goes_on_when_another_is_blocked)
+{
+    world_start(&w, 1, 3);
+    int a = client_connect(&w), b = client_connect(&w), c = client_connect(&w);
+    send_get(a, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    send_get(b, "/block");
+    wait_for(&w.worker[0].blocked, 2);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_str_eq(client_get(c, "/"), "ok 0");
+    }
+    ck_assert_int_eq(atomic_load(&w.worker[0].blocked), 2);
+    world_unblock(&w);
+    client_read(a);
+    client_read(b);
+    close(a);
+    close(b);
+    close(c);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(an_executor_is_asked_for_when_all_are_blocked)
+{
+    world_start_with(&w, 1, 2, 3);
+    int a = client_connect(&w), b = client_connect(&w), c = client_connect(&w);
+    send_get(a, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    send_get(b, "/block");
+    wait_for(&w.worker[0].blocked, 2);
+    send_get(c, "/");
+    wait_for(&w.worker[0].wanted, 1);
+    world_unblock(&w);
+    client_read(a);
+    client_read(b);
+    client_read(c);
+    close(a);
+    close(b);
+    close(c);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(a_stop_waits_for_the_blocked_and_answers_them)
+{
+    world_start(&w, 1, 2);
+    int a = client_connect(&w);
+    send_get(a, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    cg_engine_stop(w.worker[0].engine, 20 * 1000000u);
+    ck_assert(!client_hears(a, 0));
+    world_unblock(&w);
+    ck_assert_str_eq(client_read(a), "ok 0");
+    close(a);
+    world_stop(&w);
+    ck_assert_int_eq(atomic_load(&w.worker[0].ended), 1);
+}
+END_TEST
+
+START_TEST(an_abort_does_not_wait)
+{
+    world_start(&w, 1, 2);
+    int a = client_connect(&w);
+    send_get(a, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    cg_engine_abort(w.worker[0].engine);
+    wait_for(&w.worker[0].ended, 1);
+    ck_assert(cg_engine_is_over(w.worker[0].engine));
+    ck_assert_int_eq(cg_engine_end(w.worker[0].engine), CG_END_FORCED);
+    close(a);
+    world_stop(&w);
+}
+END_TEST
+
+/* ---- many at once: for the sanitizers ---- */
+
+enum { CLIENTS = 8, ROUNDS = 150 };
+
+static void *
+busy_client(void *arg)
+{
+    int number = (int)(size_t)arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        int fd = client_connect(&w);
+        for (int j = 0; j < 4; j++) {
+            ck_assert_int_ge(worker_of(client_get(fd, "/")), 0);
+        }
+        if (i % 16 == number) {
+            client_get(fd, "/big");
+        }
+        ck_assert_int_ge(worker_of(client_get(fd, "/close")), 0);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void
+storm(int workers, int threads)
+{
+    pthread_t clients[CLIENTS];
+    world_start(&w, workers, threads);
+    int blocked = client_connect(&w);
+    send_get(blocked, "/block");
+    for (size_t i = 0; i < CLIENTS; i++) {
+        ck_assert_int_eq(
+            pthread_create(&clients[i], NULL, busy_client, (void *)i), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        pthread_join(clients[i], NULL);
+    }
+    world_unblock(&w);
+    client_read(blocked);
+    close(blocked);
+    world_stop(&w);
+}
+
+START_TEST(workers_hand_over_under_load_without_a_loss)
+{
+    storm(3, 1);
+}
+END_TEST
+
+START_TEST(threads_take_turns_under_load_without_a_loss)
+{
+    storm(1, 4);
+}
+END_TEST
+
+START_TEST(workers_with_threads_lose_nothing_under_load)
+{
+    storm(2, 3);
+}
+END_TEST
+
+TESTS("relief", requests_are_answered_in_order_on_one_connection,
+      pipelined_requests_are_all_answered,
+      a_slow_reader_is_served_while_the_application_is_blocked,
+      bad_requests_are_refused_while_the_application_is_blocked,
+      a_request_of_a_blocked_worker_is_answered_by_an_idle_one,
+      a_body_moves_with_its_request, pipelined_requests_move_together,
+      what_waits_in_the_queue_is_answered_when_all_were_blocked,
+      what_waits_in_the_queue_is_answered_at_a_stop,
+      an_idle_thread_goes_on_when_another_is_blocked,
+      an_executor_is_asked_for_when_all_are_blocked,
+      a_stop_waits_for_the_blocked_and_answers_them, an_abort_does_not_wait,
+      workers_hand_over_under_load_without_a_loss,
+      threads_take_turns_under_load_without_a_loss,
+      workers_with_threads_lose_nothing_under_load)

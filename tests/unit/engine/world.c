@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/engine/world.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+
+enum { LIMIT_S = 30 };
+
+static char big[BIG];
+
+/* ---- the host ---- */
+
+static void
+enter(void *self)
+{
+    pthread_mutex_lock(&((struct worker *)self)->gil);
+}
+
+static void
+leave(void *self)
+{
+    pthread_mutex_unlock(&((struct worker *)self)->gil);
+}
+
+static void
+block(struct worker *k)
+{
+    struct world *w = k->world;
+    leave(k); /* as time.sleep does */
+    pthread_mutex_lock(&w->lock);
+    atomic_fetch_add(&k->blocked, 1);
+    while (!w->open) {
+        pthread_cond_wait(&w->changed, &w->lock);
+    }
+    atomic_fetch_sub(&k->blocked, 1);
+    pthread_mutex_unlock(&w->lock);
+    enter(k);
+}
+
+static void
+answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
+       void *keep)
+{
+    char head[128];
+    int head_n = snprintf(head, sizeof head,
+                          "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
+    struct iovec parts[2] = {{head, (size_t)head_n}, {(void *)(size_t)body, n}};
+    ex->status = 200;
+    ex->sent = n;
+    ex->wire->send(ex, parts, 2, keep);
+    atomic_fetch_add(&k->ran, 1);
+}
+
+static void
+run(void *self, struct cg_exchange *ex)
+{
+    struct worker *k = self;
+    struct cg_slice path = cg_span_of(ex->base, ex->req->path);
+    char body[64];
+    int n;
+    ex->keep = ex->may_keep;
+    if (cg_slice_is(path, "/block")) {
+        block(k);
+    } else if (cg_slice_is(path, "/big")) {
+        answer(k, ex, big, sizeof big, big);
+        return;
+    } else if (cg_slice_is(path, "/close")) {
+        ex->keep = false;
+    }
+    if (ex->body.n > 0) {
+        n = snprintf(body, sizeof body, "body %llu",
+                     (unsigned long long)ex->body.n);
+    } else {
+        n = snprintf(body, sizeof body, "ok %d", k->number);
+    }
+    answer(k, ex, body, (size_t)n, NULL);
+}
+
+static void
+hold(void *self, void *keep)
+{
+    atomic_fetch_add(&((struct worker *)self)->held, 1);
+}
+
+static void
+drop(void *self, void *keep)
+{
+    atomic_fetch_add(&((struct worker *)self)->dropped, 1);
+}
+
+static void
+signals(void *self)
+{
+}
+
+static void
+refused(void *self, const struct cg_refused *why)
+{
+    atomic_fetch_add(&((struct worker *)self)->refused, 1);
+}
+
+static void
+trouble(void *self, const char *text)
+{
+}
+
+static void
+report(void *self)
+{
+}
+
+static void *thread_main(void *arg);
+
+static void
+start_thread(struct worker *k)
+{
+    int i = k->nthreads++;
+    k->executors[i] = cg_executor_new(k->engine, i + 1);
+    ck_assert_int_eq(
+        pthread_create(&k->threads[i], NULL, thread_main, k->executors[i]), 0);
+}
+
+static bool
+want_executor(void *self)
+{
+    atomic_fetch_add(&((struct worker *)self)->wanted, 1);
+    return true;
+}
+
+static void
+over(void *self)
+{
+    atomic_store(&((struct worker *)self)->ended, 1);
+}
+
+/* ---- threads ---- */
+
+static struct world *the_world;
+
+static struct worker *
+worker_with(const struct cg_executor *x)
+{
+    for (int i = 0; i < the_world->nworkers; i++) {
+        struct worker *k = &the_world->worker[i];
+        for (int j = 0; j < THREADS; j++) {
+            if (k->executors[j] == x) {
+                return k;
+            }
+        }
+    }
+    abort();
+}
+
+static void *
+thread_main(void *arg)
+{
+    struct worker *k = worker_with(arg);
+    enter(k);
+    if (k->config.max_executors > 1) {
+        cg_engine_join(k->engine, arg);
+    } else {
+        cg_engine_run(k->engine, arg);
+    }
+    leave(k);
+    return NULL;
+}
+
+/* ---- the world ---- */
+
+static void
+init_worker(struct world *w, int number, int threads, int most)
+{
+    struct worker *k = &w->worker[number];
+    struct cg_error err = {0};
+    struct cg_slot *slot = &w->board->slot[number];
+    k->world = w;
+    k->number = number;
+    pthread_mutex_init(&k->gil, NULL);
+    k->config = (struct cg_engine_config){
+        .intake = {.head = &cg_head_policy_default,
+                   .max_body = UINT64_MAX,
+                   .body_memory = 64 * 1024},
+        .server = "test",
+        .first_timeout_us = 60 * 1000000u,
+        .header_timeout_us = 60 * 1000000u,
+        .body_timeout_us = 60 * 1000000u,
+        .write_timeout_us = 60 * 1000000u,
+        .keepalive_us = 60 * 1000000u,
+        .max_keepalive_requests = UINT32_MAX,
+        .max_connections = 1000,
+        .max_executors = most,
+        .calls_may_last = threads > 1,
+        .handover = &w->handover,
+    };
+    k->host = (struct cg_host){
+        .enter = enter,
+        .leave = leave,
+        .run = run,
+        .hold = hold,
+        .drop = drop,
+        .signals = signals,
+        .refused = refused,
+        .trouble = trouble,
+        .report = report,
+        .want_executor = most > 1 ? want_executor : NULL,
+        .over = over,
+        .self = k,
+    };
+    cg_slot_claim(w->board, slot, (uint32_t)number + 1, 1);
+    ck_assert_int_eq(cg_engine_new(&k->config, &k->host, &w->listener, 1,
+                                   w->board, slot, &k->engine, &err),
+                     0);
+    ck_assert_int_eq(cg_engine_start_relief(k->engine, &err), 0);
+    atomic_store(&slot->booted, 1);
+    for (int i = 0; i < threads; i++) {
+        start_thread(k);
+    }
+}
+
+static void
+open_listener(struct world *w)
+{
+    struct cg_error err = {0};
+    struct cg_addr addr;
+    const struct cg_listener_options o = {.backlog = 128, .uid = -1, .gid = -1};
+    ck_assert_int_eq(cg_addr_parse("127.0.0.1:0", &addr, &err), 0);
+    ck_assert_msg(cg_listener_open(&addr, &o, &w->listener, &err) == 0, "%s",
+                  err.text);
+}
+
+void
+world_start(struct world *w, int workers, int threads)
+{
+    world_start_with(w, workers, threads, threads);
+}
+
+void
+world_start_with(struct world *w, int workers, int threads, int most)
+{
+    struct cg_error err = {0};
+    memset(w, 0, sizeof *w);
+    the_world = w;
+    signal(SIGPIPE, SIG_IGN);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, NULL);
+    open_listener(w);
+    w->board = cg_scoreboard_new(WORKERS);
+    ck_assert_int_eq(cg_handover_new(&w->handover, &err), 0);
+    w->nworkers = workers;
+    for (int i = 0; i < workers; i++) {
+        init_worker(w, i, threads, most);
+    }
+}
+
+void
+world_unblock(struct world *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->open = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void
+end_worker(struct worker *k)
+{
+    for (int i = 0; i < k->nthreads; i++) {
+        pthread_join(k->threads[i], NULL);
+    }
+    enter(k);
+    cg_engine_free(k->engine);
+    leave(k);
+    for (int i = 0; i < k->nthreads; i++) {
+        cg_executor_free(k->executors[i]);
+    }
+    ck_assert_int_eq(atomic_load(&k->held), atomic_load(&k->dropped));
+    pthread_mutex_destroy(&k->gil);
+}
+
+void
+world_stop(struct world *w)
+{
+    world_unblock(w);
+    for (int i = 0; i < w->nworkers; i++) {
+        cg_engine_stop(w->worker[i].engine, 20 * 1000000u);
+    }
+    for (int i = 0; i < w->nworkers; i++) {
+        end_worker(&w->worker[i]);
+    }
+    cg_handover_release(&w->handover);
+    cg_scoreboard_free(w->board);
+    cg_listener_close(&w->listener, true);
+}
+
+/* ---- clients ---- */
+
+int
+client_connect(struct world *w)
+{
+    const struct timeval limit = {.tv_sec = LIMIT_S};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    ck_assert_int_eq(
+        connect(fd, (struct sockaddr *)&w->listener.name, w->listener.name_n),
+        0);
+    return fd;
+}
+
+void
+client_send(int fd, const char *text)
+{
+    size_t n = strlen(text);
+    ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* Reads up to and with the empty line. */
+static void
+read_head(int fd, char *head, size_t size)
+{
+    size_t n = 0;
+    head[0] = '\0';
+    while (n < size - 1 && strstr(head, "\r\n\r\n") == NULL) {
+        ssize_t got = recv(fd, head + n, 1, 0);
+        ck_assert_msg(got == 1, "the connection ended in a head: '%s'", head);
+        head[++n] = '\0';
+    }
+}
+
+const char *
+client_read(int fd)
+{
+    static _Thread_local char body[BIG + 1];
+    char head[2048];
+    read_head(fd, head, sizeof head);
+    const char *field = strcasestr(head, "Content-Length:");
+    ck_assert_ptr_nonnull(field);
+    size_t length = (size_t)atoll(field + 15), n = 0;
+    ck_assert_uint_le(length, BIG);
+    while (n < length) {
+        ssize_t got = recv(fd, body + n, length - n, 0);
+        ck_assert_msg(got > 0, "the connection ended in a body");
+        n += (size_t)got;
+    }
+    body[n] = '\0';
+    return body;
+}
+
+const char *
+client_get(int fd, const char *path)
+{
+    char text[256];
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    client_send(fd, text);
+    return client_read(fd);
+}
+
+bool
+client_hears(int fd, int ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, ms) > 0;
+}
+
+int
+worker_of(const char *body)
+{
+    int n;
+    return sscanf(body, "ok %d", &n) == 1 ? n : -1;
+}
+
+/* ---- waiting ---- */
+
+static void
+pause_or_fail(uint64_t since_us, const char *what)
+{
+    const struct timespec t = {.tv_nsec = 200000};
+    ck_assert_msg(cg_now_us() - since_us < LIMIT_S * 1000000u,
+                  "%s did not happen", what);
+    nanosleep(&t, NULL);
+}
+
+void
+wait_for(_Atomic int *value, int n)
+{
+    uint64_t start = cg_now_us();
+    while (atomic_load(value) < n) {
+        pause_or_fail(start, "what was waited for");
+    }
+}
+
+void
+wait_for_count(_Atomic uint64_t *value, uint64_t n)
+{
+    uint64_t start = cg_now_us();
+    while (atomic_load(value) < n) {
+        pause_or_fail(start, "what was waited for");
+    }
+}

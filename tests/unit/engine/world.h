@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A world for tests of the engine: workers that live in threads of one process
+ * in place of processes of their own, with a host whose application is a few
+ * paths:
+ *
+ *   /        answers "ok <worker>" at once
+ *   /block   enters the application and stays there until world_unblock
+ *   /big     answers 4 MiB that an object holds
+ *   /close   answers and asks for the end of the connection
+ *
+ * A mutex per worker stands for the GIL. Nothing sleeps: tests wait for events
+ * with a limit of time.
+ */
+#ifndef TESTS_UNIT_ENGINE_WORLD_H
+#define TESTS_UNIT_ENGINE_WORLD_H
+
+#include <check.h>
+#include <pthread.h>
+
+#include "core/engine/engine.h"
+#include "core/http/trust.h"
+
+enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
+
+struct world;
+
+struct worker {
+    struct world *world;
+    int number;
+    struct cg_engine *engine;
+    struct cg_host host;
+    struct cg_engine_config config;
+    pthread_mutex_t gil;
+    pthread_t threads[THREADS];
+    struct cg_executor *executors[THREADS];
+    int nthreads;
+    _Atomic int ran;     /* requests that were answered */
+    _Atomic int blocked; /* executors inside /block */
+    _Atomic int held, dropped;
+    _Atomic int refused;
+    _Atomic int wanted; /* executors asked for */
+    _Atomic int ended;
+};
+
+struct world {
+    struct cg_listener listener;
+    struct cg_scoreboard *board;
+    struct cg_handover handover;
+    struct worker worker[WORKERS];
+    int nworkers;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open; /* /block may go on */
+};
+
+/* Starts `workers` with `threads` executors each; hand-over between them. */
+void world_start(struct world *w, int workers, int threads);
+/* The same; the host says that it could have `most` executors. */
+void world_start_with(struct world *w, int workers, int threads, int most);
+/* Stops all of it gracefully, joins every thread and frees. */
+void world_stop(struct world *w);
+void world_unblock(struct world *w);
+
+/* A client's connection; blocking, with a limit of time. */
+int client_connect(struct world *w);
+void client_send(int fd, const char *text);
+/* One whole response (head and Content-Length body); returns its body, valid
+ * until the next call of the same thread. Fails the test at an early end. */
+const char *client_read(int fd);
+/* GET path, answer's body. */
+const char *client_get(int fd, const char *path);
+/* Whether bytes or an end come within ms. */
+bool client_hears(int fd, int ms);
+/* The worker of an answer "ok N", or -1. */
+int worker_of(const char *body);
+
+/* Waits until *value is at least n. */
+void wait_for(_Atomic int *value, int n);
+/* The same for a counter of a slot. */
+void wait_for_count(_Atomic uint64_t *value, uint64_t n);
+
+#endif
