@@ -192,10 +192,13 @@ int
 cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err)
 {
     static const enum cg_setting_id hooks[] = {
-        CG_on_starting, CG_on_reload,        CG_when_ready,   CG_pre_fork,
-        CG_post_fork,   CG_post_worker_init, CG_worker_int,   CG_worker_abort,
-        CG_pre_exec,    CG_pre_request,      CG_post_request, CG_child_exit,
-        CG_worker_exit, CG_nworkers_changed, CG_on_exit,      CG_ssl_context};
+        CG_on_starting,       CG_on_reload,         CG_when_ready,
+        CG_pre_fork,          CG_post_fork,         CG_post_worker_init,
+        CG_worker_int,        CG_worker_abort,      CG_pre_exec,
+        CG_pre_request,       CG_post_request,      CG_child_exit,
+        CG_worker_exit,       CG_nworkers_changed,  CG_on_exit,
+        CG_ssl_context,       CG_on_dirty_starting, CG_dirty_post_fork,
+        CG_dirty_worker_init, CG_dirty_worker_exit};
     cg_auto(buf) struct cg_buf all = {0};
     for (size_t i = 0; i < CG_COUNT(hooks); i++) {
         if (cg_settings_value(s, hooks[i])->kind == CG_VALUE_STR &&

@@ -83,6 +83,8 @@ DIFFERENCES = [
                r"^(user|group) = .*No such (user|group)"),
     Difference("a list as `reload_engine` is said to be none, not to be "
                "unhashable", r"^reload_engine = .*unhashable type"),
+    Difference("`chdir = None` is the directory of the start, not an error",
+               r"^chdir = None"),
     Difference("HTTP/2 needs no Python package",
                r"the h2 package is not installed"),
     Difference("`paste` has no effect yet", r"No module named \\*'past"),
