@@ -72,7 +72,7 @@ WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
 SRC := $(filter-out config/docgen.c,$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
-GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py)
+GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
@@ -89,7 +89,6 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY: $(UNIT:=.o) $(FUZZERS:=.o)
 .PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
@@ -123,7 +122,7 @@ $(GLUEC): core/py/embed.py $(GLUE)
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o,$(OBJ))
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^

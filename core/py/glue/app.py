@@ -142,3 +142,12 @@ def load(spec):
         hint = ": '%s' in '%s' is of type %s" % (text, module, type(obj).__name__)
         raise AppError(APP, "Application object must be callable" + hint)
     return obj
+
+
+def other_threads():
+    """Names of the threads besides this one; empty when nobody uses threads."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return ""
+    here = threading.current_thread()
+    return ", ".join(ascii(t.name) for t in threading.enumerate() if t is not here)
