@@ -76,13 +76,35 @@ send_continue(struct cg_conn *c, struct cg_intake *i)
     cg_socket_send(c->fd, &part, 1, false);
 }
 
+/* Its bytes come at less than the least rate, the first seconds not counted.
+ * Payload counts, framing does not. */
+static bool
+is_too_slow(const struct cg_engine *e, const struct cg_intake *i)
+{
+    const struct cg_engine_config *config = e->config;
+    uint64_t elapsed = e->now_us - i->since_us;
+    return config->body_min_rate != 0 && elapsed > config->body_grace_us &&
+           i->body_n < (elapsed - config->body_grace_us) / 1000 *
+                           config->body_min_rate / 1000;
+}
+
+static void
+wait_for_body(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    send_continue(c, i);
+    if (i->since_us == 0) {
+        i->since_us = e->now_us;
+    }
+    c->state = CONN_BODY;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+}
+
 static void
 wait_for_more(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->intake->head_done) {
-        send_continue(c, c->intake);
-        c->state = CONN_BODY;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+        wait_for_body(e, c);
     } else if (c->state != CONN_HEAD) {
         c->state = CONN_HEAD; /* absolute: not prolonged by more bytes */
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
@@ -120,11 +142,16 @@ on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
 {
     struct cg_engine *e = x->engine;
     switch (st) {
-    case CG_INTAKE_MORE: wait_for_more(e, c); return;
+    case CG_INTAKE_MORE:
+        wait_for_more(e, c);
+        if (c->state == CONN_BODY && is_too_slow(e, c->intake)) {
+            cg_refuse_status(e, c, 408, "Request body comes too slowly");
+        }
+        return;
     case CG_INTAKE_REFUSED:
         cg_refuse(e, c, &c->intake->req, c->intake->head.p);
         return;
-    case CG_INTAKE_FAILED: cg_refuse_status(e, c, 500, err->text); return;
+    case CG_INTAKE_FAILED: cg_refuse_fault(e, c, err); return;
     case CG_INTAKE_COMPLETE:
         c->ready_us = e->now_us;
         on_complete_intake(x, c);
@@ -222,6 +249,11 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     enum cg_head_status st = cg_head_read(
         &x->req, x->engine->config->intake.head, c->peer.trusted, p, n);
     struct cg_slice body;
+    if (st == CG_HEAD_DONE &&
+        x->req.content_length > x->engine->config->intake.max_body) {
+        x->req.refusal = CG_REFUSE_BODY_LIMIT;
+        st = CG_HEAD_REFUSED;
+    }
     if (st == CG_HEAD_REFUSED) {
         cg_refuse(x->engine, c, &x->req, p);
         return;

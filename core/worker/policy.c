@@ -126,23 +126,45 @@ seconds(const struct cg_settings *s, enum cg_setting_id id)
     return (uint64_t)cg_settings_int(s, id) * 1000000u;
 }
 
+/* 0 in a setting is no limit, and so is the largest number. */
+static uint64_t
+bound(const struct cg_settings *s, enum cg_setting_id id, uint64_t most)
+{
+    uint64_t n = (uint64_t)cg_settings_int(s, id);
+    return n == 0 || n > most ? most : n;
+}
+
+static void
+init_body(struct cg_engine_config *e, const struct cg_settings *s)
+{
+    enum { GRACE_US = 20 * 1000 * 1000 };
+    e->intake.body_memory = (size_t)cg_settings_int(s, CG_request_buffer_size);
+    e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
+    e->intake.max_body = bound(s, CG_max_request_body, UINT64_MAX);
+    e->body_timeout_us = seconds(s, CG_body_timeout);
+    e->body_min_rate = (uint64_t)cg_settings_int(s, CG_body_min_rate);
+    e->body_grace_us = e->body_timeout_us != 0 && e->body_timeout_us < GRACE_US
+                           ? e->body_timeout_us
+                           : GRACE_US;
+}
+
 static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
 {
     struct cg_engine_config *e = &p->engine;
     e->intake.head = &p->head;
-    e->intake.body_memory = (size_t)cg_settings_int(s, CG_request_buffer_size);
-    e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
+    init_body(e, s);
     e->trust = p->trust;
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
     e->proxy_trust = p->proxy_trust;
     e->server = server;
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
-    e->body_timeout_us = seconds(s, CG_body_timeout);
     e->write_timeout_us = seconds(s, CG_write_timeout);
     e->keepalive_us = seconds(s, CG_keepalive);
+    e->max_keepalive_requests =
+        (uint32_t)bound(s, CG_max_keepalive_requests, UINT32_MAX);
     int64_t most = cg_settings_int(s, CG_worker_connections);
     e->max_connections = most > 0 && most < 1000000 ? (int)most : 1000000;
 }
