@@ -40,6 +40,15 @@ struct cg_wire {
     /* Blocks until fewer than `low` bytes wait, or the write deadline is over
      * (-ETIMEDOUT). The caller has given up the GIL. */
     int (*drain)(struct cg_exchange *ex, size_t low);
+    /* While ex->streaming: appends the next bytes of the body to `to`, and
+     * waits for them. 1: some came; 0: that was the end; -ECONNRESET: it ended
+     * early, -ETIMEDOUT, -EBADMSG: it breaks a rule or a limit; then also
+     * ex->input_status and input_fault, and every later call fails likewise.
+     * One caller at a time, who has given up the GIL. */
+    int (*receive)(struct cg_exchange *ex, struct cg_buf *to);
+    /* While ex->streaming: what is left of the body can be read away after the
+     * response, so that the connection may stay. */
+    bool (*can_skip)(const struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */
@@ -72,6 +81,11 @@ struct cg_exchange {
     int listener;       /* number of the listener it came through */
     bool may_keep;      /* the connection may stay open after this */
     bool secure;        /* TLS */
+    bool streaming;     /* the body comes through wire->receive, not in body */
+
+    /* filled by wire->receive when it fails */
+    int input_status;        /* what to answer, if that is still possible */
+    const char *input_fault; /* why; lives as long as the exchange */
 
     /* filled by the host */
     bool keep;     /* the reply said that the connection stays */

@@ -133,6 +133,9 @@ begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
 static void
 end(ExchangeObject *x)
 {
+    if (x->ex->streaming) {
+        cg_stream_release(x);
+    }
     if (x->window != NULL) {
         cg_input_release(x);
     }
@@ -281,6 +284,21 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
+/* The body broke a rule and the application let that through: the peer's
+ * fault, which the engine tells. All else is the application's. */
+static void
+on_exception(ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
+        PyErr_Clear();
+        cg_reply_abort(x, ex->input_status, ex->input_fault);
+        return;
+    }
+    cg_wsgi_log_exception(x, "Error handling request");
+    cg_reply_abort(x, 500, "");
+}
+
 static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
@@ -289,8 +307,7 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
     if (respond(x, result) < 0) {
-        cg_wsgi_log_exception(x, "Error handling request");
-        cg_reply_abort(x, 500, "");
+        on_exception(x);
     }
     if (x->overrun) {
         log_overrun(x);

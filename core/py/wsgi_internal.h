@@ -31,6 +31,9 @@ typedef struct {
     char *window; /* a part of a body that lies in a file, for readline */
     uint64_t window_at;
     size_t window_n;
+    struct cg_buf in; /* streaming: what came and was not read yet */
+    size_t in_at;     /* first byte of it */
+    bool reading;     /* a thread waits for more, without the GIL */
 
     /* reply */
     struct cg_reply reply;
@@ -71,6 +74,12 @@ struct cg_wsgi {
 int cg_environ_init(struct cg_wsgi *w);
 void cg_environ_release(struct cg_wsgi *w);
 PyObject *cg_environ_new(struct cg_wsgi *w, ExchangeObject *x);
+
+/* input_stream.c: the same calls for a body that is still coming */
+PyObject *cg_stream_read(ExchangeObject *x, uint64_t size);
+PyObject *cg_stream_line(ExchangeObject *x, uint64_t max);
+/* Ends reads of other threads, then forgets what was left. */
+void cg_stream_release(ExchangeObject *x);
 
 /* input.c */
 extern PyMethodDef cg_input_methods[];

@@ -241,7 +241,8 @@ finish_head(ExchangeObject *x, int64_t known)
         .date = ex->date,
         .minor = ex->req->minor,
         .head_request = ex->req->method_is_head,
-        .keep_alive = ex->may_keep,
+        .keep_alive =
+            ex->may_keep && (!ex->streaming || ex->wire->can_skip(ex)),
     };
     ex->keep = cg_reply_finish(&x->reply, &context, known);
     ex->status = x->reply.status;
