@@ -172,6 +172,16 @@ on_starved(struct cg_executor *x, int listener, int code)
     e->accept_pause_us = e->now_us + PAUSE_US;
 }
 
+/* An application closed its standard streams: what it prints must not go to a
+ * client that got their numbers. */
+static int
+above_stdio(int fd)
+{
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    cg_fd_close(&fd);
+    return high;
+}
+
 static bool
 is_starvation(int code)
 {
@@ -192,6 +202,9 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     } while (fd < 0 && is_starvation(errno) && cg_room_make(e));
     if (fd < 0 && is_starvation(errno)) {
         on_starved(x, listener, errno);
+    }
+    if (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = above_stdio(fd);
     }
     return fd;
 }
@@ -234,6 +247,9 @@ accept_from(struct cg_executor *x, int listener)
         e->config->trust != NULL
             ? cg_trust_has(e->config->trust, (struct sockaddr *)&sa)
             : sa.ss_family == AF_UNIX;
+    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
+    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust,
+                                                  (struct sockaddr *)&sa);
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     /* most often the request is there already: one epoll_ctl saved */
     cg_receive(x, c);
@@ -257,8 +273,13 @@ cg_accept_one(struct cg_executor *x, int listener)
 void
 cg_accept_rest(struct cg_executor *x)
 {
-    for (int i = 0; i < x->engine->nlisteners; i++) {
-        while (accept_from(x, i)) {
+    struct cg_engine *e = x->engine;
+    /* while others accept, the queue may never be empty, and loses nothing */
+    if (!atomic_load(&e->board->closing)) {
+        return;
+    }
+    for (int i = 0; i < e->nlisteners; i++) {
+        while (!e->listeners[i].adopted && accept_from(x, i)) {
         }
     }
 }

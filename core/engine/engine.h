@@ -15,6 +15,7 @@
 #include "core/engine/intake.h"
 #include "core/engine/scoreboard.h"
 #include "core/http/exchange.h"
+#include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
 
@@ -75,6 +76,8 @@ struct cg_engine_config {
     uint64_t write_timeout_us;       /* without progress */
     uint64_t keepalive_us;           /* 0: every response closes */
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
+    enum cg_proxy_mode proxy_mode;
+    const struct cg_trust *proxy_trust; /* who may send a preamble */
     int max_connections;
     int max_executors; /* of the host; 0 is 1 */
     /* A long call is no sign of death: who turns the loop shows life, not who

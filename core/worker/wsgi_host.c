@@ -50,23 +50,13 @@ leave(void *self)
 }
 
 static void
-stop_after_this(struct cg_wsgi_host *h, struct cg_exchange *ex)
-{
-    ex->may_keep = false;
-    if (!cg_engine_is_stopping(h->engine)) {
-        cg_log_line(h->run->start->log, CG_INFO,
-                    "Autorestarting worker after current request.");
-        cg_engine_stop(h->engine, h->graceful_us);
-    }
-}
-
-static void
 run_request(void *self, struct cg_exchange *ex)
 {
     struct cg_wsgi_host *h = self;
     if (h->request_limit != 0 &&
         cg_engine_requests(h->engine) >= h->request_limit) {
-        stop_after_this(h, ex);
+        ex->may_keep = false;
+        cg_worker_retire(h->run);
     }
     cg_wsgi_run(h->wsgi, ex);
 }
@@ -108,7 +98,7 @@ static void
 log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
 {
     struct cg_log *log = h->run->start->log;
-    if (h->access == NULL || !cg_log_has_access(log) || why->status == 0) {
+    if (!cg_log_wants_requests(log) || why->status == 0) {
         return;
     }
     const struct cg_access_record record = {
@@ -121,9 +111,7 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .body_bytes = why->body_bytes,
         .pid = (int)getpid(),
     };
-    cg_auto(buf) struct cg_buf line = {0};
-    cg_access_format(h->access, &record, &line);
-    cg_log_access(log, (struct cg_slice){line.p, line.n});
+    cg_log_request(log, h->access, &record);
 }
 
 static void
@@ -336,7 +324,7 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
         stop(run);
     }
     atomic_store(&run->start->slot->booted, 1);
-    cg_worker_tell(run->start, true, "");
+    cg_worker_tell(run->start, CG_NEWS_READY, "");
     return 0;
 }
 

@@ -35,7 +35,13 @@ static const char *const gunicorn[][2] = {
 #include "tests/unit/config/gunicorn_settings.inc"
 };
 
-static const char *const ours[] = {"python",
+static const char *const ours[] = {"max_worker_lifetime",
+                                   "max_worker_lifetime_jitter",
+                                   "max_worker_rss",
+                                   "recycle_share",
+                                   "request_timeout",
+                                   "shutdown_delay",
+                                   "python",
                                    "max_head_size",
                                    "header_timeout",
                                    "body_timeout",
