@@ -276,9 +276,12 @@ cg_intake_filled(struct cg_intake *i, size_t n)
 struct cg_body
 cg_intake_body(const struct cg_intake *i)
 {
-    if (i->body_fd >= 0) {
-        return (struct cg_body){.n = i->body_n, .fd = i->body_fd};
+    struct cg_body body = {
+        .n = i->body_n,
+        .fd = i->body_fd,
+        .trailers = {i->chunks.fields.p, i->chunks.fields.n}};
+    if (i->body_fd < 0) {
+        body.p = i->body.p != NULL ? i->body.p : "";
     }
-    return (struct cg_body){
-        .p = i->body.p != NULL ? i->body.p : "", .n = i->body_n, .fd = -1};
+    return body;
 }

@@ -5,6 +5,7 @@
  * executor without the baton; they touch only what belongs to it then.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,7 @@ wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
-    if (r == 0 && outbox->first == NULL) {
+    if (r == 0 && outbox->first == NULL && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
     if (r == 0 && n > 0) {
@@ -283,6 +284,9 @@ run(struct cg_executor *x, struct cg_conn *c, struct cg_call *call)
     e->host->run(e->host->self, &call->ex);
     if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
         _exit(0); /* a child that returned from the application: not ours */
+    }
+    if (__builtin_expect(call->ex.blocking, 0)) {
+        fcntl(c->fd, F_SETFL, O_RDWR | O_NONBLOCK);
     }
     cg_drop_list(e->host, call->dropped);
     uint64_t end_us = cg_now_us();

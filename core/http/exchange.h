@@ -56,7 +56,8 @@ struct cg_wire {
 struct cg_body {
     const char *p; /* NULL when it is in the file */
     uint64_t n;
-    int fd; /* -1 when in memory; positioned by pread only */
+    int fd;                   /* -1 when in memory; positioned by pread only */
+    struct cg_slice trailers; /* checked field lines, each with LF */
 };
 
 /* Who is at the other end, as text; written at accept, and once more when a
@@ -97,6 +98,7 @@ struct cg_exchange {
     /* filled by the host */
     bool keep;     /* the reply said that the connection stays */
     bool broken;   /* reply cut short: close at once, no reuse */
+    bool blocking; /* fd was made a blocking one, as applications expect it */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
 };
