@@ -98,6 +98,9 @@ int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
 extern PyType_Spec cg_file_spec;
 
 /* wsgi_log.c */
+/* Whether a field of the reply's head is the server's, not the application's.
+ */
+bool cg_is_own_field(const ExchangeObject *x, struct cg_slice name);
 void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
 /* Logs the pending exception with its traceback and clears it. */
 void cg_wsgi_log_exception(ExchangeObject *x, const char *what);
