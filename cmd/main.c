@@ -199,7 +199,9 @@ serve(struct program *p, struct cg_settings *s)
 {
     struct cg_error err = {0};
     int ready_fd = -1;
-    if (cg_settings_bool(s, CG_daemon) && getenv("GUNICORN_FD") == NULL) {
+    /* a new master (USR2) is in the background already */
+    if (cg_settings_bool(s, CG_daemon) && getenv("GUNICORN_FD") == NULL &&
+        getenv("GUNICORN_PID") == NULL) {
         int status = -1;
         if (cg_daemonize(s, &status, &ready_fd, &err) < 0) {
             return say_error(&err);

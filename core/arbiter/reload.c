@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/notify.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
@@ -54,7 +56,8 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_handover_new(handover, err);
     }
     if (e == 0) {
-        e = cg_sockets_open(s, &a->sockets, a->log, never, NULL, sock, err);
+        e = cg_sockets_open(s, a->settings, &a->sockets, a->log, never, NULL,
+                            sock, err);
     }
     if (e < 0) {
         cg_handover_release(handover);
@@ -86,13 +89,15 @@ follow_settings(struct cg_arbiter *a)
                     "previous one: %s",
                     err.text);
     }
-    cg_arbiter_restore_env(a);
-    if (cg_arbiter_apply_env(a, &err) < 0 ||
-        cg_py_server_set_settings(a->server, a->settings, &err) < 0) {
+    cg_arbiter_restore_env(a); /* cfg.env_orig is without raw_env */
+    if (cg_py_server_set_settings(a->server, a->settings, &err) < 0 ||
+        cg_arbiter_apply_env(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
     cg_arbiter_check_log(a);
     cg_arbiter_publish_listeners(a);
+    cg_arbiter_follow_pidfile(a);
+    cg_arbiter_set_title(a, "master");
 }
 
 void
@@ -102,6 +107,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
     struct cg_handover handover = CG_HANDOVER_NONE;
+    cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
+              (unsigned long long)cg_now_us());
     cg_arbiter_restore_env(a);
     if (prepare(a, &s, &sockets, &handover, &err) < 0) {
         struct cg_error ignored;
@@ -111,7 +118,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
                     "Reload failed, the previous configuration stays: %s",
                     err.text);
         cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
-        cg_plan_reloaded(&a->plan, false, 0, 0, 0, cg_arbiter_now_ms());
+        cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
+        cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
         return;
     }
     a->old_settings = a->settings;
@@ -126,11 +134,15 @@ cg_arbiter_reload(struct cg_arbiter *a)
         cg_sockets_text(&a->sockets, &text);
         cg_log_line(a->log, CG_INFO, "Listening at: %s", cg_buf_str(&text));
     }
+    const struct cg_plan_options o = cg_arbiter_plan_options(a);
+    if (a->app != NULL) {
+        cg_log_line(a->log, CG_WARNING,
+                    "preload_app: the application is not loaded again by a "
+                    "reload; USR2 starts a new master that does");
+    }
+    cg_arbiter_tell_workers(a, o.target, a->plan.o.target);
     cg_arbiter_hook(a, CG_on_reload, NULL);
-    cg_plan_reloaded(&a->plan, true, (int)cg_settings_int(s, CG_workers),
-                     (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000,
-                     (uint64_t)cg_settings_int(s, CG_timeout) * 1000,
-                     cg_arbiter_now_ms());
+    cg_plan_reloaded(&a->plan, &o, cg_arbiter_now_ms());
 }
 
 void
@@ -140,6 +152,7 @@ cg_arbiter_commit(struct cg_arbiter *a)
     cg_handover_release(&a->old_handover); /* its workers have their own */
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
+    cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
 }
 
 void
@@ -155,4 +168,5 @@ cg_arbiter_revert(struct cg_arbiter *a)
     a->old_sockets = (struct cg_sockets){0};
     a->old_settings = NULL;
     follow_settings(a);
+    cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
 }

@@ -217,10 +217,24 @@ static PyMethodDef methods[] = {
      "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
     {NULL, NULL, 0, NULL}};
 
+static int
+fill_module(PyObject *module)
+{
+    return PyModule_AddStringConstant(module, "__version__", CG_VERSION);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)fill_module},
+    {0, NULL},
+};
+
 static PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_cgunicorn",
-    .m_doc = "What cgunicorn's embedded Python sources call.", .m_size = 0,
-    .m_methods = methods};
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_cgunicorn",
+    .m_doc = "What cgunicorn's embedded Python sources call.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots};
 
 static PyObject *
 init_module(void)

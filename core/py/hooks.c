@@ -203,6 +203,46 @@ cg_py_server_set_pid(struct cg_py_server *server, int pid)
 }
 
 void
+cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
+                         int reexec_pid, const char *name, bool systemd)
+{
+    PyObject *s = server_object(server);
+    set_attribute(s, "master_pid", PyLong_FromLong(master_pid));
+    set_attribute(s, "reexec_pid", PyLong_FromLong(reexec_pid));
+    set_attribute(s, "master_name", PyUnicode_FromString(name));
+    set_attribute(s, "systemd", PyBool_FromLong(systemd));
+}
+
+void
+cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
+                       const char *exe)
+{
+    py_auto *context =
+        PyObject_GetAttrString(server_object(server), "START_CTX");
+    py_auto *zero = PyLong_FromLong(0);
+    py_auto *dir = PyUnicode_DecodeFSDefault(cwd);
+    py_auto *file = PyUnicode_DecodeFSDefault(exe);
+    if (context != NULL && zero != NULL && dir != NULL && file != NULL &&
+        PyMapping_SetItemString(context, "cwd", dir) == 0) {
+        PyObject_SetItem(context, zero, file);
+    }
+    PyErr_Clear();
+}
+
+static PyObject *
+int_list(const int *numbers, int count)
+{
+    py_auto *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < count; i++) {
+        py_auto *n = PyLong_FromLong(numbers[i]);
+        if (n == NULL || PyList_Append(list, n) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
+}
+
+void
 cg_py_server_set_listeners(struct cg_py_server *server,
                            const char *const *texts, const int *fds, int count)
 {
@@ -255,7 +295,7 @@ cg_py_worker_set_pid(struct cg_py_worker *w, int pid)
 }
 
 void
-cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app)
+cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app)
 {
     PyObject *callable = cg_app_callable(app);
     py_auto *holder = PyObject_GetAttrString(worker_object(w), "app");
@@ -264,6 +304,11 @@ cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app)
     }
     PyErr_Clear();
     set_attribute(worker_object(w), "wsgi", py_new(callable));
+}
+
+void
+cg_py_worker_set_booted(struct cg_py_worker *w)
+{
     set_attribute(worker_object(w), "booted", py_new(Py_True));
 }
 
@@ -387,6 +432,21 @@ cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
         return cg_py_error(err, NULL);
     }
     return call(server, CG_nworkers_changed, server_object(server), n, o, err);
+}
+
+int
+cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
+                    int count, struct cg_error *err)
+{
+    py_auto *list = int_list(fds, count);
+    py_auto *f = cg_glue_get("_cgunicorn_glue.hooks", "reexec");
+    py_auto *result =
+        list != NULL && f != NULL
+            ? PyObject_CallFunction(f, "OiO", server_object(server), master_pid,
+                                    list)
+            : NULL;
+    int r = finish_hook(result, err);
+    return r < 0 ? r : cg_error_set(err, ENOEXEC, "it was not executed");
 }
 
 /* ---- signals of a worker ---- */

@@ -8,7 +8,7 @@
 #include "core/http/reply.h"
 #include "core/py/wsgi.h"
 
-enum { NAME_CACHE = 256 };
+enum { NAME_CACHE = 256, COMMON_MAX = 200 };
 
 /* A field name that has no identity of its own, and its environ key. */
 struct cg_cached_name {
@@ -58,6 +58,8 @@ struct cg_wsgi {
     PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
     PyObject **base_environ; /* a template per listener */
     PyObject *field_key[CG_FIELD_COUNT];
+    PyObject
+        *last_value[CG_FIELD_COUNT]; /* of the last request; see environ.c */
     struct cg_cached_name names[NAME_CACHE];
     struct cg_kit kit;   /* while it is not in use */
     PyObject *last_addr; /* REMOTE_ADDR of the last request */

@@ -12,6 +12,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/interp.h"
+#include "core/py/trace.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
 
@@ -62,10 +63,10 @@ init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
 /* ---- boot ---- */
 
 void
-cg_worker_tell(const struct cg_worker_start *start, bool ready,
+cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
                const char *text)
 {
-    struct cg_worker_news news = {.pid = (int)getpid(), .ready = ready};
+    struct cg_worker_news news = {.pid = (int)getpid(), .kind = kind};
     if (start->news_fd < 0) {
         return;
     }
@@ -74,13 +75,25 @@ cg_worker_tell(const struct cg_worker_start *start, bool ready,
     (void)ignored;
 }
 
+bool
+cg_worker_retire(struct cg_host_run *run)
+{
+    if (atomic_exchange(&run->retiring, 1) || run->stop_wanted) {
+        return false;
+    }
+    cg_log_line(run->start->log, CG_INFO,
+                "Autorestarting worker after current request.");
+    cg_worker_tell(run->start, CG_NEWS_RETIRE, "");
+    return true;
+}
+
 static void
 log_failure(const struct cg_worker_start *start, const char *what,
             const struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_putf(&text, "%s: %s", what, err->text);
-    cg_worker_tell(start, false, err->text);
+    cg_worker_tell(start, CG_NEWS_FAILED, err->text);
     cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
@@ -98,7 +111,7 @@ load_app(struct cg_host_run *run)
     if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
-    cg_worker_tell(start, false, err.text);
+    cg_worker_tell(start, CG_NEWS_FAILED, err.text);
     cg_auto(buf) struct cg_buf text = {0};
     if (status == CG_EXIT_BOOT) {
         cg_buf_puts(&text, "Exception in worker process\n");
@@ -140,6 +153,12 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
                     "Exception in worker process\npost_fork") < 0) {
         return CG_EXIT_BOOT;
     }
+    /* before our own handlers: it takes ABRT too */
+    if (start->trace_fd >= 0 &&
+        cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
+        cg_log_line(start->log, CG_DEBUG, "no stacks of this worker: %s",
+                    err.text);
+    }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
         log_failure(start, "Exception in worker process", &err);
@@ -154,11 +173,12 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (status != 0 || run->abort_wanted) {
         return status;
     }
-    cg_py_worker_set_booted(start->worker, run->app);
+    cg_py_worker_set_app(start->worker, run->app);
     if (hook_worker(run, CG_post_worker_init,
                     "Exception in worker process\npost_worker_init") < 0) {
         return CG_EXIT_BOOT;
     }
+    cg_py_worker_set_booted(start->worker);
     return 0;
 }
 

@@ -181,7 +181,7 @@ def test_a_worker_killed_under_load_costs_only_requests_in_flight(server):
 
 @pytest.mark.parametrize("name", ["SEGV", "TERM", "QUIT"])
 def test_a_worker_that_ends_otherwise_is_replaced(server, name):
-    s = server("shop:app", files={"shop.py": PID}, announced=["SIGSEGV"])
+    s = server("shop:app", files={"shop.py": PID}, announced=["SIGSEGV", "Segmentation fault"])
     victim = s.wait_workers(1)[0]
     s.get("/")
     os.kill(victim, getattr(signal, "SIG" + name))
@@ -343,6 +343,16 @@ def test_a_graceful_stop_under_load_loses_nothing(server):
         load.wait_answers(200)
         assert s.stop() == 0
         load.wait_ended()
+    assert load.lost == []
+
+
+def test_a_graceful_stop_under_load_of_single_requests_loses_nothing(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": PID})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=6) as load:
+        load.wait_answers(200)
+        assert s.stop() == 0
+        load.wait_ended()  # refused, after the last reply
     assert load.lost == []
 
 

@@ -205,6 +205,9 @@ class Server:
         return "<Arbiter %d>" % self.pid
 
 
+Server.__name__ = Server.__qualname__ = "Arbiter"  # as hooks may print it
+
+
 class Tmp:
     """worker.tmp: signs of life are in shared memory here."""
 
@@ -252,7 +255,11 @@ class Worker:
 
     def handle_exit(self, sig, frame):
         self.alive = False
-        _cgunicorn.worker_event(0)
+        if self.booted:
+            _cgunicorn.worker_event(0)
+        else:  # it has nothing to finish
+            _cgunicorn.worker_event(2)
+            sys.exit(0)
 
     def handle_quit(self, sig, frame):
         self.alive = False
@@ -263,7 +270,6 @@ class Worker:
 
     def handle_abort(self, sig, frame):
         self.alive = False
-        self.aborted = True
         _cgunicorn.worker_event(2)
         self.cfg.worker_abort(self)
         sys.exit(1)
@@ -312,6 +318,37 @@ def make_config(values, defaults, sections, hooks, derived):
 
 def make_listeners(texts, fds):
     return [Listener(t, f) for t, f in zip(texts, fds)]
+
+
+def _to_first(fds):
+    """Moves descriptors to 3, 4, 5 …, where systemd's protocol wants them."""
+    import fcntl
+
+    first = 3
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, first + len(fds)) for fd in fds]
+    for i, fd in enumerate(high):
+        os.dup2(fd, first + i)
+        os.close(fd)
+
+
+def reexec(server, master_pid, fds):
+    """In a forked child: becomes the new master, as gunicorn's USR2 does."""
+    server.cfg.pre_exec(server)
+    env = dict(server.cfg.env_orig)
+    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID"):
+        env.pop(name, None)
+    env["GUNICORN_PID"] = str(master_pid)
+    if server.systemd:
+        _to_first(fds)
+        env["LISTEN_PID"] = str(os.getpid())
+        env["LISTEN_FDS"] = str(len(fds))
+    else:
+        for fd in fds:
+            os.set_inheritable(fd, True)
+        env["GUNICORN_FD"] = ",".join(map(str, fds))
+    os.chdir(server.START_CTX["cwd"])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execvpe(server.START_CTX[0], server.START_CTX["args"], env)
 
 
 class Request:

@@ -35,9 +35,22 @@ static const char *const gunicorn[][2] = {
 #include "tests/unit/config/gunicorn_settings.inc"
 };
 
-static const char *const ours[] = {
-    "python",        "max_head_size",      "header_timeout",     "body_timeout",
-    "write_timeout", "allow_missing_host", "request_buffer_size"};
+static const char *const ours[] = {"max_worker_lifetime",
+                                   "max_worker_lifetime_jitter",
+                                   "max_worker_rss",
+                                   "recycle_share",
+                                   "request_timeout",
+                                   "shutdown_delay",
+                                   "python",
+                                   "max_head_size",
+                                   "header_timeout",
+                                   "body_timeout",
+                                   "write_timeout",
+                                   "allow_missing_host",
+                                   "request_buffer_size",
+                                   "body_min_rate",
+                                   "max_request_body",
+                                   "max_keepalive_requests"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
