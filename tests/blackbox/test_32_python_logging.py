@@ -32,6 +32,22 @@ class Own(glogging.Logger):
 """
 
 
+@pytest.mark.parametrize("setting", [
+    "", "accesslog = '-'", "logger_class = 'simple'", "statsd_host = '127.0.0.1:9'",
+    "syslog = True; syslog_addr = 'udp://127.0.0.1:9'; accesslog = 'a.log'",
+    "loglevel = 'debug'; errorlog = 'error.log'; capture_output = True",
+    "import gunicorn.glogging, logging\nlogger_class = gunicorn.glogging.Logger",
+    "logger_class = 'gunicorn.instrument.statsd.Statsd'; statsd_host = '127.0.0.1:9'"])
+def test_python_stays_out_of_it_unless_somebody_has_a_say(server, setting):
+    s = server("probe:app", apps=APPS, errorlog="error.log", config=setting + """
+def post_request(worker, req, environ, resp):
+    from _cgunicorn_glue import logger
+    worker.log.warning("routes %s", logger.routes(worker.log))
+""", start=False)
+    until(lambda: _serves(s), "it serves")
+    s.wait_log(r"routes \(False, False\)")
+
+
 def test_a_logger_class_makes_all_lines(server):
     s = server("probe:app", apps=APPS, files={"own.py": OWN}, config=(
         "accesslog = 'a.log'\n"
