@@ -54,6 +54,7 @@ struct cg_kit {
 
 struct cg_wsgi {
     const struct cg_wsgi_options *o;
+    int pid; /* this worker's */
     PyObject *app;
     PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
     PyObject **base_environ; /* a template per listener */

@@ -6,7 +6,6 @@
 
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "core/base/clock.h"
 
@@ -248,7 +247,7 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .status = ex->status,
         .body_bytes = ex->sent,
         .duration_us = cg_now_us() - ex->start_us,
-        .pid = (int)getpid(),
+        .pid = w->pid,
         .lookup = look_up,
         .self = &self,
     };
