@@ -276,6 +276,7 @@ cg_worker_main(const struct cg_worker_start *start)
     if (status == 0) {
         status = serve(&run);
     }
+    cg_py_worker_over(start->worker);
     say_goodbye(start);
     cg_log_drain(start->log);
     int finish = run.leave_at_once ? 0 : finish_python(&run);
