@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 
 # ---- the interpreter: its real path first, then only its own answers ----
 ifndef PYTHON
-ifneq ($(wildcard $(VIRTUAL_ENV)/bin/python3),)
+ifneq ($(and $(VIRTUAL_ENV),$(wildcard $(VIRTUAL_ENV)/bin/python3)),)
 PYTHON := $(VIRTUAL_ENV)/bin/python3
 else ifneq ($(wildcard /usr/bin/python3),)
 PYTHON := /usr/bin/python3
@@ -43,7 +43,7 @@ STATIC ?= $(if $(filter 1,$(call pyask,shared)),0,1)
 ifeq ($(STATIC),1)
 PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a))
 PYLINK := -Wl,--export-dynamic-symbol='Py*' -Wl,--export-dynamic-symbol='_Py*' \
-    $(PYARCHIVE) $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
+    -Wl,--whole-archive $(PYARCHIVE) -Wl,--no-whole-archive $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
 else
 RPATH := $(filter-out /usr/lib /usr/lib64 /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu,$(PYLIBDIR))
 PYLINK := -L$(PYLIBDIR) -lpython$(PYABI) $(if $(RPATH),-Wl$(comma)-rpath$(comma)$(RPATH)) $(PYSYS)
@@ -61,7 +61,9 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
-LDFLAGS += -Wl,--exclude-libs,ALL -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+# a static libpython has to show its symbols to extension modules, the others not
+HIDE := $(if $(filter 1,$(STATIC)),libhttp_parser.a:libyaml.a,ALL)
+LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
 # ---- what is built ----
@@ -70,7 +72,7 @@ WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
 SRC := $(filter-out config/docgen.c,$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
-GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py)
+GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
@@ -87,7 +89,6 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY: $(UNIT:=.o) $(FUZZERS:=.o)
 .PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn

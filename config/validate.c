@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* One function per type of setting: gunicorn's coercions and error texts. */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
@@ -13,6 +12,7 @@
 
 #include "config/table.h"
 #include "core/base/memory.h"
+#include "core/base/network.h"
 
 static int
 wrong(struct cg_error *err, const char *before, const struct cg_value *v,
@@ -315,55 +315,14 @@ validate_csv(struct cg_value *v, struct cg_error *err)
     return 0;
 }
 
-static bool
-has_host_bits(const unsigned char *addr, int bits, int size)
-{
-    for (int i = bits; i < size * 8; i++) {
-        if (addr[i / 8] >> (7 - i % 8) & 1) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int
-check_network(const char *text, struct cg_error *err)
-{
-    unsigned char addr[16] = {0};
-    cg_auto(free) char *host = cg_strdup(text);
-    char *slash = strchr(host, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-    }
-    int size = inet_pton(AF_INET, host, addr) == 1    ? 4
-               : inet_pton(AF_INET6, host, addr) == 1 ? 16
-                                                      : 0;
-    int bits = size * 8;
-    bool good = size != 0;
-    if (good && slash != NULL) {
-        const char *digits = slash + 1;
-        size_t n = strspn(digits, "0123456789");
-        good = good && n >= 1 && n <= 3 && digits[n] == '\0';
-        bits = good ? atoi(digits) : 0;
-        good = good && bits <= size * 8;
-    }
-    if (!good) {
-        return cg_error_set(
-            err, EINVAL, "'%s' does not appear to be an IPv4 or IPv6 network",
-            text);
-    }
-    return has_host_bits(addr, bits, size)
-               ? cg_error_set(err, EINVAL, "%s has host bits set", text)
-               : 0;
-}
-
 static int
 validate_addrs(struct cg_value *v, struct cg_error *err)
 {
+    struct cg_network net;
     int r = validate_csv(v, err);
     for (size_t i = 0; r == 0 && i < v->list.n; i++) {
         if (strcmp(v->list.items[i].s, "*") != 0) {
-            r = check_network(v->list.items[i].s, err);
+            r = cg_network_parse(v->list.items[i].s, &net, err);
         }
     }
     return r;

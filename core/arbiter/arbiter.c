@@ -144,6 +144,7 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     if (a->server == NULL) {
         return err->code;
     }
+    cg_arbiter_check_log(a);
     cg_py_server_set_pid(a->server, a->master_pid);
     uint32_t slots = (uint32_t)workers * SLOTS_SPARE;
     a->board = cg_scoreboard_new(slots > SLOTS_MIN ? slots : SLOTS_MIN);
@@ -314,7 +315,7 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_REVERT: cg_arbiter_revert(a); break;
     case EFFECT_REEXEC: cg_arbiter_reexec(a); break;
     case EFFECT_PROMOTE: cg_arbiter_promote(a); break;
-    case EFFECT_REOPEN_LOGS: cg_log_reopen(a->log); break;
+    case EFFECT_REOPEN_LOGS: cg_py_server_reopen_logs(a->server); break;
     case EFFECT_EXPLAIN: cg_arbiter_explain(a, e->pid); break;
     case EFFECT_TRACE: kill(e->pid, CG_TRACE_SIGNAL); break;
     case EFFECT_TELL_TRACE: cg_arbiter_tell_stacks(a, e->pid); break;
@@ -411,6 +412,7 @@ turn(struct cg_arbiter *a)
     cg_arbiter_watch(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_arbiter_report(a);
     tell_service_manager(a);
 }
 
@@ -488,6 +490,7 @@ cg_arbiter_run(struct cg_arbiter_start *start)
     a.watchdog_ms = cg_notify_watchdog_ms();
     cg_plan_start(&a.plan, cg_arbiter_now_ms());
     carry_out_all(&a);
+    cg_arbiter_report(&a);
     while (!a.done) {
         turn(&a);
     }

@@ -49,18 +49,23 @@ struct cg_arbiter {
     long oom_kills; /* of our cgroup so far; -1: not known */
     uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
     uint64_t weighed_ms;                  /* when memory was looked at */
-    int stranger;         /* a dead child that is not ours to bury, or 0 */
-    uint64_t stranger_ms; /* since when it waits for its parent to do so */
-    int wanted_workers;   /* server.num_workers = n; -1: not asked */
+    int stranger;           /* a dead child that is not ours to bury, or 0 */
+    uint64_t stranger_ms;   /* since when it waits for its parent to do so */
+    int wanted_workers;     /* server.num_workers = n; -1: not asked */
+    int workers_told;       /* to statsd */
+    uint64_t queue_told_ms; /* the same */
     bool done;
     bool serving; /* when_ready was called */
     int status;
     char failure[1000]; /* the last boot failure, for a daemon's shell */
 };
 
-/* log.c of the arbiter: options from settings with absolute paths. */
+/* logs.c: the log of the current settings; warnings about them; the numbers
+ * that statsd hears of */
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_check_log(struct cg_arbiter *a);
+void cg_arbiter_report(struct cg_arbiter *a);
 
 /* What the settings say to the plan. */
 struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);

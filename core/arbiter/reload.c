@@ -15,69 +15,6 @@
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
-/* ---- the log ---- */
-
-static char *
-absolute(const char *path, const char *dir)
-{
-    if (path == NULL) {
-        return NULL;
-    }
-    return strcmp(path, "-") == 0 || path[0] == '/'
-               ? cg_strdup(path)
-               : cg_strf("%s/%s", dir, path);
-}
-
-static int
-with_log_options(struct cg_arbiter *a,
-                 int (*use)(struct cg_arbiter *a,
-                            const struct cg_log_options *o,
-                            struct cg_error *err),
-                 struct cg_error *err)
-{
-    const struct cg_settings *s = a->settings;
-    cg_auto(free) char *dir = getcwd(NULL, 0);
-    cg_auto(free) char *errors =
-        absolute(cg_settings_str(s, CG_errorlog), dir != NULL ? dir : "");
-    cg_auto(free) char *access =
-        absolute(cg_settings_str(s, CG_accesslog), dir != NULL ? dir : "");
-    const struct cg_log_options o = {
-        .errorlog = errors,
-        .accesslog = access,
-        .level = cg_settings_str(s, CG_loglevel),
-        .capture_output = cg_settings_bool(s, CG_capture_output),
-        .uid = (int)cg_settings_int(s, CG_user),
-        .gid = (int)cg_settings_int(s, CG_group),
-    };
-    return use(a, &o, err);
-}
-
-static int
-open_log(struct cg_arbiter *a, const struct cg_log_options *o,
-         struct cg_error *err)
-{
-    return cg_log_new(o, &a->log, err);
-}
-
-static int
-reconfigure_log(struct cg_arbiter *a, const struct cg_log_options *o,
-                struct cg_error *err)
-{
-    return cg_log_reconfigure(a->log, o, err);
-}
-
-int
-cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err)
-{
-    return with_log_options(a, open_log, err);
-}
-
-int
-cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err)
-{
-    return with_log_options(a, reconfigure_log, err);
-}
-
 /* ---- swapping ---- */
 
 void
@@ -157,6 +94,7 @@ follow_settings(struct cg_arbiter *a)
         cg_arbiter_apply_env(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
+    cg_arbiter_check_log(a);
     cg_arbiter_publish_listeners(a);
     cg_arbiter_follow_pidfile(a);
     cg_arbiter_set_title(a, "master");

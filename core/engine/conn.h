@@ -53,6 +53,8 @@ struct cg_conn {
     uint8_t armed;    /* in the epoll set */
     uint8_t interest; /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
     uint8_t listener;
+    bool preamble;     /* a PROXY preamble may come first */
+    bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
     uint64_t ready_us; /* when its request was complete */
 

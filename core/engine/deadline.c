@@ -98,6 +98,12 @@ cg_deadlines_expired(struct cg_deadlines *d, uint64_t now_us, uint64_t *next_us)
 }
 
 struct cg_deadline *
+cg_deadlines_next(struct cg_deadlines *d, struct cg_deadline *n)
+{
+    return n->next == &d->head[n->list] ? NULL : n->next;
+}
+
+struct cg_deadline *
 cg_deadlines_oldest(struct cg_deadlines *d, enum cg_deadline_list list)
 {
     struct cg_deadline *n = d->head[list].next;

@@ -40,9 +40,11 @@ init_descriptors(struct cg_engine *e)
         return r;
     }
     e->kick.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return e->kick.fd < 0
-               ? -errno
-               : cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
+    if (e->kick.fd < 0) {
+        return -errno;
+    }
+    cg_accept_reserve(e);
+    return cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
 }
 
 int
@@ -63,6 +65,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->listeners = listeners;
     e->nlisteners = nlisteners;
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
+    e->reserve_fd = -1;
     cg_pool_init(&e->pool);
     e->ready_last = &e->ready_first;
     e->date_s = -1;
@@ -131,6 +134,7 @@ cg_engine_free(struct cg_engine *e)
         free(c);
     }
     cg_fd_close(&e->kick.fd);
+    cg_fd_close(&e->reserve_fd);
     cg_loop_release(&e->loop);
     cg_pool_release(&e->pool);
     free(e->listener_watch);

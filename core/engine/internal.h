@@ -88,6 +88,10 @@ struct cg_engine {
     bool listening; /* the listeners are in the loop's set */
     bool attending; /* so is what else only an executor may react to */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
+    uint64_t full_us;         /* no slot: the next look for one to spare */
+    int reserve_fd;           /* given up to turn a peer away */
+    int starved;              /* accepts in a row that found no descriptor */
+    uint64_t report_us;       /* the host sums up what it held back; 0: no */
     struct cg_watch wakeup, master, kick, queue, poke;
     int nconns;
     uint64_t stop_at_us; /* graceful stop ends then */
@@ -134,11 +138,18 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 void cg_accept_listen(struct cg_engine *e, bool on);
 void cg_accept_one(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
+/* Keeps a descriptor back for the time when there are none. */
+void cg_accept_reserve(struct cg_engine *e);
+/* Whether it is time to listen (again). */
+bool cg_accept_is_due(const struct cg_engine *e);
 /* Puts in or takes out what only an executor may react to: the host's signals,
  * the shared queue and its poke. */
 void cg_attend(struct cg_engine *e, bool on);
 /* A wake-up that we may have swallowed goes to a sibling. */
 void cg_pass_on(struct cg_engine *e);
+
+/* room.c: closes a connection that can be spared; false: there is none. */
+bool cg_room_make(struct cg_engine *e);
 
 /* receive.c */
 void cg_receive(struct cg_executor *x, struct cg_conn *c);
@@ -158,6 +169,13 @@ void cg_refuse(struct cg_engine *e, struct cg_conn *c,
                const struct cg_request *req, const char *base);
 void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
                       const char *message);
+/* Something of ours is in the way: the peer gets a 500 or 503, the log the
+ * text. */
+void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
+                     const struct cg_error *err);
+/* To the host, with the counter; the sum of what it held back follows. */
+void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
+void cg_tell_trouble(struct cg_engine *e, const char *text);
 void cg_linger_start(struct cg_engine *e, struct cg_conn *c);
 void cg_linger(struct cg_executor *x, struct cg_conn *c);
 

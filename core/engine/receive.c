@@ -5,6 +5,7 @@
  * goes through an intake.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "core/engine/internal.h"
@@ -75,13 +76,35 @@ send_continue(struct cg_conn *c, struct cg_intake *i)
     cg_socket_send(c->fd, &part, 1, false);
 }
 
+/* Its bytes come at less than the least rate, the first seconds not counted.
+ * Payload counts, framing does not. */
+static bool
+is_too_slow(const struct cg_engine *e, const struct cg_intake *i)
+{
+    const struct cg_engine_config *config = e->config;
+    uint64_t elapsed = e->now_us - i->since_us;
+    return config->body_min_rate != 0 && elapsed > config->body_grace_us &&
+           i->body_n < (elapsed - config->body_grace_us) / 1000 *
+                           config->body_min_rate / 1000;
+}
+
+static void
+wait_for_body(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    send_continue(c, i);
+    if (i->since_us == 0) {
+        i->since_us = e->now_us;
+    }
+    c->state = CONN_BODY;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+}
+
 static void
 wait_for_more(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->intake->head_done) {
-        send_continue(c, c->intake);
-        c->state = CONN_BODY;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+        wait_for_body(e, c);
     } else if (c->state != CONN_HEAD) {
         c->state = CONN_HEAD; /* absolute: not prolonged by more bytes */
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
@@ -119,11 +142,16 @@ on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
 {
     struct cg_engine *e = x->engine;
     switch (st) {
-    case CG_INTAKE_MORE: wait_for_more(e, c); return;
+    case CG_INTAKE_MORE:
+        wait_for_more(e, c);
+        if (c->state == CONN_BODY && is_too_slow(e, c->intake)) {
+            cg_refuse_status(e, c, 408, "Request body comes too slowly");
+        }
+        return;
     case CG_INTAKE_REFUSED:
         cg_refuse(e, c, &c->intake->req, c->intake->head.p);
         return;
-    case CG_INTAKE_FAILED: cg_refuse_status(e, c, 500, err->text); return;
+    case CG_INTAKE_FAILED: cg_refuse_fault(e, c, err); return;
     case CG_INTAKE_COMPLETE:
         c->ready_us = e->now_us;
         on_complete_intake(x, c);
@@ -221,6 +249,11 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     enum cg_head_status st = cg_head_read(
         &x->req, x->engine->config->intake.head, c->peer.trusted, p, n);
     struct cg_slice body;
+    if (st == CG_HEAD_DONE &&
+        x->req.content_length > x->engine->config->intake.max_body) {
+        x->req.refusal = CG_REFUSE_BODY_LIMIT;
+        st = CG_HEAD_REFUSED;
+    }
     if (st == CG_HEAD_REFUSED) {
         cg_refuse(x->engine, c, &x->req, p);
         return;
@@ -253,6 +286,90 @@ cg_receive_ready(struct cg_executor *x, struct cg_conn *c)
         return;
     }
     feed_fresh(x, c, c->rest.p + c->rest_at, c->rest.n - c->rest_at, true);
+}
+
+/* ---- what a proxy tells first ---- */
+
+static void
+take_peer(struct cg_conn *c, const struct cg_proxy *p)
+{
+    c->preamble = false;
+    if (p->kind == CG_PROXY_LOCAL) {
+        return;
+    }
+    memcpy(c->peer.addr, p->client, sizeof c->peer.addr);
+    memcpy(c->peer.proxy_addr, p->server, sizeof c->peer.proxy_addr);
+    c->peer.port = p->client_port;
+    c->peer.proxy_port = p->server_port;
+    c->peer.proxied = (uint8_t)p->kind;
+}
+
+static void
+refuse_preamble(struct cg_executor *x, struct cg_conn *c, enum cg_refusal why,
+                const char *p, size_t n)
+{
+    enum { LINE_MOST = 107 };
+    const char *end = memchr(p, '\r', n);
+    size_t shown = end != NULL ? (size_t)(end - p) : n;
+    cg_request_reset(&x->req);
+    x->req.refusal = why;
+    x->req.refused_at.n = (uint32_t)(shown < LINE_MOST ? shown : LINE_MOST);
+    cg_refuse(x->engine, c, &x->req, p);
+}
+
+static void
+wait_for_first(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->state != CONN_HEAD) { /* the head's time counts from here on */
+        c->state = CONN_HEAD;
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
+    }
+    cg_conn_arm(e, c, CG_LOOP_READ);
+}
+
+static enum cg_proxy_status
+read_preamble(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
+              size_t *used)
+{
+    struct cg_proxy proxy = {.kind = CG_PROXY_LOCAL};
+    enum cg_refusal why = CG_REFUSE_PROXY_FORBIDDEN;
+    enum cg_proxy_mode mode = x->engine->config->proxy_mode;
+    enum cg_proxy_status st = CG_PROXY_REFUSED;
+    if (c->may_announce || !cg_proxy_begins(mode, p, n)) {
+        st = cg_proxy_read(mode, p, n, &proxy, &why);
+    }
+    if (st == CG_PROXY_REFUSED) {
+        refuse_preamble(x, c, why, p, n);
+    } else if (st != CG_PROXY_MORE) {
+        take_peer(c, &proxy);
+    }
+    *used = proxy.n;
+    return st;
+}
+
+/* Bytes of a connection that may begin with a preamble; what came of one is
+ * kept in c->rest until it is whole. */
+static void
+feed_first(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
+{
+    struct cg_buf all = c->rest;
+    size_t used = 0;
+    c->rest = (struct cg_buf){0};
+    if (all.n > 0) {
+        cg_buf_put(&all, p, n);
+        p = all.p;
+        n = all.n;
+    }
+    enum cg_proxy_status st = read_preamble(x, c, p, n, &used);
+    if (st == CG_PROXY_MORE) {
+        cg_buf_put(&c->rest, p, n);
+        wait_for_first(x->engine, c);
+    } else if (st != CG_PROXY_REFUSED && used < n) {
+        feed_fresh(x, c, p + used, n - used, false);
+    } else if (st != CG_PROXY_REFUSED) {
+        wait_for_first(x->engine, c);
+    }
+    cg_buf_release(&all);
 }
 
 /* ---- reading the socket ---- */
@@ -302,6 +419,8 @@ cg_receive(struct cg_executor *x, struct cg_conn *c)
         on_no_bytes(x, c, n);
     } else if (c->intake != NULL) {
         feed_intake(x, c, x->rbuf, (size_t)n);
+    } else if (__builtin_expect(c->preamble, 0)) {
+        feed_first(x, c, x->rbuf, (size_t)n);
     } else {
         feed_fresh(x, c, x->rbuf, (size_t)n, false);
     }

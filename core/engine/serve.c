@@ -245,9 +245,11 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
 /* ---- running ---- */
 
 static bool
-may_keep(const struct cg_engine *e, const struct cg_request *req)
+may_keep(const struct cg_engine *e, const struct cg_conn *c,
+         const struct cg_request *req)
 {
     return req->keep_alive && !req->force_close &&
+           c->requests < e->config->max_keepalive_requests &&
            e->config->keepalive_us != 0 && !e->stopping &&
            !atomic_load_explicit(&e->stop_wanted, RELAXED);
 }
@@ -268,6 +270,7 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
          const char *base, struct cg_body body)
 {
     struct cg_engine *e = x->engine;
+    c->requests++;
     struct cg_call call = {
         .ex =
             {
@@ -282,13 +285,12 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
                 .start_us = cg_now_us(),
                 .fd = c->fd,
                 .listener = c->listener,
-                .may_keep = may_keep(e, req),
+                .may_keep = may_keep(e, c, req),
             },
         .conn = c,
         .executor = x,
     };
     c->state = CONN_RUN;
-    c->requests++;
     add(&e->requests, 1);
     flight_begin(x, &call);
     cg_relief_expect(&e->relief, call.ex.start_us);

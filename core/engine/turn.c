@@ -55,6 +55,30 @@ expire(struct cg_engine *e, struct cg_conn *c)
     }
 }
 
+static uint64_t
+earlier(const struct cg_engine *e, uint64_t next, uint64_t at)
+{
+    uint64_t left = at > e->now_us ? at - e->now_us : 0;
+    return left < next ? left : next;
+}
+
+/* Microseconds until something else than a deadline is due. */
+static uint64_t
+next_of_others(const struct cg_engine *e)
+{
+    uint64_t next = UINT64_MAX;
+    if (e->accept_pause_us > e->now_us) {
+        next = earlier(e, next, e->accept_pause_us);
+    }
+    if (e->full_us > e->now_us) {
+        next = earlier(e, next, e->full_us);
+    }
+    if (e->report_us != 0) {
+        next = earlier(e, next, e->report_us);
+    }
+    return e->stopping ? earlier(e, next, e->stop_at_us) : next;
+}
+
 /* Milliseconds until something is due, -1 for never. */
 static int
 run_timers(struct cg_engine *e)
@@ -65,15 +89,12 @@ run_timers(struct cg_engine *e)
            NULL) {
         expire(e, cg_conn_of(d));
     }
-    if (e->accept_pause_us > e->now_us &&
-        e->accept_pause_us - e->now_us < next) {
-        next = e->accept_pause_us - e->now_us;
+    if (e->report_us != 0 && e->now_us >= e->report_us) {
+        e->report_us = 0;
+        e->host->report(e->host->self);
     }
-    if (e->stopping) {
-        uint64_t left =
-            e->stop_at_us > e->now_us ? e->stop_at_us - e->now_us : 0;
-        next = left < next ? left : next;
-    }
+    uint64_t other = next_of_others(e);
+    next = other < next ? other : next;
     if (next == UINT64_MAX) {
         return -1;
     }
@@ -326,8 +347,7 @@ attend(struct cg_engine *e)
     if (!e->attending) {
         cg_attend(e, true);
     }
-    if (!e->listening && !e->stopping && e->now_us >= e->accept_pause_us &&
-        e->nconns < e->config->max_connections) {
+    if (!e->listening && !e->stopping && cg_accept_is_due(e)) {
         cg_accept_listen(e, true);
     }
 }

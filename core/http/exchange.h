@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "core/http/proxy.h"
 #include "core/http/request.h"
 
 struct cg_exchange;
@@ -49,12 +50,18 @@ struct cg_body {
     int fd; /* -1 when in memory; positioned by pread only */
 };
 
-/* Who is at the other end, as text; written once at accept. */
+/* Who is at the other end, as text; written at accept, and once more when a
+ * proxy tells (PROXY protocol). */
 struct cg_peer {
     char addr[46];   /* "" for unix peers */
     uint16_t port;   /* 0 for unix peers */
     uint8_t family;  /* AF_INET, AF_INET6, AF_UNIX */
     uint8_t trusted; /* in forwarded_allow_ips */
+    /* CG_PROXY_TCP4 or 6: a proxy told addr and port, and what the client
+     * connected to; 0: they are the socket's */
+    uint8_t proxied;
+    uint16_t proxy_port;
+    char proxy_addr[46];
 };
 
 struct cg_exchange {

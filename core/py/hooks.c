@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/py/convert.h"
 #include "core/py/hooks_internal.h"
+#include "core/py/logger.h"
 
 struct cg_hook_state cg_hook_state;
 
@@ -103,19 +104,45 @@ new_config(const struct cg_settings *s)
 
 /* ---- server ---- */
 
+/* gunicorn's texts of refusal are RuntimeErrors; anything else is a fault of
+ * the user's logger, and is shown whole. */
+static void
+explain(struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf traceback = {0};
+    bool plain = PyErr_ExceptionMatches(PyExc_RuntimeError);
+    int r = cg_py_error(err, &traceback);
+    if (plain) {
+        char *text = strchr(err->text, ':');
+        memmove(err->text, text != NULL ? text + 2 : err->text,
+                strlen(text != NULL ? text + 2 : err->text) + 1);
+    } else if (traceback.n > 0) {
+        cg_error_set(err, -r, "cannot make the server's objects:\n%s",
+                     cg_buf_str(&traceback));
+    }
+}
+
+static PyObject *
+new_server(const struct cg_settings *settings)
+{
+    py_auto *cfg = new_config(settings);
+    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Server");
+    py_auto *server = cfg != NULL && type != NULL
+                          ? PyObject_CallFunctionObjArgs(type, cfg, NULL)
+                          : NULL;
+    return server != NULL && cg_py_logger_adopt(server) == 0 ? py_take(&server)
+                                                             : NULL;
+}
+
 struct cg_py_server *
 cg_py_server_new(const struct cg_settings *settings, struct cg_log *log,
                  const struct cg_server_calls *calls, struct cg_error *err)
 {
     cg_hook_state.log = log;
     cg_hook_state.calls = *calls;
-    py_auto *cfg = new_config(settings);
-    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Server");
-    PyObject *server = cfg != NULL && type != NULL
-                           ? PyObject_CallFunctionObjArgs(type, cfg, NULL)
-                           : NULL;
+    PyObject *server = new_server(settings);
     if (server == NULL) {
-        cg_py_error(err, NULL);
+        explain(err);
     }
     return (struct cg_py_server *)(void *)server;
 }
@@ -123,6 +150,7 @@ cg_py_server_new(const struct cg_settings *settings, struct cg_log *log,
 void
 cg_py_server_free(struct cg_py_server *server)
 {
+    cg_py_logger_drop();
     Py_XDECREF(server_object(server));
     cg_hook_state = (struct cg_hook_state){0};
 }
@@ -136,7 +164,24 @@ cg_py_server_set_settings(struct cg_py_server *server,
     py_auto *done = cfg != NULL ? PyObject_CallMethod(server_object(server),
                                                       "set_config", "O", cfg)
                                 : NULL;
-    return done != NULL ? 0 : cg_py_error(err, NULL);
+    if (done == NULL || cg_py_logger_adopt(server_object(server)) < 0) {
+        return cg_py_error(err, NULL);
+    }
+    return 0;
+}
+
+void
+cg_py_server_reopen_logs(struct cg_py_server *server)
+{
+    py_auto *reopen = cg_glue_get("_cgunicorn_glue.logger", "reopen");
+    py_auto *log = PyObject_GetAttrString(server_object(server), "log");
+    py_auto *done = reopen != NULL && log != NULL
+                        ? PyObject_CallFunctionObjArgs(reopen, log, NULL)
+                        : NULL;
+    if (done == NULL) {
+        PyErr_Clear();
+        cg_log_reopen(cg_hook_state.log);
+    }
 }
 
 /* Setting plain attributes cannot usefully fail: the user may have put a
@@ -418,6 +463,7 @@ cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
                      struct cg_error *err)
 {
     cg_hook_state.signals = *calls;
+    cg_hook_state.wakeup_fd = wakeup_fd;
     py_auto *done =
         PyObject_CallMethod(worker_object(w), "init_signals", "i", wakeup_fd);
     return done != NULL ? 0 : cg_py_error(err, NULL);

@@ -38,6 +38,8 @@ void cg_py_server_free(struct cg_py_server *server);
 int cg_py_server_set_settings(struct cg_py_server *server,
                               const struct cg_settings *settings,
                               struct cg_error *err);
+/* USR1: the native logs, and every file handler of Python's loggers. */
+void cg_py_server_reopen_logs(struct cg_py_server *server);
 void cg_py_server_set_pid(struct cg_py_server *server, int pid);
 /* server.master_pid (of the old master), .reexec_pid (of the new one),
  * .master_name, .systemd. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
 /* ---- the bridge ---- */
@@ -28,6 +29,8 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
         cg_wsgi_free(w);
         return r < 0 ? r : -1;
     }
+    cg_py_logger_settle(); /* the application may have changed loggers */
+    cg_py_logger_defer(true);
     *ret = w;
     return 0;
 }
@@ -46,6 +49,7 @@ cg_wsgi_free(struct cg_wsgi *w)
     if (w == NULL) {
         return;
     }
+    cg_py_logger_defer(false);
     release_kit(&w->kit);
     cg_environ_release(w);
     PyTypeObject *const types[] = {w->exchange_type, w->file_type,
@@ -316,4 +320,5 @@ cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
     run_with(w, x, kit.start_response);
     end(x);
     give_kit(w, &kit);
+    cg_py_logger_flush();
 }

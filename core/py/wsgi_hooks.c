@@ -227,8 +227,8 @@ response_headers(ExchangeObject *x)
     return py_take(&list);
 }
 
-static PyObject *
-response_object(ExchangeObject *x, PyObject *req)
+PyObject *
+cg_response_object(ExchangeObject *x, PyObject *req)
 {
     const struct cg_exchange *ex = x->ex;
     py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Response");
@@ -258,7 +258,7 @@ cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *env)
     py_auto *hook = hook_of(x->wsgi, "post_request");
     py_auto *call = cg_glue_get("_cgunicorn_glue.hooks", "call_post_request");
     py_auto *empty = env == NULL ? PyDict_New() : NULL;
-    py_auto *resp = response_object(x, req);
+    py_auto *resp = cg_response_object(x, req);
     py_auto *done = hook != NULL && call != NULL && resp != NULL
                         ? PyObject_CallFunctionObjArgs(
                               call, hook, worker, req,

@@ -8,7 +8,7 @@
 #include "core/http/reply.h"
 #include "core/py/wsgi.h"
 
-enum { NAME_CACHE = 256 };
+enum { NAME_CACHE = 256, COMMON_MAX = 200 };
 
 /* A field name that has no identity of its own, and its environ key. */
 struct cg_cached_name {
@@ -58,6 +58,8 @@ struct cg_wsgi {
     PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
     PyObject **base_environ; /* a template per listener */
     PyObject *field_key[CG_FIELD_COUNT];
+    PyObject
+        *last_value[CG_FIELD_COUNT]; /* of the last request; see environ.c */
     struct cg_cached_name names[NAME_CACHE];
     struct cg_kit kit;   /* while it is not in use */
     PyObject *last_addr; /* REMOTE_ADDR of the last request */
@@ -105,6 +107,7 @@ void cg_wsgi_log_exception(ExchangeObject *x, const char *what);
 /* wsgi_hooks.c: `req`; the hook's call (-1 with an exception); what it changed
  * of req goes into environ; post_request, whose exceptions are logged. */
 PyObject *cg_request_object(ExchangeObject *x);
+PyObject *cg_response_object(ExchangeObject *x, PyObject *req);
 int cg_call_pre_request(ExchangeObject *x, PyObject *req);
 int cg_environ_follow(ExchangeObject *x, PyObject *environ, PyObject *req);
 void cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *environ);

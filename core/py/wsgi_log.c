@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the bridge tells the logs: access lines and tracebacks. */
 #include "core/base/memory.h"
+#include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
 #include <string.h>
@@ -11,6 +12,31 @@
 
 /* ---- tracebacks ---- */
 
+static PyObject *
+shown(struct cg_slice s, size_t limit)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_buf_put_escaped(&b, s, limit);
+    return PyUnicode_DecodeLatin1(b.p != NULL ? b.p : "", (Py_ssize_t)b.n,
+                                  NULL);
+}
+
+/* Through the Python logger, which wants the exception itself. */
+static bool
+route_exception(const struct cg_exchange *ex, const char *what)
+{
+    PyObject *type, *value, *traceback;
+    cg_auto(buf) struct cg_buf fmt = {0};
+    PyErr_Fetch(&type, &value, &traceback);
+    py_auto *method = shown(cg_span_of(ex->base, ex->req->method), 32);
+    py_auto *target = shown(cg_span_of(ex->base, ex->req->target), 1024);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    cg_buf_putf(&fmt, "%s %%s %%s", what);
+    return method != NULL && target != NULL &&
+           cg_py_logger_exception(cg_buf_str(&fmt), method, target);
+}
+
 void
 cg_wsgi_log_exception(ExchangeObject *x, const char *what)
 {
@@ -18,6 +44,10 @@ cg_wsgi_log_exception(ExchangeObject *x, const char *what)
     cg_auto(buf) struct cg_buf traceback = {0};
     struct cg_error err = {0};
     const struct cg_exchange *ex = x->ex;
+    if (cg_py_logger_takes_errors() && route_exception(ex, what)) {
+        PyErr_Clear();
+        return;
+    }
     cg_buf_puts(&text, what);
     cg_buf_putc(&text, ' ');
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
@@ -33,7 +63,7 @@ cg_wsgi_log_exception(ExchangeObject *x, const char *what)
     while (text.n > 0 && text.p[text.n - 1] == '\n') {
         text.n--;
     }
-    cg_log_text(x->wsgi->o->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_log_exception(x->wsgi->o->log, (struct cg_slice){text.p, text.n});
 }
 
 /* ---- the access line ---- */
@@ -134,11 +164,28 @@ known_field(const struct cg_exchange *ex, enum cg_field_id id)
                      : (struct cg_slice){NULL, 0};
 }
 
+/* log.access() of a Python logger, with objects as it knows them. */
+static void
+route_access(ExchangeObject *x, PyObject *env)
+{
+    uint64_t duration = cg_now_us() - x->ex->start_us;
+    py_auto *req = env != NULL ? cg_request_object(x) : NULL;
+    py_auto *resp = req != NULL ? cg_response_object(x, req) : NULL;
+    if (resp != NULL) {
+        cg_py_logger_access(resp, req, env, duration);
+    }
+    PyErr_Clear();
+}
+
 void
 cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
 {
     const struct cg_wsgi_options *o = x->wsgi->o;
-    if (o->access == NULL || !cg_log_has_access(o->log)) {
+    if (!cg_log_wants_requests(o->log)) {
+        return;
+    }
+    if (cg_py_logger_takes_access()) {
+        route_access(x, env);
         return;
     }
     const struct cg_exchange *ex = x->ex;
@@ -161,7 +208,5 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .lookup = look_up,
         .self = &self,
     };
-    cg_auto(buf) struct cg_buf line = {0};
-    cg_access_format(o->access, &record, &line);
-    cg_log_access(o->log, (struct cg_slice){line.p, line.n});
+    cg_log_request(o->log, o->access, &record);
 }

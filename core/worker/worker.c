@@ -34,7 +34,7 @@ static void
 on_usr1(void *self)
 {
     struct cg_host_run *run = self;
-    cg_log_reopen(run->start->log);
+    cg_py_server_reopen_logs(run->start->server);
 }
 
 static void
@@ -94,7 +94,7 @@ log_failure(const struct cg_worker_start *start, const char *what,
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_putf(&text, "%s: %s", what, err->text);
     cg_worker_tell(start, CG_NEWS_FAILED, err->text);
-    cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
 static int
@@ -267,6 +267,7 @@ cg_worker_main(const struct cg_worker_start *start)
         status = serve(&run);
     }
     say_goodbye(start);
+    cg_log_drain(start->log);
     int finish = run.leave_at_once ? 0 : cg_python_finish();
     return status != 0 ? status : finish;
 }

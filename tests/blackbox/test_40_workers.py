@@ -347,6 +347,16 @@ def test_a_graceful_stop_under_load_loses_nothing(server):
     assert load.lost == []
 
 
+def test_a_graceful_stop_under_load_of_single_requests_loses_nothing(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": PID})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=6) as load:
+        load.wait_answers(200)
+        assert s.stop() == 0
+        load.wait_ended()  # refused, after the last reply
+    assert load.lost == []
+
+
 @pytest.mark.parametrize("name", ["INT", "QUIT"])
 def test_a_quick_stop_while_the_application_loads_is_no_failure(server, name):
     s = server("slow:app", start=False, files={

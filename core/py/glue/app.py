@@ -17,7 +17,11 @@ BOOT, APP = 3, 4
 
 
 def _folders():
-    return [p or os.getcwd() for p in sys.path[:3]]
+    """Where a user's modules may lie: the path without the standard library."""
+    library = os.path.dirname(os.__file__)
+    found = [p or os.getcwd() for p in sys.path]
+    return [p for p in found if os.path.isdir(p) and (
+        not p.startswith(library) or p.endswith("-packages"))][:6]
 
 
 def _found_elsewhere(module):
@@ -39,7 +43,8 @@ def _found_elsewhere(module):
 
 
 def _no_module(module, error):
-    text = "No module named '%s' (looked in %s)" % (error.name, ", ".join(_folders()))
+    text = "ModuleNotFoundError: No module named '%s' (looked in %s)" % (
+        error.name, ", ".join(_folders()))
     if error.name == module and module.endswith(".py") and os.path.exists(module):
         pass
     elif error.name == module.split(".")[0]:
@@ -61,8 +66,9 @@ def _import(module):
         __import__(module)
     except ModuleNotFoundError as e:
         whole = module == e.name or module.startswith(str(e.name) + ".")
-        text = _no_module(module, e) if whole else "%s: %s" % (type(e).__name__, e)
-        raise AppError(BOOT, text, e)
+        if whole:  # the traceback would show importlib and nothing else
+            raise AppError(BOOT, _no_module(module, e))
+        raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
     except SystemExit as e:
         raise AppError(BOOT, "the module '%s' called sys.exit(%s) while it was imported"
                        % (module, "" if e.code is None else e.code), e)

@@ -47,7 +47,10 @@ static const char *const ours[] = {"max_worker_lifetime",
                                    "body_timeout",
                                    "write_timeout",
                                    "allow_missing_host",
-                                   "request_buffer_size"};
+                                   "request_buffer_size",
+                                   "body_min_rate",
+                                   "max_request_body",
+                                   "max_keepalive_requests"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {

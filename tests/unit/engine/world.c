@@ -111,6 +111,16 @@ refused(void *self, const struct cg_refused *why)
     atomic_fetch_add(&((struct worker *)self)->refused, 1);
 }
 
+static void
+trouble(void *self, const char *text)
+{
+}
+
+static void
+report(void *self)
+{
+}
+
 static void *thread_main(void *arg);
 
 static void
@@ -179,13 +189,16 @@ init_worker(struct world *w, int number, int threads, int most)
     k->number = number;
     pthread_mutex_init(&k->gil, NULL);
     k->config = (struct cg_engine_config){
-        .intake = {.head = &cg_head_policy_default, .body_memory = 64 * 1024},
+        .intake = {.head = &cg_head_policy_default,
+                   .max_body = UINT64_MAX,
+                   .body_memory = 64 * 1024},
         .server = "test",
         .first_timeout_us = 60 * 1000000u,
         .header_timeout_us = 60 * 1000000u,
         .body_timeout_us = 60 * 1000000u,
         .write_timeout_us = 60 * 1000000u,
         .keepalive_us = 60 * 1000000u,
+        .max_keepalive_requests = UINT32_MAX,
         .max_connections = 1000,
         .max_executors = most,
         .calls_may_last = threads > 1,
@@ -199,6 +212,8 @@ init_worker(struct world *w, int number, int threads, int most)
         .drop = drop,
         .signals = signals,
         .refused = refused,
+        .trouble = trouble,
+        .report = report,
         .want_executor = most > 1 ? want_executor : NULL,
         .over = over,
         .self = k,
