@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 
 # ---- the interpreter: its real path first, then only its own answers ----
 ifndef PYTHON
-ifneq ($(wildcard $(VIRTUAL_ENV)/bin/python3),)
+ifneq ($(and $(VIRTUAL_ENV),$(wildcard $(VIRTUAL_ENV)/bin/python3)),)
 PYTHON := $(VIRTUAL_ENV)/bin/python3
 else ifneq ($(wildcard /usr/bin/python3),)
 PYTHON := /usr/bin/python3
@@ -43,7 +43,7 @@ STATIC ?= $(if $(filter 1,$(call pyask,shared)),0,1)
 ifeq ($(STATIC),1)
 PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a))
 PYLINK := -Wl,--export-dynamic-symbol='Py*' -Wl,--export-dynamic-symbol='_Py*' \
-    $(PYARCHIVE) $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
+    -Wl,--whole-archive $(PYARCHIVE) -Wl,--no-whole-archive $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
 else
 RPATH := $(filter-out /usr/lib /usr/lib64 /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu,$(PYLIBDIR))
 PYLINK := -L$(PYLIBDIR) -lpython$(PYABI) $(if $(RPATH),-Wl$(comma)-rpath$(comma)$(RPATH)) $(PYSYS)
@@ -55,22 +55,25 @@ COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
-    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option)
+    $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option -Wno-tsan)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
-LDFLAGS += -Wl,--exclude-libs,ALL -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+# a static libpython has to show its symbols to extension modules, the others not
+HIDE := $(if $(filter 1,$(STATIC)),libhttp_parser.a:libyaml.a,ALL)
+LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
 # ---- what is built ----
 PLAIN := core/base core/http core/net core/engine config logging
 WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
-SRC := $(filter-out config/docgen.c,$(SRC))
+DOCGEN := $(wildcard config/docgen*.c)
+SRC := $(filter-out $(DOCGEN),$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
-GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py)
+GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
@@ -87,8 +90,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY: $(UNIT:=.o) $(FUZZERS:=.o)
-.PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
+.PHONY: all run test unit blackbox check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
 
@@ -121,7 +123,7 @@ $(GLUEC): core/py/embed.py $(GLUE)
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o,$(OBJ))
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^
@@ -130,18 +132,18 @@ $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 $(OUT)/tests/unit/http/cases.inc: tests/cases/http-cases.json tools/cases.py
 	@mkdir -p $(@D)
 	$(Q)$(PYEXE) tools/cases.py table $< $@
-$(OUT)/tests/unit/http/test_cases.o: $(OUT)/tests/unit/http/cases.inc
-$(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
+WITHCASES := $(OUT)/tests/unit/http/test_cases.o $(OUT)/tests/unit/engine/test_connection.o
+$(WITHCASES): $(OUT)/tests/unit/http/cases.inc
+$(WITHCASES): CFLAGS += -I$(OUT)/tests/unit/http
 
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK) -l:libcheck.a -lsubunit -lm -lrt
-$(OUT)/tests/unit/engine/test_%: $(OUT)/tests/unit/engine/test_%.o $(OUT)/tests/unit/engine/world.o $(PLAINLIB)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+# what the tests of the engine share
+$(filter $(OUT)/tests/unit/engine/%,$(UNIT)): $(OUT)/tests/unit/engine/world.o
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
+	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $(filter %.o,$^) $(PLAINLIB) $(LIBS) -l:libcheck.a -lsubunit -lm -lrt
 
 $(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(PLAINLIB)
 	$(call say,LINK,$@)
@@ -174,6 +176,8 @@ bench:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/env python3 tests/bench/bench.py $(BENCH)
+bench-start: all
+	@$(PYEXE) tests/bench/start.py $(BIN) $(PYEXE)
 coverage:
 	@tools/setup test
 	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report
@@ -187,14 +191,24 @@ fuzz:
 fuzz-run: $(FUZZERS)
 	@tools/fuzz $(FUZZERS)
 
-# the reference of settings comes from the table that the program uses
+# references, manual pages and completion come from the table that the program
+# uses
 docs: $(OUT)/docgen
-	$(OUT)/docgen > docs/settings.md
-$(OUT)/docgen: $(OUT)/config/docgen.o $(PLAINLIB)
+	@mkdir -p docs/completion
+	$(OUT)/docgen
+$(OUT)/docgen: $(DOCGEN:%.c=$(OUT)/%.o) $(PLAINLIB)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
+SHARE := $(DESTDIR)$(PREFIX)/share
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 \
+	    $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
+	    $(SHARE)/fish/vendor_completions.d
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/cgunicorn
+	install -m 644 docs/cgunicorn.1 $(SHARE)/man/man1/
+	install -m 644 docs/cgunicorn.conf.5 $(SHARE)/man/man5/
+	install -m 644 docs/completion/cgunicorn.bash $(SHARE)/bash-completion/completions/cgunicorn
+	install -m 644 docs/completion/_cgunicorn $(SHARE)/zsh/site-functions/
+	install -m 644 docs/completion/cgunicorn.fish $(SHARE)/fish/vendor_completions.d/
 clean:
 	rm -rf build cgunicorn

@@ -108,6 +108,9 @@ cg_access_compile(const char *format,
         } else if (p[0] == '%' && p[1] == '(') {
             p = compile_atom(f, p, &text, unknown, self);
         } else {
+            if (p[0] == '%' && unknown != NULL) {
+                unknown(self, (char[]){'%', p[1], '\0'});
+            }
             cg_buf_putc(&text, *p++);
         }
     }

@@ -2,124 +2,47 @@
 #include "logging/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core/base/fd.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "logging/route.h"
+#include "logging/sink.h"
 
-/* How long a line may wait for room in a pipe before it is dropped. */
-enum { PIPE_PATIENCE_MS = 100, LINE_MAX_BYTES = 64 * 1024 };
-
-/* One target: a file, or a standard stream that is not ours to close. */
-struct sink {
-    char *path; /* NULL: off; "-": the stream */
-    int fd;     /* -1: off */
-    int stream; /* 1 or 2, for "-" */
-    bool waits; /* not a regular file: writing may block */
+enum {
+    LINE_MAX_BYTES = 64 * 1024,
+    DRAIN_MS = 1000,
+    TELL_AGAIN_US = 60 * 1000000 /* one complaint of a kind a minute */
 };
 
 struct cg_log {
-    struct sink error, access;
+    struct cg_sink error, access;
+    struct cg_syslog *syslog; /* NULL: none */
+    struct cg_statsd *statsd; /* NULL: none */
+    struct cg_route *route;   /* NULL: all of it is ours */
+    bool routes_errors, routes_access;
     enum cg_level level;
     bool capture;
     int uid, gid;
     _Atomic unsigned long dropped;
     _Atomic unsigned long told; /* of them, those that were told */
+    _Atomic unsigned long syslog_lost;
+    /* complaints under way: errorlog, accesslog; and when was the last */
+    _Atomic bool error_fails, access_fails;
+    _Atomic uint64_t syslog_told_us, statsd_told_us;
 };
 
+static void put_record(struct cg_log *log, enum cg_level level,
+                       struct cg_slice text);
+
 /* ---- targets ---- */
-
-static int
-open_fault(const char *setting, const char *path, struct cg_error *err)
-{
-    int failure = errno;
-    cg_auto(free) char *folder = cg_strdup(path);
-    char *slash = strrchr(folder, '/');
-    struct stat st;
-    if (failure == ENOENT && slash != NULL) {
-        *slash = '\0';
-        if (*folder != '\0' && stat(folder, &st) < 0) {
-            return cg_error_set(err, failure,
-                                "%s: '%s' isn't writable: the folder '%s' "
-                                "doesn't exist; make it, or name another file",
-                                setting, path, folder);
-        }
-    }
-    return cg_error_set(err, failure, "%s: '%s' isn't writable: %s", setting,
-                        path, strerror(failure));
-}
-
-static int
-open_sink(struct sink *s, const char *setting, const char *path, int stream,
-          struct cg_error *err)
-{
-    struct stat st;
-    *s = (struct sink){.fd = -1, .stream = stream};
-    if (path == NULL) {
-        return 0;
-    }
-    if (strcmp(path, "-") == 0) {
-        s->fd = stream;
-    } else {
-        s->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
-                     0644);
-        if (s->fd < 0) {
-            return open_fault(setting, path, err);
-        }
-    }
-    s->path = cg_strdup(path);
-    s->waits = fstat(s->fd, &st) == 0 && !S_ISREG(st.st_mode);
-    return 0;
-}
-
-static void
-close_sink(struct sink *s)
-{
-    if (s->fd > 2) {
-        close(s->fd);
-    }
-    free(s->path);
-    *s = (struct sink){.fd = -1};
-}
-
-static bool
-is_file(const struct sink *s)
-{
-    return s->path != NULL && strcmp(s->path, "-") != 0;
-}
-
-static void
-own(const struct cg_log *log, const struct sink *s)
-{
-    if (is_file(s) && (log->uid >= 0 || log->gid >= 0)) {
-        /* best effort: without root it is ours anyway */
-        int ignored = fchown(s->fd, (uid_t)log->uid, (gid_t)log->gid);
-        (void)ignored;
-    }
-}
-
-static void
-capture(const struct cg_log *log)
-{
-    if (log->capture && is_file(&log->error)) {
-        fflush(stdout);
-        fflush(stderr);
-        dup2(log->error.fd, 1);
-        dup2(log->error.fd, 2);
-    }
-}
-
-/* ---- life ---- */
 
 static enum cg_level
 parse_level(const char *word)
@@ -127,9 +50,11 @@ parse_level(const char *word)
     static const struct {
         const char *word;
         enum cg_level level;
-    } levels[] = {{"debug", CG_DEBUG},     {"info", CG_INFO},
-                  {"warning", CG_WARNING}, {"warn", CG_WARNING},
-                  {"error", CG_ERROR},     {"critical", CG_CRITICAL}};
+    } levels[] = {{"debug", CG_DEBUG},
+                  {"info", CG_INFO},
+                  {"warning", CG_WARNING},
+                  {"error", CG_ERROR},
+                  {"critical", CG_CRITICAL}};
     for (size_t i = 0; word != NULL && i < CG_COUNT(levels); i++) {
         if (strcasecmp(word, levels[i].word) == 0) {
             return levels[i].level;
@@ -138,40 +63,92 @@ parse_level(const char *word)
     return CG_INFO; /* gunicorn: an unknown name means info */
 }
 
-static int
-open_all(struct cg_log *log, const struct cg_log_options *o,
-         struct cg_error *err)
+static void
+capture(const struct cg_log *log)
 {
-    int r = open_sink(&log->error, "errorlog",
-                      o->errorlog != NULL ? o->errorlog : "-", 2, err);
+    if (log->capture && cg_sink_is_file(&log->error)) {
+        fflush(stdout);
+        fflush(stderr);
+        dup2(log->error.fd, 1);
+        dup2(log->error.fd, 2);
+    }
+}
+
+static int
+open_files(struct cg_log *log, const struct cg_log_options *o,
+           struct cg_error *err)
+{
+    int r = cg_sink_open(&log->error, "errorlog",
+                         o->errorlog != NULL ? o->errorlog : "-", 2, err);
     if (r < 0) {
         return r;
     }
-    r = open_sink(&log->access, "accesslog", o->accesslog, 1, err);
+    r = cg_sink_open(&log->access, "accesslog", o->accesslog, 1, err);
     if (r < 0) {
-        close_sink(&log->error);
+        return r;
+    }
+    cg_sink_own(&log->error, o->uid, o->gid);
+    cg_sink_own(&log->access, o->uid, o->gid);
+    return 0;
+}
+
+static void
+close_all(struct cg_log *log)
+{
+    cg_sink_close(&log->error);
+    cg_sink_close(&log->access);
+    cg_syslog_free(log->syslog);
+    cg_statsd_free(log->statsd);
+}
+
+/* note: what is no failure but has to be told. */
+static int
+open_all(struct cg_log *log, const struct cg_log_options *o,
+         struct cg_error *note, struct cg_error *err)
+{
+    log->error.fd = log->access.fd = -1;
+    int r = open_files(log, o, err);
+    if (r == 0 && o->syslog != NULL) {
+        r = cg_syslog_new(o->syslog, &log->syslog, err);
+    }
+    if (r == 0 && o->statsd != NULL) {
+        r = cg_statsd_new(o->statsd, &log->statsd, note);
+        if (r < 0 && err != NULL) {
+            *err = *note;
+        }
+    }
+    if (r < 0) {
+        close_all(log);
         return r;
     }
     log->level = parse_level(o->level);
     log->capture = o->capture_output;
     log->uid = o->uid;
     log->gid = o->gid;
-    own(log, &log->error);
-    own(log, &log->access);
-    capture(log);
     return 0;
+}
+
+static void
+begin(struct cg_log *log, const struct cg_error *note)
+{
+    capture(log);
+    if (note->code != 0) {
+        put_record(log, CG_WARNING, cg_slice_of(note->text));
+    }
 }
 
 int
 cg_log_new(const struct cg_log_options *o, struct cg_log **ret_log,
            struct cg_error *err)
 {
+    struct cg_error note = {0};
     struct cg_log *log = cg_calloc(1, sizeof *log);
-    int r = open_all(log, o, err);
+    int r = open_all(log, o, &note, err);
     if (r < 0) {
         free(log);
         return r;
     }
+    begin(log, &note);
     *ret_log = log;
     return 0;
 }
@@ -180,8 +157,9 @@ void
 cg_log_free(struct cg_log *log)
 {
     if (log != NULL) {
-        close_sink(&log->error);
-        close_sink(&log->access);
+        cg_log_set_route(log, NULL);
+        cg_log_drain(log);
+        close_all(log);
         free(log);
     }
 }
@@ -191,41 +169,33 @@ cg_log_reconfigure(struct cg_log *log, const struct cg_log_options *o,
                    struct cg_error *err)
 {
     struct cg_log fresh = {0};
-    int r = open_all(&fresh, o, err);
+    struct cg_error note = {0};
+    int r = open_all(&fresh, o, &note, err);
     if (r < 0) {
         return r;
     }
-    struct sink error = log->error, access = log->access;
+    cg_log_drain(log);
+    close_all(log);
     log->error = fresh.error;
     log->access = fresh.access;
+    log->syslog = fresh.syslog;
+    log->statsd = fresh.statsd;
     log->level = fresh.level;
     log->capture = fresh.capture;
     log->uid = fresh.uid;
     log->gid = fresh.gid;
-    close_sink(&error);
-    close_sink(&access);
+    begin(log, &note);
     return 0;
 }
 
-/* The new file takes the old descriptor's number, so that whoever holds the
- * number (captured streams, wsgi.errors) follows. */
 static void
-reopen_sink(struct cg_log *log, struct sink *s, const char *setting)
+reopen_sink(struct cg_log *log, struct cg_sink *s, const char *setting)
 {
-    struct sink fresh;
     struct cg_error err = {0};
-    if (!is_file(s)) {
-        return;
-    }
-    if (open_sink(&fresh, setting, s->path, s->stream, &err) < 0) {
+    if (cg_sink_reopen(s, setting, log->uid, log->gid, &err) < 0) {
         cg_log_line(log, CG_ERROR, "cannot reopen, the old file stays: %s",
                     err.text);
-        return;
     }
-    own(log, &fresh);
-    dup3(fresh.fd, s->fd, O_CLOEXEC);
-    s->waits = fresh.waits;
-    close_sink(&fresh);
 }
 
 void
@@ -236,31 +206,115 @@ cg_log_reopen(struct cg_log *log)
     capture(log);
 }
 
-/* ---- writing ---- */
+void
+cg_log_drain(struct cg_log *log)
+{
+    cg_log_flush(log);
+    if (log->syslog != NULL) {
+        cg_syslog_drain(log->syslog, DRAIN_MS);
+    }
+}
+
+/* ---- what cannot be written ---- */
 
 static bool
-has_room(const struct sink *s)
+same_file(int a, int b)
 {
-    struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-    return !s->waits ||
-           (poll(&p, 1, PIPE_PATIENCE_MS) > 0 && (p.revents & POLLOUT) != 0);
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* The error log's own failure can only be told on standard error. */
+static void
+complain_on_stderr(struct cg_log *log, int failure)
+{
+    struct cg_sink err;
+    if (atomic_exchange(&log->error_fails, true) ||
+        !cg_sink_is_file(&log->error) || same_file(log->error.fd, 2)) {
+        return;
+    }
+    if (cg_sink_open(&err, "errorlog", "-", 2, NULL) == 0) {
+        cg_auto(free) char *text = cg_strf(
+            "cgunicorn: the errorlog '%s' cannot be written: %s; its lines are "
+            "lost until it can\n",
+            log->error.path, strerror(-failure));
+        cg_sink_write(&err, text, strlen(text));
+        cg_sink_close(&err);
+    }
 }
 
 static void
-write_line(struct cg_log *log, const struct sink *s, const char *p, size_t n)
+complain_of_access(struct cg_log *log, int failure)
 {
-    int saved = errno;
-    ssize_t w = -1;
-    if (has_room(s)) {
-        do {
-            w = write(s->fd, p, n);
-        } while (w < 0 && errno == EINTR);
+    if (!atomic_exchange(&log->access_fails, true) &&
+        cg_sink_is_file(&log->access)) {
+        cg_log_line(log, CG_WARNING,
+                    "the accesslog '%s' cannot be written: %s; its lines are "
+                    "lost until it can",
+                    log->access.path, strerror(-failure));
     }
-    if (w != (ssize_t)n) {
-        atomic_fetch_add(&log->dropped, 1);
-    }
-    errno = saved;
 }
+
+static void
+write_error(struct cg_log *log, const char *p, size_t n)
+{
+    int r = cg_sink_write(&log->error, p, n);
+    if (r < 0) {
+        atomic_fetch_add(&log->dropped, 1);
+        complain_on_stderr(log, r);
+    } else if (atomic_load_explicit(&log->error_fails, memory_order_relaxed)) {
+        log->error_fails = false;
+    }
+}
+
+static void
+write_access(struct cg_log *log, const char *p, size_t n)
+{
+    int r = cg_sink_write(&log->access, p, n);
+    if (r < 0) {
+        atomic_fetch_add(&log->dropped, 1);
+        complain_of_access(log, r);
+    } else if (atomic_load_explicit(&log->access_fails, memory_order_relaxed)) {
+        log->access_fails = false;
+    }
+}
+
+/* Once a minute for each server that does not hear us. */
+static bool
+may_tell(_Atomic uint64_t *last_us)
+{
+    uint64_t now = cg_now_us(), last = atomic_load(last_us);
+    return (last == 0 || now - last >= TELL_AGAIN_US) &&
+           atomic_compare_exchange_strong(last_us, &last, now);
+}
+
+static void
+after_statsd(struct cg_log *log, int r)
+{
+    if (r < 0 && may_tell(&log->statsd_told_us)) {
+        cg_auto(free) char *text =
+            cg_strf("Error sending message to statsd: %s", strerror(-r));
+        put_record(log, CG_WARNING, cg_slice_of(text));
+    }
+}
+
+static void
+after_syslog(struct cg_log *log, int r)
+{
+    int fault = r < 0 ? r : cg_syslog_fault(log->syslog);
+    if (r < 0) {
+        atomic_fetch_add(&log->syslog_lost, 1);
+    }
+    if (fault < 0 && may_tell(&log->syslog_told_us)) {
+        cg_auto(free) char *text =
+            cg_strf("syslog does not take lines: %s (%lu lost so far)",
+                    strerror(-fault), atomic_load(&log->syslog_lost));
+        put_record(log, CG_WARNING, cg_slice_of(text));
+    }
+}
+
+/* ---- records ---- */
 
 /* "[2024-01-31 12:00:00 +0000]", made once a second and thread. */
 static const char *
@@ -293,6 +347,7 @@ level_word(enum cg_level level)
     return level >= CG_INFO ? "INFO" : "DEBUG";
 }
 
+/* To the file alone. */
 static void
 put_record(struct cg_log *log, enum cg_level level, struct cg_slice text)
 {
@@ -302,7 +357,7 @@ put_record(struct cg_log *log, enum cg_level level, struct cg_slice text)
     size_t room = LINE_MAX_BYTES - b.n - 1;
     cg_buf_put(&b, text.p, text.n < room ? text.n : room);
     cg_buf_putc(&b, '\n');
-    write_line(log, &log->error, b.p, b.n);
+    write_error(log, b.p, b.n);
 }
 
 /* Lines that were lost are told once lines can be written again. */
@@ -310,6 +365,9 @@ static void
 tell_dropped(struct cg_log *log)
 {
     unsigned long dropped = atomic_load(&log->dropped);
+    if (log->error_fails || log->access_fails) {
+        return;
+    }
     unsigned long told = atomic_exchange(&log->told, dropped);
     if (dropped > told) {
         cg_auto(free) char *text =
@@ -319,22 +377,142 @@ tell_dropped(struct cg_log *log)
     }
 }
 
+/* What gunicorn's statsd logger counts, whatever the level shows. */
+static void
+count(struct cg_log *log, enum cg_level level, bool exception)
+{
+    const char *name = exception              ? "gunicorn.log.exception"
+                       : level >= CG_CRITICAL ? "gunicorn.log.critical"
+                       : level >= CG_ERROR    ? "gunicorn.log.error"
+                                              : "gunicorn.log.warning";
+    if (level >= CG_WARNING) {
+        after_statsd(log, cg_statsd_count(log->statsd, name));
+    }
+}
+
+static void
+put_native(struct cg_log *log, enum cg_level level, bool exception,
+           struct cg_slice text)
+{
+    if (log->statsd != NULL) {
+        count(log, level, exception);
+    }
+    if (!cg_log_enabled(log, level)) {
+        return;
+    }
+    put_record(log, level, text);
+    if (log->syslog != NULL) {
+        cg_log_syslog(log, false, level, text);
+    }
+    if (atomic_load(&log->dropped) != atomic_load(&log->told)) {
+        tell_dropped(log);
+    }
+}
+
+/* ---- the other layer's logger ---- */
+
+/* Events that it did not take. */
+static void
+put_event(void *self, const struct cg_log_event *e)
+{
+    struct cg_log *log = self;
+    switch (e->kind) {
+    case CG_EVENT_LINE:
+    case CG_EVENT_EXCEPTION:
+    case CG_EVENT_METRIC:
+        if (e->text.n > 0 && cg_log_enabled(log, e->level)) {
+            put_record(log, e->level, e->text);
+        }
+        break;
+    case CG_EVENT_ACCESS:
+    case CG_EVENT_REQUEST: break; /* the failure itself was told */
+    }
+}
+
+static void
+send_event(struct cg_log *log, const struct cg_log_event *e)
+{
+    cg_log_flush(log); /* what came first goes first */
+    switch (cg_route_send(log->route, e)) {
+    case ROUTE_DONE: break;
+    case ROUTE_REFUSED: put_event(log, e); break;
+    case ROUTE_FULL: atomic_fetch_add(&log->dropped, 1); break;
+    }
+}
+
+void
+cg_log_set_route(struct cg_log *log, const struct cg_log_route *route)
+{
+    struct cg_route *old = log->route;
+    log->route = route != NULL ? cg_route_new(route) : NULL;
+    log->routes_errors = route != NULL && route->errors;
+    log->routes_access = route != NULL && route->access;
+    cg_route_free(old, put_event, log);
+}
+
+bool
+cg_log_routes_access(const struct cg_log *log)
+{
+    return log->routes_access;
+}
+
+void
+cg_log_flush(struct cg_log *log)
+{
+    if (log->route != NULL) {
+        cg_route_flush(log->route, put_event, log);
+    }
+}
+
+/* ---- the error log ---- */
+
 bool
 cg_log_enabled(const struct cg_log *log, enum cg_level level)
 {
     return level >= log->level;
 }
 
+static void
+put_text(struct cg_log *log, enum cg_level level, bool exception,
+         struct cg_slice text)
+{
+    if (log->routes_errors) {
+        send_event(log,
+                   &(struct cg_log_event){.kind = exception ? CG_EVENT_EXCEPTION
+                                                            : CG_EVENT_LINE,
+                                          .level = level,
+                                          .text = text});
+    } else {
+        put_native(log, level, exception, text);
+    }
+}
+
 void
 cg_log_text(struct cg_log *log, enum cg_level level, struct cg_slice text)
 {
-    if (!cg_log_enabled(log, level)) {
-        return;
-    }
-    put_record(log, level, text);
-    if (atomic_load(&log->dropped) != atomic_load(&log->told)) {
-        tell_dropped(log);
-    }
+    put_text(log, level, false, text);
+}
+
+void
+cg_log_text_native(struct cg_log *log, enum cg_level level,
+                   struct cg_slice text)
+{
+    put_native(log, level, false, text);
+}
+
+void
+cg_log_exception(struct cg_log *log, struct cg_slice text)
+{
+    put_text(log, CG_ERROR, true, text);
+}
+
+/* Whether anybody wants lines of that level: a logger of another layer has
+ * levels of its own, and statsd counts what is not shown. */
+static bool
+is_wanted(const struct cg_log *log, enum cg_level level)
+{
+    return level >= log->level || log->routes_errors ||
+           (log->statsd != NULL && level >= CG_WARNING);
 }
 
 void
@@ -342,7 +520,7 @@ cg_log_line(struct cg_log *log, enum cg_level level, const char *fmt, ...)
 {
     char text[4096];
     va_list ap;
-    if (!cg_log_enabled(log, level)) {
+    if (!is_wanted(log, level)) {
         return;
     }
     va_start(ap, fmt);
@@ -351,40 +529,142 @@ cg_log_line(struct cg_log *log, enum cg_level level, const char *fmt, ...)
     size_t used = n < 0                         ? 0
                   : (size_t)n < sizeof text - 1 ? (size_t)n
                                                 : sizeof text - 1;
-    cg_log_text(log, level, (struct cg_slice){text, used});
+    put_text(log, level, false, (struct cg_slice){text, used});
 }
+
+void
+cg_log_metric(struct cg_log *log, enum cg_level level, const char *metric,
+              long value, const char *type, const char *text)
+{
+    if (log->routes_errors) {
+        send_event(log, &(struct cg_log_event){.kind = CG_EVENT_METRIC,
+                                               .level = level,
+                                               .text = cg_slice_of(text),
+                                               .metric = metric,
+                                               .value = value,
+                                               .type = type});
+        return;
+    }
+    if (log->statsd != NULL) {
+        after_statsd(log, cg_statsd_value(log->statsd, metric, value, type));
+    }
+    put_native(log, level, false, cg_slice_of(text));
+}
+
+/* ---- requests ---- */
 
 bool
 cg_log_has_access(const struct cg_log *log)
 {
-    return log->access.fd >= 0;
+    return log->access.fd >= 0 || log->routes_access ||
+           (log->syslog != NULL && cg_syslog_takes_access(log->syslog));
+}
+
+bool
+cg_log_wants_requests(const struct cg_log *log)
+{
+    return log->statsd != NULL || cg_log_has_access(log);
+}
+
+/* b has the line; a newline is put behind it. */
+static void
+put_access(struct cg_log *log, struct cg_buf *b)
+{
+    b->n = b->n < LINE_MAX_BYTES ? b->n : LINE_MAX_BYTES;
+    if (log->syslog != NULL && cg_syslog_takes_access(log->syslog)) {
+        cg_log_syslog(log, true, CG_INFO, (struct cg_slice){b->p, b->n});
+    }
+    if (log->access.fd >= 0) {
+        cg_buf_putc(b, '\n');
+        write_access(log, b->p, b->n);
+    }
 }
 
 void
 cg_log_access(struct cg_log *log, struct cg_slice line)
 {
-    char small[1024];
-    size_t n = line.n < LINE_MAX_BYTES ? line.n : LINE_MAX_BYTES;
-    if (log->access.fd < 0) {
+    if (log->routes_access) {
+        send_event(log, &(struct cg_log_event){.kind = CG_EVENT_ACCESS,
+                                               .level = CG_INFO,
+                                               .text = line});
+    } else {
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_buf_put(&b, line.p, line.n);
+        put_access(log, &b);
+    }
+}
+
+void
+cg_log_request(struct cg_log *log, const struct cg_access_format *f,
+               const struct cg_access_record *r)
+{
+    if (log->routes_access) {
+        send_event(log, &(struct cg_log_event){.kind = CG_EVENT_REQUEST,
+                                               .level = CG_INFO,
+                                               .request = r});
         return;
     }
-    char *p = n < sizeof small ? small : cg_malloc(n + 1);
-    memcpy(p, line.p, n);
-    p[n] = '\n';
-    write_line(log, &log->access, p, n + 1);
-    if (p != small) {
-        free(p);
+    if (f != NULL && cg_log_has_access(log)) {
+        cg_auto(buf) struct cg_buf line = {0};
+        cg_access_format(f, r, &line);
+        put_access(log, &line);
     }
+    if (log->statsd != NULL) {
+        after_statsd(log,
+                     cg_statsd_request(log->statsd, r->status, r->duration_us));
+    }
+}
+
+/* ---- other writers ---- */
+
+void
+cg_log_write(struct cg_log *log, bool access, struct cg_slice bytes)
+{
+    if (access && log->access.fd >= 0) {
+        write_access(log, bytes.p, bytes.n);
+    } else if (!access) {
+        write_error(log, bytes.p, bytes.n);
+    }
+}
+
+void
+cg_log_syslog(struct cg_log *log, bool access, enum cg_level level,
+              struct cg_slice text)
+{
+    if (log->syslog != NULL) {
+        after_syslog(log,
+                     cg_syslog_send(log->syslog, access, (int)level, text));
+    }
+}
+
+void
+cg_log_statsd(struct cg_log *log, struct cg_slice message)
+{
+    if (log->statsd != NULL) {
+        after_statsd(log, cg_statsd_send(log->statsd, message));
+    }
+}
+
+bool
+cg_log_has_statsd(const struct cg_log *log)
+{
+    return log->statsd != NULL;
 }
 
 unsigned long
 cg_log_dropped(const struct cg_log *log)
 {
-    return atomic_load(&log->dropped);
+    return atomic_load(&log->dropped) + atomic_load(&log->syslog_lost);
 }
 
 int
 cg_log_error_fd(const struct cg_log *log)
 {
     return log->error.fd;
+}
+
+int
+cg_log_access_fd(const struct cg_log *log)
+{
+    return log->access.fd;
 }

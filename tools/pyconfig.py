@@ -16,7 +16,8 @@ if not os.path.isdir(libdir):  # relocated builds name a folder of their maker
     libdir = os.path.join(os.path.dirname(os.path.dirname(base)), "lib")
 print("exe=" + sys.executable)
 print("abi=" + (var("LDVERSION") or var("VERSION")))
-print("tag=" + hashlib.sha1(sys.base_prefix.encode()).hexdigest()[:6])
+# the binary remembers the interpreter, so each has a build of its own
+print("tag=" + hashlib.sha1(sys.executable.encode()).hexdigest()[:6])
 print("shared=%d" % bool(var("Py_ENABLE_SHARED")))
 print("libdir=" + libdir)
 print("libpl=" + (var("LIBPL") or ""))

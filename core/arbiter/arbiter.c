@@ -11,16 +11,18 @@
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/notify.h"
 #include "core/arbiter/pidfile.h"
 #include "core/arbiter/ready.h"
 #include "core/arbiter/signals.h"
 #include "core/arbiter/title.h"
+#include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
-enum { EXIT_ERROR = 1 };
+enum { EXIT_ERROR = 1, SIGNALS_A_TURN = 64, EXTEND_US = 30 * 1000 * 1000 };
 
 /* ---- what `server` may ask for, from any Python thread ---- */
 
@@ -36,7 +38,7 @@ static int
 num_workers(void *self)
 {
     struct cg_arbiter *a = self;
-    return a->wanted_workers >= 0 ? a->wanted_workers : a->plan.target;
+    return a->wanted_workers >= 0 ? a->wanted_workers : a->plan.o.target;
 }
 
 static int
@@ -63,23 +65,59 @@ open_pipes(struct cg_arbiter *a, struct cg_error *err)
     return cg_fd_set_nonblock(a->news_read);
 }
 
-static int
-write_pidfile(struct cg_arbiter *a, struct cg_error *err)
+struct cg_plan_options
+cg_arbiter_plan_options(const struct cg_arbiter *a)
 {
-    const char *path = cg_settings_str(a->settings, CG_pidfile);
-    cg_auto(free) char *dir = getcwd(NULL, 0);
-    if (path == NULL) {
-        return 0;
+    const struct cg_settings *s = a->settings;
+    enum { MS = 1000 };
+    return (struct cg_plan_options){
+        .target = (int)cg_settings_int(s, CG_workers),
+        .most = a->board != NULL ? (int)a->board->nslots / 2 : 0,
+        .daemon = cg_settings_bool(s, CG_daemon),
+        .graceful_ms = (uint64_t)cg_settings_int(s, CG_graceful_timeout) * MS,
+        .delay_ms = (uint64_t)cg_settings_int(s, CG_shutdown_delay) * MS,
+        .timeout_ms = (uint64_t)cg_settings_int(s, CG_timeout) * MS,
+        .request_ms = (uint64_t)cg_settings_int(s, CG_request_timeout) * MS,
+        .lifetime_ms =
+            (uint64_t)cg_settings_int(s, CG_max_worker_lifetime) * MS,
+        .lifetime_jitter_ms =
+            (uint64_t)cg_settings_int(s, CG_max_worker_lifetime_jitter) * MS,
+        .rss_limit = (uint64_t)cg_settings_int(s, CG_max_worker_rss) << 20,
+        .share = (int)cg_settings_int(s, CG_recycle_share),
+    };
+}
+
+/* The file that argv[0] names; a newer one may be there when USR2 comes, which
+ * is why it is not /proc/self/exe. */
+static char *
+find_program(const char *name, const char *start_dir)
+{
+    const char *path = getenv("PATH");
+    if (name[0] == '/') {
+        return cg_strdup(name);
     }
-    cg_auto(free) char *full =
-        path[0] == '/' ? cg_strdup(path)
-                       : cg_strf("%s/%s", dir != NULL ? dir : "", path);
-    int r = cg_pidfile_write(full, a->master_pid, err);
-    if (r == 0) {
-        a->pidfile = full;
-        full = NULL;
+    if (strchr(name, '/') != NULL) {
+        return cg_strf("%s/%s", start_dir, name);
     }
-    return r;
+    while (path != NULL && *path != '\0') {
+        size_t n = strcspn(path, ":");
+        cg_auto(free) char *file = cg_strf("%.*s/%s", (int)n, path, name);
+        if (n > 0 && access(file, X_OK) == 0) {
+            char *found = file;
+            file = NULL;
+            return found;
+        }
+        path += n + (path[n] == ':');
+    }
+    return cg_strdup("/proc/self/exe");
+}
+
+static void
+set_start(struct cg_arbiter *a)
+{
+    cg_auto(free) char *exe =
+        find_program(a->start->argv[0], a->start->start_dir);
+    cg_py_server_set_start(a->server, a->start->start_dir, exe);
 }
 
 /* The master's construction: log, environment, application, server object. */
@@ -106,47 +144,19 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     if (a->server == NULL) {
         return err->code;
     }
+    cg_arbiter_check_log(a);
     cg_py_server_set_pid(a->server, a->master_pid);
-    cg_plan_init(&a->plan, workers,
-                 (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000,
-                 (uint64_t)cg_settings_int(s, CG_timeout) * 1000,
-                 cg_settings_bool(s, CG_daemon));
     uint32_t slots = (uint32_t)workers * SLOTS_SPARE;
     a->board = cg_scoreboard_new(slots > SLOTS_MIN ? slots : SLOTS_MIN);
+    const struct cg_plan_options o = cg_arbiter_plan_options(a);
+    cg_plan_init(&a->plan, &o, cg_arbiter_parent(),
+                 cg_now_us() ^ (uint64_t)a->master_pid << 32);
+    cg_arbiter_publish_masters(a);
+    set_start(a);
     if (cg_hook_is_set(s, CG_nworkers_changed)) {
         r = cg_hook_nworkers(a->server, workers, -1, err);
     }
     return r < 0 ? r : cg_arbiter_apply_env(a, err);
-}
-
-static int
-preload(struct cg_arbiter *a, struct cg_error *err)
-{
-    cg_auto(buf) struct cg_buf traceback = {0};
-    if (!cg_settings_bool(a->settings, CG_preload_app)) {
-        return 0;
-    }
-    bool patched = false;
-    if (cg_worker_class_patch(a->settings, &patched, err) < 0) {
-        return err->code;
-    }
-    if (patched) {
-        /* objects that the application makes before the patches keep native
-         * locks, which would stop a whole worker */
-        cg_log_line(a->log, CG_INFO,
-                    "preload_app: the master is monkey-patched for %s before "
-                    "the application is loaded",
-                    cg_settings_worker_class(a->settings));
-    }
-    int status = cg_app_load(cg_settings_str(a->settings, CG_wsgi_app), &a->app,
-                             err, &traceback);
-    if (status != 0) {
-        cg_log_text(a->log, CG_ERROR,
-                    (struct cg_slice){traceback.p, traceback.n});
-        a->status = status;
-        return -ENOEXEC;
-    }
-    return 0;
 }
 
 static bool
@@ -161,11 +171,20 @@ static int
 open_sockets(struct cg_arbiter *a, struct cg_error *err)
 {
     const struct cg_sockets none = {0};
-    int r = cg_sockets_open(a->settings, &none, a->log, is_interrupted, a,
+    enum cg_inherited from;
+    int r = cg_sockets_inherit(a->settings, &a->sockets, &from, err);
+    if (r == 0 && from == INHERITED_NOTHING) {
+        r = cg_sockets_open(a->settings, NULL, &none, a->log, is_interrupted, a,
                             &a->sockets, err);
+    }
     if (r < 0) {
         return r;
     }
+    a->systemd = from == INHERITED_SYSTEMD;
+    cg_arbiter_publish_masters(a);
+    cg_python_setenv("GUNICORN_FD", NULL, NULL);
+    cg_python_setenv("LISTEN_PID", NULL, NULL);
+    cg_python_setenv("LISTEN_FDS", NULL, NULL);
     cg_auto(buf) struct cg_buf text = {0};
     cg_sockets_text(&a->sockets, &text);
     cg_log_line(a->log, CG_DEBUG, "Arbiter booted");
@@ -173,6 +192,7 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
                 a->master_pid);
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
+    cg_arbiter_log_workers(a);
     cg_arbiter_publish_listeners(a);
     return 0;
 }
@@ -190,15 +210,27 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
                  : 0;
 }
 
+/* An application that is broken into owns the machine then. */
+static void
+warn_of_root(const struct cg_arbiter *a)
+{
+    if (geteuid() == 0 && cg_settings_int(a->settings, CG_user) == 0) {
+        cg_log_line(a->log, CG_WARNING,
+                    "Workers run as root: name a user for them with `user` "
+                    "(--user)");
+    }
+}
+
 static int
 boot(struct cg_arbiter *a, struct cg_error *err)
 {
     int r = construct(a, err);
-    if (r < 0 || (r = preload(a, err)) < 0) {
+    if (r < 0 || (r = cg_arbiter_preload(a, err)) < 0) {
         return r;
     }
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
-    if ((r = write_pidfile(a, err)) < 0 ||
+    warn_of_root(a);
+    if ((r = cg_arbiter_write_pidfile(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
         (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
         (r = open_pipes(a, err)) < 0 ||
@@ -207,7 +239,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
-    cg_title_set("master", cg_settings_proc_name(a->settings));
+    cg_arbiter_set_title(a, "master");
     if (a->app != NULL) {
         cg_app_freeze();
     }
@@ -220,7 +252,7 @@ static void
 on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
 {
     enum cg_level level = e->status != 0 ? CG_ERROR : CG_INFO;
-    cg_log_line(a->log, level, "Shutting down: Master");
+    cg_log_line(a->log, level, "Shutting down: %s", cg_plan_name(&a->plan));
     if (e->text[0] != '\0') {
         cg_log_line(a->log, level, "Reason: %s", e->text);
     }
@@ -233,15 +265,43 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
     a->done = true;
 }
 
-static void
-on_workers_changed(struct cg_arbiter *a, const struct cg_effect *e)
+void
+cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old)
 {
     struct cg_error err = {0};
     if (cg_hook_is_set(a->settings, CG_nworkers_changed) &&
-        cg_hook_nworkers(a->server, e->number, e->old, &err) < 0) {
+        cg_hook_nworkers(a->server, number, old, &err) < 0) {
         cg_log_line(a->log, CG_ERROR,
                     "Exception in the hook nworkers_changed\n%s", err.text);
     }
+}
+
+static void
+on_serving(struct cg_arbiter *a)
+{
+    cg_ready_tell(&a->start->ready_fd);
+    cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
+}
+
+static void
+on_drain(struct cg_arbiter *a)
+{
+    atomic_store(&a->board->draining, 1);
+    cg_notify("STOPPING=1\nSTATUS=Serving on until shutdown_delay is over");
+}
+
+/* Sockets that another master uses too are only let go. */
+static void
+on_stop_listening(struct cg_arbiter *a)
+{
+    bool ours = !cg_plan_shares_sockets(&a->plan);
+    atomic_store(&a->board->draining, 1);
+    if (ours) {
+        atomic_store(&a->board->closing, 1);
+        cg_sockets_quiesce(&a->sockets);
+    }
+    cg_sockets_close(&a->sockets, NULL, ours);
+    cg_notify("STOPPING=1\nSTATUS=Finishing requests");
 }
 
 static void
@@ -254,13 +314,18 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_RELOAD: cg_arbiter_reload(a); break;
     case EFFECT_COMMIT: cg_arbiter_commit(a); break;
     case EFFECT_REVERT: cg_arbiter_revert(a); break;
-    case EFFECT_REOPEN_LOGS: cg_log_reopen(a->log); break;
-    case EFFECT_STOP_LISTENING:
-        cg_sockets_quiesce(&a->sockets);
-        cg_sockets_close(&a->sockets, NULL, true);
+    case EFFECT_REEXEC: cg_arbiter_reexec(a); break;
+    case EFFECT_PROMOTE: cg_arbiter_promote(a); break;
+    case EFFECT_REOPEN_LOGS: cg_py_server_reopen_logs(a->server); break;
+    case EFFECT_EXPLAIN: cg_arbiter_explain(a, e->pid); break;
+    case EFFECT_TRACE: kill(e->pid, CG_TRACE_SIGNAL); break;
+    case EFFECT_TELL_TRACE: cg_arbiter_tell_stacks(a, e->pid); break;
+    case EFFECT_DRAIN: on_drain(a); break;
+    case EFFECT_STOP_LISTENING: on_stop_listening(a); break;
+    case EFFECT_SERVING: on_serving(a); break;
+    case EFFECT_WORKERS_CHANGED:
+        cg_arbiter_tell_workers(a, e->number, e->old);
         break;
-    case EFFECT_SERVING: cg_ready_tell(&a->start->ready_fd); break;
-    case EFFECT_WORKERS_CHANGED: on_workers_changed(a, e); break;
     case EFFECT_EXIT: on_exit_effect(a, e); break;
     }
 }
@@ -282,6 +347,9 @@ wait_for_events(struct cg_arbiter *a)
     struct pollfd p[2] = {{.fd = a->signal_fd, .events = POLLIN},
                           {.fd = a->news_read, .events = POLLIN}};
     int ms = cg_plan_patience(&a->plan, cg_arbiter_now_ms());
+    if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
+        ms = (int)a->watchdog_ms;
+    }
     cg_gil_drop(); /* users run threads in the master */
     poll(p, 2, ms);
     cg_gil_take();
@@ -310,13 +378,29 @@ take_wishes(struct cg_arbiter *a)
     }
 }
 
+/* A slow boot is no failed one: the service manager waits with us. */
+static void
+tell_service_manager(struct cg_arbiter *a)
+{
+    uint64_t now = cg_arbiter_now_ms();
+    if (!a->plan.serving) {
+        cg_notify("EXTEND_TIMEOUT_USEC=%d\nSTATUS=Workers are booting",
+                  EXTEND_US);
+    }
+    if (a->watchdog_ms != 0 && now >= a->watchdog_at_ms) {
+        a->watchdog_at_ms = now + a->watchdog_ms;
+        cg_notify("WATCHDOG=1");
+    }
+}
+
 static void
 turn(struct cg_arbiter *a)
 {
     wait_for_events(a);
     run_python_signals(a);
     int sig;
-    while ((sig = cg_signals_next()) != 0) {
+    /* a flood must not keep us from children and timeouts */
+    for (int n = 0; n < SIGNALS_A_TURN && (sig = cg_signals_next()) != 0; n++) {
         if (sig != SIGCHLD) {
             cg_plan_signal(&a->plan, sig, cg_arbiter_now_ms());
             carry_out_all(a);
@@ -325,9 +409,12 @@ turn(struct cg_arbiter *a)
     cg_arbiter_reap(a); /* each second too: a SIGCHLD may have been merged */
     carry_out_all(a);
     take_wishes(a);
+    cg_arbiter_check_parent(a);
     cg_arbiter_watch(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_arbiter_report(a);
+    tell_service_manager(a);
 }
 
 /* ---- end ---- */
@@ -337,11 +424,13 @@ tear_down(struct cg_arbiter *a)
 {
     for (int i = 0; i < a->nchildren; i++) {
         cg_py_worker_free(a->children[i].object);
+        cg_fd_close(&a->children[i].trace_fd);
     }
     free(a->children);
     cg_arbiter_forget_env(a);
-    cg_sockets_close(&a->sockets, NULL, true);
-    cg_sockets_close(&a->old_sockets, NULL, true);
+    bool ours = !cg_plan_shares_sockets(&a->plan);
+    cg_sockets_close(&a->sockets, NULL, ours);
+    cg_sockets_close(&a->old_sockets, NULL, ours);
     cg_settings_free(a->old_settings);
     cg_app_free(a->app);
     cg_py_server_free(a->server);
@@ -366,6 +455,11 @@ fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
         cg_ready_fail(&a->start->ready_fd, status, err->text);
     } else {
         fprintf(stderr, "\nError: %s\n\n", err->text);
+    }
+    if (a->log != NULL && a->plan.parent_pid != 0) {
+        /* nobody watches the terminal of an upgrade */
+        cg_log_line(a->log, CG_ERROR, "The new master does not start: %s",
+                    err->text);
     }
     if (a->pidfile != NULL) {
         cg_pidfile_remove(a->pidfile, a->master_pid);
@@ -393,8 +487,11 @@ cg_arbiter_run(struct cg_arbiter_start *start)
     if (boot(&a, &err) < 0) {
         return fail_to_start(&a, &err);
     }
+    cg_arbiter_count_oom(&a);
+    a.watchdog_ms = cg_notify_watchdog_ms();
     cg_plan_start(&a.plan, cg_arbiter_now_ms());
     carry_out_all(&a);
+    cg_arbiter_report(&a);
     while (!a.done) {
         turn(&a);
     }

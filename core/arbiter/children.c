@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers from the master's side: forked, heard from, watched, buried. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -8,11 +9,12 @@
 
 #include "core/arbiter/internal.h"
 #include "core/arbiter/signals.h"
-#include "core/arbiter/title.h"
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/interp.h"
+
+enum { WEIGH_MS = 1000, STRANGER_MS = 1000 };
 
 uint64_t
 cg_arbiter_now_ms(void)
@@ -60,11 +62,11 @@ in_child(void *self)
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
-    cg_title_set("worker", cg_settings_proc_name(a->settings));
+    cg_arbiter_set_title(a, "worker");
 }
 
 static _Noreturn void
-run_child(struct cg_arbiter *a, struct cg_slot *slot, struct cg_py_worker *w)
+run_child(struct cg_arbiter *a, const struct cg_child *c)
 {
     const struct cg_worker_start start = {
         .settings = a->settings,
@@ -72,14 +74,15 @@ run_child(struct cg_arbiter *a, struct cg_slot *slot, struct cg_py_worker *w)
         .listeners = a->sockets.items,
         .nlisteners = a->sockets.n,
         .board = a->board,
-        .slot = slot,
+        .slot = c->slot,
         .handover = &a->handover,
         .age = a->plan.age + 1,
         .master_pid = a->master_pid,
         .alive_fd = a->alive_read,
         .news_fd = a->news_write,
         .server = a->server,
-        .worker = w,
+        .worker = c->object,
+        .trace_fd = c->trace_fd,
         .app = a->app,
         .app_spec = cg_settings_str(a->settings, CG_wsgi_app),
     };
@@ -88,16 +91,15 @@ run_child(struct cg_arbiter *a, struct cg_slot *slot, struct cg_py_worker *w)
 }
 
 static void
-keep(struct cg_arbiter *a, int pid, struct cg_slot *slot,
-     struct cg_py_worker *w)
+keep(struct cg_arbiter *a, int pid, struct cg_child c)
 {
     a->children = cg_realloc(a->children,
                              (size_t)(a->nchildren + 1) * sizeof *a->children);
-    a->children[a->nchildren++] =
-        (struct cg_child){.pid = pid, .slot = slot, .object = w};
-    atomic_store(&slot->pid, pid);
-    cg_py_worker_set_pid(w, pid);
-    cg_py_server_add_worker(a->server, pid, w);
+    c.pid = pid;
+    a->children[a->nchildren++] = c;
+    atomic_store(&c.slot->pid, pid);
+    cg_py_worker_set_pid(c.object, pid);
+    cg_py_server_add_worker(a->server, pid, c.object);
 }
 
 static int
@@ -115,9 +117,11 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
     cg_arbiter_hook(a, CG_pre_fork, w);
     cg_slot_claim(a->board, slot, age, a->plan.generation);
     atomic_store(&slot->started_us, cg_now_us());
+    struct cg_child c = {
+        .slot = slot, .trace_fd = cg_arbiter_trace_file(), .object = w};
     pid_t pid = cg_python_fork(in_child, a);
     if (pid == 0) {
-        run_child(a, slot, w);
+        run_child(a, &c);
     }
     if (pid < 0) {
         cg_log_line(a->log, CG_ERROR,
@@ -126,9 +130,10 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
                     strerror(-pid));
         cg_slot_clear(slot);
         cg_py_worker_free(w);
+        cg_fd_close(&c.trace_fd);
         return (int)pid;
     }
-    keep(a, (int)pid, slot, w);
+    keep(a, (int)pid, c);
     return (int)pid;
 }
 
@@ -149,8 +154,8 @@ cg_arbiter_spawn(struct cg_arbiter *a)
 
 /* ---- their ends ---- */
 
-static struct cg_child *
-find(struct cg_arbiter *a, int pid)
+struct cg_child *
+cg_arbiter_child(struct cg_arbiter *a, int pid)
 {
     for (int i = 0; i < a->nchildren; i++) {
         if (a->children[i].pid == pid) {
@@ -160,40 +165,127 @@ find(struct cg_arbiter *a, int pid)
     return NULL;
 }
 
+/* The end of a process that is no worker: the new master, or, as PID 1, an
+ * orphan of somebody's. */
 static void
-bury(struct cg_arbiter *a, int pid, int status)
+bury_stranger(struct cg_arbiter *a, int pid, int status)
 {
-    struct cg_child *c = find(a, pid);
-    if (c == NULL) {
+    if (cg_plan_exited(&a->plan, pid, status, OOM_UNKNOWN,
+                       cg_arbiter_now_ms())) {
+        cg_arbiter_new_master_ended(a, pid);
+    } else {
         cg_log_line(a->log, CG_DEBUG,
                     "Reaped unknown child process (pid:%d, status:%d)", pid,
                     status);
+    }
+}
+
+/* What it left in its trace, and what it had under way. */
+static void
+hold_inquest(struct cg_arbiter *a, const struct cg_child *c, int status)
+{
+    bool killed = WIFSIGNALED(status);
+    if (killed) {
+        cg_arbiter_tell_trace(a, c, "Stacks of worker at its end");
+    }
+    if (killed || WEXITSTATUS(status) != 0) {
+        cg_arbiter_tell_losses(a, c);
+    }
+}
+
+static void
+bury(struct cg_arbiter *a, int pid, int status)
+{
+    struct cg_child *c = cg_arbiter_child(a, pid);
+    if (c == NULL) {
+        bury_stranger(a, pid, status);
         return;
     }
     struct cg_child child = *c;
     *c = a->children[--a->nchildren];
+    bool by_kill = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    cg_plan_exited(&a->plan, pid, status,
+                   by_kill ? cg_arbiter_was_oom(a) : OOM_UNKNOWN,
+                   cg_arbiter_now_ms());
+    hold_inquest(a, &child, status);
     cg_slot_clear(child.slot);
+    cg_fd_close(&child.trace_fd);
     /* a wake-up may have died with it */
     cg_handover_poke(&a->handover);
     cg_handover_poke(&a->old_handover);
-    cg_plan_exited(&a->plan, pid, status, cg_arbiter_now_ms());
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);
     cg_py_worker_free(child.object);
 }
 
-void
-cg_arbiter_reap(struct cg_arbiter *a)
+/* Children of ours, one by one: waiting for any child would take the status
+ * from a thread of a hook that runs a command. */
+static void
+reap_ours(struct cg_arbiter *a)
 {
     int status;
-    pid_t pid;
-    cg_arbiter_read_news(a); /* what it said last, before it is gone */
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        bury(a, (int)pid, status);
+    for (int i = a->nchildren - 1; i >= 0; i--) {
+        int pid = a->children[i].pid;
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+            bury(a, pid, status);
+        }
+    }
+    int reexec = a->plan.reexec_pid;
+    if (reexec != 0 && waitpid(reexec, &status, WNOHANG) == reexec) {
+        bury_stranger(a, reexec, status);
     }
 }
 
+/* Orphans that a PID 1 inherits. Whose they are cannot be seen, so they get a
+ * second in which somebody else may wait for them. */
+static void
+reap_strangers(struct cg_arbiter *a)
+{
+    siginfo_t dead = {.si_pid = 0};
+    uint64_t now = cg_arbiter_now_ms();
+    int status;
+    pid_t pid;
+    if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+        dead.si_pid == 0) {
+        a->stranger = 0;
+        return;
+    }
+    if (a->stranger != dead.si_pid) {
+        a->stranger = dead.si_pid;
+        a->stranger_ms = now;
+    } else if (now - a->stranger_ms >= STRANGER_MS) {
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            bury(a, (int)pid, status);
+        }
+        a->stranger = 0;
+    }
+}
+
+void
+cg_arbiter_reap(struct cg_arbiter *a)
+{
+    cg_arbiter_read_news(a); /* what it said last, before it is gone */
+    reap_ours(a);
+    reap_strangers(a);
+}
+
 /* ---- their news ---- */
+
+static void
+on_news(struct cg_arbiter *a, const struct cg_worker_news *news)
+{
+    switch (news->kind) {
+    case CG_NEWS_READY:
+        cg_plan_ready(&a->plan, news->pid, cg_arbiter_now_ms());
+        break;
+    case CG_NEWS_RETIRE:
+        cg_plan_retire(&a->plan, news->pid, "", cg_arbiter_now_ms());
+        break;
+    case CG_NEWS_FAILED:
+        memcpy(a->failure, news->text, sizeof a->failure);
+        break;
+    }
+}
 
 void
 cg_arbiter_read_news(struct cg_arbiter *a)
@@ -201,22 +293,36 @@ cg_arbiter_read_news(struct cg_arbiter *a)
     struct cg_worker_news news;
     while (read(a->news_read, &news, sizeof news) == sizeof news) {
         news.text[sizeof news.text - 1] = '\0';
-        if (news.ready) {
-            cg_plan_ready(&a->plan, news.pid, cg_arbiter_now_ms());
-        } else {
-            memcpy(a->failure, news.text, sizeof a->failure);
-        }
+        on_news(a, &news);
     }
 }
 
 /* ---- signs of life ---- */
+
+/* Once a second: it costs an open, a read and a close for each worker. */
+static void
+weigh(struct cg_arbiter *a, uint64_t now_ms)
+{
+    if (a->plan.o.rss_limit == 0 || now_ms < a->weighed_ms + WEIGH_MS) {
+        return;
+    }
+    a->weighed_ms = now_ms;
+    for (int i = 0; i < a->nchildren; i++) {
+        int pid = a->children[i].pid;
+        cg_plan_weighed(&a->plan, pid, cg_arbiter_resident(pid), now_ms);
+    }
+}
 
 void
 cg_arbiter_watch(struct cg_arbiter *a)
 {
     uint64_t now = cg_now_us();
     for (int i = 0; i < a->nchildren; i++) {
-        uint64_t silent = cg_slot_silent_us(a->children[i].slot, now);
-        cg_plan_silent(&a->plan, a->children[i].pid, silent / 1000, now / 1000);
+        const struct cg_child *c = &a->children[i];
+        cg_plan_silent(&a->plan, c->pid, cg_slot_silent_us(c->slot, now) / 1000,
+                       now / 1000);
+        cg_plan_overdue(&a->plan, c->pid,
+                        cg_arbiter_longest_us(c->slot, now) / 1000, now / 1000);
     }
+    weigh(a, now / 1000);
 }

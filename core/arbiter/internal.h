@@ -17,6 +17,7 @@ enum { SLOTS_MIN = 64, SLOTS_SPARE = 4 };
 struct cg_child {
     int pid;
     struct cg_slot *slot;
+    int trace_fd; /* a file in memory that its stacks go to, or -1 */
     struct cg_py_worker *object; /* owned */
 };
 
@@ -44,18 +45,33 @@ struct cg_arbiter {
     int alive_read, alive_write; /* workers watch the reading end */
     int news_read, news_write;
     int master_pid;
-    int wanted_workers; /* server.num_workers = n; -1: not asked */
+    bool systemd;   /* the sockets came from systemd */
+    long oom_kills; /* of our cgroup so far; -1: not known */
+    uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
+    uint64_t weighed_ms;                  /* when memory was looked at */
+    int stranger;           /* a dead child that is not ours to bury, or 0 */
+    uint64_t stranger_ms;   /* since when it waits for its parent to do so */
+    int wanted_workers;     /* server.num_workers = n; -1: not asked */
+    int workers_told;       /* to statsd */
+    uint64_t queue_told_ms; /* the same */
     bool done;
     bool serving; /* when_ready was called */
     int status;
     char failure[1000]; /* the last boot failure, for a daemon's shell */
 };
 
-/* log.c of the arbiter: options from settings with absolute paths. */
+/* logs.c: the log of the current settings; warnings about them; the numbers
+ * that statsd hears of */
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_check_log(struct cg_arbiter *a);
+void cg_arbiter_report(struct cg_arbiter *a);
+
+/* What the settings say to the plan. */
+struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
 
 /* children.c */
+struct cg_child *cg_arbiter_child(struct cg_arbiter *a, int pid);
 void cg_arbiter_spawn(struct cg_arbiter *a);
 void cg_arbiter_reap(struct cg_arbiter *a);
 void cg_arbiter_read_news(struct cg_arbiter *a);
@@ -64,16 +80,48 @@ void cg_arbiter_watch(struct cg_arbiter *a);
 int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
                     struct cg_py_worker *w);
 
+/* arbiter.c */
+void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
+
 /* reload.c */
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);
 void cg_arbiter_revert(struct cg_arbiter *a);
-void cg_arbiter_publish_listeners(struct cg_arbiter *a);
-
+/* How `workers = auto` was counted, if it was. */
+void cg_arbiter_log_workers(struct cg_arbiter *a);
 /* environ.c: raw_env of the current settings; back to how it was without */
 int cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_restore_env(struct cg_arbiter *a);
 void cg_arbiter_forget_env(struct cg_arbiter *a); /* at the end */
+
+void cg_arbiter_publish_listeners(struct cg_arbiter *a);
+
+/* preload.c */
+int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
+
+/* upgrade.c */
+int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
+int cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_follow_pidfile(struct cg_arbiter *a);
+void cg_arbiter_set_title(struct cg_arbiter *a, const char *role);
+void cg_arbiter_publish_masters(struct cg_arbiter *a);
+void cg_arbiter_reexec(struct cg_arbiter *a);
+void cg_arbiter_new_master_ended(struct cg_arbiter *a, int pid);
+void cg_arbiter_check_parent(struct cg_arbiter *a);
+void cg_arbiter_promote(struct cg_arbiter *a);
+
+/* inquest.c */
+void cg_arbiter_explain(struct cg_arbiter *a, int pid);
+void cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c);
+int cg_arbiter_trace_file(void);
+bool cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
+                           const char *what);
+void cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid);
+uint64_t cg_arbiter_resident(int pid);
+/* The longest running request of a worker, in microseconds. */
+uint64_t cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us);
+void cg_arbiter_count_oom(struct cg_arbiter *a);
+enum cg_oom cg_arbiter_was_oom(struct cg_arbiter *a);
 
 uint64_t cg_arbiter_now_ms(void);
 

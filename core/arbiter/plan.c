@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The decisions. Order of a phase's life: STARTING until the first worker
+ * serves, RUNNING, RELOADING while a new generation is at its gate, DRAINING,
+ * then STOPPING or QUITTING, DONE. What comes out is a queue of effects; the
+ * answers to some of them (a pid, a reloaded configuration) come back as
+ * events.
+ */
 #include "core/arbiter/plan.h"
 
 #include <signal.h>
@@ -13,10 +20,13 @@
 
 enum {
     QUICK_MS = 5000,  /* a death within this is a quick one */
+    CALM_MS = 30000,  /* without one: all is well again */
     BACKOFF_MS = 100, /* doubled by each quick death in a row */
     BACKOFF_MAX_MS = 5000,
     HURRY_MS = 2000, /* patience after a second request to stop */
+    TRACE_MS = 200,  /* from the wish for stacks to ABRT */
     ABORT_MS = 1000, /* from ABRT to KILL */
+    HEAVY = 3,       /* samples above the limit until it counts */
     TICK_MS = 1000
 };
 
@@ -29,6 +39,17 @@ cg_plan_phase_word(enum cg_plan_phase phase)
 #undef X
     };
     return (size_t)phase < CG_COUNT(word) ? word[phase] : "?";
+}
+
+const char *
+cg_roster_word(enum cg_plan_worker_state state)
+{
+    static const char *const word[] = {
+#define X(id, text) [ROSTER_##id] = text,
+        CG_ROSTER_STATES(X)
+#undef X
+    };
+    return (size_t)state < CG_COUNT(word) ? word[state] : "?";
 }
 
 /* ---- effects ---- */
@@ -58,6 +79,12 @@ say(struct cg_plan *p, enum cg_level level, const char *fmt, ...)
 }
 
 static void
+about(struct cg_plan *p, enum cg_effect_kind kind, int pid)
+{
+    emit(p, kind)->pid = pid;
+}
+
+static void
 send_signal(struct cg_plan *p, int pid, int sig)
 {
     struct cg_effect *e = emit(p, EFFECT_KILL);
@@ -79,14 +106,14 @@ cg_plan_next(struct cg_plan *p, struct cg_effect *ret)
 /* ---- life ---- */
 
 void
-cg_plan_init(struct cg_plan *p, int target, uint64_t graceful_ms,
-             uint64_t timeout_ms, bool daemon)
+cg_plan_init(struct cg_plan *p, const struct cg_plan_options *o, int parent_pid,
+             uint64_t chance)
 {
-    *p = (struct cg_plan){.target = target,
-                          .graceful_ms = graceful_ms,
-                          .timeout_ms = timeout_ms,
-                          .daemon = daemon,
-                          .generation = 1};
+    *p = (struct cg_plan){.o = *o,
+                          .old = *o,
+                          .generation = 1,
+                          .parent_pid = parent_pid,
+                          .chance = chance != 0 ? chance : 1};
 }
 
 void
@@ -95,6 +122,34 @@ cg_plan_release(struct cg_plan *p)
     free(p->workers);
     free(p->effects);
     *p = (struct cg_plan){0};
+}
+
+const char *
+cg_plan_name(const struct cg_plan *p)
+{
+    return p->parent_pid != 0 ? "Master.2" : "Master";
+}
+
+bool
+cg_plan_shares_sockets(const struct cg_plan *p)
+{
+    return p->parent_pid != 0 || p->reexec_pid != 0;
+}
+
+static bool
+is_ending(const struct cg_plan *p)
+{
+    return p->phase >= PLAN_STOPPING;
+}
+
+/* xorshift; only to spread things in time */
+static uint64_t
+random_below(struct cg_plan *p, uint64_t n)
+{
+    p->chance ^= p->chance << 13;
+    p->chance ^= p->chance >> 7;
+    p->chance ^= p->chance << 17;
+    return n != 0 ? p->chance % n : 0;
 }
 
 /* ---- the roster ---- */
@@ -111,32 +166,26 @@ find(struct cg_plan *p, int pid)
 }
 
 static bool
-is_ending(const struct cg_plan *p)
+is_current(const struct cg_plan *p, const struct cg_plan_worker *w)
 {
-    return p->phase >= PLAN_STOPPING;
+    return w->generation == p->generation;
 }
 
-/* Workers of the current generation that are not told to stop. */
+static int
+count(const struct cg_plan *p, enum cg_plan_worker_state state)
+{
+    int n = 0;
+    for (int i = 0; i < p->nworkers; i++) {
+        n += is_current(p, &p->workers[i]) && p->workers[i].state == state;
+    }
+    return n;
+}
+
+/* Workers that count against the target. */
 static int
 count_live(const struct cg_plan *p)
 {
-    int n = 0;
-    for (int i = 0; i < p->nworkers; i++) {
-        n += p->workers[i].generation == p->generation &&
-             p->workers[i].state != ROSTER_STOPPING;
-    }
-    return n;
-}
-
-static int
-count_ready(const struct cg_plan *p)
-{
-    int n = 0;
-    for (int i = 0; i < p->nworkers; i++) {
-        n += p->workers[i].generation == p->generation &&
-             p->workers[i].state == ROSTER_READY;
-    }
-    return n;
+    return count(p, ROSTER_BOOTING) + count(p, ROSTER_READY);
 }
 
 static void
@@ -144,22 +193,88 @@ stop_worker(struct cg_plan *p, struct cg_plan_worker *w, int sig,
             uint64_t now_ms)
 {
     w->state = ROSTER_STOPPING;
-    w->kill_at_ms = now_ms + p->graceful_ms + TICK_MS;
+    w->kill_at_ms = now_ms + p->o.graceful_ms + TICK_MS;
     send_signal(p, w->pid, sig);
 }
 
+/* The oldest of the current generation in that state that wants out, or any. */
 static struct cg_plan_worker *
-oldest_live(struct cg_plan *p)
+oldest(struct cg_plan *p, enum cg_plan_worker_state state, bool wants_out)
 {
-    struct cg_plan_worker *oldest = NULL;
+    struct cg_plan_worker *found = NULL;
     for (int i = 0; i < p->nworkers; i++) {
         struct cg_plan_worker *w = &p->workers[i];
-        if (w->generation == p->generation && w->state != ROSTER_STOPPING &&
-            (oldest == NULL || w->age < oldest->age)) {
-            oldest = w;
+        if (is_current(p, w) && w->state == state &&
+            (w->wants_out || !wants_out) &&
+            (found == NULL || w->age < found->age)) {
+            found = w;
         }
     }
-    return oldest;
+    return found;
+}
+
+/* One too many: a booting one as long as the others serve alone. */
+static struct cg_plan_worker *
+superfluous(struct cg_plan *p)
+{
+    bool enough = count(p, ROSTER_READY) > p->o.target;
+    return oldest(p, enough ? ROSTER_READY : ROSTER_BOOTING, false);
+}
+
+/* ---- make before break ---- */
+
+static int
+share(const struct cg_plan *p)
+{
+    int n = p->o.target * p->o.share / 100;
+    return n > 1 ? n : 1;
+}
+
+/* Workers that there are for a while besides those that count: until they
+ * have ended they need memory too. */
+static int
+count_extra(const struct cg_plan *p)
+{
+    int n = 0;
+    for (int i = 0; i < p->nworkers; i++) {
+        n += p->workers[i].wants_out && p->workers[i].state >= ROSTER_LEAVING;
+    }
+    return n;
+}
+
+/* Those that want out and may go now serve on, but count no more. */
+static void
+begin_replacing(struct cg_plan *p)
+{
+    struct cg_plan_worker *w;
+    if (p->phase != PLAN_RUNNING) {
+        return;
+    }
+    while (count_extra(p) < share(p) &&
+           (w = oldest(p, ROSTER_READY, true)) != NULL) {
+        w->state = ROSTER_LEAVING;
+    }
+}
+
+/* As many leave as successors serve. */
+static void
+release_leaving(struct cg_plan *p, uint64_t now_ms)
+{
+    int leaving = count(p, ROSTER_LEAVING);
+    int surplus = count(p, ROSTER_READY) + leaving - p->o.target;
+    for (; surplus > 0 && leaving > 0; surplus--, leaving--) {
+        stop_worker(p, oldest(p, ROSTER_LEAVING, false), SIGTERM, now_ms);
+    }
+}
+
+static void
+grow(struct cg_plan *p, uint64_t now_ms)
+{
+    int n = count_live(p) + p->spawning;
+    for (; n < p->o.target && now_ms >= p->spawn_after_ms; n++) {
+        emit(p, EFFECT_SPAWN);
+        p->spawning++;
+    }
 }
 
 /* Brings the number of workers to the target. */
@@ -169,16 +284,44 @@ manage(struct cg_plan *p, uint64_t now_ms)
     if (is_ending(p)) {
         return;
     }
-    int live = count_live(p) + p->spawning;
-    if (live < p->target && now_ms >= p->spawn_after_ms) {
-        for (int i = live; i < p->target; i++) {
-            emit(p, EFFECT_SPAWN);
-            p->spawning++;
-        }
+    release_leaving(p, now_ms);
+    begin_replacing(p);
+    grow(p, now_ms);
+    int live = count_live(p);
+    for (; live > p->o.target && p->phase != PLAN_RELOADING; live--) {
+        stop_worker(p, superfluous(p), SIGTERM, now_ms);
     }
-    live = count_live(p);
-    for (; live > p->target && p->phase != PLAN_RELOADING; live--) {
-        stop_worker(p, oldest_live(p), SIGTERM, now_ms);
+}
+
+void
+cg_plan_retire(struct cg_plan *p, int pid, const char *why, uint64_t now_ms)
+{
+    struct cg_plan_worker *w = find(p, pid);
+    if (w == NULL || w->wants_out || w->state == ROSTER_STOPPING) {
+        return;
+    }
+    w->wants_out = true;
+    if (why[0] != '\0') {
+        say(p, CG_INFO, "Worker (pid:%d) will be replaced: %s", pid, why);
+    }
+    manage(p, now_ms);
+}
+
+void
+cg_plan_weighed(struct cg_plan *p, int pid, uint64_t rss, uint64_t now_ms)
+{
+    enum { MIB = 1 << 20 };
+    struct cg_plan_worker *w = find(p, pid);
+    if (w == NULL || p->o.rss_limit == 0) {
+        return;
+    }
+    w->heavy = rss > p->o.rss_limit ? w->heavy + 1 : 0;
+    if (w->heavy == HEAVY) {
+        char why[100];
+        snprintf(why, sizeof why,
+                 "it uses %llu MiB of memory, more than max_worker_rss",
+                 (unsigned long long)(rss / MIB));
+        cg_plan_retire(p, pid, why, now_ms);
     }
 }
 
@@ -212,10 +355,20 @@ static void
 begin_stop(struct cg_plan *p, enum cg_plan_phase phase, uint64_t now_ms)
 {
     p->phase = phase;
-    p->stop_at_ms = now_ms + p->graceful_ms;
+    p->stop_at_ms = now_ms + p->o.graceful_ms;
     emit(p, EFFECT_STOP_LISTENING);
     signal_all(p, phase == PLAN_STOPPING ? SIGTERM : SIGQUIT, now_ms);
     finish_if_empty(p);
+}
+
+static void
+begin_drain(struct cg_plan *p, uint64_t now_ms)
+{
+    p->phase = PLAN_DRAINING;
+    p->stop_at_ms = now_ms + p->o.delay_ms;
+    say(p, CG_INFO, "Serving on for %llu s (shutdown_delay)",
+        (unsigned long long)(p->o.delay_ms / 1000));
+    emit(p, EFFECT_DRAIN);
 }
 
 static void
@@ -232,35 +385,46 @@ halt(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
 
 /* ---- reloading ---- */
 
+/* What came while the reload was under way. */
 static void
 leave_gate(struct cg_plan *p)
 {
     p->phase = PLAN_RUNNING;
     p->gate = p->gate_failures = 0;
-}
-
-/* What was deployed after the last reload began counts too. */
-static void
-reload_again(struct cg_plan *p)
-{
-    if (p->reload_again) {
-        p->reload_again = false;
+    if (p->usr2_waits) {
+        emit(p, EFFECT_REEXEC);
+    } else if (p->hup_waits) {
         emit(p, EFFECT_RELOAD);
     }
+    p->usr2_waits = p->hup_waits = false;
 }
 
 static void
 commit(struct cg_plan *p, uint64_t now_ms)
 {
-    leave_gate(p);
     emit(p, EFFECT_COMMIT);
     for (int i = 0; i < p->nworkers; i++) {
         struct cg_plan_worker *w = &p->workers[i];
-        if (w->generation != p->generation && w->state != ROSTER_STOPPING) {
+        if (!is_current(p, w) && w->state != ROSTER_STOPPING) {
             stop_worker(p, w, SIGTERM, now_ms);
         }
     }
-    reload_again(p);
+    leave_gate(p);
+}
+
+static void
+forgive(struct cg_plan *p)
+{
+    p->quick_deaths = 0;
+    p->spawn_after_ms = 0;
+}
+
+static void
+tell_target(struct cg_plan *p, int target, int old)
+{
+    struct cg_effect *e = emit(p, EFFECT_WORKERS_CHANGED);
+    e->number = target;
+    e->old = old;
 }
 
 static void
@@ -271,45 +435,58 @@ revert(struct cg_plan *p, uint64_t now_ms)
         "serving");
     for (int i = 0; i < p->nworkers; i++) {
         struct cg_plan_worker *w = &p->workers[i];
-        if (w->generation == p->generation && w->state != ROSTER_STOPPING) {
+        if (is_current(p, w) && w->state != ROSTER_STOPPING) {
             stop_worker(p, w, SIGTERM, now_ms);
         }
     }
+    if (p->o.target != p->old.target) {
+        tell_target(p, p->old.target, p->o.target);
+    }
     p->generation--;
-    p->target = p->old_target;
-    p->quick_deaths = 0;
-    p->spawn_after_ms = 0;
-    leave_gate(p);
+    p->o = p->old;
+    forgive(p);
     emit(p, EFFECT_REVERT);
+    leave_gate(p);
     manage(p, now_ms);
-    reload_again(p);
 }
 
 void
-cg_plan_reloaded(struct cg_plan *p, bool ok, int target, uint64_t graceful_ms,
-                 uint64_t timeout_ms, uint64_t now_ms)
+cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
+                 uint64_t now_ms)
 {
-    if (!ok || is_ending(p)) {
+    if (o == NULL) {
         return;
     }
-    p->old_target = p->target;
-    p->graceful_ms = graceful_ms;
-    p->timeout_ms = timeout_ms;
+    p->old = p->o;
+    p->o = *o;
     p->generation++;
-    p->target = p->gate = target;
+    p->gate = o->target;
     p->gate_failures = 0;
-    p->quick_deaths = 0;
-    p->spawn_after_ms = 0;
-    if (target != p->old_target) {
-        struct cg_effect *e = emit(p, EFFECT_WORKERS_CHANGED);
-        e->number = target;
-        e->old = p->old_target;
-    }
+    p->before_winch = 0;
+    forgive(p);
     p->phase = PLAN_RELOADING;
-    if (target == 0) {
+    if (o->target == 0) {
         commit(p, now_ms);
     }
     manage(p, now_ms);
+}
+
+/* ---- a second master ---- */
+
+void
+cg_plan_reexeced(struct cg_plan *p, int pid)
+{
+    p->reexec_pid = pid > 0 ? pid : 0;
+}
+
+void
+cg_plan_orphaned(struct cg_plan *p)
+{
+    if (p->parent_pid != 0) {
+        p->parent_pid = 0;
+        say(p, CG_INFO, "Master has been promoted.");
+        emit(p, EFFECT_PROMOTE);
+    }
 }
 
 /* ---- signals ---- */
@@ -334,13 +511,16 @@ signal_word(int sig)
 void
 cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms)
 {
-    if (is_ending(p) || target == p->target) {
+    if (is_ending(p) || target == p->o.target) {
         return;
     }
-    struct cg_effect *e = emit(p, EFFECT_WORKERS_CHANGED);
-    e->number = target;
-    e->old = p->target;
-    p->target = target;
+    if (p->o.most != 0 && target > p->o.most) {
+        say(p, CG_WARNING, "no more than %d workers fit: %d are not started",
+            p->o.most, target);
+        return;
+    }
+    tell_target(p, target, p->o.target);
+    p->o.target = target;
     if (p->phase == PLAN_RELOADING && p->gate > target) {
         p->gate = target;
     }
@@ -350,7 +530,9 @@ cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms)
 static void
 on_stop_signal(struct cg_plan *p, int sig, uint64_t now_ms)
 {
-    if (!is_ending(p)) {
+    if (sig == SIGTERM && p->o.delay_ms != 0 && p->phase < PLAN_DRAINING) {
+        begin_drain(p, now_ms);
+    } else if (!is_ending(p)) {
         begin_stop(p, sig == SIGTERM ? PLAN_STOPPING : PLAN_QUITTING, now_ms);
     } else if (sig != SIGTERM && p->phase == PLAN_STOPPING) {
         say(p, CG_INFO, "Quick shutdown requested");
@@ -361,28 +543,43 @@ on_stop_signal(struct cg_plan *p, int sig, uint64_t now_ms)
 }
 
 static void
-on_reload_signal(struct cg_plan *p)
+on_hup(struct cg_plan *p)
 {
-    if (is_ending(p)) {
-        return;
-    }
-    say(p, CG_INFO, "Hang up: Master");
+    say(p, CG_INFO, "Hang up: %s", cg_plan_name(p));
     if (p->phase == PLAN_RELOADING) {
         say(p, CG_INFO, "A reload is under way, another one follows it");
-        p->reload_again = true;
-        return;
+        p->hup_waits = true;
+    } else if (p->phase < PLAN_DRAINING) {
+        emit(p, EFFECT_RELOAD);
     }
-    emit(p, EFFECT_RELOAD);
+}
+
+static void
+on_usr2(struct cg_plan *p)
+{
+    if (p->reexec_pid != 0) {
+        say(p, CG_WARNING, "USR2 signal ignored. Child exists.");
+    } else if (p->parent_pid != 0) {
+        say(p, CG_WARNING, "USR2 signal ignored. Parent exists.");
+    } else if (p->phase == PLAN_RELOADING) {
+        say(p, CG_INFO, "the new master follows the reload under way");
+        p->usr2_waits = true;
+    } else if (p->phase < PLAN_DRAINING) {
+        emit(p, EFFECT_REEXEC);
+    }
 }
 
 static void
 on_winch(struct cg_plan *p, uint64_t now_ms)
 {
-    if (!p->daemon) {
+    if (!p->o.daemon) {
         say(p, CG_DEBUG, "SIGWINCH ignored. Not daemonized");
         return;
     }
     say(p, CG_INFO, "graceful stop of workers");
+    if (p->o.target != 0) {
+        p->before_winch = p->o.target;
+    }
     cg_plan_set_target(p, 0, now_ms);
 }
 
@@ -399,33 +596,28 @@ cg_plan_signal(struct cg_plan *p, int sig, uint64_t now_ms)
     case SIGTERM:
     case SIGINT:
     case SIGQUIT: on_stop_signal(p, sig, now_ms); break;
-    case SIGHUP: on_reload_signal(p); break;
-    case SIGTTIN: cg_plan_set_target(p, p->target + 1, now_ms); break;
+    case SIGHUP: on_hup(p); break;
+    case SIGTTIN: cg_plan_set_target(p, p->o.target + 1, now_ms); break;
     case SIGTTOU:
-        if (p->target > 1) {
-            cg_plan_set_target(p, p->target - 1, now_ms);
+        if (p->o.target > 1) {
+            cg_plan_set_target(p, p->o.target - 1, now_ms);
         }
         break;
     case SIGUSR1:
         emit(p, EFFECT_REOPEN_LOGS);
         signal_all(p, SIGUSR1, now_ms);
         break;
-    case SIGUSR2:
-        say(p, CG_WARNING,
-            "USR2 ignored: the upgrade of a running server is not available "
-            "yet");
-        break;
+    case SIGUSR2: on_usr2(p); break;
     case SIGWINCH: on_winch(p, now_ms); break;
-    default: break;
     }
 }
 
-/* ---- children ---- */
+/* ---- children begin ---- */
 
 void
 cg_plan_start(struct cg_plan *p, uint64_t now_ms)
 {
-    if (p->target == 0) {
+    if (p->o.target == 0) {
         p->phase = PLAN_RUNNING;
         p->serving = true;
         emit(p, EFFECT_SERVING);
@@ -448,6 +640,7 @@ cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms)
 {
     p->spawning--;
     if (pid < 0) {
+        p->last_death_ms = now_ms;
         p->spawn_after_ms = now_ms + backoff_ms(++p->quick_deaths);
         return;
     }
@@ -458,6 +651,10 @@ cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms)
                                  .age = ++p->age,
                                  .generation = p->generation,
                                  .born_ms = now_ms};
+    if (p->o.lifetime_ms != 0) {
+        w->retire_at_ms = now_ms + p->o.lifetime_ms +
+                          random_below(p, p->o.lifetime_jitter_ms + 1);
+    }
     if (is_ending(p)) { /* a stop was asked for while it was forked */
         stop_worker(p, w, SIGTERM, now_ms);
     }
@@ -474,14 +671,17 @@ cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms)
     if (p->phase == PLAN_STARTING) {
         p->phase = PLAN_RUNNING;
     }
-    if (!p->serving && count_ready(p) >= p->target) {
+    if (!p->serving && count(p, ROSTER_READY) >= p->o.target) {
         p->serving = true;
         emit(p, EFFECT_SERVING);
     }
-    if (p->phase == PLAN_RELOADING && count_ready(p) >= p->gate) {
+    if (p->phase == PLAN_RELOADING && count(p, ROSTER_READY) >= p->gate) {
         commit(p, now_ms);
     }
+    manage(p, now_ms);
 }
+
+/* ---- children end ---- */
 
 static const char *
 name_of(int sig)
@@ -490,13 +690,35 @@ name_of(int sig)
     return name != NULL ? name : "signal";
 }
 
+static const char *
+who_killed(const struct cg_plan_worker *w, enum cg_oom oom)
+{
+    static const char *const ours[] = {
+#define X(id, text) [KILL_##id] = text,
+        CG_KILL_REASONS(X)
+#undef X
+    };
+    static const char *const others[] = {
+        [OOM_UNKNOWN] = " Perhaps out of memory?",
+        [OOM_YES] = " Out of memory: the kernel's OOM killer chose it "
+                    "(memory.events of its cgroup).",
+        [OOM_NO] = " Neither this server nor the OOM killer of its cgroup did "
+                   "that: another process sent it.",
+    };
+    return w->killed != KILL_NONE ? ours[w->killed] : others[oom];
+}
+
 static void
-say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status)
+say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
+        enum cg_oom oom)
 {
     if (WIFEXITED(status)) {
         if (WEXITSTATUS(status) != 0) {
             say(p, CG_ERROR, "Worker (pid:%d) exited with code %d.", w->pid,
                 WEXITSTATUS(status));
+        } else if (w->state == ROSTER_BOOTING) {
+            say(p, CG_ERROR,
+                "Worker (pid:%d) ended by itself before it served.", w->pid);
         }
         return;
     }
@@ -504,11 +726,8 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status)
     enum cg_level level = sig == SIGKILL   ? CG_ERROR
                           : sig == SIGTERM ? CG_INFO
                                            : CG_WARNING;
-    const char *guess = sig != SIGKILL ? ""
-                        : w->killed    ? " It did not stop in time."
-                                       : " Perhaps out of memory?";
     say(p, level, "Worker (pid:%d) was sent SIG%s!%s", w->pid, name_of(sig),
-        guess);
+        sig == SIGKILL ? who_killed(w, oom) : "");
 }
 
 /* A worker that could not load the application. */
@@ -521,52 +740,88 @@ on_boot_failure(struct cg_plan *p, const struct cg_plan_worker *w, int code,
              code == CG_EXIT_APP ? "App failed to load."
                                  : "Worker failed to boot.",
              now_ms);
-    } else if (p->phase == PLAN_RELOADING && w->generation == p->generation) {
+    } else if (p->phase == PLAN_RELOADING && is_current(p, w)) {
         p->gate_failures++;
     }
 }
 
+/* A worker that nobody told to stop. */
 static void
-count_death(struct cg_plan *p, const struct cg_plan_worker *w, int status,
-            uint64_t now_ms)
+count_death(struct cg_plan *p, const struct cg_plan_worker *w, uint64_t now_ms)
 {
-    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (clean || now_ms - w->born_ms >= QUICK_MS) {
-        p->quick_deaths = 0;
+    if (now_ms - w->born_ms >= QUICK_MS) {
+        forgive(p);
         return;
     }
+    p->last_death_ms = now_ms;
     /* the first one may be chance: it is replaced at once */
     if (++p->quick_deaths > 1) {
-        p->spawn_after_ms = now_ms + backoff_ms(p->quick_deaths - 1);
+        uint64_t ms = backoff_ms(p->quick_deaths - 1);
+        p->spawn_after_ms = now_ms + ms;
+        say(p, CG_WARNING,
+            "%d workers in a row ended within %d s: the next one is started "
+            "in %llu.%llu s",
+            p->quick_deaths, QUICK_MS / 1000, (unsigned long long)(ms / 1000),
+            (unsigned long long)(ms % 1000 / 100));
     }
 }
 
 static void
-forget(struct cg_plan *p, struct cg_plan_worker *w)
+on_worker_end(struct cg_plan *p, struct cg_plan_worker *found, int status,
+              enum cg_oom oom, uint64_t now_ms)
 {
-    *w = p->workers[--p->nworkers];
-}
-
-bool
-cg_plan_exited(struct cg_plan *p, int pid, int status, uint64_t now_ms)
-{
-    struct cg_plan_worker *found = find(p, pid);
-    if (found == NULL) {
-        return false;
-    }
     struct cg_plan_worker w = *found;
-    say_end(p, &w, status);
-    forget(p, found);
-    if (w.state == ROSTER_BOOTING && WIFEXITED(status) &&
-        (WEXITSTATUS(status) == CG_EXIT_BOOT ||
-         WEXITSTATUS(status) == CG_EXIT_APP)) {
-        on_boot_failure(p, &w, WEXITSTATUS(status), now_ms);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    say_end(p, &w, status, oom);
+    *found = p->workers[--p->nworkers];
+    if (w.state == ROSTER_BOOTING &&
+        (code == CG_EXIT_BOOT || code == CG_EXIT_APP)) {
+        on_boot_failure(p, &w, code, now_ms);
     }
-    if (w.state != ROSTER_STOPPING) {
-        count_death(p, &w, status, now_ms);
+    if (w.state != ROSTER_STOPPING && !is_ending(p)) {
+        count_death(p, &w, now_ms);
     }
     if (p->phase == PLAN_RELOADING && p->gate_failures > 0) {
         revert(p, now_ms);
+    }
+}
+
+/* What ended the new master, for a line. */
+static void
+on_new_master_end(struct cg_plan *p, int status, uint64_t now_ms)
+{
+    int pid = p->reexec_pid;
+    p->reexec_pid = 0;
+    if (WIFSIGNALED(status)) {
+        say(p, CG_ERROR,
+            "The new master (pid:%d) was sent SIG%s: this one keeps serving",
+            pid, name_of(WTERMSIG(status)));
+    } else if (WEXITSTATUS(status) != 0) {
+        say(p, CG_ERROR,
+            "The new master (pid:%d) exited with code %d: this one keeps "
+            "serving",
+            pid, WEXITSTATUS(status));
+    } else {
+        say(p, CG_INFO, "The new master (pid:%d) has ended", pid);
+    }
+    if (p->before_winch != 0 && p->o.target == 0 && !is_ending(p)) {
+        say(p, CG_INFO, "the %d workers from before WINCH come back",
+            p->before_winch);
+        cg_plan_set_target(p, p->before_winch, now_ms);
+    }
+}
+
+bool
+cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
+               uint64_t now_ms)
+{
+    struct cg_plan_worker *w = find(p, pid);
+    if (w != NULL) {
+        on_worker_end(p, w, status, oom, now_ms);
+    } else if (pid != 0 && pid == p->reexec_pid) {
+        on_new_master_end(p, status, now_ms);
+    } else {
+        return false;
     }
     manage(p, now_ms);
     finish_if_empty(p);
@@ -576,10 +831,10 @@ cg_plan_exited(struct cg_plan *p, int pid, int status, uint64_t now_ms)
 /* ---- time ---- */
 
 static void
-kill_worker(struct cg_plan *p, struct cg_plan_worker *w)
+kill_worker(struct cg_plan *p, struct cg_plan_worker *w,
+            enum cg_kill_reason why)
 {
-    w->killed = true;
-    w->kill_at_ms = 0;
+    w->killed = why;
     send_signal(p, w->pid, SIGKILL);
 }
 
@@ -587,15 +842,59 @@ void
 cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
 {
     struct cg_plan_worker *w = find(p, pid);
-    if (w == NULL || p->timeout_ms == 0 || silent_ms <= p->timeout_ms) {
+    if (w == NULL || w->aborted_ms != 0) {
         return;
     }
-    if (w->aborted_ms == 0) {
+    if (p->o.timeout_ms == 0 || silent_ms <= p->o.timeout_ms) {
+        w->traced_ms = 0; /* it came back just in time */
+    } else if (w->traced_ms == 0) {
         say(p, CG_CRITICAL, "WORKER TIMEOUT (pid:%d)", pid);
+        about(p, EFFECT_EXPLAIN, pid);
+        about(p, EFFECT_TRACE, pid);
+        w->traced_ms = now_ms;
+    } else if (now_ms - w->traced_ms >= TRACE_MS) {
+        about(p, EFFECT_TELL_TRACE, pid);
         w->aborted_ms = now_ms;
         send_signal(p, pid, SIGABRT);
-    } else if (!w->killed && now_ms - w->aborted_ms >= ABORT_MS) {
-        kill_worker(p, w);
+    }
+}
+
+void
+cg_plan_overdue(struct cg_plan *p, int pid, uint64_t runs_ms, uint64_t now_ms)
+{
+    struct cg_plan_worker *w = find(p, pid);
+    if (w == NULL || w->spent || p->o.request_ms == 0 ||
+        runs_ms <= p->o.request_ms) {
+        return;
+    }
+    w->spent = true;
+    say(p, CG_ERROR, "REQUEST TIMEOUT (pid:%d)", pid);
+    about(p, EFFECT_EXPLAIN, pid);
+    about(p, EFFECT_TRACE, pid);
+    w->tell_at_ms = now_ms + TRACE_MS;
+    cg_plan_retire(p, pid, "a request runs for longer than request_timeout",
+                   now_ms);
+}
+
+static void
+watch_worker(struct cg_plan *p, struct cg_plan_worker *w, uint64_t now_ms)
+{
+    bool late = w->kill_at_ms != 0 && now_ms >= w->kill_at_ms;
+    bool over = is_ending(p) && now_ms >= p->stop_at_ms;
+    if (w->tell_at_ms != 0 && now_ms >= w->tell_at_ms) {
+        w->tell_at_ms = 0;
+        about(p, EFFECT_TELL_TRACE, w->pid);
+    }
+    if (w->killed != KILL_NONE) {
+        return;
+    }
+    if (w->aborted_ms != 0 && now_ms - w->aborted_ms >= ABORT_MS) {
+        kill_worker(p, w, KILL_TIMEOUT);
+    } else if (w->state == ROSTER_STOPPING && (late || over)) {
+        kill_worker(p, w, KILL_STOP);
+    } else if (w->retire_at_ms != 0 && now_ms >= w->retire_at_ms) {
+        w->retire_at_ms = 0;
+        cg_plan_retire(p, w->pid, "it reached max_worker_lifetime", now_ms);
     }
 }
 
@@ -603,27 +902,54 @@ void
 cg_plan_tick(struct cg_plan *p, uint64_t now_ms)
 {
     for (int i = 0; i < p->nworkers; i++) {
-        struct cg_plan_worker *w = &p->workers[i];
-        bool late = w->kill_at_ms != 0 && now_ms >= w->kill_at_ms;
-        bool over = is_ending(p) && now_ms >= p->stop_at_ms;
-        if (!w->killed && w->state == ROSTER_STOPPING && (late || over)) {
-            kill_worker(p, w);
-        }
+        watch_worker(p, &p->workers[i], now_ms);
+    }
+    if (p->phase == PLAN_DRAINING && now_ms >= p->stop_at_ms) {
+        begin_stop(p, PLAN_STOPPING, now_ms);
+    }
+    if (p->quick_deaths > 0 && now_ms - p->last_death_ms >= CALM_MS) {
+        forgive(p);
     }
     manage(p, now_ms);
     finish_if_empty(p);
+}
+
+/* The earlier of two; at_ms may be 0: none. */
+static uint64_t
+sooner(uint64_t next, uint64_t at_ms)
+{
+    return at_ms != 0 && at_ms < next ? at_ms : next;
+}
+
+/* When something is to be done about that worker. */
+static uint64_t
+due(const struct cg_plan *p, const struct cg_plan_worker *w, uint64_t next)
+{
+    next = sooner(next, w->tell_at_ms);
+    if (w->killed != KILL_NONE) {
+        return next;
+    }
+    if (w->aborted_ms != 0) {
+        next = sooner(next, w->aborted_ms + ABORT_MS);
+    } else if (w->traced_ms != 0) {
+        next = sooner(next, w->traced_ms + TRACE_MS);
+    }
+    next = sooner(next, w->kill_at_ms);
+    return is_ending(p) ? sooner(next, p->stop_at_ms) : next;
 }
 
 int
 cg_plan_patience(const struct cg_plan *p, uint64_t now_ms)
 {
     uint64_t next = now_ms + TICK_MS;
-    if (is_ending(p) && p->stop_at_ms < next) {
-        next = p->stop_at_ms;
+    for (int i = 0; i < p->nworkers; i++) {
+        next = due(p, &p->workers[i], next);
     }
-    if (!is_ending(p) && p->spawn_after_ms > now_ms &&
-        p->spawn_after_ms < next && count_live(p) < p->target) {
-        next = p->spawn_after_ms;
+    if (p->phase == PLAN_DRAINING) {
+        next = sooner(next, p->stop_at_ms);
+    }
+    if (!is_ending(p) && count_live(p) < p->o.target) {
+        next = sooner(next, p->spawn_after_ms);
     }
     return next > now_ms ? (int)(next - now_ms) : 1;
 }

@@ -18,6 +18,7 @@
     X(STARTING, "starting") /* no worker has booted yet */                     \
     X(RUNNING, "running")                                                      \
     X(RELOADING, "reloading") /* a new generation boots beside the old one */  \
+    X(DRAINING, "draining")   /* serves on until shutdown_delay is over */     \
     X(STOPPING, "stopping")   /* gracefully */                                 \
     X(QUITTING, "quitting")   /* at once */                                    \
     X(DONE, "done")
@@ -29,13 +30,19 @@ enum cg_plan_phase {
 
 /* X-macro: what the arbiter is to do. */
 #define CG_EFFECTS(X)                                                          \
-    X(LOG, "log")       /* level, text */                                      \
-    X(SPAWN, "spawn")   /* one worker; answer with spawned */                  \
-    X(KILL, "kill")     /* pid, sig */                                         \
-    X(RELOAD, "reload") /* answer with reloaded */                             \
-    X(COMMIT, "commit") /* the new generation serves */                        \
-    X(REVERT, "revert") /* it does not: back to the old settings */            \
+    X(LOG, "log")         /* level, text */                                    \
+    X(SPAWN, "spawn")     /* one worker; answer with spawned */                \
+    X(KILL, "kill")       /* pid, sig */                                       \
+    X(RELOAD, "reload")   /* answer with reloaded */                           \
+    X(COMMIT, "commit")   /* the new generation serves */                      \
+    X(REVERT, "revert")   /* it does not: back to the old settings */          \
+    X(REEXEC, "reexec")   /* a new master beside us; answer with reexeced */   \
+    X(PROMOTE, "promote") /* the old master is gone */                         \
     X(REOPEN_LOGS, "reopen logs")                                              \
+    X(EXPLAIN, "explain")       /* what pid was doing */                       \
+    X(TRACE, "trace")           /* pid: ask for its Python stacks */           \
+    X(TELL_TRACE, "tell trace") /* pid: log them */                            \
+    X(DRAIN, "drain")           /* readiness is withdrawn */                   \
     X(STOP_LISTENING, "stop listening")                                        \
     X(SERVING, "serving")         /* once: the first generation is up */       \
     X(WORKERS_CHANGED, "workers") /* number, old */                            \
@@ -55,35 +62,82 @@ struct cg_effect {
     char text[200];
 };
 
-enum cg_plan_worker_state { ROSTER_BOOTING, ROSTER_READY, ROSTER_STOPPING };
+/* Everything the settings say to the plan. */
+struct cg_plan_options {
+    int target;
+    int most; /* workers that there is room for; 0: any number */
+    bool daemon;
+    uint64_t graceful_ms;
+    uint64_t delay_ms;    /* shutdown_delay */
+    uint64_t timeout_ms;  /* 0: never, here and in the next ones */
+    uint64_t request_ms;  /* request_timeout */
+    uint64_t lifetime_ms; /* of a worker */
+    uint64_t lifetime_jitter_ms;
+    uint64_t rss_limit; /* bytes */
+    int share;          /* percent of the workers that are replaced at once */
+};
+
+/* X-macro: the states of a worker on the roster. */
+#define CG_ROSTER_STATES(X)                                                    \
+    X(BOOTING, "booting")                                                      \
+    X(READY, "ready")                                                          \
+    X(LEAVING, "leaving")   /* serves until its successor does */              \
+    X(STOPPING, "stopping") /* was told to stop */
+enum cg_plan_worker_state {
+#define X(id, word) ROSTER_##id,
+    CG_ROSTER_STATES(X)
+#undef X
+};
+
+/* X-macro: why we end a worker with KILL, as the line on its end says it. */
+#define CG_KILL_REASONS(X)                                                     \
+    X(NONE, "")                                                                \
+    X(STOP, " It did not stop in time.")                                       \
+    X(TIMEOUT, " It was silent for longer than timeout.")
+enum cg_kill_reason {
+#define X(id, text) KILL_##id,
+    CG_KILL_REASONS(X)
+#undef X
+};
+
+/* What is known about a SIGKILL that was not ours. */
+enum cg_oom { OOM_UNKNOWN, OOM_YES, OOM_NO };
 
 struct cg_plan_worker {
     int pid;
     uint32_t age, generation;
     enum cg_plan_worker_state state;
     uint64_t born_ms;
-    uint64_t aborted_ms; /* ABRT was sent then; 0: not */
-    uint64_t kill_at_ms; /* a stopping worker's patience; 0: none */
-    bool killed;         /* by us, with KILL */
+    uint64_t retire_at_ms; /* its lifetime ends then; 0: never */
+    bool wants_out;        /* to be replaced as soon as it may */
+    bool spent;            /* a request hangs in it: KILL if it stays */
+    int heavy;             /* samples above the limit in a row */
+    uint64_t traced_ms;    /* its stacks were asked for then; 0: not */
+    uint64_t tell_at_ms;   /* its stacks are to be logged then; 0: never */
+    uint64_t aborted_ms;   /* ABRT was sent then; 0: not */
+    uint64_t kill_at_ms;   /* a stopping worker's patience; 0: none */
+    enum cg_kill_reason killed;
 };
 
 struct cg_plan {
     enum cg_plan_phase phase;
-    int target;
-    bool daemon;
-    uint64_t graceful_ms, timeout_ms; /* timeout 0: never */
+    struct cg_plan_options o, old; /* old: until the gate is left */
     uint32_t generation, age;
+    uint64_t chance;                /* state of the random numbers */
     struct cg_plan_worker *workers; /* owned */
     int nworkers;
     int spawning;      /* SPAWN effects without an answer yet */
     int gate;          /* workers of the new generation that must boot */
     int gate_failures; /* boots of it that failed */
-    int old_target;
-    bool reload_again;   /* HUP came while a reload was under way */
-    uint64_t stop_at_ms; /* then KILL */
+    bool hup_waits, usr2_waits; /* until the reload under way has ended */
+    int reexec_pid;             /* the new master, 0: none */
+    int parent_pid;             /* the old master, 0: none */
+    int before_winch;    /* workers to come back if the new master dies */
+    uint64_t stop_at_ms; /* then KILL; while draining: then stop */
     int exit_status;
     const char *reason;
     int quick_deaths;        /* in a row */
+    uint64_t last_death_ms;  /* of them */
     uint64_t spawn_after_ms; /* back-off */
     bool serving;
     /* effects in order; the arbiter takes them */
@@ -91,10 +145,17 @@ struct cg_plan {
     size_t neffects, effect_at, effects_cap;
 };
 
-void cg_plan_init(struct cg_plan *p, int target, uint64_t graceful_ms,
-                  uint64_t timeout_ms, bool daemon);
+/* parent_pid: the master that we are to succeed, 0 if none. chance: any
+ * number, the start of the random ones. */
+void cg_plan_init(struct cg_plan *p, const struct cg_plan_options *o,
+                  int parent_pid, uint64_t chance);
 void cg_plan_release(struct cg_plan *p);
 const char *cg_plan_phase_word(enum cg_plan_phase phase);
+const char *cg_roster_word(enum cg_plan_worker_state state);
+/* "Master", or "Master.2" while the one that it succeeds is there. */
+const char *cg_plan_name(const struct cg_plan *p);
+/* Whether another master uses the same listening sockets. */
+bool cg_plan_shares_sockets(const struct cg_plan *p);
 
 /* ---- events; now_ms is monotonic ---- */
 void cg_plan_start(struct cg_plan *p, uint64_t now_ms);
@@ -102,16 +163,29 @@ void cg_plan_signal(struct cg_plan *p, int sig, uint64_t now_ms);
 /* The answer to SPAWN: the child, or pid < 0 (-errno) when fork failed. */
 void cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms);
 void cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms);
-/* status as of waitpid. False: no worker of ours. */
-bool cg_plan_exited(struct cg_plan *p, int pid, int status, uint64_t now_ms);
-/* The answer to RELOAD. */
-void cg_plan_reloaded(struct cg_plan *p, bool ok, int target,
-                      uint64_t graceful_ms, uint64_t timeout_ms,
+/* It asks to be replaced; why is for the log, may be "". */
+void cg_plan_retire(struct cg_plan *p, int pid, const char *why,
+                    uint64_t now_ms);
+/* status as of waitpid. False: no child of ours. */
+bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
+                    uint64_t now_ms);
+/* The answer to RELOAD; o is NULL when nothing changed (it failed). A new
+ * target is not an effect: the hook nworkers_changed comes before on_reload. */
+void cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                       uint64_t now_ms);
+/* The answer to REEXEC; pid < 0 when fork failed. */
+void cg_plan_reexeced(struct cg_plan *p, int pid);
+/* The parent is no longer the master that we are to succeed. */
+void cg_plan_orphaned(struct cg_plan *p);
 void cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms);
 /* A worker gave no sign of life for that long. */
 void cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms,
                     uint64_t now_ms);
+/* Its oldest request runs for that long. */
+void cg_plan_overdue(struct cg_plan *p, int pid, uint64_t runs_ms,
+                     uint64_t now_ms);
+/* A worker's resident bytes. */
+void cg_plan_weighed(struct cg_plan *p, int pid, uint64_t rss, uint64_t now_ms);
 void cg_plan_tick(struct cg_plan *p, uint64_t now_ms);
 
 /* The next effect, or false. */

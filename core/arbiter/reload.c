@@ -9,71 +9,18 @@
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/notify.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
-/* ---- the log ---- */
-
-static char *
-absolute(const char *path, const char *dir)
+void
+cg_arbiter_log_workers(struct cg_arbiter *a)
 {
-    if (path == NULL) {
-        return NULL;
+    if (a->settings->workers_reason != NULL) {
+        cg_log_line(a->log, CG_INFO, "%s", a->settings->workers_reason);
     }
-    return strcmp(path, "-") == 0 || path[0] == '/'
-               ? cg_strdup(path)
-               : cg_strf("%s/%s", dir, path);
-}
-
-static int
-with_log_options(struct cg_arbiter *a,
-                 int (*use)(struct cg_arbiter *a,
-                            const struct cg_log_options *o,
-                            struct cg_error *err),
-                 struct cg_error *err)
-{
-    const struct cg_settings *s = a->settings;
-    cg_auto(free) char *dir = getcwd(NULL, 0);
-    cg_auto(free) char *errors =
-        absolute(cg_settings_str(s, CG_errorlog), dir != NULL ? dir : "");
-    cg_auto(free) char *access =
-        absolute(cg_settings_str(s, CG_accesslog), dir != NULL ? dir : "");
-    const struct cg_log_options o = {
-        .errorlog = errors,
-        .accesslog = access,
-        .level = cg_settings_str(s, CG_loglevel),
-        .capture_output = cg_settings_bool(s, CG_capture_output),
-        .uid = (int)cg_settings_int(s, CG_user),
-        .gid = (int)cg_settings_int(s, CG_group),
-    };
-    return use(a, &o, err);
-}
-
-static int
-open_log(struct cg_arbiter *a, const struct cg_log_options *o,
-         struct cg_error *err)
-{
-    return cg_log_new(o, &a->log, err);
-}
-
-static int
-reconfigure_log(struct cg_arbiter *a, const struct cg_log_options *o,
-                struct cg_error *err)
-{
-    return cg_log_reconfigure(a->log, o, err);
-}
-
-int
-cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err)
-{
-    return with_log_options(a, open_log, err);
-}
-
-int
-cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err)
-{
-    return with_log_options(a, reconfigure_log, err);
 }
 
 /* ---- swapping ---- */
@@ -117,7 +64,8 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_handover_new(handover, err);
     }
     if (e == 0) {
-        e = cg_sockets_open(s, &a->sockets, a->log, never, NULL, sock, err);
+        e = cg_sockets_open(s, a->settings, &a->sockets, a->log, never, NULL,
+                            sock, err);
     }
     if (e < 0) {
         cg_handover_release(handover);
@@ -149,12 +97,16 @@ follow_settings(struct cg_arbiter *a)
                     "previous one: %s",
                     err.text);
     }
-    cg_arbiter_restore_env(a);
-    if (cg_arbiter_apply_env(a, &err) < 0 ||
-        cg_py_server_set_settings(a->server, a->settings, &err) < 0) {
+    cg_arbiter_restore_env(a); /* cfg.env_orig is without raw_env */
+    if (cg_py_server_set_settings(a->server, a->settings, &err) < 0 ||
+        cg_arbiter_apply_env(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
+    cg_arbiter_log_workers(a);
+    cg_arbiter_check_log(a);
     cg_arbiter_publish_listeners(a);
+    cg_arbiter_follow_pidfile(a);
+    cg_arbiter_set_title(a, "master");
 }
 
 void
@@ -164,6 +116,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
     struct cg_handover handover = CG_HANDOVER_NONE;
+    cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
+              (unsigned long long)cg_now_us());
     cg_arbiter_restore_env(a);
     if (prepare(a, &s, &sockets, &handover, &err) < 0) {
         struct cg_error ignored;
@@ -173,7 +127,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
                     "Reload failed, the previous configuration stays: %s",
                     err.text);
         cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
-        cg_plan_reloaded(&a->plan, false, 0, 0, 0, cg_arbiter_now_ms());
+        cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
+        cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
         return;
     }
     a->old_settings = a->settings;
@@ -188,11 +143,15 @@ cg_arbiter_reload(struct cg_arbiter *a)
         cg_sockets_text(&a->sockets, &text);
         cg_log_line(a->log, CG_INFO, "Listening at: %s", cg_buf_str(&text));
     }
+    const struct cg_plan_options o = cg_arbiter_plan_options(a);
+    if (a->app != NULL) {
+        cg_log_line(a->log, CG_WARNING,
+                    "preload_app: the application is not loaded again by a "
+                    "reload; USR2 starts a new master that does");
+    }
+    cg_arbiter_tell_workers(a, o.target, a->plan.o.target);
     cg_arbiter_hook(a, CG_on_reload, NULL);
-    cg_plan_reloaded(&a->plan, true, (int)cg_settings_int(s, CG_workers),
-                     (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000,
-                     (uint64_t)cg_settings_int(s, CG_timeout) * 1000,
-                     cg_arbiter_now_ms());
+    cg_plan_reloaded(&a->plan, &o, cg_arbiter_now_ms());
 }
 
 void
@@ -202,6 +161,7 @@ cg_arbiter_commit(struct cg_arbiter *a)
     cg_handover_release(&a->old_handover); /* its workers have their own */
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
+    cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
 }
 
 void
@@ -217,4 +177,5 @@ cg_arbiter_revert(struct cg_arbiter *a)
     a->old_sockets = (struct cg_sockets){0};
     a->old_settings = NULL;
     follow_settings(a);
+    cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,48 @@ take_over(const struct cg_listener *old, struct cg_listener *ret,
                        : 0;
 }
 
+/* A socket file that somebody removed is made anew. */
+static int
+keep_or_renew(const struct cg_listener *old,
+              const struct cg_listener_options *o, struct cg_log *log,
+              struct cg_listener *ret, struct cg_error *err)
+{
+    if (!cg_listener_is_lost(old)) {
+        return take_over(old, ret, err);
+    }
+    cg_log_line(log, CG_WARNING, "the socket file of %s was gone: made anew",
+                old->text);
+    return cg_listener_open(&old->addr, o, ret, err);
+}
+
+static bool
+same_binds(const struct cg_settings *x, const struct cg_settings *y)
+{
+    cg_auto(buf) struct cg_buf a = {0};
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_value_repr(cg_settings_value(x, CG_bind), &a);
+    cg_value_repr(cg_settings_value(y, CG_bind), &b);
+    return strcmp(cg_buf_str(&a), cg_buf_str(&b)) == 0;
+}
+
+static int
+keep_all(const struct cg_sockets *old, const struct cg_listener_options *o,
+         struct cg_log *log, struct cg_sockets *ret, struct cg_error *err)
+{
+    struct cg_sockets made = {
+        .items = cg_calloc((size_t)old->n + 1, sizeof *made.items)};
+    for (int i = 0; i < old->n; i++) {
+        int r = keep_or_renew(&old->items[i], o, log, &made.items[i], err);
+        if (r < 0) {
+            cg_sockets_close(&made, old, true);
+            return r;
+        }
+        made.n++;
+    }
+    *ret = made;
+    return 0;
+}
+
 /* An fd:// bind leaves all others out (gunicorn-compat 3.3). */
 static bool
 has_fd(const struct cg_value *bind)
@@ -116,12 +159,17 @@ has_fd(const struct cg_value *bind)
 }
 
 int
-cg_sockets_open(const struct cg_settings *s, const struct cg_sockets *old,
-                struct cg_log *log, bool (*interrupted)(void *self), void *self,
+cg_sockets_open(const struct cg_settings *s,
+                const struct cg_settings *old_settings,
+                const struct cg_sockets *old, struct cg_log *log,
+                bool (*interrupted)(void *self), void *self,
                 struct cg_sockets *ret, struct cg_error *err)
 {
     const struct cg_value *bind = cg_settings_value(s, CG_bind);
     struct cg_listener_options o = options_of(s);
+    if (old_settings != NULL && same_binds(s, old_settings)) {
+        return keep_all(old, &o, log, ret, err);
+    }
     struct cg_sockets made = {.items =
                                   cg_calloc(bind->list.n, sizeof *made.items)};
     bool fds_only = has_fd(bind);
@@ -133,14 +181,138 @@ cg_sockets_open(const struct cg_settings *s, const struct cg_sockets *old,
             cg_error_prefix(err, "%s: bind", s->source[CG_bind].text);
         } else if (!fds_only || addr.kind == CG_ADDR_FD) {
             const struct cg_listener *kept = find(old, addr.text);
-            r = kept != NULL ? take_over(kept, &made.items[made.n], err)
-                             : open_one(&addr, &o, log, interrupted, self,
-                                        &made.items[made.n], err);
+            r = kept != NULL
+                    ? keep_or_renew(kept, &o, log, &made.items[made.n], err)
+                    : open_one(&addr, &o, log, interrupted, self,
+                               &made.items[made.n], err);
             made.n += r == 0;
         }
     }
     if (r < 0) {
         cg_sockets_close(&made, old, true);
+        return r;
+    }
+    *ret = made;
+    return 0;
+}
+
+/* ---- inherited ones ---- */
+
+/* The bind that an old master opened it for: a later reload knows it again. */
+static void
+find_bind(const struct cg_settings *s, struct cg_listener *l)
+{
+    const struct cg_value *bind = cg_settings_value(s, CG_bind);
+    for (size_t i = 0; i < bind->list.n; i++) {
+        struct cg_addr addr;
+        if (cg_addr_parse(bind->list.items[i].s, &addr, NULL) == 0 &&
+            cg_listener_is_at(l, &addr)) {
+            l->addr = addr;
+            return;
+        }
+    }
+}
+
+static int
+adopt(const struct cg_settings *s, int fd, bool ours, struct cg_sockets *made,
+      struct cg_error *err)
+{
+    struct cg_listener_options o = options_of(s);
+    made->items =
+        cg_realloc(made->items, (size_t)(made->n + 1) * sizeof *made->items);
+    struct cg_listener *l = &made->items[made->n];
+    int r = cg_listener_adopt(fd, &o, l, err);
+    if (r == 0) {
+        made->n++;
+        if (ours) {
+            l->adopted = false;
+            find_bind(s, l);
+        }
+    }
+    return r;
+}
+
+/* "5,6,7": its first number, and where the list goes on. -1: no number. */
+static int
+take_number(const char **p)
+{
+    char *end;
+    long fd = strtol(*p, &end, 10);
+    if (end == *p || (*end != '\0' && *end != ',') || fd < 0 || fd > INT_MAX) {
+        return -1;
+    }
+    *p = *end == ',' ? end + 1 : end;
+    return (int)fd;
+}
+
+static int
+check_list(const char *list, struct cg_error *err)
+{
+    for (const char *p = list; *p != '\0';) {
+        if (take_number(&p) < 0) {
+            return cg_error_set(err, EINVAL,
+                                "GUNICORN_FD='%.100s' is not a list of "
+                                "descriptors: unset it, or let the old master "
+                                "set it (USR2)",
+                                list);
+        }
+    }
+    return 0;
+}
+
+static int
+adopt_list(const struct cg_settings *s, const char *list,
+           struct cg_sockets *made, struct cg_error *err)
+{
+    int r = check_list(list, err);
+    for (const char *p = list; r == 0 && *p != '\0';) {
+        r = adopt(s, take_number(&p), true, made, err);
+        if (r < 0) {
+            cg_error_prefix(err, "GUNICORN_FD");
+        }
+    }
+    return r;
+}
+
+enum { LISTEN_FIRST = 3, LISTEN_MOST = 1024 };
+
+/* systemd's are for us only if LISTEN_PID says so. */
+static int
+count_listen_fds(void)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *fds = getenv("LISTEN_FDS");
+    if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != getpid()) {
+        return 0;
+    }
+    long n = strtol(fds, NULL, 10);
+    return n > 0 && n <= LISTEN_MOST ? (int)n : 0;
+}
+
+int
+cg_sockets_inherit(const struct cg_settings *s, struct cg_sockets *ret,
+                   enum cg_inherited *ret_from, struct cg_error *err)
+{
+    const char *list = getenv("GUNICORN_FD");
+    int n = count_listen_fds();
+    struct cg_sockets made = {0};
+    int r = 0;
+    if (n > 0) {
+        for (int i = 0; r == 0 && i < n; i++) {
+            r = adopt(s, LISTEN_FIRST + i, false, &made, err);
+        }
+        if (r < 0) {
+            cg_error_prefix(err, "LISTEN_FDS=%d", n);
+        }
+        *ret_from = INHERITED_SYSTEMD;
+    } else if (list != NULL && list[0] != '\0') {
+        r = adopt_list(s, list, &made, err);
+        *ret_from = INHERITED_UPGRADE;
+    } else {
+        *ret_from = INHERITED_NOTHING;
+    }
+    if (r < 0) {
+        cg_sockets_close(&made, NULL, false);
         return r;
     }
     *ret = made;

@@ -5,14 +5,18 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
+#include "core/base/memory.h"
 #include "core/engine/internal.h"
+#include "core/http/reply.h"
 
-/* Out of descriptors: how long the listeners rest when nobody can be closed. */
-enum { PAUSE_US = 500 * 1000 };
+/* No room: how long the listeners rest when nobody can be closed. */
+enum { PAUSE_US = 200 * 1000 };
 
 static void
 watch(struct cg_engine *e, int i, bool on)
@@ -124,42 +128,91 @@ is_above_share(const struct cg_engine *e)
     return workers > 1 && (int64_t)e->nconns * workers > sum;
 }
 
-/* The list is lazy: it has connections that are busy again. They get a new
- * place when they come back. */
-static bool
-close_oldest_idle(struct cg_engine *e)
+/* ---- no room ---- */
+
+void
+cg_accept_reserve(struct cg_engine *e)
 {
-    struct cg_deadline *d;
-    while ((d = cg_deadlines_oldest(&e->deadlines, DEADLINE_KEEP)) != NULL) {
-        if (cg_conn_of(d)->state == CONN_IDLE) {
-            cg_conn_close(e, cg_conn_of(d));
-            return true;
-        }
-        cg_deadline_clear(d);
+    if (e->reserve_fd < 0) {
+        e->reserve_fd = fcntl(e->kick.fd, F_DUPFD_CLOEXEC, 0);
     }
-    return false;
 }
 
+/* Tells a peer that there is no descriptor for it, by means of the reserve. */
 static void
-out_of_descriptors(struct cg_engine *e)
+turn_away(struct cg_executor *x, int listener)
 {
-    if (close_oldest_idle(e)) {
-        return;
+    struct cg_engine *e = x->engine;
+    cg_auto(buf) struct cg_buf page = {0};
+    cg_fd_close(&e->reserve_fd);
+    int fd = accept4(e->listeners[listener].fd, NULL, NULL,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        cg_error_page(&page, 503, (struct cg_slice){"", 0}, e->config->server,
+                      e->date, 1, false);
+        struct iovec part = {page.p, page.n};
+        cg_socket_send(fd, &part, 1, false);
+        shutdown(fd, SHUT_WR);
+        /* a close over unread bytes would be a reset and take the page back */
+        ssize_t ignored = recv(fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
+        (void)ignored;
+        close(fd);
+        atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
+    }
+    cg_accept_reserve(e);
+}
+
+/* The first time who waits may hope; after a pause one is told per pause. */
+static void
+on_starved(struct cg_executor *x, int listener, int code)
+{
+    struct cg_engine *e = x->engine;
+    char text[160];
+    snprintf(text, sizeof text,
+             "Cannot accept a connection: %s (%d connections are open); new "
+             "ones wait or get a 503",
+             strerror(code), e->nconns);
+    cg_tell_trouble(e, text);
+    if (e->starved++ > 0 && e->reserve_fd >= 0) {
+        turn_away(x, listener);
     }
     cg_accept_listen(e, false);
     e->accept_pause_us = e->now_us + PAUSE_US;
 }
 
+/* An application closed its standard streams: what it prints must not go to a
+ * client that got their numbers. */
 static int
-accept_fd(struct cg_engine *e, int listener, struct sockaddr_storage *sa)
+above_stdio(int fd)
 {
-    socklen_t n = sizeof *sa;
-    sa->ss_family = AF_UNSPEC;
-    int fd = accept4(e->listeners[listener].fd, (struct sockaddr *)sa, &n,
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    cg_fd_close(&fd);
+    return high;
+}
+
+static bool
+is_starvation(int code)
+{
+    return code == EMFILE || code == ENFILE || code == ENOBUFS ||
+           code == ENOMEM;
+}
+
+static int
+accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
+{
+    struct cg_engine *e = x->engine;
+    int fd;
+    do {
+        socklen_t n = sizeof *sa;
+        sa->ss_family = AF_UNSPEC;
+        fd = accept4(e->listeners[listener].fd, (struct sockaddr *)sa, &n,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-                   errno == ENOMEM)) {
-        out_of_descriptors(e);
+    } while (fd < 0 && is_starvation(errno) && cg_room_make(e));
+    if (fd < 0 && is_starvation(errno)) {
+        on_starved(x, listener, errno);
+    }
+    if (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = above_stdio(fd);
     }
     return fd;
 }
@@ -167,11 +220,19 @@ accept_fd(struct cg_engine *e, int listener, struct sockaddr_storage *sa)
 static bool
 is_full(struct cg_engine *e)
 {
-    if (e->nconns < e->config->max_connections || close_oldest_idle(e)) {
+    if (e->nconns < e->config->max_connections || cg_room_make(e)) {
         return false;
     }
     cg_accept_listen(e, false);
+    e->full_us = e->now_us + PAUSE_US;
     return true;
+}
+
+bool
+cg_accept_is_due(const struct cg_engine *e)
+{
+    return e->now_us >= e->accept_pause_us &&
+           (e->nconns < e->config->max_connections || e->now_us >= e->full_us);
 }
 
 static bool
@@ -179,9 +240,13 @@ accept_from(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
     struct sockaddr_storage sa;
-    int fd = accept_fd(e, listener, &sa);
+    int fd = accept_fd(x, listener, &sa);
     if (fd < 0) {
         return false;
+    }
+    if (__builtin_expect(e->starved > 0, 0)) {
+        e->starved = 0;
+        cg_accept_reserve(e);
     }
     struct cg_conn *c = cg_conn_new(e, fd);
     c->listener = (uint8_t)listener;
@@ -190,6 +255,9 @@ accept_from(struct cg_executor *x, int listener)
         e->config->trust != NULL
             ? cg_trust_has(e->config->trust, (struct sockaddr *)&sa)
             : sa.ss_family == AF_UNIX;
+    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
+    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust,
+                                                  (struct sockaddr *)&sa);
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     /* most often the request is there already: one epoll_ctl saved */
     cg_receive(x, c);
@@ -213,8 +281,13 @@ cg_accept_one(struct cg_executor *x, int listener)
 void
 cg_accept_rest(struct cg_executor *x)
 {
-    for (int i = 0; i < x->engine->nlisteners; i++) {
-        while (accept_from(x, i)) {
+    struct cg_engine *e = x->engine;
+    /* while others accept, the queue may never be empty, and loses nothing */
+    if (!atomic_load(&e->board->closing)) {
+        return;
+    }
+    for (int i = 0; i < e->nlisteners; i++) {
+        while (!e->listeners[i].adopted && accept_from(x, i)) {
         }
     }
 }

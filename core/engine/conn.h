@@ -20,6 +20,7 @@
     X(LENT, "lent")     /* there too, but the engine flushes meanwhile */      \
     X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
     X(IDLE, "idle")     /* between requests */                                 \
+    X(DRAIN, "drain")   /* answered, the rest of the body is read away */      \
     X(LINGER, "linger") /* refused: the rest of the input is read away */      \
     X(DEAD, "dead")
 enum cg_conn_state {
@@ -35,6 +36,7 @@ enum cg_deadline_list {
     DEADLINE_BODY,
     DEADLINE_WRITE,
     DEADLINE_KEEP,
+    DEADLINE_DRAIN,
     DEADLINE_LINGER,
     DEADLINE_LISTS
 };
@@ -56,6 +58,8 @@ struct cg_conn {
     uint8_t armed;    /* in the epoll set */
     uint8_t interest; /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
     uint8_t listener;
+    bool preamble;     /* a PROXY preamble may come first */
+    bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
     uint64_t ready_us;        /* when its request was complete */
     struct cg_detached *call; /* hosted engines, in RUN and LENT */

@@ -29,8 +29,10 @@ void cg_deadlines_shorten(struct cg_deadlines *d, enum cg_deadline_list list,
  * the time until the next look, UINT64_MAX when nothing is queued. */
 struct cg_deadline *cg_deadlines_expired(struct cg_deadlines *d,
                                          uint64_t now_us, uint64_t *next_us);
-/* The oldest of a list, or NULL. */
+/* The oldest of a list, or NULL; the next one after it, or NULL. */
 struct cg_deadline *cg_deadlines_oldest(struct cg_deadlines *d,
                                         enum cg_deadline_list list);
+struct cg_deadline *cg_deadlines_next(struct cg_deadlines *d,
+                                      struct cg_deadline *n);
 
 #endif

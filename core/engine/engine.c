@@ -12,7 +12,7 @@
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
 
-enum { LINGER_US = 2 * 1000 * 1000 };
+enum { LINGER_US = 2 * 1000 * 1000, DRAIN_US = 5 * 1000 * 1000 };
 
 #define RELAXED memory_order_relaxed
 
@@ -29,6 +29,7 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_BODY] = c->body_timeout_us;
     length[DEADLINE_WRITE] = c->write_timeout_us;
     length[DEADLINE_KEEP] = c->keepalive_us;
+    length[DEADLINE_DRAIN] = DRAIN_US;
     length[DEADLINE_LINGER] = LINGER_US;
 }
 
@@ -43,6 +44,7 @@ init_descriptors(struct cg_engine *e)
     if (e->kick.fd < 0) {
         return -errno;
     }
+    cg_accept_reserve(e);
     r = cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
     return r == 0 && e->config->hosted ? cg_hosted_init(e) : r;
 }
@@ -67,6 +69,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
     e->timer.fd = e->call_fd = -1;
     e->drained_last = &e->drained_first;
+    e->reserve_fd = -1;
     cg_pool_init(&e->pool);
     e->ready_last = &e->ready_first;
     e->date_s = -1;
@@ -136,6 +139,7 @@ cg_engine_free(struct cg_engine *e)
     }
     cg_hosted_release(e);
     cg_fd_close(&e->kick.fd);
+    cg_fd_close(&e->reserve_fd);
     cg_loop_release(&e->loop);
     cg_pool_release(&e->pool);
     free(e->listener_watch);

@@ -15,6 +15,7 @@
 #include "core/engine/intake.h"
 #include "core/engine/scoreboard.h"
 #include "core/http/exchange.h"
+#include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
 
@@ -23,6 +24,7 @@ struct cg_executor; /* one thread's way into the engine */
 
 /* Why a connection is closed without the application having a say. */
 struct cg_refused {
+    bool ours; /* the fault is not the peer's: the body cannot be stored … */
     const struct cg_peer *peer;
     int status;              /* answered, 0 when it is too late for that */
     struct cg_slice message; /* gunicorn's text, escaped */
@@ -33,8 +35,9 @@ struct cg_refused {
 
 /*
  * How complete requests are run. enter, leave, run, drop are called by
- * executors that may run Python, never by the relief thread; `refused` by any
- * thread, with the baton: it must not block and must not need the GIL.
+ * executors that may run Python, never by the relief thread; `refused`,
+ * `trouble` and `report` by any thread, with the baton: they must not block and
+ * must not need the GIL.
  */
 struct cg_host {
     /* Before the first run after a wait, and before a wait: the GIL. */
@@ -48,6 +51,10 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* Something is wrong with the worker's surroundings; as `refused`. */
+    void (*trouble)(void *self, const char *text);
+    /* A second after one of the two: what was held back is summed up. */
+    void (*report)(void *self);
     /* Another executor would be of use; false: there will be none. NULL: the
      * class has one executor. From the relief thread: must not block. */
     bool (*want_executor)(void *self);
@@ -61,13 +68,19 @@ struct cg_host {
 
 struct cg_engine_config {
     struct cg_intake_policy intake;
+    bool streaming; /* requests run before their body is there */
     const struct cg_trust *trust;
-    const char *server;         /* value of Server in error pages */
-    uint64_t first_timeout_us;  /* first byte of a new connection */
-    uint64_t header_timeout_us; /* whole head, from its first byte */
-    uint64_t body_timeout_us;   /* without progress */
-    uint64_t write_timeout_us;  /* without progress */
-    uint64_t keepalive_us;      /* 0: every response closes */
+    const char *server;              /* value of Server in error pages */
+    uint64_t first_timeout_us;       /* first byte of a new connection */
+    uint64_t header_timeout_us;      /* whole head, from its first byte */
+    uint64_t body_timeout_us;        /* without progress */
+    uint64_t body_min_rate;          /* bytes per second on average; 0: any */
+    uint64_t body_grace_us;          /* not counted in that average */
+    uint64_t write_timeout_us;       /* without progress */
+    uint64_t keepalive_us;           /* 0: every response closes */
+    uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
+    enum cg_proxy_mode proxy_mode;
+    const struct cg_trust *proxy_trust; /* who may send a preamble */
     int max_connections;
     int max_executors; /* of the host; 0 is 1 */
     /* A long call is no sign of death: who turns the loop shows life, not who

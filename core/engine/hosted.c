@@ -108,22 +108,25 @@ detached(struct cg_exchange *ex)
 
 /* The request and its bytes move out of the thread's buffers. */
 static void
-take_request(struct cg_detached *d, struct cg_executor *x, struct cg_conn *c,
-             const char *base, struct cg_body body)
+take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
+             struct cg_body *body)
 {
     struct cg_request old = d->req;
+    uint32_t head = x->req.head_n;
     d->req = x->req;
     x->req = old;
     cg_buf_reset(&d->bytes);
-    cg_buf_put(&d->bytes, base, d->req.head_n);
-    if (body.p != NULL) {
-        cg_buf_put(&d->bytes, body.p, (size_t)body.n);
-        body.p = d->bytes.p + d->req.head_n;
+    cg_buf_put(&d->bytes, base, head);
+    if (body->p != NULL) {
+        cg_buf_put(&d->bytes, body->p, (size_t)body->n);
     } else {
-        d->body_fd = fcntl(body.fd, F_DUPFD_CLOEXEC, 3);
-        body.fd = d->body_fd;
+        d->body_fd = fcntl(body->fd, F_DUPFD_CLOEXEC, 3);
+        body->fd = d->body_fd;
     }
-    cg_call_init(&d->call, x, c, &d->req, d->bytes.p, body);
+    size_t trailers = d->bytes.n;
+    cg_buf_put(&d->bytes, body->trailers.p, body->trailers.n);
+    body->p = body->p != NULL ? d->bytes.p + head : NULL;
+    body->trailers.p = d->bytes.p + trailers;
 }
 
 static void
@@ -146,10 +149,12 @@ cg_serve_detached(struct cg_executor *x, struct cg_conn *c, const char *base,
     struct cg_detached *d = take_call(e);
     if (intake != NULL) {
         d->intake = intake;
-        cg_call_init(&d->call, x, c, &intake->req, base, body);
+        cg_call_init(&d->call, x, c, &intake->req, base);
     } else {
-        take_request(d, x, c, base, body);
+        take_request(d, x, base, &body);
+        cg_call_init(&d->call, x, c, &d->req, d->bytes.p);
     }
+    d->call.ex.body = body;
     d->call.ex.wire = &cg_detached_wire;
     d->call.ex.out = &d->out;
     d->waits = d->told = d->lent = false;
@@ -368,13 +373,10 @@ cg_engine_done(struct cg_exchange *ex)
     struct cg_executor *x = d->call.executor;
     struct cg_engine *e = x->engine;
     struct cg_conn *c = d->call.conn;
-    if (is_child(e)) {
-        _exit(0); /* a child that returned from the application: not ours */
+    if (!is_child(e)) {
+        reclaim(d);
     }
-    reclaim(d);
-    cg_drop_list(e->host, d->call.dropped);
-    uint64_t end_us = cg_now_us();
-    cg_flight_end(&d->call, end_us);
+    uint64_t end_us = cg_call_settle(&d->call);
     take_baton(e, x);
     cg_call_end(&d->call, end_us);
     c->call = NULL;

@@ -91,59 +91,77 @@ write_all(int fd, const char *p, size_t n)
     return 0;
 }
 
-static int
-spill(struct cg_intake *i, const struct cg_intake_policy *policy,
-      struct cg_error *err)
+static const char *
+tmp_dir(const struct cg_intake_policy *policy)
 {
     const char *dir = policy->tmp_dir;
     if (dir == NULL) {
         dir = getenv("TMPDIR");
     }
-    if (dir == NULL || *dir == '\0') {
-        dir = "/tmp";
-    }
-    i->body_fd = open_unlinked(dir);
+    return dir != NULL && *dir != '\0' ? dir : "/tmp";
+}
+
+static int
+append_to_file(struct cg_intake *i, const struct cg_intake_policy *policy,
+               const char *p, size_t n, struct cg_error *err)
+{
+    int r = write_all(i->body_fd, p, n);
+    return r == 0 ? 0
+                  : cg_error_set(err, -r,
+                                 "cannot write a request body to '%s' "
+                                 "(tmp_upload_dir): %s",
+                                 tmp_dir(policy), strerror(-r));
+}
+
+static int
+spill(struct cg_intake *i, const struct cg_intake_policy *policy,
+      struct cg_error *err)
+{
+    i->body_fd = open_unlinked(tmp_dir(policy));
     if (i->body_fd < 0) {
         return cg_error_set(err, errno,
                             "cannot make a temporary file for a request body "
                             "in '%s' (tmp_upload_dir): %s",
-                            dir, strerror(errno));
+                            tmp_dir(policy), strerror(errno));
     }
-    int r = write_all(i->body_fd, i->body.p, i->body.n);
+    int r = append_to_file(i, policy, i->body.p, i->body.n, err);
     cg_buf_release(&i->body);
-    if (r < 0) {
-        return cg_error_set(err, -r,
-                            "cannot write a request body to '%s' "
-                            "(tmp_upload_dir): %s",
-                            dir, strerror(-r));
-    }
-    return 0;
+    return r;
 }
 
 static int
 store(struct cg_intake *i, const struct cg_intake_policy *policy, const char *p,
       size_t n, struct cg_error *err)
 {
+    int r = 0;
     if (i->body_fd < 0 && i->body.n + n > policy->body_memory) {
-        int r = spill(i, policy, err);
-        if (r < 0) {
-            return r;
-        }
+        r = spill(i, policy, err);
     }
-    if (i->body_fd < 0) {
+    if (r == 0 && i->body_fd >= 0) {
+        r = append_to_file(i, policy, p, n, err);
+    } else if (r == 0) {
         cg_buf_put(&i->body, p, n);
-    } else {
-        int r = write_all(i->body_fd, p, n);
-        if (r < 0) {
-            return cg_error_set(err, -r, "cannot write a request body: %s",
-                                strerror(-r));
-        }
     }
     i->body_n += n;
-    return 0;
+    return r;
 }
 
 /* ---- feeding ---- */
+
+static enum cg_intake_status
+refuse(struct cg_intake *i, enum cg_refusal why)
+{
+    i->req.refusal = why;
+    i->req.refused_at = (struct cg_span){0, 0};
+    return CG_INTAKE_REFUSED;
+}
+
+static enum cg_intake_status
+complete(struct cg_intake *i)
+{
+    i->done = true;
+    return CG_INTAKE_COMPLETE;
+}
 
 static enum cg_intake_status
 feed_chunks(struct cg_intake *i, const struct cg_intake_policy *policy,
@@ -159,12 +177,12 @@ feed_chunks(struct cg_intake *i, const struct cg_intake_policy *policy,
         *used = at;
         switch (st) {
         case CG_CHUNK_MORE: return CG_INTAKE_MORE;
-        case CG_CHUNK_DONE: return CG_INTAKE_COMPLETE;
-        case CG_CHUNK_REFUSED:
-            i->req.refusal = i->chunks.refusal;
-            i->req.refused_at = (struct cg_span){0, 0};
-            return CG_INTAKE_REFUSED;
+        case CG_CHUNK_DONE: return complete(i);
+        case CG_CHUNK_REFUSED: return refuse(i, i->chunks.refusal);
         case CG_CHUNK_DATA:
+            if (data.n > policy->max_body - i->body_n) {
+                return refuse(i, CG_REFUSE_BODY_LIMIT);
+            }
             if (store(i, policy, data.p, data.n, err) < 0) {
                 return CG_INTAKE_FAILED;
             }
@@ -183,7 +201,7 @@ feed_length(struct cg_intake *i, const struct cg_intake_policy *policy,
         return CG_INTAKE_FAILED;
     }
     i->body_left -= take;
-    return i->body_left == 0 ? CG_INTAKE_COMPLETE : CG_INTAKE_MORE;
+    return i->body_left == 0 ? complete(i) : CG_INTAKE_MORE;
 }
 
 static enum cg_intake_status
@@ -213,6 +231,9 @@ cg_intake_feed(struct cg_intake *i, const struct cg_intake_policy *policy,
     case CG_HEAD_DONE: break;
     }
     head_is_done(i);
+    if (i->req.content_length > policy->max_body) {
+        return refuse(i, CG_REFUSE_BODY_LIMIT);
+    }
     size_t own = i->req.head_n - before;
     i->head.n = i->req.head_n;
     size_t body = 0;
@@ -249,15 +270,18 @@ cg_intake_filled(struct cg_intake *i, size_t n)
     i->body.n += n;
     i->body_n += n;
     i->body_left -= n;
-    return i->body_left == 0 ? CG_INTAKE_COMPLETE : CG_INTAKE_MORE;
+    return i->body_left == 0 ? complete(i) : CG_INTAKE_MORE;
 }
 
 struct cg_body
 cg_intake_body(const struct cg_intake *i)
 {
-    if (i->body_fd >= 0) {
-        return (struct cg_body){.n = i->body_n, .fd = i->body_fd};
+    struct cg_body body = {
+        .n = i->body_n,
+        .fd = i->body_fd,
+        .trailers = {i->chunks.fields.p, i->chunks.fields.n}};
+    if (i->body_fd < 0) {
+        body.p = i->body.p != NULL ? i->body.p : "";
     }
-    return (struct cg_body){
-        .p = i->body.p != NULL ? i->body.p : "", .n = i->body_n, .fd = -1};
+    return body;
 }

@@ -15,6 +15,7 @@
 
 struct cg_intake_policy {
     const struct cg_head_policy *head;
+    uint64_t max_body;   /* bytes of a body, UINT64_MAX: no limit */
     size_t body_memory;  /* bytes of a body kept in memory */
     const char *tmp_dir; /* for bodies beyond that; NULL: TMPDIR or /tmp */
 };
@@ -26,8 +27,11 @@ struct cg_intake {
     struct cg_buf body; /* in memory, until it is in the file */
     uint64_t body_n;    /* bytes of the body so far */
     uint64_t body_left; /* of Content-Length */
+    uint32_t skipped;   /* bytes read away after the response; the engine's */
+    uint64_t since_us;  /* when the wait for the body began; the engine's */
     int body_fd;        /* the file, -1 while in memory */
     bool head_done;
+    bool done;      /* so is the body */
     bool continued; /* 100 Continue was sent, or must not be */
 };
 

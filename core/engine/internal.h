@@ -89,6 +89,10 @@ struct cg_engine {
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
+    uint64_t full_us;         /* no slot: the next look for one to spare */
+    int reserve_fd;           /* given up to turn a peer away */
+    int starved;              /* accepts in a row that found no descriptor */
+    uint64_t report_us;       /* the host sums up what it held back; 0: no */
     struct cg_watch wakeup, master, kick, queue, poke;
     int nconns;
     uint64_t stop_at_us; /* graceful stop ends then */
@@ -129,6 +133,9 @@ struct cg_call {
     struct cg_conn *conn;
     struct cg_executor *executor;
     struct cg_segment *dropped; /* flushed by drain(), entered again later */
+    struct cg_intake *stream;   /* the body that is still coming, or NULL */
+    int stream_error;           /* negative errno, for ever */
+    char stream_fault[256];     /* set with it */
 };
 
 /* A call that outlives cg_serve: everything of it is on the heap, and its
@@ -163,6 +170,10 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 void cg_accept_listen(struct cg_engine *e, bool on);
 void cg_accept_one(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
+/* Keeps a descriptor back for the time when there are none. */
+void cg_accept_reserve(struct cg_engine *e);
+/* Whether it is time to listen (again). */
+bool cg_accept_is_due(const struct cg_engine *e);
 /* Puts in or takes out what only an executor may react to: the host's signals;
  * the shared queue and its poke. */
 void cg_hear(struct cg_engine *e, bool on);
@@ -170,8 +181,16 @@ void cg_attend(struct cg_engine *e, bool on);
 /* A wake-up that we may have swallowed goes to a sibling. */
 void cg_pass_on(struct cg_engine *e);
 
+/* room.c: closes a connection that can be spared; false: there is none. */
+bool cg_room_make(struct cg_engine *e);
+
 /* receive.c */
 void cg_receive(struct cg_executor *x, struct cg_conn *c);
+/* Once per request, if it waits for that. */
+void cg_send_continue(struct cg_conn *c, struct cg_intake *i);
+/* Whether a body comes at less than the least rate. */
+bool cg_body_is_slow(const struct cg_engine_config *config,
+                     const struct cg_intake *i, uint64_t now_us);
 void cg_receive_ready(struct cg_executor *x, struct cg_conn *c);
 void cg_ready_push(struct cg_engine *e, struct cg_conn *c);
 struct cg_conn *cg_ready_pop(struct cg_engine *e);
@@ -181,13 +200,18 @@ struct cg_conn *cg_ready_pop(struct cg_engine *e);
 void cg_serve(struct cg_executor *x, struct cg_conn *c,
               const struct cg_request *req, const char *base,
               struct cg_body body, struct cg_intake *intake);
+/* The same with the body still coming: c->intake. Not in hosted engines. */
+void cg_serve_stream(struct cg_executor *x, struct cg_conn *c);
+void cg_after_response(struct cg_engine *e, struct cg_conn *c);
 void cg_call_init(struct cg_call *call, struct cg_executor *x,
                   struct cg_conn *c, const struct cg_request *req,
-                  const char *base, struct cg_body body);
+                  const char *base);
+/* With the baton: the connection is the host's. */
 void cg_call_begin(struct cg_call *call);
-void cg_call_end(struct cg_call *call, uint64_t end_us);
-/* The scoreboard's part of an end; needs no baton. */
-void cg_flight_end(const struct cg_call *call, uint64_t end_us);
+/* The host is done with it; without the baton. Returns the time. */
+uint64_t cg_call_settle(struct cg_call *call);
+/* With the baton: the connection is the engine's again. */
+void cg_call_end(const struct cg_call *call, uint64_t end_us);
 int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
@@ -216,8 +240,22 @@ void cg_refuse(struct cg_engine *e, struct cg_conn *c,
                const struct cg_request *req, const char *base);
 void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
                       const char *message);
+/* Something of ours is in the way: the peer gets a 500 or 503, the log the
+ * text. */
+void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
+                     const struct cg_error *err);
+/* To the host, with the counter; the sum of what it held back follows. */
+void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
+void cg_tell_trouble(struct cg_engine *e, const char *text);
 void cg_linger_start(struct cg_engine *e, struct cg_conn *c);
 void cg_linger(struct cg_executor *x, struct cg_conn *c);
+
+/* stream.c */
+int cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to);
+bool cg_stream_can_skip(const struct cg_exchange *ex);
+/* The rest of the body is read away, within bounds. */
+void cg_stream_drain_start(struct cg_engine *e, struct cg_conn *c);
+void cg_stream_drain(struct cg_executor *x, struct cg_conn *c);
 
 /* give.c */
 bool cg_may_give(const struct cg_engine *e);

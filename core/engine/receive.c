@@ -5,6 +5,7 @@
  * goes through an intake.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "core/engine/internal.h"
@@ -64,8 +65,8 @@ goes_away(struct cg_executor *x, struct cg_conn *c, struct cg_slice head,
 
 /* ---- what became of an intake ---- */
 
-static void
-send_continue(struct cg_conn *c, struct cg_intake *i)
+void
+cg_send_continue(struct cg_conn *c, struct cg_intake *i)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (i->continued || !i->req.expect_continue || i->body_n > 0) {
@@ -76,13 +77,34 @@ send_continue(struct cg_conn *c, struct cg_intake *i)
     cg_socket_send(c->fd, &part, 1, false);
 }
 
+/* The first seconds do not count, and neither does framing. */
+bool
+cg_body_is_slow(const struct cg_engine_config *config,
+                const struct cg_intake *i, uint64_t now_us)
+{
+    uint64_t elapsed = now_us - i->since_us;
+    return config->body_min_rate != 0 && elapsed > config->body_grace_us &&
+           i->body_n < (elapsed - config->body_grace_us) / 1000 *
+                           config->body_min_rate / 1000;
+}
+
+static void
+wait_for_body(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    cg_send_continue(c, i);
+    if (i->since_us == 0) {
+        i->since_us = e->now_us;
+    }
+    c->state = CONN_BODY;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+}
+
 static void
 wait_for_more(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->intake->head_done) {
-        send_continue(c, c->intake);
-        c->state = CONN_BODY;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+        wait_for_body(e, c);
     } else if (c->state != CONN_HEAD) {
         c->state = CONN_HEAD; /* absolute: not prolonged by more bytes */
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
@@ -94,16 +116,22 @@ static void
 serve_intake(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_intake *i = c->intake;
+    if (!i->done) {
+        cg_serve_stream(x, c);
+        return;
+    }
     c->intake = NULL; /* ours now: the connection may be closed below */
     cg_serve(x, c, &i->req, i->head.p, cg_intake_body(i), i);
 }
 
+/* All of it is there, or as much as this server waits for. */
 static void
-on_complete_intake(struct cg_executor *x, struct cg_conn *c)
+on_intake_ready(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_intake *i = c->intake;
     const struct cg_body body = cg_intake_body(i);
-    if (goes_away(x, c, (struct cg_slice){i->head.p, i->head.n}, &body)) {
+    if (i->done &&
+        goes_away(x, c, (struct cg_slice){i->head.p, i->head.n}, &body)) {
         return;
     }
     if (must_queue(x, c)) {
@@ -114,19 +142,35 @@ on_complete_intake(struct cg_executor *x, struct cg_conn *c)
 }
 
 static void
+on_intake_part(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_engine *e = x->engine;
+    if (c->intake->head_done && e->config->streaming) {
+        c->ready_us = c->intake->since_us = e->now_us;
+        on_intake_ready(x, c);
+        return;
+    }
+    wait_for_more(e, c);
+    if (c->state == CONN_BODY &&
+        cg_body_is_slow(e->config, c->intake, e->now_us)) {
+        cg_refuse_status(e, c, 408, "Request body comes too slowly");
+    }
+}
+
+static void
 on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
           const struct cg_error *err)
 {
     struct cg_engine *e = x->engine;
     switch (st) {
-    case CG_INTAKE_MORE: wait_for_more(e, c); return;
+    case CG_INTAKE_MORE: on_intake_part(x, c); return;
     case CG_INTAKE_REFUSED:
         cg_refuse(e, c, &c->intake->req, c->intake->head.p);
         return;
-    case CG_INTAKE_FAILED: cg_refuse_status(e, c, 500, err->text); return;
+    case CG_INTAKE_FAILED: cg_refuse_fault(e, c, err); return;
     case CG_INTAKE_COMPLETE:
         c->ready_us = e->now_us;
-        on_complete_intake(x, c);
+        on_intake_ready(x, c);
         return;
     }
 }
@@ -174,6 +218,7 @@ queue_whole(struct cg_executor *x, struct cg_conn *c, const char *p,
     cg_intake_take_head(i, &x->req, p);
     cg_buf_put(&i->body, body.p, body.n);
     i->body_n = body.n;
+    i->done = true;
     c->intake = i;
     cg_ready_push(x->engine, c);
 }
@@ -221,6 +266,11 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     enum cg_head_status st = cg_head_read(
         &x->req, x->engine->config->intake.head, c->peer.trusted, p, n);
     struct cg_slice body;
+    if (st == CG_HEAD_DONE &&
+        x->req.content_length > x->engine->config->intake.max_body) {
+        x->req.refusal = CG_REFUSE_BODY_LIMIT;
+        st = CG_HEAD_REFUSED;
+    }
     if (st == CG_HEAD_REFUSED) {
         cg_refuse(x->engine, c, &x->req, p);
         return;
@@ -249,10 +299,94 @@ void
 cg_receive_ready(struct cg_executor *x, struct cg_conn *c)
 {
     if (c->intake != NULL) {
-        on_complete_intake(x, c);
+        on_intake_ready(x, c);
         return;
     }
     feed_fresh(x, c, c->rest.p + c->rest_at, c->rest.n - c->rest_at, true);
+}
+
+/* ---- what a proxy tells first ---- */
+
+static void
+take_peer(struct cg_conn *c, const struct cg_proxy *p)
+{
+    c->preamble = false;
+    if (p->kind == CG_PROXY_LOCAL) {
+        return;
+    }
+    memcpy(c->peer.addr, p->client, sizeof c->peer.addr);
+    memcpy(c->peer.proxy_addr, p->server, sizeof c->peer.proxy_addr);
+    c->peer.port = p->client_port;
+    c->peer.proxy_port = p->server_port;
+    c->peer.proxied = (uint8_t)p->kind;
+}
+
+static void
+refuse_preamble(struct cg_executor *x, struct cg_conn *c, enum cg_refusal why,
+                const char *p, size_t n)
+{
+    enum { LINE_MOST = 107 };
+    const char *end = memchr(p, '\r', n);
+    size_t shown = end != NULL ? (size_t)(end - p) : n;
+    cg_request_reset(&x->req);
+    x->req.refusal = why;
+    x->req.refused_at.n = (uint32_t)(shown < LINE_MOST ? shown : LINE_MOST);
+    cg_refuse(x->engine, c, &x->req, p);
+}
+
+static void
+wait_for_first(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->state != CONN_HEAD) { /* the head's time counts from here on */
+        c->state = CONN_HEAD;
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
+    }
+    cg_conn_arm(e, c, CG_LOOP_READ);
+}
+
+static enum cg_proxy_status
+read_preamble(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
+              size_t *used)
+{
+    struct cg_proxy proxy = {.kind = CG_PROXY_LOCAL};
+    enum cg_refusal why = CG_REFUSE_PROXY_FORBIDDEN;
+    enum cg_proxy_mode mode = x->engine->config->proxy_mode;
+    enum cg_proxy_status st = CG_PROXY_REFUSED;
+    if (c->may_announce || !cg_proxy_begins(mode, p, n)) {
+        st = cg_proxy_read(mode, p, n, &proxy, &why);
+    }
+    if (st == CG_PROXY_REFUSED) {
+        refuse_preamble(x, c, why, p, n);
+    } else if (st != CG_PROXY_MORE) {
+        take_peer(c, &proxy);
+    }
+    *used = proxy.n;
+    return st;
+}
+
+/* Bytes of a connection that may begin with a preamble; what came of one is
+ * kept in c->rest until it is whole. */
+static void
+feed_first(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
+{
+    struct cg_buf all = c->rest;
+    size_t used = 0;
+    c->rest = (struct cg_buf){0};
+    if (all.n > 0) {
+        cg_buf_put(&all, p, n);
+        p = all.p;
+        n = all.n;
+    }
+    enum cg_proxy_status st = read_preamble(x, c, p, n, &used);
+    if (st == CG_PROXY_MORE) {
+        cg_buf_put(&c->rest, p, n);
+        wait_for_first(x->engine, c);
+    } else if (st != CG_PROXY_REFUSED && used < n) {
+        feed_fresh(x, c, p + used, n - used, false);
+    } else if (st != CG_PROXY_REFUSED) {
+        wait_for_first(x->engine, c);
+    }
+    cg_buf_release(&all);
 }
 
 /* ---- reading the socket ---- */
@@ -302,6 +436,8 @@ cg_receive(struct cg_executor *x, struct cg_conn *c)
         on_no_bytes(x, c, n);
     } else if (c->intake != NULL) {
         feed_intake(x, c, x->rbuf, (size_t)n);
+    } else if (__builtin_expect(c->preamble, 0)) {
+        feed_first(x, c, x->rbuf, (size_t)n);
     } else {
         feed_fresh(x, c, x->rbuf, (size_t)n, false);
     }

@@ -11,37 +11,66 @@
 #include "core/engine/internal.h"
 #include "core/http/reply.h"
 
-static void
-tell_host(struct cg_engine *e, struct cg_conn *c, const struct cg_request *req,
-          const char *base, int status, struct cg_slice message, size_t body)
+/* What is known of the request, for page and log; either may be NULL. */
+struct refused_request {
+    const struct cg_request *req;
+    const char *base;
+};
+
+static struct refused_request
+request_of(const struct cg_conn *c)
 {
-    struct cg_refused why = {.peer = &c->peer,
-                             .status = status,
-                             .message = message,
-                             .minor = 1,
-                             .body_bytes = body};
-    if (req != NULL && base != NULL) {
-        why.method = cg_span_of(base, req->method);
-        why.target = cg_span_of(base, req->target);
-        why.minor = req->minor;
+    if (c->intake != NULL && c->intake->head_done) {
+        return (struct refused_request){&c->intake->req, c->intake->head.p};
     }
-    atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
-    e->host->refused(e->host->self, &why);
+    return (struct refused_request){NULL, NULL};
 }
 
 static void
-answer(struct cg_engine *e, struct cg_conn *c, const struct cg_request *req,
-       const char *base, int status, struct cg_slice message)
+expect_report(struct cg_engine *e)
+{
+    enum { REPORT_US = 1000 * 1000 };
+    if (e->report_us == 0) {
+        e->report_us = e->now_us + REPORT_US;
+    }
+}
+
+void
+cg_tell_refused(struct cg_engine *e, struct cg_refused why)
+{
+    atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
+    e->host->refused(e->host->self, &why);
+    expect_report(e);
+}
+
+void
+cg_tell_trouble(struct cg_engine *e, const char *text)
+{
+    e->host->trouble(e->host->self, text);
+    expect_report(e);
+}
+
+static void
+answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
+       struct cg_refused why)
 {
     cg_auto(buf) struct cg_buf page = {0};
-    bool head = req != NULL && req->method_is_head;
+    bool head = r.req != NULL && r.req->method_is_head;
     /* what went wrong inside is for the log, not for the peer */
-    struct cg_slice shown = status < 500 ? message : (struct cg_slice){"", 0};
-    size_t body = cg_error_page(&page, status, shown, e->config->server,
+    struct cg_slice shown = why.ours ? (struct cg_slice){"", 0} : why.message;
+    size_t body = cg_error_page(&page, why.status, shown, e->config->server,
                                 e->date, 1, head);
     struct iovec part = {page.p, page.n};
     ssize_t n = cg_socket_send(c->fd, &part, 1, false);
-    tell_host(e, c, req, base, status, message, head || n <= 0 ? 0 : body);
+    why.peer = &c->peer;
+    why.minor = 1;
+    why.body_bytes = head || n <= 0 ? 0 : body;
+    if (r.req != NULL && r.base != NULL) {
+        why.method = cg_span_of(r.base, r.req->method);
+        why.target = cg_span_of(r.base, r.req->target);
+        why.minor = r.req->minor;
+    }
+    cg_tell_refused(e, why);
     cg_linger_start(e, c);
 }
 
@@ -63,21 +92,41 @@ cg_refuse(struct cg_engine *e, struct cg_conn *c, const struct cg_request *req,
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_refusal_text(req, base, &text);
-    answer(e, c, req, base, cg_refusal_status(req->refusal),
-           (struct cg_slice){text.p, text.n});
+    answer(e, c, (struct refused_request){req, base},
+           (struct cg_refused){.status = cg_refusal_status(req->refusal),
+                               .message = {text.p, text.n}});
 }
 
 void
 cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
                  const char *message)
 {
-    const struct cg_request *req = NULL;
-    const char *base = NULL;
-    if (c->intake != NULL && c->intake->head_done) {
-        req = &c->intake->req;
-        base = c->intake->head.p;
+    answer(
+        e, c, request_of(c),
+        (struct cg_refused){.status = status, .message = cg_slice_of(message)});
+}
+
+/* Full for now, or wrong until somebody mends it. */
+static int
+fault_status(int code)
+{
+    static const int full[] = {ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE};
+    for (size_t i = 0; i < CG_COUNT(full); i++) {
+        if (code == -full[i]) {
+            return 503;
+        }
     }
-    answer(e, c, req, base, status, cg_slice_of(message));
+    return 500;
+}
+
+void
+cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
+                const struct cg_error *err)
+{
+    answer(e, c, request_of(c),
+           (struct cg_refused){.ours = true,
+                               .status = fault_status(err->code),
+                               .message = cg_slice_of(err->text)});
 }
 
 /* Reads away what a refused peer still sends; its deadline bounds the time, the

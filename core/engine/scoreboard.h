@@ -67,7 +67,9 @@ struct cg_slot {
 
 struct cg_scoreboard {
     uint32_t nslots;
-    _Atomic uint32_t used; /* slots from here on were never claimed */
+    _Atomic uint32_t used;     /* slots from here on were never claimed */
+    _Atomic uint32_t draining; /* 1: about to stop; readiness is withdrawn */
+    _Atomic uint32_t closing;  /* 1: nobody will accept after its workers */
     struct cg_slot slot[];
 };
 

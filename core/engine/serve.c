@@ -5,6 +5,7 @@
  * executor without the baton; they touch only what belongs to it then.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,9 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
     ssize_t n = 0;
-    if (ex->broken) {
+    /* a child that the application forked: the answer is its parent's */
+    if (ex->broken ||
+        atomic_load_explicit(&call->executor->engine->forked, RELAXED) != 0) {
         return -EPIPE;
     }
     if (outbox->first != NULL) { /* the reader may have caught up */
@@ -128,7 +131,7 @@ cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
-    if (r == 0 && outbox->first == NULL) {
+    if (r == 0 && outbox->first == NULL && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
     if (r == 0 && n > 0) {
@@ -183,13 +186,19 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     return ex->broken ? -EPIPE : 0;
 }
 
+/* Only a peer that asked for another protocol means the bytes behind its head
+ * for who takes the socket. */
 struct cg_slice
 cg_wire_take_over(struct cg_exchange *ex)
 {
     struct cg_conn *c = call_of(ex)->conn;
     struct cg_slice unread = {NULL, 0};
-    ex->may_keep = false;
+    ex->blocking = true;
+    if (!ex->req->upgrade) {
+        return unread;
+    }
     ex->taken = true;
+    ex->may_keep = false;
     if (c->rest.p != NULL) {
         unread =
             (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
@@ -203,6 +212,8 @@ const struct cg_wire cg_engine_wire = {
     .send_file = cg_wire_send_file,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
+    .receive = cg_stream_receive,
+    .can_skip = cg_stream_can_skip,
     .take_over = cg_wire_take_over,
 };
 
@@ -249,14 +260,13 @@ log2_of(uint64_t us)
     return bits < CG_BOARD_HIST ? bits : CG_BOARD_HIST - 1;
 }
 
-void
-cg_flight_end(const struct cg_call *call, uint64_t end_us)
+static void
+flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
 {
-    struct cg_flight *f = call->executor->flight;
+    struct cg_flight *f = x->flight;
     const struct cg_exchange *ex = &call->ex;
     int class = ex->status / 100;
-    const struct cg_engine *e = call->executor->engine;
-    atomic_store_explicit(&f->running, e->in_flight > 1, RELAXED);
+    atomic_store_explicit(&f->running, x->engine->in_flight > 1, RELAXED);
     add(&f->requests, 1);
     add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
     add(&f->bytes_out, ex->sent);
@@ -269,9 +279,11 @@ cg_flight_end(const struct cg_call *call, uint64_t end_us)
 /* ---- running ---- */
 
 static bool
-may_keep(const struct cg_engine *e, const struct cg_request *req)
+may_keep(const struct cg_engine *e, const struct cg_conn *c,
+         const struct cg_request *req)
 {
     return req->keep_alive && !req->force_close &&
+           c->requests < e->config->max_keepalive_requests &&
            e->config->keepalive_us != 0 && !e->stopping &&
            !atomic_load_explicit(&e->stop_wanted, RELAXED);
 }
@@ -288,45 +300,31 @@ own_date(struct cg_executor *x)
 }
 
 void
-cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
-             const struct cg_request *req, const char *base,
-             struct cg_body body)
-{
-    *call = (struct cg_call){
-        .ex =
-            {
-                .req = req,
-                .base = base,
-                .body = body,
-                .peer = &c->peer,
-                .wire = &cg_engine_wire,
-                .out = &x->out,
-                .date = own_date(x),
-                .since_us = c->ready_us,
-                .start_us = cg_now_us(),
-                .fd = c->fd,
-                .listener = c->listener,
-                .may_keep = may_keep(x->engine, req),
-            },
-        .conn = c,
-        .executor = x,
-    };
-}
-
-/* With the baton: the connection is the host's from here on. */
-void
 cg_call_begin(struct cg_call *call)
 {
-    struct cg_conn *c = call->conn;
-    c->state = CONN_RUN;
-    c->requests++;
+    call->conn->state = CONN_RUN;
     add(&call->executor->engine->requests, 1);
     flight_begin(call->executor, call);
 }
 
-/* With the baton: and the engine's again. */
+uint64_t
+cg_call_settle(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
+        _exit(0); /* a child that returned from the application: not ours */
+    }
+    if (__builtin_expect(call->ex.blocking, 0)) {
+        fcntl(call->conn->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    }
+    cg_drop_list(e->host, call->dropped);
+    uint64_t end_us = cg_now_us();
+    flight_end(call->executor, call, end_us);
+    return end_us;
+}
+
 void
-cg_call_end(struct cg_call *call, uint64_t end_us)
+cg_call_end(const struct cg_call *call, uint64_t end_us)
 {
     struct cg_engine *e = call->executor->engine;
     struct cg_conn *c = call->conn;
@@ -336,45 +334,110 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     c->keep = call->ex.keep && !call->ex.taken;
     c->broken = call->ex.broken;
     c->polite = call->ex.req->keep_alive;
-    c->taken = call->ex.taken;
+    c->taken = call->ex.blocking && !c->keep;
+}
+
+/* Runs the request; the baton is ours again afterwards. */
+static void
+run(struct cg_executor *x, struct cg_call *call)
+{
+    struct cg_engine *e = x->engine;
+    cg_call_begin(call);
+    cg_relief_expect(&e->relief, call->ex.start_us);
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    e->host->run(e->host->self, &call->ex);
+    uint64_t end_us = cg_call_settle(call);
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+    cg_call_end(call, end_us);
+}
+
+static struct cg_exchange
+exchange_of(struct cg_executor *x, struct cg_conn *c,
+            const struct cg_request *req, const char *base)
+{
+    c->requests++;
+    return (struct cg_exchange){
+        .req = req,
+        .base = base,
+        .peer = &c->peer,
+        .wire = &cg_engine_wire,
+        .out = &x->out,
+        .date = own_date(x),
+        .since_us = c->ready_us,
+        .start_us = cg_now_us(),
+        .fd = c->fd,
+        .listener = c->listener,
+        .may_keep = may_keep(x->engine, c, req),
+    };
+}
+
+void
+cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
+             const struct cg_request *req, const char *base)
+{
+    call->ex = exchange_of(x, c, req, base);
+    call->conn = c;
+    call->executor = x;
+    call->dropped = NULL;
+    call->stream = NULL;
+    call->stream_error = 0;
 }
 
 void
 cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
          const char *base, struct cg_body body, struct cg_intake *intake)
 {
-    struct cg_engine *e = x->engine;
     struct cg_call call;
-    if (e->config->hosted) {
+    if (x->engine->config->hosted) {
         cg_serve_detached(x, c, base, body, intake);
         return;
     }
-    cg_call_init(&call, x, c, req, base, body);
-    cg_call_begin(&call);
-    cg_relief_expect(&e->relief, call.ex.start_us);
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    if (!x->entered) {
-        cg_engine_enter(x);
-    }
-    e->host->run(e->host->self, &call.ex);
-    if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
-        _exit(0); /* a child that returned from the application: not ours */
-    }
-    cg_drop_list(e->host, call.dropped);
-    uint64_t end_us = cg_now_us();
-    cg_flight_end(&call, end_us);
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
-    cg_call_end(&call, end_us);
+    cg_call_init(&call, x, c, req, base);
+    call.ex.body = body;
+    run(x, &call);
     cg_intake_free(intake);
-    cg_finish(e, c);
+    cg_finish(x->engine, c);
+}
+
+/* The application may have left some of the body, or seen what is wrong with
+ * it; c->intake stays only if there is a rest to be read away. */
+static void
+end_stream(struct cg_engine *e, struct cg_conn *c, const struct cg_call *call)
+{
+    if (call->stream_error != 0) {
+        c->keep = false;
+        cg_tell_refused(e, (struct cg_refused){
+                               .peer = &c->peer,
+                               .message = cg_slice_of(call->stream_fault),
+                           });
+    }
+    if (!c->keep || c->intake->done) {
+        cg_conn_drop_intake(c);
+    }
+}
+
+void
+cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    struct cg_call call = {.conn = c, .executor = x, .stream = i};
+    call.ex = exchange_of(x, c, &i->req, i->head.p);
+    call.ex.streaming = true;
+    call.ex.body = (struct cg_body){.p = "", .fd = -1};
+    run(x, &call);
+    end_stream(x->engine, c, &call);
+    cg_finish(x->engine, c);
 }
 
 /* ---- after the answer ---- */
 
-static void
-after_response(struct cg_engine *e, struct cg_conn *c)
+void
+cg_after_response(struct cg_engine *e, struct cg_conn *c)
 {
     if (!c->keep) {
         /* a client that was promised no end may be writing: an abrupt close
@@ -384,6 +447,10 @@ after_response(struct cg_engine *e, struct cg_conn *c)
         } else {
             cg_conn_close(e, c);
         }
+        return;
+    }
+    if (__builtin_expect(c->intake != NULL, 0)) {
+        cg_stream_drain_start(e, c);
         return;
     }
     c->state = CONN_IDLE;
@@ -412,7 +479,7 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
-        after_response(e, c);
+        cg_after_response(e, c);
     }
 }
 
@@ -424,7 +491,7 @@ cg_flush(struct cg_engine *e, struct cg_conn *c)
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {
-        after_response(e, c);
+        cg_after_response(e, c);
     } else if (c->outbox.bytes < before) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }

@@ -16,7 +16,7 @@ enum {
     /* a busy worker with so many events lets an idle sibling have one */
     CROWD = 8,
     /* how often a loop that only waits shows that it lives */
-    BEAT_MS = 1000
+    BEAT_MS = 250
 };
 
 #define RELAXED memory_order_relaxed
@@ -48,12 +48,37 @@ expire(struct cg_engine *e, struct cg_conn *c)
     case CONN_FRESH:
     case CONN_FLUSH:
     case CONN_IDLE:
+    case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
     case CONN_LENT: cg_lent_broken(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
     case CONN_DEAD: break;
     }
+}
+
+static uint64_t
+earlier(const struct cg_engine *e, uint64_t next, uint64_t at)
+{
+    uint64_t left = at > e->now_us ? at - e->now_us : 0;
+    return left < next ? left : next;
+}
+
+/* Microseconds until something else than a deadline is due. */
+static uint64_t
+next_of_others(const struct cg_engine *e)
+{
+    uint64_t next = UINT64_MAX;
+    if (e->accept_pause_us > e->now_us) {
+        next = earlier(e, next, e->accept_pause_us);
+    }
+    if (e->full_us > e->now_us) {
+        next = earlier(e, next, e->full_us);
+    }
+    if (e->report_us != 0) {
+        next = earlier(e, next, e->report_us);
+    }
+    return e->stopping ? earlier(e, next, e->stop_at_us) : next;
 }
 
 /* Milliseconds until something is due, -1 for never. */
@@ -66,15 +91,12 @@ cg_run_timers(struct cg_engine *e)
            NULL) {
         expire(e, cg_conn_of(d));
     }
-    if (e->accept_pause_us > e->now_us &&
-        e->accept_pause_us - e->now_us < next) {
-        next = e->accept_pause_us - e->now_us;
+    if (e->report_us != 0 && e->now_us >= e->report_us) {
+        e->report_us = 0;
+        e->host->report(e->host->self);
     }
-    if (e->stopping) {
-        uint64_t left =
-            e->stop_at_us > e->now_us ? e->stop_at_us - e->now_us : 0;
-        next = left < next ? left : next;
-    }
+    uint64_t other = next_of_others(e);
+    next = other < next ? other : next;
     if (next == UINT64_MAX) {
         return -1;
     }
@@ -195,6 +217,7 @@ on_conn(struct cg_executor *x, struct cg_conn *c)
     case CONN_IDLE: cg_receive(x, c); break;
     case CONN_FLUSH: cg_flush(x->engine, c); break;
     case CONN_LENT: cg_lent_flush(x->engine, c); break;
+    case CONN_DRAIN: cg_stream_drain(x, c); break;
     case CONN_LINGER: cg_linger(x, c); break;
     case CONN_READY:
     case CONN_RUN: /* not ours now: silence it, it is armed again later */
@@ -338,9 +361,7 @@ cg_take_part(struct cg_engine *e)
     }
     if (!room) {
         cg_accept_listen(e, false);
-    } else if (!e->listening && !e->stopping &&
-               e->now_us >= e->accept_pause_us &&
-               e->nconns < e->config->max_connections) {
+    } else if (!e->listening && !e->stopping && cg_accept_is_due(e)) {
         cg_accept_listen(e, true);
     }
 }

@@ -166,12 +166,16 @@ keeps_underscore(const struct cg_head_policy *policy, bool trusted,
     return false;
 }
 
-/* An obsolete folded line is joined to the value before it with one blank; the
- * bytes are ours, so this is done in place. */
+/*
+ * An obsolete folded line is joined to the value before it with one blank; the
+ * bytes are ours, so this is done in place. What it leaves behind is blanked,
+ * so that the head reads the same a second time (in another worker).
+ */
 static enum cg_head_status
 unfold(struct cg_request *r, const char *base, size_t at, size_t n)
 {
     char *p = (char *)(size_t)base;
+    size_t line_end = at + n;
     while (n > 0 && is_blank(p[at])) {
         at++;
         n--;
@@ -192,6 +196,8 @@ unfold(struct cg_request *r, const char *base, size_t at, size_t n)
     }
     memmove(p + f->value + f->value_n, p + at, n);
     f->value_n += (uint32_t)n;
+    size_t value_end = f->value + f->value_n;
+    memset(p + value_end, ' ', line_end - value_end);
     return CG_HEAD_MORE;
 }
 

@@ -37,6 +37,18 @@ is_bad(char c)
     return (u < 0x20 && u != '\t') || u == 0x7f;
 }
 
+/* Whether one of eight bytes may be a control: below 0x20, or DEL. */
+static bool
+is_odd(const char *p)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = ones << 7;
+    uint64_t v, del;
+    memcpy(&v, p, sizeof v);
+    del = v ^ ones * 0x7f;
+    return (((v - ones * 0x20) & ~v & highs) | ((del - ones) & ~del & highs)) !=
+           0;
+}
+
 size_t
 cg_scan_value(const char *p, size_t n)
 {
@@ -57,6 +69,15 @@ cg_scan_value(const char *p, size_t n)
         }
     }
 #endif
+    /* eight at once; what looks odd (a tab too) is looked at byte by byte */
+    for (; i + 8 <= n; i += 8) {
+        if (is_odd(p + i)) {
+            break;
+        }
+    }
+    if (i < n && i + 8 > n && n >= 8 && !is_odd(p + n - 8)) {
+        return n;
+    }
     while (i < n && !is_bad(p[i])) {
         i++;
     }
@@ -178,6 +199,9 @@ is_reg_name(struct cg_slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
+        if ((c >= 'a' && c <= 'z') || (c >= '-' && c <= '9' && c != '/')) {
+            continue; /* nearly all of them */
+        }
         if (c <= 0x20 || c >= 0x7f || strchr("\"#/:<>?@[\\]^`{|}", c) != NULL) {
             return false;
         }

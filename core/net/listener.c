@@ -413,6 +413,62 @@ cg_listener_adopt(int fd, const struct cg_listener_options *o,
     return 0;
 }
 
+/* ---- questions ---- */
+
+static uint16_t
+port_of(const struct sockaddr_storage *sa)
+{
+    return sa->ss_family == AF_INET
+               ? ((const struct sockaddr_in *)(const void *)sa)->sin_port
+               : ((const struct sockaddr_in6 *)(const void *)sa)->sin6_port;
+}
+
+static const void *
+ip_of(const struct sockaddr_storage *sa, size_t *ret_n)
+{
+    const struct sockaddr_in *in = (const void *)sa;
+    const struct sockaddr_in6 *in6 = (const void *)sa;
+    *ret_n =
+        sa->ss_family == AF_INET ? sizeof in->sin_addr : sizeof in6->sin6_addr;
+    return sa->ss_family == AF_INET ? (const void *)&in->sin_addr
+                                    : (const void *)&in6->sin6_addr;
+}
+
+bool
+cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr)
+{
+    struct name name = {.n = 0};
+    size_t n;
+    if (addr->kind == CG_ADDR_FD) {
+        return l->fd == addr->fd;
+    }
+    if (addr->kind == CG_ADDR_UNIX) {
+        const struct sockaddr_un *un = (const void *)&l->name;
+        name = unix_name(addr);
+        /* the kernel may have counted more than one NUL, or none */
+        return l->family == AF_UNIX && name.n <= l->name_n + 1 &&
+               strncmp(un->sun_path + (addr->path[0] == '@'),
+                       addr->path + (addr->path[0] == '@'),
+                       sizeof un->sun_path - 1) == 0 &&
+               (un->sun_path[0] == '\0') == (addr->path[0] == '@');
+    }
+    if (resolve(addr, &name, NULL) < 0 || name.sa.ss_family != l->family ||
+        port_of(&name.sa) != port_of(&l->name)) {
+        return false;
+    }
+    const void *wanted = ip_of(&name.sa, &n);
+    return memcmp(wanted, ip_of(&l->name, &n), n) == 0;
+}
+
+bool
+cg_listener_is_lost(const struct cg_listener *l)
+{
+    const struct sockaddr_un *un = (const void *)&l->name;
+    struct stat st;
+    return l->family == AF_UNIX && !l->adopted && l->file_ino != 0 &&
+           stat(un->sun_path, &st) < 0 && errno == ENOENT;
+}
+
 /* ---- the end ---- */
 
 void
@@ -443,7 +499,7 @@ cg_listener_quiesce(const struct cg_listener *l)
         BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
     };
     const struct sock_fprog program = {CG_COUNT(code), code};
-    if (l->family == AF_INET || l->family == AF_INET6) {
+    if (!l->adopted && (l->family == AF_INET || l->family == AF_INET6)) {
         setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
                    sizeof program);
     }

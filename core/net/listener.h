@@ -12,7 +12,8 @@
 struct cg_listener {
     int fd;                       /* owned; non-blocking, CLOEXEC */
     int family;                   /* AF_INET, AF_INET6, AF_UNIX */
-    bool adopted;                 /* inherited or fd://: never unlinked */
+    bool adopted;                 /* fd:// or systemd: never unlinked, and
+                                     never quiesced: others use it too */
     struct sockaddr_storage name; /* getsockname() */
     socklen_t name_n;
     char text[320];      /* "http://127.0.0.1:8000" */
@@ -43,6 +44,10 @@ int cg_listener_open(const struct cg_addr *addr,
  * it fails. One that listens already keeps its backlog. */
 int cg_listener_adopt(int fd, const struct cg_listener_options *o,
                       struct cg_listener *ret_listener, struct cg_error *err);
+/* Whether it is bound where `addr` says; names are resolved. */
+bool cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr);
+/* Whether its socket file was removed since it was bound. */
+bool cg_listener_is_lost(const struct cg_listener *l);
 /* Closes; with `unlink_path` removes the unix socket file, if it is still the
  * one that was bound and was not adopted. */
 void cg_listener_close(struct cg_listener *l, bool unlink_path);
@@ -51,8 +56,9 @@ void cg_listener_close(struct cg_listener *l, bool unlink_path);
  * the kernel drops connection attempts (TCP: a socket filter on SYN), so that
  * workers can accept what waits and then close. Best effort, never an error.
  * It holds for the socket, so for every process that shares it: not for a
- * master that has handed its sockets to a successor. Unix sockets are not
- * touched; for them the path is removed.
+ * master that has handed its sockets to a successor, and never for adopted
+ * ones, which systemd keeps for the next start. Unix sockets are not touched;
+ * for them the path is removed.
  */
 void cg_listener_quiesce(const struct cg_listener *l);
 

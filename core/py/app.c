@@ -82,6 +82,17 @@ cg_app_callable(struct cg_app *app)
 }
 
 void
+cg_app_threads(struct cg_buf *out)
+{
+    py_auto *names = NULL;
+    py_auto *list = cg_glue_get("_cgunicorn_glue.app", "other_threads");
+    names = list != NULL ? PyObject_CallNoArgs(list) : NULL;
+    const char *text = names != NULL ? PyUnicode_AsUTF8(names) : NULL;
+    cg_buf_puts(out, text != NULL ? text : "");
+    PyErr_Clear();
+}
+
+void
 cg_app_freeze(void)
 {
     py_auto *gc = PyImport_ImportModule("gc");

@@ -24,6 +24,8 @@ void cg_app_free(struct cg_app *app);
 /* After preload_app, before the first fork: collects, then keeps the garbage
  * collector from touching what workers share. */
 void cg_app_freeze(void);
+/* Names of the Python threads besides this one: "reaper", "Thread-1". */
+void cg_app_threads(struct cg_buf *out);
 /* The callable, borrowed: a PyObject *. For core/py only. */
 void *cg_app_callable(struct cg_app *app);
 

@@ -3,6 +3,7 @@
  * environ (PEP 3333; gunicorn-compat 6.1): a copy of a template per listener,
  * with the request's own keys. Keys are made once, values are latin-1 strings.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,14 +44,23 @@ init_keys(struct cg_wsgi *w)
         PyObject **to;
         const char *text;
     } words[] = {
-        {&w->k_method, "REQUEST_METHOD"},    {&w->k_path, "PATH_INFO"},
-        {&w->k_query, "QUERY_STRING"},       {&w->k_raw_uri, "RAW_URI"},
-        {&w->k_protocol, "SERVER_PROTOCOL"}, {&w->k_scheme, "wsgi.url_scheme"},
-        {&w->k_input, "wsgi.input"},         {&w->k_addr, "REMOTE_ADDR"},
-        {&w->k_port, "REMOTE_PORT"},         {&w->k_script, "SCRIPT_NAME"},
-        {&w->k_socket, "gunicorn.socket"},   {&w->k_server_name, "SERVER_NAME"},
-        {&w->k_server_port, "SERVER_PORT"},  {&w->v_https, "https"},
-        {&w->v_http10, "HTTP/1.0"},          {&w->k_close, "close"},
+        {&w->k_method, "REQUEST_METHOD"},
+        {&w->k_path, "PATH_INFO"},
+        {&w->k_query, "QUERY_STRING"},
+        {&w->k_raw_uri, "RAW_URI"},
+        {&w->k_protocol, "SERVER_PROTOCOL"},
+        {&w->k_scheme, "wsgi.url_scheme"},
+        {&w->k_input, "wsgi.input"},
+        {&w->k_addr, "REMOTE_ADDR"},
+        {&w->k_port, "REMOTE_PORT"},
+        {&w->k_script, "SCRIPT_NAME"},
+        {&w->k_socket, "gunicorn.socket"},
+        {&w->k_server_name, "SERVER_NAME"},
+        {&w->k_server_port, "SERVER_PORT"},
+        {&w->v_https, "https"},
+        {&w->v_http10, "HTTP/1.0"},
+        {&w->k_close, "close"},
+        {&w->k_early_hints, "wsgi.early_hints"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -76,6 +86,31 @@ put_object(PyObject *d, const char *key, PyObject *value)
 {
     py_auto *k = PyUnicode_InternFromString(key);
     return k == NULL ? -1 : PyDict_SetItem(d, k, value);
+}
+
+/*
+ * Makes the table of a template large enough for the keys of a request: a copy
+ * keeps the size, so that adding them costs no new table. Keys come and go.
+ */
+static int
+make_room(PyObject *d)
+{
+    enum { ROOM = 24 }; /* entries beyond the ones of a table of 32 slots */
+    char name[16];
+    Py_ssize_t there = PyDict_GET_SIZE(d);
+    for (int i = 0; there + i < ROOM; i++) {
+        snprintf(name, sizeof name, "room %d", i);
+        if (PyDict_SetItemString(d, name, Py_None) < 0) {
+            return -1;
+        }
+    }
+    for (int i = 0; there + i < ROOM; i++) {
+        snprintf(name, sizeof name, "room %d", i);
+        if (PyDict_DelItemString(d, name) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static PyObject *
@@ -115,6 +150,7 @@ new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
         {"wsgi.file_wrapper", (PyObject *)w->file_type},
         {"wsgi.input", Py_None},
         {"gunicorn.socket", Py_None},
+        {"wsgi.early_hints", Py_None},
     };
     for (size_t i = 0; i < CG_COUNT(texts); i++) {
         if (put_text(d, texts[i].key, texts[i].value) < 0) {
@@ -126,7 +162,7 @@ new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
             return NULL;
         }
     }
-    return py_take(&d);
+    return make_room(d) < 0 ? NULL : py_take(&d);
 }
 
 int
@@ -154,17 +190,18 @@ cg_environ_release(struct cg_wsgi *w)
     free(w->base_environ);
     for (int i = 0; i < CG_FIELD_COUNT; i++) {
         Py_CLEAR(w->field_key[i]);
+        Py_CLEAR(w->last_value[i]);
     }
     for (size_t i = 0; i < NAME_CACHE; i++) {
         free(w->names[i].name);
         Py_CLEAR(w->names[i].key);
     }
     PyObject **const words[] = {
-        &w->k_method,      &w->k_path,   &w->k_query,  &w->k_raw_uri,
-        &w->k_protocol,    &w->k_scheme, &w->k_input,  &w->k_addr,
-        &w->k_port,        &w->k_script, &w->k_socket, &w->k_server_name,
-        &w->k_server_port, &w->k_close,  &w->v_https,  &w->v_http10,
-        &w->last_addr,
+        &w->k_method,      &w->k_path,        &w->k_query,  &w->k_raw_uri,
+        &w->k_protocol,    &w->k_scheme,      &w->k_input,  &w->k_addr,
+        &w->k_port,        &w->k_script,      &w->k_socket, &w->k_server_name,
+        &w->k_server_port, &w->k_close,       &w->v_https,  &w->v_http10,
+        &w->last_addr,     &w->k_early_hints,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -211,6 +248,31 @@ other_key(struct cg_wsgi *w, struct cg_slice name)
     return key;
 }
 
+/* Whether a value may be kept for the next request: most clients say the same,
+ * but for what is theirs alone. */
+static bool
+is_common(uint16_t id, size_t n)
+{
+    return n > 0 && n <= COMMON_MAX && id != CG_FIELD_COOKIE &&
+           id != CG_FIELD_AUTHORIZATION;
+}
+
+/* The value of a known field; the last one is used again if it is the same. */
+static PyObject *
+known_value(struct cg_wsgi *w, uint16_t id, struct cg_slice value)
+{
+    PyObject **last = &w->last_value[id];
+    if (*last != NULL && (size_t)PyUnicode_GET_LENGTH(*last) == value.n &&
+        memcmp(PyUnicode_1BYTE_DATA(*last), value.p, value.n) == 0) {
+        return py_new(*last);
+    }
+    PyObject *made = latin1(value);
+    if (made != NULL && is_common(id, value.n)) {
+        Py_XSETREF(*last, py_new(made));
+    }
+    return made;
+}
+
 /* Repeated fields are joined with a comma, as gunicorn does. */
 static int
 join(PyObject *d, PyObject *key, struct cg_slice value)
@@ -254,7 +316,8 @@ put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
             bad = join(d, w->field_key[f->id], value);
         } else {
             seen[f->id / 64] |= (uint64_t)1 << (f->id % 64);
-            bad = py_dict_put(d, w->field_key[f->id], latin1(value));
+            bad = py_dict_put(d, w->field_key[f->id],
+                              known_value(w, f->id, value));
         }
         if (bad) {
             return -1;
@@ -393,6 +456,22 @@ put_peer(struct cg_wsgi *w, PyObject *d, const struct cg_peer *peer)
         latin1((struct cg_slice){text + 8 - digits, (size_t)digits}));
 }
 
+/* What a proxy told of the client's connection (PROXY protocol). */
+static int
+put_proxy(PyObject *d, const struct cg_peer *peer)
+{
+    py_auto *protocol =
+        PyUnicode_FromString(peer->proxied == CG_PROXY_TCP6 ? "TCP6" : "TCP4");
+    py_auto *addr = PyUnicode_FromString(peer->proxy_addr);
+    py_auto *port = PyUnicode_FromFormat("%d", (int)peer->proxy_port);
+    if (protocol == NULL || addr == NULL || port == NULL ||
+        PyDict_SetItemString(d, "PROXY_PROTOCOL", protocol) < 0 ||
+        PyDict_SetItemString(d, "PROXY_ADDR", addr) < 0) {
+        return -1;
+    }
+    return PyDict_SetItemString(d, "PROXY_PORT", port);
+}
+
 /* Behind a unix socket gunicorn takes name and port from Host. */
 static int
 put_server_from_host(struct cg_wsgi *w, PyObject *d,
@@ -446,9 +525,11 @@ fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     if (PyDict_SetItem(d, w->k_input, (PyObject *)x) < 0 ||
+        PyDict_SetItem(d, w->k_early_hints, x->early_hints) < 0 ||
         py_dict_put(d, w->k_socket, cg_socket_new(w, x)) < 0 ||
         put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
-        put_fields(w, d, ex) < 0) {
+        put_fields(w, d, ex) < 0 ||
+        (ex->peer->proxied && put_proxy(d, ex->peer) < 0)) {
         return -1;
     }
     if (w->o->listeners[ex->listener].is_unix) {

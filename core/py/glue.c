@@ -21,10 +21,25 @@ glue_source(PyObject *self, PyObject *name)
     for (const struct cg_glue_source *s = cg_glue_sources; s->name != NULL;
          s++) {
         if (strcmp(s->name, wanted) == 0) {
-            return Py_BuildValue("(si)", s->text, s->is_package);
+            return Py_BuildValue("(siy#)", s->text, s->is_package, s->code,
+                                 (Py_ssize_t)s->code_size);
         }
     }
     Py_RETURN_NONE;
+}
+
+/* Text for the log, whatever it holds. */
+static PyObject *
+encoded(PyObject *text)
+{
+    return PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+}
+
+static struct cg_slice
+bytes_of(PyObject *bytes)
+{
+    return (struct cg_slice){PyBytes_AS_STRING(bytes),
+                             (size_t)PyBytes_GET_SIZE(bytes)};
 }
 
 static PyObject *
@@ -35,17 +50,80 @@ glue_log(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "iU", &level, &text)) {
         return NULL;
     }
-    py_auto *bytes =
-        PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    py_auto *bytes = encoded(text);
     if (bytes == NULL) {
         return NULL;
     }
     if (cg_hook_state.log != NULL) {
-        cg_log_text(cg_hook_state.log, (enum cg_level)level,
-                    (struct cg_slice){PyBytes_AS_STRING(bytes),
-                                      (size_t)PyBytes_GET_SIZE(bytes)});
+        cg_log_text_native(cg_hook_state.log, (enum cg_level)level,
+                           bytes_of(bytes));
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_write(PyObject *self, PyObject *args)
+{
+    int access;
+    PyObject *text; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "pU", &access, &text)) {
+        return NULL;
+    }
+    py_auto *bytes = encoded(text);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_write(cg_hook_state.log, access != 0, bytes_of(bytes));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_syslog(PyObject *self, PyObject *args)
+{
+    int access, level;
+    PyObject *text; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "piU", &access, &level, &text)) {
+        return NULL;
+    }
+    py_auto *bytes = encoded(text);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_syslog(cg_hook_state.log, access != 0, (enum cg_level)level,
+                      bytes_of(bytes));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_statsd(PyObject *self, PyObject *message)
+{
+    if (!PyBytes_Check(message)) {
+        PyErr_SetString(PyExc_TypeError, "log_statsd() takes bytes");
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_statsd(cg_hook_state.log, bytes_of(message));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_fd(PyObject *self, PyObject *access)
+{
+    int fd = -1, is_access = PyObject_IsTrue(access);
+    if (cg_hook_state.log != NULL) {
+        fd = is_access > 0 ? cg_log_access_fd(cg_hook_state.log)
+                           : cg_log_error_fd(cg_hook_state.log);
+    }
+    if (fd < 0) {
+        PyErr_SetString(PyExc_OSError, "there is no such log");
+        return NULL;
+    }
+    return PyLong_FromLong(fd);
 }
 
 static PyObject *
@@ -124,8 +202,14 @@ glue_worker_event(PyObject *self, PyObject *number)
 }
 
 static PyMethodDef methods[] = {
-    {"source", glue_source, METH_O, "source(name) -> (text, is_package)"},
-    {"log", glue_log, METH_VARARGS, "log(level, text)"},
+    {"source", glue_source, METH_O,
+     "source(name) -> (text, is_package, magic number + code)"},
+    {"log", glue_log, METH_VARARGS, "log(level, text): natively"},
+    {"log_write", glue_log_write, METH_VARARGS, "log_write(access, text)"},
+    {"log_syslog", glue_log_syslog, METH_VARARGS,
+     "log_syslog(access, level, text)"},
+    {"log_statsd", glue_log_statsd, METH_O, "log_statsd(bytes)"},
+    {"log_fd", glue_log_fd, METH_O, "log_fd(access)"},
     {"log_enabled", glue_log_enabled, METH_O, "log_enabled(level)"},
     {"reopen_logs", glue_reopen_logs, METH_NOARGS, "reopen_logs()"},
     {"num_workers", glue_num_workers, METH_NOARGS, "num_workers()"},
@@ -135,10 +219,24 @@ static PyMethodDef methods[] = {
      "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
     {NULL, NULL, 0, NULL}};
 
+static int
+fill_module(PyObject *module)
+{
+    return PyModule_AddStringConstant(module, "__version__", CG_VERSION);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)fill_module},
+    {0, NULL},
+};
+
 static PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_cgunicorn",
-    .m_doc = "What cgunicorn's embedded Python sources call.", .m_size = 0,
-    .m_methods = methods};
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_cgunicorn",
+    .m_doc = "What cgunicorn's embedded Python sources call.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots};
 
 static PyObject *
 init_module(void)
@@ -157,7 +255,9 @@ cg_glue_register(void)
 static const char finder[] =
     "import sys\n"
     "import _cgunicorn\n"
+    "import marshal\n"
     "from _frozen_importlib import ModuleSpec\n"
+    "from _frozen_importlib_external import MAGIC_NUMBER\n"
     "class Finder:\n"
     "    def __init__(self, top):\n"
     "        self.top = top\n"
@@ -172,13 +272,14 @@ static const char finder[] =
     "    def create_module(self, spec):\n"
     "        return None\n"
     "    def exec_module(self, module):\n"
-    "        name = module.__name__\n"
-    "        code = compile(self.get_source(name), '<cgunicorn>/' + name,\n"
-    "                       'exec', dont_inherit=True)\n"
-    "        exec(code, module.__dict__)\n"
+    "        exec(self.get_code(module.__name__), module.__dict__)\n"
     "    def get_source(self, name):\n"
     "        return _cgunicorn.source(name)[0]\n"
     "    def get_code(self, name):\n"
+    "        code = _cgunicorn.source(name)[2]\n"
+    "        n = len(MAGIC_NUMBER)\n"
+    "        if code[:n] == MAGIC_NUMBER:\n"
+    "            return marshal.loads(code[n:])\n"
     "        return compile(self.get_source(name), '<cgunicorn>/' + name,\n"
     "                       'exec', dont_inherit=True)\n"
     "    def is_package(self, name):\n"

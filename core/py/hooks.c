@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/py/convert.h"
 #include "core/py/hooks_internal.h"
+#include "core/py/logger.h"
 
 struct cg_hook_state cg_hook_state;
 
@@ -103,19 +104,45 @@ new_config(const struct cg_settings *s)
 
 /* ---- server ---- */
 
+/* gunicorn's texts of refusal are RuntimeErrors; anything else is a fault of
+ * the user's logger, and is shown whole. */
+static void
+explain(struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf traceback = {0};
+    bool plain = PyErr_ExceptionMatches(PyExc_RuntimeError);
+    int r = cg_py_error(err, &traceback);
+    if (plain) {
+        char *text = strchr(err->text, ':');
+        memmove(err->text, text != NULL ? text + 2 : err->text,
+                strlen(text != NULL ? text + 2 : err->text) + 1);
+    } else if (traceback.n > 0) {
+        cg_error_set(err, -r, "cannot make the server's objects:\n%s",
+                     cg_buf_str(&traceback));
+    }
+}
+
+static PyObject *
+new_server(const struct cg_settings *settings)
+{
+    py_auto *cfg = new_config(settings);
+    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Server");
+    py_auto *server = cfg != NULL && type != NULL
+                          ? PyObject_CallFunctionObjArgs(type, cfg, NULL)
+                          : NULL;
+    return server != NULL && cg_py_logger_adopt(server) == 0 ? py_take(&server)
+                                                             : NULL;
+}
+
 struct cg_py_server *
 cg_py_server_new(const struct cg_settings *settings, struct cg_log *log,
                  const struct cg_server_calls *calls, struct cg_error *err)
 {
     cg_hook_state.log = log;
     cg_hook_state.calls = *calls;
-    py_auto *cfg = new_config(settings);
-    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Server");
-    PyObject *server = cfg != NULL && type != NULL
-                           ? PyObject_CallFunctionObjArgs(type, cfg, NULL)
-                           : NULL;
+    PyObject *server = new_server(settings);
     if (server == NULL) {
-        cg_py_error(err, NULL);
+        explain(err);
     }
     return (struct cg_py_server *)(void *)server;
 }
@@ -123,6 +150,7 @@ cg_py_server_new(const struct cg_settings *settings, struct cg_log *log,
 void
 cg_py_server_free(struct cg_py_server *server)
 {
+    cg_py_logger_drop();
     Py_XDECREF(server_object(server));
     cg_hook_state = (struct cg_hook_state){0};
 }
@@ -136,7 +164,24 @@ cg_py_server_set_settings(struct cg_py_server *server,
     py_auto *done = cfg != NULL ? PyObject_CallMethod(server_object(server),
                                                       "set_config", "O", cfg)
                                 : NULL;
-    return done != NULL ? 0 : cg_py_error(err, NULL);
+    if (done == NULL || cg_py_logger_adopt(server_object(server)) < 0) {
+        return cg_py_error(err, NULL);
+    }
+    return 0;
+}
+
+void
+cg_py_server_reopen_logs(struct cg_py_server *server)
+{
+    py_auto *reopen = cg_glue_get("_cgunicorn_glue.logger", "reopen");
+    py_auto *log = PyObject_GetAttrString(server_object(server), "log");
+    py_auto *done = reopen != NULL && log != NULL
+                        ? PyObject_CallFunctionObjArgs(reopen, log, NULL)
+                        : NULL;
+    if (done == NULL) {
+        PyErr_Clear();
+        cg_log_reopen(cg_hook_state.log);
+    }
 }
 
 /* Setting plain attributes cannot usefully fail: the user may have put a
@@ -155,6 +200,46 @@ void
 cg_py_server_set_pid(struct cg_py_server *server, int pid)
 {
     set_attribute(server_object(server), "pid", PyLong_FromLong(pid));
+}
+
+void
+cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
+                         int reexec_pid, const char *name, bool systemd)
+{
+    PyObject *s = server_object(server);
+    set_attribute(s, "master_pid", PyLong_FromLong(master_pid));
+    set_attribute(s, "reexec_pid", PyLong_FromLong(reexec_pid));
+    set_attribute(s, "master_name", PyUnicode_FromString(name));
+    set_attribute(s, "systemd", PyBool_FromLong(systemd));
+}
+
+void
+cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
+                       const char *exe)
+{
+    py_auto *context =
+        PyObject_GetAttrString(server_object(server), "START_CTX");
+    py_auto *zero = PyLong_FromLong(0);
+    py_auto *dir = PyUnicode_DecodeFSDefault(cwd);
+    py_auto *file = PyUnicode_DecodeFSDefault(exe);
+    if (context != NULL && zero != NULL && dir != NULL && file != NULL &&
+        PyMapping_SetItemString(context, "cwd", dir) == 0) {
+        PyObject_SetItem(context, zero, file);
+    }
+    PyErr_Clear();
+}
+
+static PyObject *
+int_list(const int *numbers, int count)
+{
+    py_auto *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < count; i++) {
+        py_auto *n = PyLong_FromLong(numbers[i]);
+        if (n == NULL || PyList_Append(list, n) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
 }
 
 void
@@ -210,7 +295,7 @@ cg_py_worker_set_pid(struct cg_py_worker *w, int pid)
 }
 
 void
-cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app)
+cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app)
 {
     PyObject *callable = cg_app_callable(app);
     py_auto *holder = PyObject_GetAttrString(worker_object(w), "app");
@@ -219,7 +304,18 @@ cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app)
     }
     PyErr_Clear();
     set_attribute(worker_object(w), "wsgi", py_new(callable));
+}
+
+void
+cg_py_worker_set_booted(struct cg_py_worker *w)
+{
     set_attribute(worker_object(w), "booted", py_new(Py_True));
+}
+
+void
+cg_py_worker_set_ending(struct cg_py_worker *w)
+{
+    set_attribute(worker_object(w), "_ending", py_new(Py_True));
 }
 
 bool
@@ -235,6 +331,12 @@ void
 cg_py_worker_set_alive(struct cg_py_worker *w, bool alive)
 {
     set_attribute(worker_object(w), "alive", PyBool_FromLong(alive));
+}
+
+void
+cg_py_worker_over(struct cg_py_worker *w)
+{
+    cg_py_logger_defer(false);
 }
 
 void
@@ -344,6 +446,21 @@ cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
     return call(server, CG_nworkers_changed, server_object(server), n, o, err);
 }
 
+int
+cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
+                    int count, struct cg_error *err)
+{
+    py_auto *list = int_list(fds, count);
+    py_auto *f = cg_glue_get("_cgunicorn_glue.hooks", "reexec");
+    py_auto *result =
+        list != NULL && f != NULL
+            ? PyObject_CallFunction(f, "OiO", server_object(server), master_pid,
+                                    list)
+            : NULL;
+    int r = finish_hook(result, err);
+    return r < 0 ? r : cg_error_set(err, ENOEXEC, "it was not executed");
+}
+
 /* ---- signals of a worker ---- */
 
 int
@@ -352,6 +469,7 @@ cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
                      struct cg_error *err)
 {
     cg_hook_state.signals = *calls;
+    cg_hook_state.wakeup_fd = wakeup_fd;
     py_auto *done =
         PyObject_CallMethod(worker_object(w), "init_signals", "i", wakeup_fd);
     return done != NULL ? 0 : cg_py_error(err, NULL);

@@ -38,7 +38,23 @@ void cg_py_server_free(struct cg_py_server *server);
 int cg_py_server_set_settings(struct cg_py_server *server,
                               const struct cg_settings *settings,
                               struct cg_error *err);
+/* USR1: the native logs, and every file handler of Python's loggers. */
+void cg_py_server_reopen_logs(struct cg_py_server *server);
 void cg_py_server_set_pid(struct cg_py_server *server, int pid);
+/* server.master_pid (of the old master), .reexec_pid (of the new one),
+ * .master_name, .systemd. */
+void cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
+                              int reexec_pid, const char *name, bool systemd);
+/* server.START_CTX["cwd"] and [0], what USR2 executes again. */
+void cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
+                            const char *exe);
+/*
+ * In a forked child: calls the hook pre_exec and becomes the new master that
+ * START_CTX names, with the listeners' descriptors. Returns only when that
+ * fails, with the traceback in err.
+ */
+int cg_py_server_reexec(struct cg_py_server *server, int master_pid,
+                        const int *fds, int count, struct cg_error *err);
 /* server.LISTENERS: objects with str(), fileno(), getsockname(). */
 void cg_py_server_set_listeners(struct cg_py_server *server,
                                 const char *const *texts, const int *fds,
@@ -49,10 +65,17 @@ struct cg_py_worker *cg_py_worker_new(struct cg_py_server *server, int age,
                                       int max_requests, struct cg_error *err);
 void cg_py_worker_free(struct cg_py_worker *w);
 void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
-void cg_py_worker_set_booted(struct cg_py_worker *w, struct cg_app *app);
+/* worker.wsgi and worker.app.callable; then, after post_worker_init, .booted.
+ */
+void cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app);
+void cg_py_worker_set_booted(struct cg_py_worker *w);
+/* From here on signals to stop raise nothing. */
+void cg_py_worker_set_ending(struct cg_py_worker *w);
 /* worker.alive as the user's code may have changed it, and setting it. */
 bool cg_py_worker_alive(struct cg_py_worker *w);
 void cg_py_worker_set_alive(struct cg_py_worker *w, bool alive);
+/* The engine serves no more: lines go to a Python logger at once again. */
+void cg_py_worker_over(struct cg_py_worker *w);
 void cg_py_worker_set_nr(struct cg_py_worker *w, uint64_t nr);
 /* server.WORKERS[pid] = worker / del. */
 void cg_py_server_add_worker(struct cg_py_server *server, int pid,

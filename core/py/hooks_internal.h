@@ -10,6 +10,7 @@ struct cg_hook_state {
     struct cg_log *log;
     struct cg_server_calls calls;
     struct cg_worker_signals signals;
+    int wakeup_fd; /* the worker's, to be written to; 0: none */
 };
 extern struct cg_hook_state cg_hook_state;
 

@@ -10,6 +10,7 @@
 #include "core/base/memory.h"
 #include "core/py/glue.h"
 #include "core/py/hooks_internal.h"
+#include "core/py/logger.h"
 #include "core/py/ref.h"
 
 /* ---- start ---- */
@@ -159,6 +160,7 @@ cg_py_take_exit(int *ret_status)
 int
 cg_python_signals(int *ret_exit, struct cg_error *err)
 {
+    cg_py_logger_flush(); /* log lines ask for this moment too */
     if (PyErr_CheckSignals() == 0) {
         return 0;
     }

@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
 /* ---- the bridge ---- */
@@ -23,11 +25,14 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
 {
     struct cg_wsgi *w = cg_calloc(1, sizeof *w);
     w->o = options;
+    w->pid = (int)getpid();
     if (init(w) < 0) {
         int r = cg_py_error(err, NULL);
         cg_wsgi_free(w);
         return r < 0 ? r : -1;
     }
+    cg_py_logger_settle(); /* the application may have changed loggers */
+    cg_py_logger_defer(true);
     *ret = w;
     return 0;
 }
@@ -35,6 +40,7 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
 static void
 release_kit(struct cg_kit *kit)
 {
+    Py_CLEAR(kit->early_hints);
     Py_CLEAR(kit->write);
     Py_CLEAR(kit->start_response);
     Py_CLEAR(kit->exchange);
@@ -46,6 +52,7 @@ cg_wsgi_free(struct cg_wsgi *w)
     if (w == NULL) {
         return;
     }
+    cg_py_logger_defer(false);
     while (w->nkits > 0) {
         release_kit(&w->kits[--w->nkits]);
     }
@@ -79,6 +86,9 @@ static PyMethodDef start_response_def = {
     "start_response(status, headers, exc_info=None) -> write (PEP 3333)"};
 static PyMethodDef write_def = {"write", cg_write, METH_O,
                                 "write(bytes): sends a part of the body"};
+static PyMethodDef early_hints_def = {
+    "early_hints", cg_early_hints, METH_O,
+    "early_hints([(name, value), ...]): sends a 103"};
 
 static int
 make_kit(struct cg_wsgi *w, struct cg_kit *kit)
@@ -90,7 +100,9 @@ make_kit(struct cg_wsgi *w, struct cg_kit *kit)
     ((ExchangeObject *)kit->exchange)->wsgi = w;
     kit->start_response = PyCFunction_New(&start_response_def, kit->exchange);
     kit->write = PyCFunction_New(&write_def, kit->exchange);
-    if (kit->start_response == NULL || kit->write == NULL) {
+    kit->early_hints = PyCFunction_New(&early_hints_def, kit->exchange);
+    if (kit->start_response == NULL || kit->write == NULL ||
+        kit->early_hints == NULL) {
         release_kit(kit);
         return -1;
     }
@@ -111,8 +123,9 @@ take_kit(struct cg_wsgi *w, struct cg_kit *kit)
 static bool
 is_free(const struct cg_kit *kit)
 {
-    return Py_REFCNT(kit->exchange) == 3 &&
-           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1;
+    return Py_REFCNT(kit->exchange) == 4 &&
+           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1 &&
+           Py_REFCNT(kit->early_hints) == 1;
 }
 
 static void
@@ -126,10 +139,11 @@ give_kit(struct cg_wsgi *w, struct cg_kit *kit)
 }
 
 static void
-begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
+begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
 {
     x->ex = ex;
-    x->write = write;
+    x->write = kit->write;
+    x->early_hints = kit->early_hints;
     x->pos = 0;
     x->started = x->head_sent = x->no_more = x->failed = false;
     x->overrun = x->handled = false;
@@ -138,11 +152,14 @@ begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
 static void
 end(ExchangeObject *x)
 {
+    if (x->ex->streaming) {
+        cg_stream_release(x);
+    }
     if (x->window != NULL) {
         cg_input_release(x);
     }
     x->ex = NULL;
-    x->write = NULL;
+    x->write = x->early_hints = NULL;
 }
 
 /* ---- the iterable ---- */
@@ -287,20 +304,36 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
 }
 
 /* Exceptions that are no failure: the greenlet was ended; or the application
- * has served a WebSocket and wants no reply (gunicorn: StopIteration out of the
- * call). The connection is closed. */
+ * has taken the socket over and is done with it (simple-websocket raises
+ * StopIteration then). Nothing is left to answer. */
 static bool
-is_quiet_end(ExchangeObject *x, PyObject *result)
+is_quiet_end(ExchangeObject *x)
 {
     PyObject *quiet = x->wsgi->o->quiet;
-    bool stops = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration);
-    if (!stops && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+    bool taken = x->ex->blocking && !x->head_sent &&
+                 PyErr_ExceptionMatches(PyExc_StopIteration);
+    if (!taken && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
         return false;
     }
     PyErr_Clear();
     x->ex->keep = false;
-    x->ex->broken = !x->ex->taken;
+    x->ex->broken = true;
     return true;
+}
+
+/* The body broke a rule and the application let that through: the peer's
+ * fault, which the engine tells. All else is the application's. */
+static void
+on_exception(ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
+        PyErr_Clear();
+        cg_reply_abort(x, ex->input_status, ex->input_fault);
+        return;
+    }
+    cg_wsgi_log_exception(x, "Error handling request");
+    cg_reply_abort(x, 500, "");
 }
 
 /* The application answered through the socket itself. 1, 0, -1: exception. */
@@ -327,12 +360,11 @@ answer(ExchangeObject *x, PyObject *result)
     if (handled == 0 && respond(x, result) == 0) {
         return;
     }
-    if (is_quiet_end(x, result)) {
+    if (is_quiet_end(x)) {
         x->handled = true;
         return;
     }
-    cg_wsgi_log_exception(x, "Error handling request");
-    cg_reply_abort(x, 500, "");
+    on_exception(x);
 }
 
 static void
@@ -365,8 +397,9 @@ cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
         return;
     }
     ExchangeObject *x = (ExchangeObject *)kit.exchange;
-    begin(x, ex, kit.write);
+    begin(x, ex, &kit);
     run_with(w, x, kit.start_response);
     end(x);
     give_kit(w, &kit);
+    cg_py_logger_flush();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The bridge's small types: the exchange, wsgi.errors, gunicorn.socket. */
+#include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
 #include <fcntl.h>
@@ -58,6 +59,9 @@ write_text(ErrorsObject *e, PyObject *text)
                      Py_TYPE(text)->tp_name);
         return -1;
     }
+    if (cg_py_logger_takes_errors() && cg_py_logger_write_errors(text)) {
+        return 0;
+    }
     py_auto *bytes =
         PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes == NULL) {
@@ -65,9 +69,9 @@ write_text(ErrorsObject *e, PyObject *text)
     }
     /* one write per call, so lines of several workers do not mix; a log that
      * cannot be written is no failure of the application */
-    ssize_t ignored = write(cg_log_error_fd(e->log), PyBytes_AS_STRING(bytes),
-                            (size_t)PyBytes_GET_SIZE(bytes));
-    (void)ignored;
+    cg_log_write(e->log, false,
+                 (struct cg_slice){PyBytes_AS_STRING(bytes),
+                                   (size_t)PyBytes_GET_SIZE(bytes)});
     return 0;
 }
 

@@ -18,14 +18,21 @@ struct cg_host_run {
     bool leave_at_once; /* out: threads are stuck, do not wait for them */
     /* asked through the signal handlers; the class looks at both */
     _Atomic int stop_wanted, abort_wanted;
+    _Atomic int retiring;                      /* a successor was asked for */
     void (*on_stop)(struct cg_host_run *run);  /* set by the class */
     void (*on_abort)(struct cg_host_run *run); /* set by the class */
     void *host;                                /* the class's own */
 };
 
-/* Tells the master that the worker serves, or why not. */
-void cg_worker_tell(const struct cg_worker_start *start, bool ready,
+void cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
                     const char *text);
+/*
+ * The worker reached its limit of requests: logs that, once, and asks the
+ * master for a successor. It serves on, closing connections after their
+ * replies, until the master tells it to stop. Any thread. False when it is
+ * known already.
+ */
+bool cg_worker_retire(struct cg_host_run *run);
 
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);

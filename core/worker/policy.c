@@ -7,7 +7,11 @@
 
 #include "core/base/memory.h"
 
-enum { GUNICORN_LINE_MAX = 8190, GUNICORN_FIELDS_MAX = 32768 };
+enum {
+    GUNICORN_LINE_MAX = 8190,
+    GUNICORN_FIELDS_MAX = 32768,
+    GUNICORN_FIELD_SIZE = 8190
+};
 
 static char *
 lower_copy(const char *s)
@@ -36,8 +40,9 @@ init_limits(struct cg_head_policy *h, const struct cg_settings *s)
         clamp(cg_settings_int(s, CG_limit_request_line), GUNICORN_LINE_MAX);
     h->limit_fields =
         clamp(cg_settings_int(s, CG_limit_request_fields), GUNICORN_FIELDS_MAX);
-    h->limit_field_size =
-        (uint32_t)cg_settings_int(s, CG_limit_request_field_size);
+    /* gunicorn's text says that 0 is no limit; since 25.2 it is the default */
+    int64_t size = cg_settings_int(s, CG_limit_request_field_size);
+    h->limit_field_size = size == 0 ? GUNICORN_FIELD_SIZE : (uint32_t)size;
     h->permit_folding = cg_settings_bool(s, CG_permit_obsolete_folding);
     h->strip_header_spaces = cg_settings_bool(s, CG_strip_header_spaces);
     h->permit_unconventional_method =
@@ -89,18 +94,30 @@ init_schemes(struct cg_policy *p, const struct cg_settings *s)
 }
 
 static int
-init_trust(struct cg_policy *p, const struct cg_settings *s,
-           struct cg_error *err)
+init_trust(const struct cg_settings *s, enum cg_setting_id id,
+           struct cg_trust **ret_trust, struct cg_error *err)
 {
-    const struct cg_value *v = cg_settings_value(s, CG_forwarded_allow_ips);
+    const struct cg_value *v = cg_settings_value(s, id);
     size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
     const char **items = cg_calloc(n + 1, sizeof *items);
     for (size_t i = 0; i < n; i++) {
         items[i] = v->list.items[i].s;
     }
-    int r = cg_trust_new(items, &p->trust, err);
+    int r = cg_trust_new(items, ret_trust, err);
     free(items);
-    return r < 0 ? cg_error_prefix(err, "forwarded_allow_ips") : 0;
+    return r < 0 ? cg_error_prefix(err, "%s", cg_setting_name(id)) : 0;
+}
+
+static enum cg_proxy_mode
+proxy_mode(const char *word)
+{
+    static const char *const words[] = {"off", "v1", "v2", "auto"};
+    for (int i = 0; i < (int)CG_COUNT(words); i++) {
+        if (word != NULL && strcmp(word, words[i]) == 0) {
+            return (enum cg_proxy_mode)i;
+        }
+    }
+    return CG_PROXY_OFF;
 }
 
 static uint64_t
@@ -109,21 +126,46 @@ seconds(const struct cg_settings *s, enum cg_setting_id id)
     return (uint64_t)cg_settings_int(s, id) * 1000000u;
 }
 
+/* 0 in a setting is no limit, and so is the largest number. */
+static uint64_t
+bound(const struct cg_settings *s, enum cg_setting_id id, uint64_t most)
+{
+    uint64_t n = (uint64_t)cg_settings_int(s, id);
+    return n == 0 || n > most ? most : n;
+}
+
+static void
+init_body(struct cg_engine_config *e, const struct cg_settings *s)
+{
+    enum { GRACE_US = 20 * 1000 * 1000 };
+    e->intake.body_memory = (size_t)cg_settings_int(s, CG_request_buffer_size);
+    e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
+    e->intake.max_body = bound(s, CG_max_request_body, UINT64_MAX);
+    e->streaming = !cg_settings_bool(s, CG_request_buffering);
+    e->body_timeout_us = seconds(s, CG_body_timeout);
+    e->body_min_rate = (uint64_t)cg_settings_int(s, CG_body_min_rate);
+    e->body_grace_us = e->body_timeout_us != 0 && e->body_timeout_us < GRACE_US
+                           ? e->body_timeout_us
+                           : GRACE_US;
+}
+
 static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
 {
     struct cg_engine_config *e = &p->engine;
     e->intake.head = &p->head;
-    e->intake.body_memory = (size_t)cg_settings_int(s, CG_request_buffer_size);
-    e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
+    init_body(e, s);
     e->trust = p->trust;
+    e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
+    e->proxy_trust = p->proxy_trust;
     e->server = server;
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
-    e->body_timeout_us = seconds(s, CG_body_timeout);
     e->write_timeout_us = seconds(s, CG_write_timeout);
     e->keepalive_us = seconds(s, CG_keepalive);
+    e->max_keepalive_requests =
+        (uint32_t)bound(s, CG_max_keepalive_requests, UINT32_MAX);
     int64_t most = cg_settings_int(s, CG_worker_connections);
     e->max_connections = most > 0 && most < 1000000 ? (int)most : 1000000;
     p->max_in_flight = e->max_connections;
@@ -138,7 +180,10 @@ cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
     p->head.header_map = header_map(cg_settings_str(s, CG_header_map));
     init_forwarder(p, s);
     init_schemes(p, s);
-    int r = init_trust(p, s, err);
+    int r = init_trust(s, CG_forwarded_allow_ips, &p->trust, err);
+    if (r == 0) {
+        r = init_trust(s, CG_proxy_allow_ips, &p->proxy_trust, err);
+    }
     if (r < 0) {
         cg_policy_release(p);
         return r;
@@ -160,5 +205,6 @@ cg_policy_release(struct cg_policy *p)
     }
     free(p->schemes);
     cg_trust_free(p->trust);
+    cg_trust_free(p->proxy_trust);
     *p = (struct cg_policy){0};
 }

@@ -13,6 +13,7 @@
 #include "core/base/memory.h"
 #include "core/py/host_loop.h"
 #include "core/py/interp.h"
+#include "core/py/trace.h"
 #include "core/worker/class.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
@@ -35,7 +36,7 @@ static void
 on_usr1(void *self)
 {
     struct cg_host_run *run = self;
-    cg_log_reopen(run->start->log);
+    cg_py_server_reopen_logs(run->start->server);
 }
 
 static void
@@ -64,10 +65,10 @@ init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
 /* ---- boot ---- */
 
 void
-cg_worker_tell(const struct cg_worker_start *start, bool ready,
+cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
                const char *text)
 {
-    struct cg_worker_news news = {.pid = (int)getpid(), .ready = ready};
+    struct cg_worker_news news = {.pid = (int)getpid(), .kind = kind};
     if (start->news_fd < 0) {
         return;
     }
@@ -76,14 +77,26 @@ cg_worker_tell(const struct cg_worker_start *start, bool ready,
     (void)ignored;
 }
 
+bool
+cg_worker_retire(struct cg_host_run *run)
+{
+    if (atomic_exchange(&run->retiring, 1) || run->stop_wanted) {
+        return false;
+    }
+    cg_log_line(run->start->log, CG_INFO,
+                "Autorestarting worker after current request.");
+    cg_worker_tell(run->start, CG_NEWS_RETIRE, "");
+    return true;
+}
+
 static void
 log_failure(const struct cg_worker_start *start, const char *what,
             const struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_putf(&text, "%s: %s", what, err->text);
-    cg_worker_tell(start, false, err->text);
-    cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_worker_tell(start, CG_NEWS_FAILED, err->text);
+    cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
 static int
@@ -100,7 +113,7 @@ load_app(struct cg_host_run *run)
     if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
-    cg_worker_tell(start, false, err.text);
+    cg_worker_tell(start, CG_NEWS_FAILED, err.text);
     cg_auto(buf) struct cg_buf text = {0};
     if (status == CG_EXIT_BOOT) {
         cg_buf_puts(&text, "Exception in worker process\n");
@@ -143,10 +156,19 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return CG_EXIT_BOOT;
     }
     run->module = cg_worker_class_of(start->settings)->module;
+    /* before our own handlers: it takes ABRT too */
+    if (start->trace_fd >= 0 &&
+        cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
+        cg_log_line(start->log, CG_DEBUG, "no stacks of this worker: %s",
+                    err.text);
+    }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         (run->module != NULL &&
          cg_py_loop_prepare(run->module, start->worker, &err) < 0) ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
+        if (run->abort_wanted) { /* TERM, INT or QUIT ended it */
+            return EXIT_STOPPED;
+        }
         log_failure(start, "Exception in worker process", &err);
         return CG_EXIT_BOOT;
     }
@@ -159,11 +181,12 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (status != 0 || run->abort_wanted) {
         return status;
     }
-    cg_py_worker_set_booted(start->worker, run->app);
+    cg_py_worker_set_app(start->worker, run->app);
     if (hook_worker(run, CG_post_worker_init,
                     "Exception in worker process\npost_worker_init") < 0) {
         return CG_EXIT_BOOT;
     }
+    cg_py_worker_set_booted(start->worker);
     return 0;
 }
 
@@ -179,6 +202,9 @@ serve(struct cg_host_run *run)
         return EXIT_STOPPED;
     }
     if (class->run(run, &err) < 0) {
+        if (run->abort_wanted) { /* TERM, INT or QUIT ended it in mid-start */
+            return EXIT_STOPPED;
+        }
         log_failure(run->start, "Exception in worker process", &err);
         return EXIT_CRASHED;
     }
@@ -189,6 +215,7 @@ static void
 say_goodbye(const struct cg_worker_start *start)
 {
     struct cg_error err = {0};
+    cg_py_worker_set_ending(start->worker);
     cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
     if (cg_hook_is_set(start->settings, CG_worker_exit) &&
         cg_hook_server_worker(start->server, CG_worker_exit, start->worker,
@@ -197,6 +224,23 @@ say_goodbye(const struct cg_worker_start *start)
         cg_buf_putf(&text, "Exception during worker exit:\n%s", err.text);
         cg_log_text(start->log, CG_WARNING, (struct cg_slice){text.p, text.n});
     }
+}
+
+/* LeakSanitizer, if it is there, looks at exit(3), which workers do not reach:
+ * they would flush the master's buffers. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static int
+finish_python(struct cg_host_run *run)
+{
+    if (run->app != run->start->app) {
+        cg_app_free(run->app);
+    }
+    int status = cg_python_finish();
+    if (__lsan_do_recoverable_leak_check != NULL) {
+        __lsan_do_recoverable_leak_check();
+    }
+    return status;
 }
 
 int
@@ -223,7 +267,9 @@ cg_worker_main(const struct cg_worker_start *start)
     if (status == 0) {
         status = serve(&run);
     }
+    cg_py_worker_over(start->worker);
     say_goodbye(start);
-    int finish = run.leave_at_once ? 0 : cg_python_finish();
+    cg_log_drain(start->log);
+    int finish = run.leave_at_once ? 0 : finish_python(&run);
     return status != 0 ? status : finish;
 }

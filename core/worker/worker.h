@@ -15,13 +15,27 @@
 #include "core/py/hooks.h"
 #include "logging/log.h"
 
-/* What a worker tells the master once: smaller than PIPE_BUF, so one write is
- * one message. */
+/* X-macro: what a worker tells the master. */
+#define CG_WORKER_NEWS(X)                                                      \
+    X(FAILED, "failed") /* it does not serve; text says why */                 \
+    X(READY, "ready")   /* it serves */                                        \
+    X(RETIRE, "retire") /* it wants to be replaced, and serves until then */
+enum cg_news_kind {
+#define X(id, word) CG_NEWS_##id,
+    CG_WORKER_NEWS(X)
+#undef X
+};
+
+/* Smaller than PIPE_BUF, so one write is one message. */
 struct cg_worker_news {
     int pid;
-    int ready; /* 1: it serves; 0: it does not, and why: */
+    enum cg_news_kind kind;
     char text[1000];
 };
+
+/* What makes a worker write its stacks to its trace_fd. Not one that programs
+ * are likely to use. */
+#define CG_TRACE_SIGNAL (SIGRTMAX - 3)
 
 struct cg_worker_start {
     const struct cg_settings *settings;
@@ -36,6 +50,7 @@ struct cg_worker_start {
     int alive_fd; /* read end of a pipe that only the master holds
                      open for writing: EOF = master is gone */
     int news_fd;  /* pipe to the master: one struct cg_worker_news, or -1 */
+    int trace_fd; /* a file for its stacks when it hangs or crashes, or -1 */
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */
     struct cg_app *app;          /* loaded by preload_app, else NULL */

@@ -9,8 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/py/interp.h"
+
+/* Lines about bad peers per second and worker; the rest is counted. */
+enum { BAD_PEERS = 10 };
 
 /* pthread_atfork handlers take no argument: the one engine of this process. */
 static struct cg_engine *forking_engine;
@@ -45,24 +49,14 @@ leave(void *self)
     cg_gil_drop();
 }
 
-static void
-stop_after_this(struct cg_wsgi_host *h, struct cg_exchange *ex)
-{
-    ex->may_keep = false;
-    if (!cg_engine_is_stopping(h->engine)) {
-        cg_log_line(h->run->start->log, CG_INFO,
-                    "Autorestarting worker after current request.");
-        cg_engine_stop(h->engine, h->graceful_us);
-    }
-}
-
 void
 cg_wsgi_host_run(void *self, struct cg_exchange *ex)
 {
     struct cg_wsgi_host *h = self;
     if (h->request_limit != 0 &&
         cg_engine_requests(h->engine) >= h->request_limit) {
-        stop_after_this(h, ex);
+        ex->may_keep = false;
+        cg_worker_retire(h->run);
     }
     cg_wsgi_run(h->wsgi, ex);
 }
@@ -104,7 +98,7 @@ static void
 log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
 {
     struct cg_log *log = h->run->start->log;
-    if (h->access == NULL || !cg_log_has_access(log) || why->status == 0) {
+    if (!cg_log_wants_requests(log) || why->status == 0) {
         return;
     }
     const struct cg_access_record record = {
@@ -117,19 +111,42 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .body_bytes = why->body_bytes,
         .pid = (int)getpid(),
     };
-    cg_auto(buf) struct cg_buf line = {0};
-    cg_access_format(h->access, &record, &line);
-    cg_log_access(log, (struct cg_slice){line.p, line.n});
+    cg_log_request(log, h->access, &record);
 }
 
 static void
 refused(void *self, const struct cg_refused *why)
 {
     struct cg_wsgi_host *h = self;
-    cg_log_line(h->run->start->log, CG_WARNING,
-                "Invalid request from ip=%s: %.*s", why->peer->addr,
-                (int)why->message.n, why->message.p);
+    if (cg_log_limit_pass(&h->bad_peers, cg_now_us(), BAD_PEERS)) {
+        cg_log_line(h->run->start->log, why->ours ? CG_ERROR : CG_WARNING,
+                    why->ours ? "Cannot receive a request from ip=%s: %.*s"
+                              : "Invalid request from ip=%s: %.*s",
+                    why->peer->addr, (int)why->message.n, why->message.p);
+    }
     log_refused_access(h, why);
+}
+
+static void
+trouble(void *self, const char *text)
+{
+    struct cg_wsgi_host *h = self;
+    if (cg_log_limit_pass(&h->trouble, cg_now_us(), 1)) {
+        cg_log_line(h->run->start->log, CG_ERROR, "%s", text);
+    }
+}
+
+static void
+report(void *self)
+{
+    struct cg_wsgi_host *h = self;
+    uint64_t held = cg_log_limit_take(&h->bad_peers);
+    cg_log_limit_take(&h->trouble); /* a state: once a second says it */
+    if (held > 0) {
+        cg_log_line(h->run->start->log, CG_WARNING,
+                    "Invalid request from ... and %llu more like this",
+                    (unsigned long long)held);
+    }
 }
 
 /* ---- making it ---- */
@@ -259,6 +276,12 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->handover = start->handover;
     config->hosted = class->loop != NULL;
+    if (config->hosted && config->streaming) {
+        cg_log_line(start->log, CG_WARNING,
+                    "request_buffering: this worker class always buffers "
+                    "request bodies");
+        config->streaming = false;
+    }
     config->max_in_flight = h->policy.max_in_flight;
     h->host = (struct cg_host){
         .enter = enter,
@@ -268,6 +291,8 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .drop = drop,
         .signals = run_signals,
         .refused = refused,
+        .trouble = trouble,
+        .report = report,
         .want_executor = class->want_executor,
         .over = class->over,
         .self = h,
@@ -316,7 +341,7 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
         stop(run);
     }
     atomic_store(&run->start->slot->booted, 1);
-    cg_worker_tell(run->start, true, "");
+    cg_worker_tell(run->start, CG_NEWS_READY, "");
     return 0;
 }
 
@@ -324,6 +349,7 @@ void
 cg_wsgi_host_end(struct cg_wsgi_host *h)
 {
     struct cg_host_run *run = h->run;
+    report(h);
     if (cg_engine_end(h->engine) == CG_END_ORPHANED) {
         cg_log_line(run->start->log, CG_INFO,
                     "Parent changed, shutting down: <Worker %d>",

@@ -11,6 +11,7 @@
 #include "core/py/wsgi.h"
 #include "core/worker/host.h"
 #include "core/worker/policy.h"
+#include "logging/limit.h"
 
 struct cg_wsgi_host {
     struct cg_host_run *run;
@@ -23,6 +24,7 @@ struct cg_wsgi_host {
     struct cg_wsgi *wsgi;
     uint64_t request_limit; /* 0: none */
     uint64_t graceful_us;
+    struct cg_log_limit bad_peers, trouble; /* guarded by the baton */
 };
 
 /* What differs between the classes. */

@@ -5,6 +5,12 @@ import os
 import platform
 import struct
 
+try:
+    import _cgunicorn
+    SOFTWARE = "cgunicorn " + _cgunicorn.__version__
+except ImportError:  # served by something else
+    SOFTWARE = None
+
 # Shared by the workers, which are forked after the configuration made it: a
 # count of requests for each of the first 64 workers.
 import __config__
@@ -50,7 +56,7 @@ def count():
 def app(environ, start_response):
     rows = "".join("<tr><td>%d</td><td>%d</td></tr>" % row for row in count())
     body = PAGE.format(
-        software=html.escape(environ.get("cgunicorn.version", environ["SERVER_SOFTWARE"])),
+        software=html.escape(SOFTWARE or environ["SERVER_SOFTWARE"]),
         python=html.escape(platform.python_version()),
         pid=os.getpid(),
         peer=html.escape(environ.get("REMOTE_ADDR", "")),

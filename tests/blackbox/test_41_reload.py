@@ -84,6 +84,24 @@ def test_hup_under_load_of_single_requests_loses_nothing(server):
     assert load.lost == []
 
 
+def test_hup_under_constant_load_ends_the_old_workers(server):
+    # the listen queue is never empty: nobody may wait for that
+    s = server("shop:app", "-w", "2", "--graceful-timeout", "8", files={
+        "shop.py": "import time\n" + shop("x").replace(
+            "    start", "    time.sleep(0.005)\n    start", 1)})
+    s.wait_log("Booting worker", 2)
+    with Load(s.address, clients=10, keep=True) as keep, \
+            Load(s.address, clients=8) as single:
+        for _ in range(2):
+            keep.wait_answers(50)
+            old = set(s.workers())
+            s.signal("HUP")
+            until(lambda: len(s.workers()) == 2
+                  and not old & set(s.workers()), "two new workers")
+    assert keep.lost == [] and single.lost == []
+    assert "SIGKILL" not in s.log()
+
+
 def test_the_old_workers_serve_until_the_new_ones_are_ready(server):
     s = server("shop:app", files={"shop.py": shop("old")})
     assert s.get("/").body == b"old"

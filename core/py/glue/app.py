@@ -1,7 +1,7 @@
 """Finding the application: "module", "module:object", "module:factory(args)"."""
-import ast
 import os
 import sys
+from keyword import iskeyword
 
 
 class AppError(Exception):
@@ -17,7 +17,11 @@ BOOT, APP = 3, 4
 
 
 def _folders():
-    return [p or os.getcwd() for p in sys.path[:3]]
+    """Where a user's modules may lie: the path without the standard library."""
+    library = os.path.dirname(os.__file__)
+    found = [p or os.getcwd() for p in sys.path]
+    return [p for p in found if os.path.isdir(p) and (
+        not p.startswith(library) or p.endswith("-packages"))][:6]
 
 
 def _found_elsewhere(module):
@@ -39,7 +43,8 @@ def _found_elsewhere(module):
 
 
 def _no_module(module, error):
-    text = "No module named '%s' (looked in %s)" % (error.name, ", ".join(_folders()))
+    text = "ModuleNotFoundError: No module named '%s' (looked in %s)" % (
+        error.name, ", ".join(_folders()))
     if error.name == module and module.endswith(".py") and os.path.exists(module):
         pass
     elif error.name == module.split(".")[0]:
@@ -61,8 +66,9 @@ def _import(module):
         __import__(module)
     except ModuleNotFoundError as e:
         whole = module == e.name or module.startswith(str(e.name) + ".")
-        text = _no_module(module, e) if whole else "%s: %s" % (type(e).__name__, e)
-        raise AppError(BOOT, text, e)
+        if whole:  # the traceback would show importlib and nothing else
+            raise AppError(BOOT, _no_module(module, e))
+        raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
     except SystemExit as e:
         raise AppError(BOOT, "the module '%s' called sys.exit(%s) while it was imported"
                        % (module, "" if e.code is None else e.code), e)
@@ -82,6 +88,10 @@ def _near(name, obj):
 
 def _parse(spec, text):
     """(dotted name, args, kwargs) of the part behind the colon; args None: no call."""
+    if text.isidentifier() and not iskeyword(text):
+        return [text], None, None  # the usual case needs no parser
+    import ast
+
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError:
@@ -136,3 +146,12 @@ def load(spec):
         hint = ": '%s' in '%s' is of type %s" % (text, module, type(obj).__name__)
         raise AppError(APP, "Application object must be callable" + hint)
     return obj
+
+
+def other_threads():
+    """Names of the threads besides this one; empty when nobody uses threads."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return ""
+    here = threading.current_thread()
+    return ", ".join(ascii(t.name) for t in threading.enumerate() if t is not here)

@@ -10,100 +10,7 @@ import sys
 import time
 
 import _cgunicorn
-
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40,
-          "exception": 40, "critical": 50}
-
-
-class Logger:
-    """server.log: gunicorn's logger methods over the native error log."""
-
-    def __init__(self, cfg):
-        self.cfg = cfg
-
-    def log(self, level, msg, *args, **kwargs):
-        if isinstance(level, str):
-            level = LEVELS.get(level.lower(), 20)
-        if not _cgunicorn.log_enabled(level):
-            return
-        text = str(msg)
-        if args:
-            if len(args) == 1 and isinstance(args[0], dict) and args[0]:
-                args = args[0]
-            try:
-                text = text % args
-            except (TypeError, ValueError, KeyError) as e:
-                text = "%s (arguments %r do not fit: %s)" % (text, args, e)
-        exc_info = kwargs.get("exc_info")
-        if exc_info:
-            import traceback
-
-            if isinstance(exc_info, BaseException):
-                exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-            elif not isinstance(exc_info, tuple):
-                exc_info = sys.exc_info()
-            text += "\n" + "".join(traceback.format_exception(*exc_info)).rstrip("\n")
-        _cgunicorn.log(level, text)
-
-    def debug(self, msg, *args, **kwargs):
-        self.log(10, msg, *args, **kwargs)
-
-    def info(self, msg, *args, **kwargs):
-        self.log(20, msg, *args, **kwargs)
-
-    def warning(self, msg, *args, **kwargs):
-        self.log(30, msg, *args, **kwargs)
-
-    warn = warning
-
-    def error(self, msg, *args, **kwargs):
-        self.log(40, msg, *args, **kwargs)
-
-    def exception(self, msg, *args, **kwargs):
-        kwargs.setdefault("exc_info", True)
-        self.log(40, msg, *args, **kwargs)
-
-    def critical(self, msg, *args, **kwargs):
-        self.log(50, msg, *args, **kwargs)
-
-    def reopen_files(self):
-        _cgunicorn.reopen_logs()
-
-    def close_on_exec(self):
-        """Nothing to do: the files are opened so."""
-
-    @property
-    def error_log(self):
-        return _python_logger("gunicorn.error", self)
-
-    @property
-    def access_log(self):
-        return _python_logger("gunicorn.access", self)
-
-    @property
-    def loglevel(self):
-        for level in (10, 20, 30, 40):
-            if _cgunicorn.log_enabled(level):
-                return level
-        return 50
-
-
-def _python_logger(name, log):
-    """A logging.Logger whose records end up in the native log."""
-    import logging
-
-    class Handler(logging.Handler):
-        def emit(self, record):
-            _cgunicorn.log(record.levelno, self.format(record))
-
-    logger = logging.getLogger(name)
-    if not any(getattr(h, "_gunicorn", False) for h in logger.handlers):
-        handler = Handler()
-        handler._gunicorn = True
-        logger.addHandler(handler)
-        logger.propagate = False
-        logger.setLevel(log.loglevel)
-    return logger
+from _cgunicorn_glue import logger
 
 
 class Setting:
@@ -143,6 +50,10 @@ class Config:
         if name not in self.settings:
             raise AttributeError("No configuration setting for: %s" % name)
         self.settings[name].set(value)
+
+    @property
+    def logger_class(self):
+        return logger.logger_class(self)
 
     @property
     def worker_class_str(self):
@@ -239,11 +150,13 @@ class Server:
         self.worker_age = 0
         self.systemd = False
         self.pidfile = None
-        self.log = Logger(cfg)
+        self.log = logger.make(cfg)
         self.set_config(cfg)
 
     def set_config(self, cfg):
-        self.cfg = self.app.cfg = self.log.cfg = cfg
+        self.cfg = self.app.cfg = cfg
+        if self.log.cfg is not cfg:
+            self.log = logger.follow(self.log, cfg)
         self.address = cfg.address
         self.timeout = cfg.timeout
         self.proc_name = cfg.proc_name
@@ -292,6 +205,9 @@ class Server:
         return "<Arbiter %d>" % self.pid
 
 
+Server.__name__ = Server.__qualname__ = "Arbiter"  # as hooks may print it
+
+
 class Tmp:
     """worker.tmp: signs of life are in shared memory here."""
 
@@ -322,6 +238,7 @@ class Worker:
         self.log = server.log
         self.booted = False
         self.aborted = False
+        self._ending = False  # nothing may be raised into what ends it
         self.alive = True
         self.reloader = None
         self.nr = 0
@@ -338,10 +255,16 @@ class Worker:
         self.tmp.notify()
 
     def handle_exit(self, sig, frame):
-        self.alive = False
-        _cgunicorn.worker_event(0)
+        first, self.alive = self.alive, False
+        if self.booted:
+            _cgunicorn.worker_event(0)
+        elif first and not self._ending:  # it has nothing to finish
+            _cgunicorn.worker_event(2)
+            sys.exit(0)
 
     def handle_quit(self, sig, frame):
+        if self._ending:
+            return
         self.alive = False
         _cgunicorn.worker_event(2)
         self.cfg.worker_int(self)
@@ -350,13 +273,12 @@ class Worker:
 
     def handle_abort(self, sig, frame):
         self.alive = False
-        self.aborted = True
         _cgunicorn.worker_event(2)
         self.cfg.worker_abort(self)
         sys.exit(1)
 
     def handle_usr1(self, sig, frame):
-        _cgunicorn.worker_event(1)
+        logger.reopen(self.log)
 
     def handle_winch(self, sig, frame):
         self.log.debug("worker: SIGWINCH ignored.")
@@ -377,15 +299,59 @@ def _nothing(*args):
     """A hook that the user did not set."""
 
 
+def _statsd_address(text):
+    """gunicorn's form: a path, or (host, port)."""
+    if not isinstance(text, str):
+        return text
+    if text.startswith("unix:") and not text[5:].isdigit():
+        return text[5:].replace("//", "", 1) if text.startswith("unix://") else text[5:]
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, "8125"
+    return host.strip("[]"), int(port)
+
+
 def make_config(values, defaults, sections, hooks, derived):
     for name in hooks:
         if values.get(name) is None:
             values[name] = _nothing
+    values["statsd_host"] = _statsd_address(values["statsd_host"])
     return Config(values, defaults, sections, derived)
 
 
 def make_listeners(texts, fds):
     return [Listener(t, f) for t, f in zip(texts, fds)]
+
+
+def _to_first(fds):
+    """Moves descriptors to 3, 4, 5 …, where systemd's protocol wants them."""
+    import fcntl
+
+    first = 3
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, first + len(fds)) for fd in fds]
+    for i, fd in enumerate(high):
+        os.dup2(fd, first + i)
+        os.close(fd)
+
+
+def reexec(server, master_pid, fds):
+    """In a forked child: becomes the new master, as gunicorn's USR2 does."""
+    server.cfg.pre_exec(server)
+    env = dict(server.cfg.env_orig)
+    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID"):
+        env.pop(name, None)
+    env["GUNICORN_PID"] = str(master_pid)
+    if server.systemd:
+        _to_first(fds)
+        env["LISTEN_PID"] = str(os.getpid())
+        env["LISTEN_FDS"] = str(len(fds))
+    else:
+        for fd in fds:
+            os.set_inheritable(fd, True)
+        env["GUNICORN_FD"] = ",".join(map(str, fds))
+    os.chdir(server.START_CTX["cwd"])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execvpe(server.START_CTX[0], server.START_CTX["args"], env)
 
 
 class Request:

@@ -11,7 +11,7 @@ from .server import command, environment
 
 PROBE = """\
 import importlib, json, sys
-told = {"executable": sys.executable, "version": list(sys.version_info[:3])}
+told = {"executable": sys.executable, "base_prefix": sys.base_prefix}
 for name in ("django", "flask"):
     try:
         importlib.import_module(name)
@@ -25,13 +25,15 @@ app = print
 
 
 @functools.lru_cache(maxsize=None)
-def told():
+def told(plain=False):
+    """What it says of itself; plain: without an active environment."""
+    without = {"VIRTUAL_ENV": None, "PATH": "/usr/bin:/bin"} if plain else {}
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/probe.py", "w") as f:
             f.write(PROBE)
         done = subprocess.run(
             [*command(), "--check-config", "probe:app"], cwd=folder,
-            env=environment(folder), stdin=subprocess.DEVNULL,
+            env=environment(folder, without), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert done.returncode == 0, done.stderr.decode()
         with open(f"{folder}/told.json") as f:

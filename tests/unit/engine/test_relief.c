@@ -88,6 +88,7 @@ START_TEST(bad_requests_are_refused_while_the_application_is_blocked)
 {
     world_start(&w, 1, 1);
     int blocked = client_connect(&w), bad = client_connect(&w);
+    ck_assert_str_eq(client_get(bad, "/"), "ok 0");
     send_get(blocked, "/block");
     wait_for(&w.worker[0].blocked, 1);
     client_send(bad, "GET /\x01 HTTP/1.1\r\n\r\n");
@@ -247,8 +248,7 @@ END_TEST
 
 START_TEST(an_executor_is_asked_for_when_all_are_blocked)
 {
-    world_start(&w, 1, 2);
-    w.worker[0].config.max_executors = 3;
+    world_start_with(&w, 1, 2, 3);
     int a = client_connect(&w), b = client_connect(&w), c = client_connect(&w);
     send_get(a, "/block");
     wait_for(&w.worker[0].blocked, 1);

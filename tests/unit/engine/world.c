@@ -111,6 +111,16 @@ refused(void *self, const struct cg_refused *why)
     atomic_fetch_add(&((struct worker *)self)->refused, 1);
 }
 
+static void
+trouble(void *self, const char *text)
+{
+}
+
+static void
+report(void *self)
+{
+}
+
 static void *thread_main(void *arg);
 
 static void
@@ -170,7 +180,7 @@ thread_main(void *arg)
 /* ---- the world ---- */
 
 static void
-init_worker(struct world *w, int number, int threads)
+init_worker(struct world *w, int number, int threads, int most)
 {
     struct worker *k = &w->worker[number];
     struct cg_error err = {0};
@@ -179,15 +189,18 @@ init_worker(struct world *w, int number, int threads)
     k->number = number;
     pthread_mutex_init(&k->gil, NULL);
     k->config = (struct cg_engine_config){
-        .intake = {.head = &cg_head_policy_default, .body_memory = 64 * 1024},
+        .intake = {.head = &cg_head_policy_default,
+                   .max_body = UINT64_MAX,
+                   .body_memory = 64 * 1024},
         .server = "test",
         .first_timeout_us = 60 * 1000000u,
         .header_timeout_us = 60 * 1000000u,
         .body_timeout_us = 60 * 1000000u,
         .write_timeout_us = 60 * 1000000u,
         .keepalive_us = 60 * 1000000u,
+        .max_keepalive_requests = UINT32_MAX,
         .max_connections = 1000,
-        .max_executors = threads,
+        .max_executors = most,
         .calls_may_last = threads > 1,
         .handover = &w->handover,
     };
@@ -199,7 +212,9 @@ init_worker(struct world *w, int number, int threads)
         .drop = drop,
         .signals = signals,
         .refused = refused,
-        .want_executor = threads > 1 ? want_executor : NULL,
+        .trouble = trouble,
+        .report = report,
+        .want_executor = most > 1 ? want_executor : NULL,
         .over = over,
         .self = k,
     };
@@ -228,6 +243,12 @@ open_listener(struct world *w)
 void
 world_start(struct world *w, int workers, int threads)
 {
+    world_start_with(w, workers, threads, threads);
+}
+
+void
+world_start_with(struct world *w, int workers, int threads, int most)
+{
     struct cg_error err = {0};
     memset(w, 0, sizeof *w);
     the_world = w;
@@ -239,7 +260,7 @@ world_start(struct world *w, int workers, int threads)
     ck_assert_int_eq(cg_handover_new(&w->handover, &err), 0);
     w->nworkers = workers;
     for (int i = 0; i < workers; i++) {
-        init_worker(w, i, threads);
+        init_worker(w, i, threads, most);
     }
 }
 

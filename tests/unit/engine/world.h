@@ -56,6 +56,8 @@ struct world {
 
 /* Starts `workers` with `threads` executors each; hand-over between them. */
 void world_start(struct world *w, int workers, int threads);
+/* The same; the host says that it could have `most` executors. */
+void world_start_with(struct world *w, int workers, int threads, int most);
 /* Stops all of it gracefully, joins every thread and frees. */
 void world_stop(struct world *w);
 void world_unblock(struct world *w);

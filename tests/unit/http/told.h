@@ -81,6 +81,26 @@ put_refusal(struct cg_buf *b, const struct cg_request *r)
     cg_buf_putf(b, "refused %s", cg_refusal_name(r->refusal));
 }
 
+/* A head that was read, and perhaps changed in place, reads the same again. */
+static inline void
+told_again(const struct cg_head_policy *policy, bool trusted, char *bytes,
+           size_t n, struct cg_buf *told)
+{
+    struct cg_request r = {0};
+    struct cg_buf again = {0};
+    if (cg_head_read(&r, policy, trusted, bytes, n) == CG_HEAD_DONE) {
+        put_head(&again, &r, bytes);
+    } else {
+        put_refusal(&again, &r);
+    }
+    if (again.n != told->n || memcmp(again.p, told->p, again.n) != 0) {
+        cg_buf_puts(told, " BUT AGAIN ");
+        cg_buf_put(told, again.p, again.n);
+    }
+    cg_buf_release(&again);
+    cg_request_release(&r);
+}
+
 /* The bytes come `step` at a time. */
 static inline char *
 told_in_steps(const struct cg_head_policy *policy, bool trusted,
@@ -102,7 +122,10 @@ told_in_steps(const struct cg_head_policy *policy, bool trusted,
     switch (st) {
     case CG_HEAD_MORE: cg_buf_puts(&told, "more"); break;
     case CG_HEAD_REFUSED: put_refusal(&told, &r); break;
-    case CG_HEAD_DONE: put_head(&told, &r, bytes); break;
+    case CG_HEAD_DONE:
+        put_head(&told, &r, bytes);
+        told_again(policy, trusted, bytes, r.head_n, &told);
+        break;
     }
     free(bytes);
     cg_request_release(&r);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inquest: what a worker was doing when it got stuck or died, and who ended
+ * it. Reads the scoreboard and /proc; peers' bytes are escaped before they
+ * reach the log.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/arbiter/internal.h"
+#include "core/base/clock.h"
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+
+enum { TOLD_MOST = 10, TRACE_MOST = 64 * 1024, KIB = 1024 };
+
+/* ---- requests under way ---- */
+
+/* A copy that no writer was in the middle of; false: it runs nothing. */
+static bool
+read_flight(const struct cg_flight *f, struct cg_flight *copy)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        uint32_t before = atomic_load(&f->seq);
+        if (!atomic_load(&f->running)) {
+            return false;
+        }
+        memcpy(copy->method, f->method, sizeof copy->method);
+        memcpy(copy->path, f->path, sizeof copy->path);
+        memcpy(copy->peer, f->peer, sizeof copy->peer);
+        atomic_store(&copy->since_us, atomic_load(&f->since_us));
+        if (before % 2 == 0 && atomic_load(&f->seq) == before) {
+            break;
+        }
+    }
+    copy->method[sizeof copy->method - 1] = '\0';
+    copy->path[sizeof copy->path - 1] = '\0';
+    copy->peer[sizeof copy->peer - 1] = '\0';
+    return true;
+}
+
+static void
+put_escaped(struct cg_buf *out, const char *s)
+{
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c < 0x20 || c >= 0x7f || c == '\\') {
+            cg_buf_putf(out, "\\x%02x", c);
+        } else {
+            cg_buf_putc(out, (char)c);
+        }
+    }
+}
+
+static void
+put_flight(struct cg_buf *out, const struct cg_flight *f, uint64_t now_us)
+{
+    uint64_t since = atomic_load(&f->since_us);
+    uint64_t ms = now_us > since ? (now_us - since) / 1000 : 0;
+    put_escaped(out, f->method);
+    cg_buf_putc(out, ' ');
+    put_escaped(out, f->path);
+    cg_buf_putf(out, " (for %llu.%llu s, from ",
+                (unsigned long long)(ms / 1000),
+                (unsigned long long)(ms % 1000 / 100));
+    put_escaped(out, f->peer[0] != '\0' ? f->peer : "a unix socket");
+    cg_buf_putc(out, ')');
+}
+
+/* "GET /a (for 31.0 s, from 10.0.0.7), GET /b (…)"; how many there are. */
+static int
+put_flights(struct cg_buf *out, const struct cg_slot *slot)
+{
+    uint64_t now_us = cg_now_us();
+    int n = 0;
+    for (int i = 0; i < CG_BOARD_EXECUTORS; i++) {
+        struct cg_flight copy;
+        if (!read_flight(&slot->flight[i], &copy)) {
+            continue;
+        }
+        if (n < TOLD_MOST) {
+            cg_buf_puts(out, n > 0 ? ", " : "");
+            put_flight(out, &copy, now_us);
+        }
+        n++;
+    }
+    if (n > TOLD_MOST) {
+        cg_buf_putf(out, " and %d more", n - TOLD_MOST);
+    }
+    return n;
+}
+
+uint64_t
+cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us)
+{
+    uint64_t longest = 0;
+    for (int i = 0; i < CG_BOARD_EXECUTORS; i++) {
+        const struct cg_flight *f = &slot->flight[i];
+        uint64_t since = atomic_load(&f->since_us);
+        if (atomic_load(&f->running) && now_us > since &&
+            now_us - since > longest) {
+            longest = now_us - since;
+        }
+    }
+    return longest;
+}
+
+/* Where the kernel has it: "T" is stopped, "D" waits for a device. */
+static char
+process_state(int pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    text[n > 0 ? n : 0] = '\0';
+    const char *paren = strrchr(text, ')');
+    return paren != NULL && paren[1] == ' ' ? paren[2] : '?';
+}
+
+static const char *
+state_text(char state)
+{
+    switch (state) {
+    case 'D': return ", waiting for a device or file system";
+    case 'T':
+    case 't': return ", stopped by a signal or a debugger";
+    case 'R': return ", using the CPU";
+    case 'S': return ", waiting";
+    default: return "";
+    }
+}
+
+void
+cg_arbiter_explain(struct cg_arbiter *a, int pid)
+{
+    struct cg_child *c = cg_arbiter_child(a, pid);
+    cg_auto(buf) struct cg_buf text = {0};
+    if (c == NULL) {
+        return;
+    }
+    cg_buf_putf(&text, "Worker (pid:%d) is running: ", pid);
+    if (put_flights(&text, c->slot) == 0) {
+        cg_buf_puts(&text, "no request");
+    }
+    cg_buf_putf(&text, "; %d connections%s",
+                (int)atomic_load(&c->slot->connections),
+                state_text(process_state(pid)));
+    cg_log_text(a->log, CG_CRITICAL, (struct cg_slice){text.p, text.n});
+}
+
+/* After an end that was not asked for, before its slot is cleared. */
+void
+cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_auto(buf) struct cg_buf flights = {0};
+    int n = put_flights(&flights, c->slot);
+    int connections = (int)atomic_load(&c->slot->connections);
+    if (n > 0) {
+        cg_buf_putf(&text,
+                    "Worker (pid:%d) took %d request%s with it: %s; %d other "
+                    "connection%s",
+                    c->pid, n, n > 1 ? "s" : "", cg_buf_str(&flights),
+                    connections > n ? connections - n : 0,
+                    connections - n == 1 ? "" : "s");
+        cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    }
+}
+
+/* ---- stacks ---- */
+
+int
+cg_arbiter_trace_file(void)
+{
+    return memfd_create("cgunicorn-trace", MFD_CLOEXEC); /* -1: no traces */
+}
+
+/* Python's own text, but function and file names are the application's. */
+static void
+put_trace(struct cg_buf *out, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\n' || (c >= 0x20 && c != 0x7f)) {
+            cg_buf_putc(out, (char)c);
+        } else {
+            cg_buf_putf(out, "\\x%02x", c);
+        }
+    }
+    while (out->n > 0 && out->p[out->n - 1] == '\n') {
+        out->n--;
+    }
+}
+
+bool
+cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
+                      const char *what)
+{
+    cg_auto(buf) struct cg_buf out = {0};
+    cg_auto(free) char *text = cg_malloc(TRACE_MOST);
+    ssize_t n = c->trace_fd >= 0 ? pread(c->trace_fd, text, TRACE_MOST, 0) : -1;
+    if (n <= 0) {
+        return false;
+    }
+    cg_buf_putf(&out, "%s (pid:%d)\n", what, c->pid);
+    put_trace(&out, text, (size_t)n);
+    if (n == TRACE_MOST) {
+        cg_buf_puts(&out, "\n…");
+    }
+    cg_log_text(a->log, CG_ERROR, (struct cg_slice){out.p, out.n});
+    /* its offset is shared with the worker: the next one begins at 0 again */
+    if (ftruncate(c->trace_fd, 0) == 0) {
+        lseek(c->trace_fd, 0, SEEK_SET);
+    }
+    return true;
+}
+
+void
+cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid)
+{
+    struct cg_child *c = cg_arbiter_child(a, pid);
+    if (c != NULL && !cg_arbiter_tell_trace(a, c, "Stacks of worker")) {
+        cg_log_line(a->log, CG_ERROR,
+                    "Worker (pid:%d) gives no stacks: it takes no signals%s",
+                    pid, state_text(process_state(pid)));
+    }
+}
+
+/* ---- memory ---- */
+
+uint64_t
+cg_arbiter_resident(int pid)
+{
+    char path[64], text[128];
+    unsigned long long pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    text[n > 0 ? n : 0] = '\0';
+    if (sscanf(text, "%*u %llu", &pages) != 1) {
+        return 0;
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The file that counts OOM kills in this process's cgroup; false: none. */
+static bool
+oom_file(char *out, size_t size)
+{
+    char line[600];
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    bool found = false;
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        char *memory = strstr(line, ":memory:");
+        if (strncmp(line, "0::", 3) == 0) {
+            snprintf(out, size, "/sys/fs/cgroup%s/memory.events", line + 3);
+            found = access(out, R_OK) == 0;
+        } else if (memory != NULL) {
+            snprintf(out, size, "/sys/fs/cgroup/memory%s/memory.oom_control",
+                     memory + strlen(":memory:"));
+            found = access(out, R_OK) == 0;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
+/* How often the OOM killer struck there; -1: not known. */
+static long
+oom_kills(void)
+{
+    char path[700], line[128];
+    long n = -1;
+    FILE *f = oom_file(path, sizeof path) ? fopen(path, "re") : NULL;
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        sscanf(line, "oom_kill %ld", &n);
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return n;
+}
+
+void
+cg_arbiter_count_oom(struct cg_arbiter *a)
+{
+    a->oom_kills = oom_kills();
+}
+
+/* For a worker that got a KILL which was not ours. */
+enum cg_oom
+cg_arbiter_was_oom(struct cg_arbiter *a)
+{
+    long before = a->oom_kills;
+    cg_arbiter_count_oom(a);
+    if (before < 0 || a->oom_kills < 0) {
+        return OOM_UNKNOWN;
+    }
+    return a->oom_kills > before ? OOM_YES : OOM_NO;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Upgrade (USR2): a new master beside this one, in gunicorn's protocol: it
+ * inherits the listening sockets, named by GUNICORN_FD (systemd's stay
+ * systemd's), knows its parent from GUNICORN_PID, and takes the names
+ * "Master.2" and "<pidfile>.2" until that parent is gone.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/arbiter/internal.h"
+#include "core/arbiter/notify.h"
+#include "core/arbiter/pidfile.h"
+#include "core/arbiter/signals.h"
+#include "core/arbiter/title.h"
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+#include "core/py/config_file.h"
+#include "core/py/interp.h"
+
+int
+cg_arbiter_parent(void)
+{
+    const char *text = getenv("GUNICORN_PID");
+    long pid = text != NULL ? strtol(text, NULL, 10) : 0;
+    return pid > 1 && pid < 1 << 30 ? (int)pid : 0;
+}
+
+/* ---- the pidfile ---- */
+
+static char *
+pidfile_path(const struct cg_arbiter *a)
+{
+    const char *path = cg_settings_str(a->settings, CG_pidfile);
+    const char *suffix = a->plan.parent_pid != 0 ? ".2" : "";
+    cg_auto(free) char *dir = getcwd(NULL, 0);
+    if (path == NULL) {
+        return NULL;
+    }
+    return path[0] == '/'
+               ? cg_strf("%s%s", path, suffix)
+               : cg_strf("%s/%s%s", dir != NULL ? dir : "", path, suffix);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+int
+cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err)
+{
+    cg_auto(free) char *path = pidfile_path(a);
+    if (path != NULL) {
+        int r = cg_pidfile_write(path, a->master_pid, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    if (a->pidfile != NULL && !same_text(a->pidfile, path)) {
+        cg_pidfile_remove(a->pidfile, a->master_pid);
+    }
+    free(a->pidfile);
+    a->pidfile = path;
+    path = NULL;
+    return 0;
+}
+
+void
+cg_arbiter_follow_pidfile(struct cg_arbiter *a)
+{
+    struct cg_error err = {0};
+    if (cg_arbiter_write_pidfile(a, &err) < 0) {
+        cg_log_line(a->log, CG_ERROR, "%s", err.text);
+    }
+}
+
+/* One that the new master left behind because it was killed. */
+static void
+remove_its_pidfile(const struct cg_arbiter *a, int pid)
+{
+    if (a->pidfile != NULL) {
+        cg_auto(free) char *path = cg_strf("%s.2", a->pidfile);
+        cg_pidfile_remove(path, pid);
+    }
+}
+
+/* ---- titles and names ---- */
+
+void
+cg_arbiter_set_title(struct cg_arbiter *a, const char *role)
+{
+    cg_auto(free) char *name =
+        cg_strf("%s%s", cg_settings_proc_name(a->settings),
+                a->plan.parent_pid != 0 ? ".2" : "");
+    cg_title_set(role, name);
+}
+
+void
+cg_arbiter_publish_masters(struct cg_arbiter *a)
+{
+    cg_py_server_set_masters(a->server, a->plan.parent_pid, a->plan.reexec_pid,
+                             cg_plan_name(&a->plan), a->systemd);
+}
+
+/* ---- the new master ---- */
+
+static void
+in_new_master(void *self)
+{
+    struct cg_arbiter *a = self;
+    cg_signals_reset_in_child();
+    /* or our workers would not notice that we end before it executes */
+    cg_fd_close(&a->alive_write);
+}
+
+static _Noreturn void
+become_new_master(struct cg_arbiter *a)
+{
+    struct cg_error err = {0};
+    int n = a->sockets.n;
+    int *fds = cg_calloc((size_t)n + 1, sizeof *fds);
+    for (int i = 0; i < n; i++) {
+        fds[i] = a->sockets.items[i].fd;
+    }
+    cg_py_server_reexec(a->server, a->master_pid, fds, n, &err);
+    cg_log_line(a->log, CG_ERROR, "the new master cannot be started: %s",
+                err.text);
+    _exit(1);
+}
+
+void
+cg_arbiter_reexec(struct cg_arbiter *a)
+{
+    pid_t pid = cg_python_fork(in_new_master, a);
+    if (pid == 0) {
+        become_new_master(a);
+    }
+    if (pid < 0) {
+        cg_log_line(a->log, CG_ERROR, "cannot fork a new master: %s",
+                    strerror((int)-pid));
+    } else {
+        cg_log_line(a->log, CG_INFO, "New master started (pid:%d)", (int)pid);
+    }
+    cg_plan_reexeced(&a->plan, (int)pid);
+    cg_arbiter_publish_masters(a);
+}
+
+void
+cg_arbiter_new_master_ended(struct cg_arbiter *a, int pid)
+{
+    remove_its_pidfile(a, pid);
+    cg_arbiter_publish_masters(a);
+}
+
+/* ---- being the new master ---- */
+
+void
+cg_arbiter_check_parent(struct cg_arbiter *a)
+{
+    if (a->plan.parent_pid != 0 && getppid() != a->plan.parent_pid) {
+        cg_plan_orphaned(&a->plan);
+    }
+}
+
+void
+cg_arbiter_promote(struct cg_arbiter *a)
+{
+    cg_python_setenv("GUNICORN_PID", NULL, NULL);
+    cg_arbiter_publish_masters(a);
+    cg_arbiter_set_title(a, "master");
+    cg_arbiter_follow_pidfile(a);
+    cg_notify("MAINPID=%d\nREADY=1\nSTATUS=Promoted", a->master_pid);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Room: who goes when there is no slot or no descriptor for another connection.
+ * The oldest idle one; then whoever has been sending a head, or nothing at all,
+ * for the longest time. Never one with a request under way.
+ */
+#include "core/engine/internal.h"
+
+enum {
+    /* a head may take this long before it counts as slow */
+    YOUNG_US = 1000 * 1000,
+    /* connections with a request stay in their old list: how many are passed
+     * over in search of one without */
+    LOOK_AT = 256
+};
+
+static struct cg_conn *
+oldest(struct cg_engine *e, enum cg_deadline_list list,
+       enum cg_conn_state state)
+{
+    struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, list);
+    for (int n = 0; d != NULL && n < LOOK_AT; n++) {
+        struct cg_conn *c = cg_conn_of(d);
+        if (c->state == (uint8_t)state) {
+            return c;
+        }
+        d = cg_deadlines_next(&e->deadlines, d);
+    }
+    return NULL;
+}
+
+/* For how long it has been waited for; without a deadline nobody counts. */
+static uint64_t
+age_us(const struct cg_engine *e, const struct cg_conn *c)
+{
+    const struct cg_deadline *d = &c->deadline;
+    uint64_t length = e->deadlines.length_us[d->list];
+    return length != 0 ? e->now_us + length - d->at : UINT64_MAX;
+}
+
+static struct cg_conn *
+slowest(struct cg_engine *e)
+{
+    struct cg_conn *silent = oldest(e, DEADLINE_FIRST, CONN_FRESH);
+    struct cg_conn *head = oldest(e, DEADLINE_HEAD, CONN_HEAD);
+    uint64_t silent_us = silent != NULL ? age_us(e, silent) : 0;
+    uint64_t head_us = head != NULL ? age_us(e, head) : 0;
+    if (silent_us < YOUNG_US && head_us < YOUNG_US) {
+        return NULL;
+    }
+    return silent_us > head_us ? silent : head;
+}
+
+bool
+cg_room_make(struct cg_engine *e)
+{
+    struct cg_conn *c = oldest(e, DEADLINE_KEEP, CONN_IDLE);
+    if (c == NULL) {
+        c = slowest(e);
+        if (c == NULL) {
+            return false;
+        }
+        cg_tell_refused(e, (struct cg_refused){
+                               .peer = &c->peer,
+                               .message = CG_SLICE(
+                                   "no complete head yet, closed to make room "
+                                   "for others")});
+    }
+    cg_conn_close(e, c);
+    return true;
+}

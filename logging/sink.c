@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "logging/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/base/memory.h"
+
+/* How long the first line that finds no room may wait. */
+enum { PATIENCE_MS = 100 };
+
+static const int append = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY;
+
+/* ---- opening ---- */
+
+static int
+open_fault(const char *setting, const char *path, struct cg_error *err)
+{
+    int failure = errno;
+    cg_auto(free) char *folder = cg_strdup(path);
+    char *slash = strrchr(folder, '/');
+    struct stat st;
+    if (failure == ENOENT && slash != NULL) {
+        *slash = '\0';
+        if (*folder != '\0' && stat(folder, &st) < 0) {
+            return cg_error_set(err, failure,
+                                "%s: '%s' isn't writable: the folder '%s' "
+                                "doesn't exist; make it, or name another file",
+                                setting, path, folder);
+        }
+    }
+    if ((failure == EACCES || failure == EPERM) && geteuid() != 0) {
+        return cg_error_set(err, failure,
+                            "%s: '%s' isn't writable: %s for user %u: let that "
+                            "user write the file and enter its folder",
+                            setting, path, strerror(failure),
+                            (unsigned)geteuid());
+    }
+    return cg_error_set(err, failure, "%s: '%s' isn't writable: %s", setting,
+                        path, strerror(failure));
+}
+
+/* /dev/stderr and the like: 1, 2, or -1. */
+static int
+stream_of(const char *path)
+{
+    static const char *const names[][2] = {
+        {"/dev/stdout", "/dev/stderr"},
+        {"/dev/fd/1", "/dev/fd/2"},
+        {"/proc/self/fd/1", "/proc/self/fd/2"},
+    };
+    for (size_t i = 0; i < CG_COUNT(names); i++) {
+        if (strcmp(path, names[i][0]) == 0) {
+            return 1;
+        }
+        if (strcmp(path, names[i][1]) == 0) {
+            return 2;
+        }
+    }
+    return -1;
+}
+
+/* A named pipe is opened for both directions: else this would wait for a
+ * reader, and fail with each line while there is none. */
+static int
+open_pipe(const char *path)
+{
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 ? fd : open(path, append | O_NONBLOCK, 0644);
+}
+
+static int
+open_path(const char *path)
+{
+    struct stat st;
+    bool is_pipe = stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+    int fd = is_pipe ? open_pipe(path) : open(path, append, 0644);
+    if (fd < 0 && stream_of(path) > 0) {
+        /* a socket, or a stream that another user owns (containers) */
+        fd = fcntl(stream_of(path), F_DUPFD_CLOEXEC, 3);
+    } else if (fd >= 0 && fd <= 2) {
+        /* a standard stream was closed: its number is not for a log */
+        int low = fd;
+        fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+        close(low);
+    }
+    return fd;
+}
+
+/* A pipe or terminal that others hold too must stay as they know it: a new
+ * file description of our own does not block, theirs does. */
+static int
+open_stream(int stream)
+{
+    char path[32];
+    struct stat st;
+    if (fstat(stream, &st) < 0 ||
+        !(S_ISFIFO(st.st_mode) || isatty(stream) == 1)) {
+        return -1;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", stream);
+    return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+}
+
+static void
+look_at(struct cg_sink *s)
+{
+    struct stat st;
+    int flags = fcntl(s->fd, F_GETFL);
+    if (fstat(s->fd, &st) == 0) {
+        s->waits = !S_ISREG(st.st_mode);
+        s->socket = S_ISSOCK(st.st_mode);
+    }
+    s->nonblock = flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+int
+cg_sink_open(struct cg_sink *s, const char *setting, const char *path,
+             int stream, struct cg_error *err)
+{
+    *s = (struct cg_sink){.fd = -1, .stream = stream};
+    if (path == NULL) {
+        return 0;
+    }
+    if (strcmp(path, "-") == 0) {
+        s->fd = open_stream(stream);
+        s->owned = s->fd >= 0;
+        s->fd = s->owned ? s->fd : stream;
+    } else {
+        s->fd = open_path(path);
+        s->owned = true;
+        if (s->fd < 0) {
+            return open_fault(setting, path, err);
+        }
+    }
+    s->path = cg_strdup(path);
+    look_at(s);
+    return 0;
+}
+
+void
+cg_sink_close(struct cg_sink *s)
+{
+    if (s->owned && s->fd >= 0) {
+        close(s->fd);
+    }
+    free(s->path);
+    *s = (struct cg_sink){.fd = -1};
+}
+
+bool
+cg_sink_is_file(const struct cg_sink *s)
+{
+    return s->path != NULL && strcmp(s->path, "-") != 0;
+}
+
+void
+cg_sink_own(const struct cg_sink *s, int uid, int gid)
+{
+    if (cg_sink_is_file(s) && stream_of(s->path) < 0 &&
+        (uid >= 0 || gid >= 0)) {
+        /* best effort: without root it is ours anyway */
+        int ignored = fchown(s->fd, (uid_t)uid, (gid_t)gid);
+        (void)ignored;
+    }
+}
+
+int
+cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
+               struct cg_error *err)
+{
+    struct cg_sink fresh;
+    if (!cg_sink_is_file(s)) {
+        return 0;
+    }
+    int r = cg_sink_open(&fresh, setting, s->path, s->stream, err);
+    if (r < 0) {
+        return r;
+    }
+    cg_sink_own(&fresh, uid, gid);
+    dup3(fresh.fd, s->fd, O_CLOEXEC);
+    s->waits = fresh.waits;
+    s->nonblock = fresh.nonblock;
+    s->socket = fresh.socket;
+    s->stalled = s->torn = false;
+    cg_sink_close(&fresh);
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static bool
+has_room(const struct cg_sink *s, int wait_ms)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+    return poll(&p, 1, wait_ms) > 0 && (p.revents & POLLOUT) != 0;
+}
+
+static ssize_t
+put_once(struct cg_sink *s, const struct iovec *parts, int count)
+{
+    ssize_t n;
+    do {
+        if (s->socket) {
+            const struct msghdr m = {.msg_iov = (struct iovec *)(size_t)parts,
+                                     .msg_iovlen = (size_t)count};
+            n = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        } else if (s->waits && !s->nonblock && !has_room(s, 0)) {
+            errno = EAGAIN;
+            return -1;
+        } else {
+            n = writev(s->fd, parts, count);
+        }
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* Waits once for room, and not again until a line went out. */
+static ssize_t
+put(struct cg_sink *s, const struct iovec *parts, int count)
+{
+    ssize_t n = put_once(s, parts, count);
+    if (n < 0 && errno == EAGAIN) {
+        bool stalled = atomic_exchange(&s->stalled, true);
+        if (stalled || !has_room(s, PATIENCE_MS)) {
+            errno = EAGAIN;
+            return -1;
+        }
+        n = put_once(s, parts, count);
+    }
+    if (n >= 0 && atomic_load_explicit(&s->stalled, memory_order_relaxed)) {
+        s->stalled = false;
+    }
+    return n;
+}
+
+int
+cg_sink_write(struct cg_sink *s, const char *p, size_t n)
+{
+    int saved = errno;
+    bool torn = atomic_load_explicit(&s->torn, memory_order_relaxed);
+    struct iovec parts[2] = {{(char *)(size_t) "\n", 1},
+                             {(char *)(size_t)p, n}};
+    size_t all = torn ? n + 1 : n;
+    ssize_t w = put(s, torn ? parts : parts + 1, torn ? 2 : 1);
+    int r = w == (ssize_t)all ? 0
+            : w >= 0          ? (s->waits ? -EAGAIN : -ENOSPC)
+                              : -errno;
+    if (r == 0 && torn) {
+        s->torn = false;
+    } else if (w > 0 && r < 0) {
+        s->torn = true;
+    }
+    errno = saved;
+    return r;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One target of a log: a file, or a standard stream. Lines are appended with
+ * one system call each, so lines of several processes do not mix. Writing
+ * never blocks for longer than a moment: a pipe that nobody reads, a stopped
+ * terminal or a full disk costs lines, not requests.
+ */
+#ifndef CG_LOGGING_SINK_H
+#define CG_LOGGING_SINK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "core/base/bytes.h"
+#include "core/base/error.h"
+
+struct cg_sink {
+    char *path;            /* NULL: off; "-": the stream */
+    int fd;                /* -1: off */
+    int stream;            /* 1 or 2, for "-" */
+    bool owned;            /* the descriptor is ours to close */
+    bool waits;            /* no regular file: writing could block … */
+    bool nonblock, socket; /* … unless the descriptor is of such a kind */
+    _Atomic bool stalled;  /* the last line found no room: do not wait again */
+    _Atomic bool torn;     /* the last line was cut: begin a new one first */
+};
+
+/* path NULL: off. "-": standard output (stream 1) or error (2). err names the
+ * setting and, if that is the reason, the folder that is missing. */
+int cg_sink_open(struct cg_sink *s, const char *setting, const char *path,
+                 int stream, struct cg_error *err);
+void cg_sink_close(struct cg_sink *s);
+/* A file, not one of the standard streams. */
+bool cg_sink_is_file(const struct cg_sink *s);
+/* Gives the file to uid and gid (-1: leave), as far as that is allowed. */
+void cg_sink_own(const struct cg_sink *s, int uid, int gid);
+/* Opens the path again. The descriptor keeps its number, so that whoever holds
+ * it follows; on failure the old file stays. */
+int cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
+                   struct cg_error *err);
+/* All of p, or -errno. Any thread. */
+int cg_sink_write(struct cg_sink *s, const char *p, size_t n);
+
+#endif

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: MIT
+"""Limits of connections, descriptors, memory and log lines (LM rows)."""
+import contextlib
+import os
+import re
+import resource
+import time
+
+import pytest
+
+from harness import processes
+from harness.waiting import until
+from harness.wire import Closed
+
+ONE = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
+HALF_HEAD = b"GET /one HTTP/1.1\r\nHost: a\r\nX-Half: "
+APPS = ["probe.py"]
+FIVE = ("--threads", "2", "--worker-connections", "5")
+
+
+@contextlib.contextmanager
+def peers(server, count, data=b""):
+    made = [server.connect().send(data) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for peer in made:
+            peer.close()
+
+
+def answered(made):
+    for peer in made:
+        assert peer.reply().body == b"one item"
+    return made
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rsplit(b")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# ---- slots ----
+
+
+def test_lm05_the_oldest_idle_connection_goes_for_a_new_one(server):
+    s = server("probe:app", *FIVE, apps=APPS)
+    made = []
+    for _ in range(5):
+        made.append(s.connect().send(ONE))
+        answered(made[-1:])
+    with s.connect() as new:
+        assert new.send(ONE).reply().body == b"one item"
+        made[0].assert_closed()
+        for peer in made[1:]:
+            assert peer.send(ONE).reply().body == b"one item"
+    for peer in made:
+        peer.close()
+
+
+@pytest.mark.parametrize("data", [b"", HALF_HEAD], ids=["silent", "half head"])
+def test_lm12_slow_heads_in_all_slots_make_room_for_others(server, data):
+    s = server("probe:app", *FIVE, apps=APPS)
+    with peers(s, 5, data) as slow:
+        for _ in range(3):
+            assert s.get("/one").body == b"one item"
+        slow[0].assert_closed()
+    if data:
+        s.wait_log("closed to make room for others")
+
+
+def test_lm12_an_idle_connection_goes_before_a_slow_head(server):
+    s = server("probe:app", *FIVE, apps=APPS)
+    with peers(s, 4, HALF_HEAD) as slow, peers(s, 1, ONE) as idle:
+        answered(idle)
+        with s.connect() as new:
+            assert new.send(ONE).reply().body == b"one item"
+        idle[0].assert_closed()
+        for peer in slow:
+            assert peer.send(b"1\r\n\r\n").reply().body == b"one item"
+
+
+def test_lm13_running_requests_are_never_closed_and_others_wait(server):
+    s = server("wait:app", *FIVE, files={"wait.py": """\
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/wait":
+        open("started", "a").close()
+        os.close(os.open("go", os.O_RDONLY))  # a pipe: waits for the test
+    return [b"one item"]
+"""})
+    os.mkfifo(s.folder / "go")
+    wait = b"GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with peers(s, 5, wait) as running, peers(s, 3, ONE) as waiting:
+        until((s.folder / "started").exists, "a request runs")
+        s.signal("CONT")
+        writer = os.open(s.folder / "go", os.O_WRONLY)
+        os.close(writer)
+        stop = [False]
+
+        def feed():
+            try:
+                os.close(os.open(s.folder / "go", os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:  # nobody reads just now
+                pass
+            return all(p.buffer or has_bytes(p) for p in running)
+
+        until(feed, "all five were answered")
+        answered(running)
+        answered(waiting)
+        assert not stop[0]
+
+
+def has_bytes(peer):
+    peer.sock.setblocking(False)
+    try:
+        peer.buffer += peer.sock.recv(65536)
+    except BlockingIOError:
+        return False
+    finally:
+        peer.sock.settimeout(40)
+    return bool(peer.buffer)
+
+
+def test_lm13_a_full_worker_does_not_spin(server):
+    s = server("probe:app", *FIVE, apps=APPS)
+    worker = s.wait_workers(1)[0]
+    with peers(s, 5, b"GET /slow_reader HTTP/1.1\r\nHost: a\r\n\r\n") as made:
+        for peer in made[:2]:  # two run, the others are queued
+            assert peer.head().status == 200
+        with s.connect() as waiting:
+            waiting.send(ONE)
+            before, start = cpu_seconds(worker), time.monotonic()
+            made[0].sock.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                made[4].sock.settimeout(1)
+                made[4].sock.recv(1)
+            elapsed = time.monotonic() - start
+            assert cpu_seconds(worker) - before < 0.5 * elapsed + 0.1
+            for peer in made:
+                peer.close()
+            assert waiting.reply().body == b"one item"
+
+
+def test_lm11_sync_knows_no_limit_of_connections_but_descriptors(server):
+    """192 slots: 256 descriptors without the 64 that are kept back."""
+    s = server("probe:app", "--threads", "1", "--worker-connections", "5",
+               apps=APPS, config="""\
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+""")
+    with peers(s, 192, ONE) as idle:
+        answered(idle)
+        assert s.get("/one").body == b"one item"
+        idle[0].assert_closed()
+        assert idle[191].send(ONE).reply().body == b"one item"
+
+
+# ---- descriptors ----
+
+
+@contextlib.contextmanager
+def spare_descriptors(pid, spare):
+    """Leaves a process only so many descriptors to open."""
+    used = set(processes.open_descriptors(pid))
+    limit = 0
+    while limit in used or spare > 0:
+        spare -= limit not in used
+        limit += 1
+    while limit in used:
+        limit += 1
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+
+
+def test_lm14_without_descriptors_idle_connections_make_room(server):
+    s = server("probe:app", apps=APPS)
+    with peers(s, 1, ONE) as first:
+        answered(first)
+        with spare_descriptors(s.wait_workers(1)[0], 5), \
+                peers(s, 5, ONE) as idle:
+            answered(idle)
+            for _ in range(3):
+                assert s.get("/one").body == b"one item"
+            first[0].assert_closed()
+            assert idle[4].send(ONE).reply().body == b"one item"
+
+
+def under_way(peer):
+    """A request that cannot be spared: its body is awaited."""
+    peer.get("/digest", "Content-Length: 5", "Expect: 100-continue",
+             method="POST")
+    assert peer.interim().status == 100
+
+
+def test_lm14_without_descriptors_some_are_turned_away_with_a_503(server):
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    with s.connect() as busy:
+        under_way(busy)
+        with spare_descriptors(worker, 0):
+            with s.connect() as first, s.connect() as second:
+                first.send(ONE)
+                second.send(ONE)
+                for peer in (first, second):
+                    r = peer.reply()
+                    assert r.status == 503 and r.says_close()
+                    peer.assert_closed()
+            s.wait_log("Cannot accept a connection: Too many open files")
+            assert s.workers() == [worker]
+            assert b'"size": 5' in busy.send(b"hello").reply().body
+    until(lambda: s.get("/one").status == 200, "it serves again")
+
+
+def test_lm14_lines_about_descriptors_are_one_a_second_at_most(server):
+    s = server("probe:app", apps=APPS)
+    with s.connect() as busy:
+        under_way(busy)
+        start = time.monotonic()
+        with spare_descriptors(s.wait_workers(1)[0], 0):
+            for _ in range(6):
+                with s.connect() as peer:
+                    with contextlib.suppress(Closed):
+                        assert peer.send(ONE).reply().status in (200, 503)
+        seconds = time.monotonic() - start
+    assert s.log_count("Cannot accept a connection") <= seconds + 1
+
+
+# ---- what a connection may ask for ----
+
+
+def test_max_keepalive_requests_ends_a_connection_politely(server):
+    s = server("probe:app", "--max-keepalive-requests", "3", apps=APPS)
+    with s.connect() as peer:
+        for close in (False, False, True):
+            assert peer.get("/one").reply().says_close() is close
+        peer.assert_closed()
+    assert s.get("/one").body == b"one item"
+
+
+def test_lm16_a_thousand_pipelined_requests_cost_no_memory(server):
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    with s.connect() as peer:
+        answered([peer.send(ONE)])
+        before = processes.resident_kib(worker)
+        peer.send(ONE * 1000)
+        for _ in range(1000):
+            answered([peer])
+        assert processes.resident_kib(worker) - before < 2048
+
+
+def test_lm17_an_announced_length_costs_no_memory(server):
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    assert s.get("/one").status == 200
+    before = processes.resident_kib(worker)
+    data = b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nx"
+    with peers(s, 50, data % (1 << 40)), peers(s, 50, data % 1000000):
+        assert s.get("/one").status == 200
+        assert processes.resident_kib(worker) - before < 8 * 1024
+
+
+def test_lm10_lm11_idle_connections_are_small(server):
+    """At most a KiB each; the growth of 500 is within noise of the heap."""
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    with peers(s, 20, ONE) as made:
+        answered(made)
+        before = processes.resident_kib(worker)
+        with peers(s, 500, ONE) as more:
+            answered(more)
+            assert processes.resident_kib(worker) - before < 1024
+
+
+def test_lm18_a_body_that_is_not_read_is_bounded_in_memory(server):
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    assert s.get("/one").status == 200
+    before = processes.resident_kib(worker)
+    with s.connect() as lazy:
+        lazy.get("/slow_reader")
+        assert lazy.head().status == 200
+        assert processes.resident_kib(worker) - before < 8 * 1024
+    s.get("/plain/show_closed")
+
+
+def test_lm23_connect_and_reset_leaves_nothing(server):
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    garbage = [b"", ONE, HALF_HEAD, b"\x16\x03\x01\x02\x00garbage\r\n\r\n"]
+    for data in garbage * 5:
+        s.connect().send(data).reset()
+    assert s.get("/one").status == 200
+    count = len(processes.open_descriptors(worker))
+    before = processes.resident_kib(worker)
+    for i in range(500):
+        s.connect().send(garbage[i % 4]).reset()
+    assert s.get("/one").status == 200
+    until(lambda: len(processes.open_descriptors(worker)) <= count,
+          "descriptors are back")
+    assert processes.resident_kib(worker) - before < 2048
+    assert s.get("/one").status == 200
+
+
+# ---- log lines ----
+
+
+def test_lm25_lines_about_bad_peers_are_limited_and_counted(server):
+    s = server("probe:app", apps=APPS)
+    for _ in range(200):
+        with s.connect() as peer:
+            assert peer.send(b"BAD\r\n\r\n").reply().status == 400
+    s.wait_log(r"and \d+ more like this")
+
+    def told():
+        lines = s.log_count(r"Invalid request from ip=")
+        more = sum(map(int, re.findall(r"and (\d+) more like", s.log())))
+        return lines + more == 200 and lines
+
+    assert until(told, "every refusal is told or counted") < 200
+
+
+def test_lm25_a_line_about_a_bad_peer_is_short_and_escaped(server):
+    s = server("probe:app", apps=APPS)
+    with s.connect() as peer:
+        bad = b"GET /\x1b[31m\xff" + b"%0a\x01" * 1500 + b" HTTP/1.1\r\n\r\n"
+        peer.send_leniently(bad)
+        assert peer.reply().status in (400, 414)
+    s.wait_log("Invalid request from ip=")
+    line = [x for x in s.log().splitlines() if "Invalid request" in x][0]
+    assert len(line) <= 1024
+    assert all(0x20 <= ord(c) < 0x7f for c in line), line

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""Server hooks: which, where, in what order, with what; and bad ones."""
+import os
+import signal
+
+import pytest
+
+from harness import processes
+from harness.waiting import until
+
+APP = """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"),
+                              ("Content-Length", "2")])
+    return [b"ok"]
+"""
+# Every hook notes its process (Master or Worker) and its arguments.
+NOTING = """\
+import os
+
+MASTER = os.getpid()
+workers = 1
+
+def note(name, *args):
+    who = "M" if os.getpid() == MASTER else "W"
+    plain = (int, str, type(None))
+    shown = [repr(a) if isinstance(a, plain) else type(a).__name__
+             for a in args]
+    with open("hooks", "a") as f:
+        f.write("%s %s(%s)\\n" % (who, name, ", ".join(shown)))
+
+def on_starting(server): note("on_starting", server, server.num_workers)
+def on_reload(server): note("on_reload", server)
+def when_ready(server):
+    note("when_ready", server, len(server.LISTENERS), server.pid - MASTER)
+def pre_fork(server, worker):
+    worker.mark = "set before the fork"
+    note("pre_fork", server, worker, worker.pid, worker.age)
+def post_fork(server, worker):
+    note("post_fork", server, worker, worker.mark, worker.pid - os.getpid(),
+         worker.booted)
+def post_worker_init(worker):
+    note("post_worker_init", worker, worker.mark, worker.booted)
+def worker_int(worker): note("worker_int", worker, worker.alive)
+def worker_abort(worker): note("worker_abort", worker, worker.alive)
+def pre_exec(server): note("pre_exec", server)
+def pre_request(worker, req): note("pre_request", worker, req, req.path)
+def post_request(worker, req, environ, resp):
+    note("post_request", worker, req, environ, resp, resp.status)
+def child_exit(server, worker):
+    note("child_exit", server, worker, worker.mark, type(worker.pid).__name__)
+def worker_exit(server, worker): note("worker_exit", server, worker, worker.nr)
+def nworkers_changed(server, new, old):
+    note("nworkers_changed", server, new, old)
+def on_exit(server): note("on_exit", server)
+"""
+BOOT = """\
+M pre_fork(Arbiter, Worker, '[booting]', {age})
+W post_fork(Arbiter, Worker, 'set before the fork', 0, False)
+W post_worker_init(Worker, 'set before the fork', False)
+"""
+DEATH = """\
+W worker_exit(Arbiter, Worker, {nr})
+M child_exit(Arbiter, Worker, 'set before the fork', 'int')
+"""
+
+
+class Hooks:
+    def __init__(self, server):
+        self.path = server.folder / "hooks"
+        self.seen = 0
+
+    def expect(self, wanted):
+        """The next notes, exactly."""
+        wanted = wanted.replace("\n ", "\n")
+
+        def got():
+            text = self.path.read_text() if self.path.exists() else ""
+            return text[self.seen:]
+        until(lambda: len(got()) >= len(wanted),
+              lambda: f"these hooks:\n{wanted}\nthere are:\n{got()}")
+        assert got() == wanted
+        self.seen += len(wanted)
+
+
+@pytest.fixture
+def noted(server):
+    def make(*args):
+        s = server("shop:app", *args, config=NOTING, files={"shop.py": APP})
+        hooks = Hooks(s)
+        hooks.expect("M nworkers_changed(Arbiter, 1, None)\n"
+                     "M on_starting(Arbiter, 1)\n"
+                     "M when_ready(Arbiter, 1, 0)\n" + BOOT.format(age=1))
+        return s, hooks
+    return make
+
+
+def test_hooks_of_a_life_come_in_gunicorns_order(noted):
+    s, hooks = noted()
+    s.get("/x")
+    hooks.expect("W pre_request(Worker, Request, '/x')\n"
+                 "W post_request(Worker, Request, dict, Response, '200 OK')\n")
+    s.signal("TTIN")
+    hooks.expect("M nworkers_changed(Arbiter, 2, 1)\n" + BOOT.format(age=2))
+    s.signal("TTOU")
+    hooks.expect("M nworkers_changed(Arbiter, 1, 2)\n" + DEATH.format(nr=1))
+    s.signal("HUP")
+    hooks.expect("M nworkers_changed(Arbiter, 1, 1)\nM on_reload(Arbiter)\n"
+                 + BOOT.format(age=3) + DEATH.format(nr=0))
+    os.kill(s.workers()[0], signal.SIGINT)
+    hooks.expect("W worker_int(Worker, False)\n" + DEATH.format(nr=0)
+                 + BOOT.format(age=4))
+    os.kill(s.workers()[0], signal.SIGABRT)
+    hooks.expect("W worker_abort(Worker, False)\n" + DEATH.format(nr=0)
+                 + BOOT.format(age=5))
+    assert s.stop() == 0
+    hooks.expect(DEATH.format(nr=0) + "M on_exit(Arbiter)\n")
+
+
+def test_a_killed_worker_has_its_child_exit(noted):
+    s, hooks = noted()
+    os.kill(s.workers()[0], signal.SIGKILL)
+    hooks.expect(DEATH.splitlines(True)[1] + BOOT.format(age=2))
+
+
+# ---- hooks that go wrong ----
+
+
+@pytest.mark.parametrize("hook", ["on_starting", "when_ready"])
+@pytest.mark.parametrize("deed", ["1 / 0", "raise SystemExit(7)"])
+def test_a_hook_that_fails_before_anything_serves_ends_the_start(
+        run, hook, deed):
+    r = run("-c", "conf.py", "-b", "unix:s.sock", "--pid", "p", "shop:app",
+            files={"shop.py": APP,
+                   "conf.py": f"def {hook}(server):\n    {deed}\n"},
+            announced=["."])
+    assert r.status in (1, 7)
+    r.line_with(hook)
+
+
+@pytest.mark.parametrize("hook, args", [
+    ("pre_fork", "server, worker"), ("child_exit", "server, worker"),
+    ("on_reload", "server"), ("nworkers_changed", "server, new, old")])
+@pytest.mark.parametrize("deed", ["1 / 0", "raise SystemExit(7)"])
+def test_a_hook_that_fails_in_the_master_is_told_and_survived(
+        server, hook, args, deed):
+    s = server("shop:app", files={"shop.py": APP}, config=f"""\
+import os
+def {hook}({args}):
+    if os.path.exists("now"):
+        {deed}
+""", announced=["Exception in the hook"])
+    victim = s.wait_workers(1)[0]
+    s.get("/")
+    (s.folder / "now").write_text("")
+    s.signal("HUP")
+    processes.wait_gone(victim, "the old worker")
+    s.wait_log(rf"\[ERROR\] Exception in the hook {hook}\n")
+    assert s.get("/").status == 200
+
+
+def test_hooks_that_fail_in_a_new_worker_halt_the_start_with_3(run):
+    for hook, args in (("post_fork", "server, worker"),
+                       ("post_worker_init", "worker")):
+        r = run("-c", "conf.py", "-b", "unix:s.sock", "shop:app",
+                files={"shop.py": APP,
+                       "conf.py": f"def {hook}({args}):\n    1 / 0\n"},
+                announced=["."])
+        assert r.status == 3
+        r.line_with("Reason: Worker failed to boot.")
+
+
+def test_a_worker_exit_that_fails_is_told(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+def worker_exit(server, worker):
+    1 / 0
+""", announced=["Exception during worker exit"])
+    s.get("/")
+    assert s.stop() == 0
+    s.wait_log(r"\[WARNING\] Exception during worker exit:\n(.*\n)*"
+               "ZeroDivisionError")
+
+
+def test_a_worker_abort_that_hangs_is_ended_by_kill(server):
+    s = server("shop:app", "--timeout", "1", files={"shop.py": """\
+def app(environ, start_response):
+    while True:
+        pass
+"""}, config="""\
+import time
+def worker_abort(worker):
+    time.sleep(3600)
+""", announced=["WORKER TIMEOUT", "is running:", "Stacks of worker"])
+    with s.connect() as peer:
+        peer.get("/")
+        s.wait_log("was sent SIGKILL! It was silent for longer than timeout")
+        s.wait_log("Booting worker", 2)
+        peer.rest()
+
+
+def test_threads_of_a_hook_run_in_the_master_and_steer_it(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import threading, time
+def work(server):
+    while not server.WORKERS:
+        time.sleep(0.01)
+    server.num_workers = 3
+    server.log.info("asked for %s", server.num_workers)
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    s.wait_log("asked for 3")
+    s.wait_workers(3)
+
+
+def test_a_thread_of_a_hook_may_run_commands(server):
+    # the master's own waiting must not take their exit status
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, subprocess, threading, time
+def work(server):
+    while not os.path.exists("now"):  # no fork of a worker in between
+        time.sleep(0.01)
+    codes = {subprocess.run(["sh", "-c", "exit 5"]).returncode
+             for _ in range(30)}
+    server.log.info("codes %s", codes)
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    s.get("/")
+    (s.folder / "now").write_text("")
+    s.wait_log(r"codes \{5\}")
+    assert s.get("/").status == 200
+
+
+def test_a_hook_that_forks_leaves_no_zombie(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os
+def when_ready(server):
+    for _ in range(3):
+        if os.fork() == 0:
+            os._exit(0)
+""")
+    s.get("/")
+    until(lambda: zombies(s.pid) == [], "no zombie is left")
+
+
+def zombies(parent):
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8") as f:
+                state, ppid = f.read().rsplit(")", 1)[1].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state == "Z" and int(ppid) == parent:
+            found.append(int(name))
+    return found
+
+
+def test_server_stop_and_reload_of_hooks_act(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+def child_exit(server, worker):
+    server.log.info("now stopping")
+    server.stop()
+def nworkers_changed(server, new, old):
+    if old == 1 and new == 2:
+        server.reload()
+""")
+    s.get("/")
+    s.signal("TTIN")
+    s.wait_log("Hang up: Master")
+    s.wait_log("now stopping")
+    assert s.wait() == 0
+
+
+# ---- preload_app ----
+
+
+def test_preload_loads_once_and_names_what_cannot_be_forked(server):
+    s = server("shop:app", "--preload", "-w", "2", files={"shop.py": """\
+import os, socket, threading
+open("loads", "a").write("x")
+listener = socket.create_server(("127.0.0.1", 0))
+port = listener.getsockname()[1]
+client = socket.create_connection(("127.0.0.1", port))
+open("port", "w").write(str(port))
+plain = open("loads")
+threading.Thread(target=threading.Event().wait, name="reaper",
+                 daemon=True).start()
+""" + APP})
+    s.wait_workers(2)
+    s.get("/")
+    assert (s.folder / "loads").read_text() == "x"
+    port = (s.folder / "port").read_text()
+    s.wait_log(r"\[WARNING\] preload_app: descriptor \d+, a connection to "
+               rf"127\.0\.0\.1:{port}, was opened")
+    s.wait_log(r"preload_app: descriptor \d+, a socket, was opened")
+    s.wait_log(r"\[WARNING\] preload_app: loading the application started "
+               r"threads, which no worker has: 'reaper'\.")
+    assert s.log_count("preload_app: descriptor") == 2
+
+
+def test_preload_without_threads_and_sockets_is_quiet(server):
+    s = server("shop:app", "--preload", files={"shop.py": APP})
+    s.get("/")
+    assert "preload_app" not in s.log()
+
+
+def test_a_reload_says_that_a_preloaded_application_stays(server):
+    s = server("shop:app", "--preload", files={"shop.py": APP})
+    s.get("/")
+    s.signal("HUP")
+    s.wait_log("preload_app: the application is not loaded again by a reload; "
+               "USR2 starts a new master")
+    s.wait_log("Booting worker", 2)
+
+
+@pytest.mark.parametrize("text", [
+    "import no_such_module\n", "application = 1\n"])
+def test_a_preloaded_application_that_fails_ends_the_start(run, text):
+    r = run("--preload", "-b", "unix:s.sock", "shop:app",
+            files={"shop.py": text}, announced=["."])
+    assert r.status == 1  # as gunicorn
+    assert not os.path.exists("s.sock")
