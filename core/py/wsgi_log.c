@@ -222,8 +222,8 @@ void
 cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
 {
     const struct cg_wsgi_options *o = x->wsgi->o;
-    if (!cg_log_wants_requests(o->log)) {
-        return;
+    if (!cg_log_wants_requests(o->log) || x->ex->status == 0) {
+        return; /* 0: the application took the socket over */
     }
     if (cg_py_logger_takes_access()) {
         route_access(x, env);
