@@ -132,8 +132,9 @@ $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 $(OUT)/tests/unit/http/cases.inc: tests/cases/http-cases.json tools/cases.py
 	@mkdir -p $(@D)
 	$(Q)$(PYEXE) tools/cases.py table $< $@
-$(OUT)/tests/unit/http/test_cases.o: $(OUT)/tests/unit/http/cases.inc
-$(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
+WITHCASES := $(OUT)/tests/unit/http/test_cases.o $(OUT)/tests/unit/engine/test_connection.o
+$(WITHCASES): $(OUT)/tests/unit/http/cases.inc
+$(WITHCASES): CFLAGS += -I$(OUT)/tests/unit/http
 
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)

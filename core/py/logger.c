@@ -27,6 +27,10 @@ tell_failure(void)
     cg_auto(buf) struct cg_buf traceback = {0};
     cg_auto(buf) struct cg_buf text = {0};
     struct cg_error err = {0};
+    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        PyErr_Clear(); /* INT or QUIT came just now: who asked knows it */
+        return;
+    }
     cg_py_error(&err, &traceback);
     uint64_t now = cg_now_us();
     if (logger.told_us != 0 && now - logger.told_us < TELL_AGAIN_US) {

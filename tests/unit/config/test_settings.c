@@ -51,7 +51,8 @@ static const char *const ours[] = {"strict",
                                    "request_buffer_size",
                                    "body_min_rate",
                                    "max_request_body",
-                                   "max_keepalive_requests"};
+                                   "max_keepalive_requests",
+                                   "request_buffering"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
