@@ -5,13 +5,8 @@
 
 #include "config/yaml.h"
 #include "core/base/fd.h"
+#include "core/base/memory.h"
 #include "tests/fuzz/fuzz.h"
-
-static void
-on_warn(void *self, const char *text)
-{
-    EXPECT(text[0] != '\0', "an empty warning");
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -27,8 +22,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
            "cannot write");
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     EXPECT(cg_settings_new(&s, &err) == 0, "%s", err.text);
-    if (cg_yaml_read(path, "c.yaml", s, on_warn, NULL, &err) < 0) {
-        EXPECT(strncmp(err.text, "c.yaml", 6) == 0, "%s", err.text);
+    cg_auto(findings) struct cg_findings f = {0};
+    int r = cg_yaml_read(path, "c.yaml", s, &f);
+    EXPECT(r == 0 || f.problems > 0, "no reason");
+    for (size_t i = 0; i < f.n; i++) {
+        EXPECT(strncmp(f.items[i].text, "c.yaml", 6) == 0, "%s",
+               f.items[i].text);
     }
     cg_settings_free(s);
     return 0;
