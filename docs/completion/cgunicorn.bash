@@ -437,6 +437,7 @@ _cgunicorn() {
             --umask \
             --initgroups \
             --request-buffer-size \
+            --stream-requests \
             --forwarded-allow-ips \
             --pythonpath \
             --python \
@@ -559,6 +560,7 @@ _cgunicorn() {
             initgroups \
             tmp_upload_dir \
             request_buffer_size \
+            request_buffering \
             secure_scheme_headers \
             forwarded_allow_ips \
             pythonpath \
