@@ -192,6 +192,7 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
                 a->master_pid);
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
+    cg_arbiter_log_workers(a);
     cg_arbiter_publish_listeners(a);
     return 0;
 }

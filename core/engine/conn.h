@@ -19,6 +19,7 @@
     X(RUN, "run")       /* in the application */                               \
     X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
     X(IDLE, "idle")     /* between requests */                                 \
+    X(DRAIN, "drain")   /* answered, the rest of the body is read away */      \
     X(LINGER, "linger") /* refused: the rest of the input is read away */      \
     X(DEAD, "dead")
 enum cg_conn_state {
@@ -34,6 +35,7 @@ enum cg_deadline_list {
     DEADLINE_BODY,
     DEADLINE_WRITE,
     DEADLINE_KEEP,
+    DEADLINE_DRAIN,
     DEADLINE_LINGER,
     DEADLINE_LISTS
 };

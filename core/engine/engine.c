@@ -12,7 +12,7 @@
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
 
-enum { LINGER_US = 2 * 1000 * 1000 };
+enum { LINGER_US = 2 * 1000 * 1000, DRAIN_US = 5 * 1000 * 1000 };
 
 #define RELAXED memory_order_relaxed
 
@@ -29,6 +29,7 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_BODY] = c->body_timeout_us;
     length[DEADLINE_WRITE] = c->write_timeout_us;
     length[DEADLINE_KEEP] = c->keepalive_us;
+    length[DEADLINE_DRAIN] = DRAIN_US;
     length[DEADLINE_LINGER] = LINGER_US;
 }
 

@@ -25,8 +25,9 @@ enum {
 
 struct message {
     uint32_t magic;
-    uint32_t head_n, body_n, rest_n; /* bytes that follow, in this order */
-    uint64_t file_n;                 /* body in the second descriptor */
+    /* bytes that follow, in this order */
+    uint32_t head_n, body_n, trailers_n, rest_n;
+    uint64_t file_n; /* body in the second descriptor */
     uint64_t ready_us;
     uint32_t requests;
     uint8_t listener;
@@ -102,6 +103,7 @@ give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
         .magic = MAGIC,
         .head_n = (uint32_t)head.n,
         .body_n = file < 0 ? (uint32_t)body->n : 0,
+        .trailers_n = (uint32_t)body->trailers.n,
         .rest_n = (uint32_t)rest,
         .file_n = file < 0 ? 0 : body->n,
         .ready_us = c->ready_us,
@@ -110,13 +112,14 @@ give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
         .has_file = file >= 0,
         .peer = c->peer,
     };
-    struct iovec parts[4] = {
+    struct iovec parts[5] = {
         {&m, sizeof m},
         {(void *)(size_t)head.p, head.n},
         {(void *)(size_t)body->p, m.body_n},
+        {(void *)(size_t)body->trailers.p, body->trailers.n},
         {c->rest.p != NULL ? c->rest.p + c->rest_at : NULL, rest}};
     int fds[2] = {c->fd, file};
-    return send_message(e->config->handover, parts, 4, fds, file < 0 ? 1 : 2);
+    return send_message(e->config->handover, parts, 5, fds, file < 0 ? 1 : 2);
 }
 
 /* Another worker of our generation that serves; `idle`: has nothing to do. */
@@ -157,11 +160,12 @@ cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
 {
     bool large = body->p == NULL || body->n > INLINE_BODY;
     size_t rest = c->rest.n - c->rest_at;
-    if (head.n + (large ? 0 : body->n) + rest > MESSAGE_MAX) {
+    if (head.n + (large ? 0 : body->n) + body->trailers.n + rest >
+        MESSAGE_MAX) {
         return false;
     }
     cg_auto(fd_close) int file = large && body->n > 0 ? body_file(body) : -1;
-    struct cg_body none = {.p = "", .fd = -1};
+    struct cg_body none = {.p = "", .fd = -1, .trailers = body->trailers};
     if (large && body->n > 0 && file < 0) {
         return false;
     }
@@ -206,9 +210,10 @@ receive_message(struct cg_executor *x, struct message *m, int fds[2])
     }
     take_descriptors(&msg, fds);
     n -= (ssize_t)sizeof *m;
-    bool whole = n >= 0 && m->magic == MAGIC && fds[0] >= 0 &&
-                 (!m->has_file || fds[1] >= 0) &&
-                 (size_t)n == (size_t)m->head_n + m->body_n + m->rest_n;
+    bool whole =
+        n >= 0 && m->magic == MAGIC && fds[0] >= 0 &&
+        (!m->has_file || fds[1] >= 0) &&
+        (size_t)n == (size_t)m->head_n + m->body_n + m->trailers_n + m->rest_n;
     if (!whole) {
         cg_fd_close(&fds[0]);
         cg_fd_close(&fds[1]);
@@ -226,7 +231,7 @@ conn_of(struct cg_engine *e, const struct message *m, int fd, const char *p)
     c->requests = m->requests;
     c->listener = m->listener;
     c->peer = m->peer;
-    cg_buf_put(&c->rest, p + m->head_n + m->body_n, m->rest_n);
+    cg_buf_put(&c->rest, p + m->head_n + m->body_n + m->trailers_n, m->rest_n);
     return c;
 }
 
@@ -253,6 +258,8 @@ cg_adopt(struct cg_executor *x)
     if (m.has_file) {
         body = (struct cg_body){.n = m.file_n, .fd = file};
     }
+    body.trailers =
+        (struct cg_slice){x->rbuf + m.head_n + m.body_n, m.trailers_n};
     cg_serve(x, c, &x->req, x->rbuf, body);
     return true;
 }

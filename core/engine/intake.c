@@ -157,6 +157,13 @@ refuse(struct cg_intake *i, enum cg_refusal why)
 }
 
 static enum cg_intake_status
+complete(struct cg_intake *i)
+{
+    i->done = true;
+    return CG_INTAKE_COMPLETE;
+}
+
+static enum cg_intake_status
 feed_chunks(struct cg_intake *i, const struct cg_intake_policy *policy,
             const char *p, size_t n, size_t *used, struct cg_error *err)
 {
@@ -170,7 +177,7 @@ feed_chunks(struct cg_intake *i, const struct cg_intake_policy *policy,
         *used = at;
         switch (st) {
         case CG_CHUNK_MORE: return CG_INTAKE_MORE;
-        case CG_CHUNK_DONE: return CG_INTAKE_COMPLETE;
+        case CG_CHUNK_DONE: return complete(i);
         case CG_CHUNK_REFUSED: return refuse(i, i->chunks.refusal);
         case CG_CHUNK_DATA:
             if (data.n > policy->max_body - i->body_n) {
@@ -194,7 +201,7 @@ feed_length(struct cg_intake *i, const struct cg_intake_policy *policy,
         return CG_INTAKE_FAILED;
     }
     i->body_left -= take;
-    return i->body_left == 0 ? CG_INTAKE_COMPLETE : CG_INTAKE_MORE;
+    return i->body_left == 0 ? complete(i) : CG_INTAKE_MORE;
 }
 
 static enum cg_intake_status
@@ -263,15 +270,18 @@ cg_intake_filled(struct cg_intake *i, size_t n)
     i->body.n += n;
     i->body_n += n;
     i->body_left -= n;
-    return i->body_left == 0 ? CG_INTAKE_COMPLETE : CG_INTAKE_MORE;
+    return i->body_left == 0 ? complete(i) : CG_INTAKE_MORE;
 }
 
 struct cg_body
 cg_intake_body(const struct cg_intake *i)
 {
-    if (i->body_fd >= 0) {
-        return (struct cg_body){.n = i->body_n, .fd = i->body_fd};
+    struct cg_body body = {
+        .n = i->body_n,
+        .fd = i->body_fd,
+        .trailers = {i->chunks.fields.p, i->chunks.fields.n}};
+    if (i->body_fd < 0) {
+        body.p = i->body.p != NULL ? i->body.p : "";
     }
-    return (struct cg_body){
-        .p = i->body.p != NULL ? i->body.p : "", .n = i->body_n, .fd = -1};
+    return body;
 }

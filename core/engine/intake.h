@@ -27,9 +27,11 @@ struct cg_intake {
     struct cg_buf body; /* in memory, until it is in the file */
     uint64_t body_n;    /* bytes of the body so far */
     uint64_t body_left; /* of Content-Length */
+    uint32_t skipped;   /* bytes read away after the response; the engine's */
     uint64_t since_us;  /* when the wait for the body began; the engine's */
     int body_fd;        /* the file, -1 while in memory */
     bool head_done;
+    bool done;      /* so is the body */
     bool continued; /* 100 Continue was sent, or must not be */
 };
 

@@ -121,6 +121,9 @@ struct cg_call {
     struct cg_conn *conn;
     struct cg_executor *executor;
     struct cg_segment *dropped; /* flushed by drain(), entered again later */
+    struct cg_intake *stream;   /* the body that is still coming, or NULL */
+    int stream_error;           /* negative errno, for ever */
+    char stream_fault[256];     /* set with it */
 };
 
 /* conn.c */
@@ -154,6 +157,11 @@ bool cg_room_make(struct cg_engine *e);
 
 /* receive.c */
 void cg_receive(struct cg_executor *x, struct cg_conn *c);
+/* Once per request, if it waits for that. */
+void cg_send_continue(struct cg_conn *c, struct cg_intake *i);
+/* Whether a body comes at less than the least rate. */
+bool cg_body_is_slow(const struct cg_engine_config *config,
+                     const struct cg_intake *i, uint64_t now_us);
 void cg_receive_ready(struct cg_executor *x, struct cg_conn *c);
 void cg_ready_push(struct cg_engine *e, struct cg_conn *c);
 struct cg_conn *cg_ready_pop(struct cg_engine *e);
@@ -162,6 +170,9 @@ struct cg_conn *cg_ready_pop(struct cg_engine *e);
 void cg_serve(struct cg_executor *x, struct cg_conn *c,
               const struct cg_request *req, const char *base,
               struct cg_body body);
+/* The same with the body still coming: c->intake. */
+void cg_serve_stream(struct cg_executor *x, struct cg_conn *c);
+void cg_after_response(struct cg_engine *e, struct cg_conn *c);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
 void cg_flush(struct cg_engine *e, struct cg_conn *c);
 
@@ -179,6 +190,13 @@ void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
 void cg_tell_trouble(struct cg_engine *e, const char *text);
 void cg_linger_start(struct cg_engine *e, struct cg_conn *c);
 void cg_linger(struct cg_executor *x, struct cg_conn *c);
+
+/* stream.c */
+int cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to);
+bool cg_stream_can_skip(const struct cg_exchange *ex);
+/* The rest of the body is read away, within bounds. */
+void cg_stream_drain_start(struct cg_engine *e, struct cg_conn *c);
+void cg_stream_drain(struct cg_executor *x, struct cg_conn *c);
 
 /* give.c */
 bool cg_may_give(const struct cg_engine *e);

@@ -64,8 +64,8 @@ goes_away(struct cg_executor *x, struct cg_conn *c, struct cg_slice head,
 
 /* ---- what became of an intake ---- */
 
-static void
-send_continue(struct cg_conn *c, struct cg_intake *i)
+void
+cg_send_continue(struct cg_conn *c, struct cg_intake *i)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (i->continued || !i->req.expect_continue || i->body_n > 0) {
@@ -76,13 +76,12 @@ send_continue(struct cg_conn *c, struct cg_intake *i)
     cg_socket_send(c->fd, &part, 1, false);
 }
 
-/* Its bytes come at less than the least rate, the first seconds not counted.
- * Payload counts, framing does not. */
-static bool
-is_too_slow(const struct cg_engine *e, const struct cg_intake *i)
+/* The first seconds do not count, and neither does framing. */
+bool
+cg_body_is_slow(const struct cg_engine_config *config,
+                const struct cg_intake *i, uint64_t now_us)
 {
-    const struct cg_engine_config *config = e->config;
-    uint64_t elapsed = e->now_us - i->since_us;
+    uint64_t elapsed = now_us - i->since_us;
     return config->body_min_rate != 0 && elapsed > config->body_grace_us &&
            i->body_n < (elapsed - config->body_grace_us) / 1000 *
                            config->body_min_rate / 1000;
@@ -92,7 +91,7 @@ static void
 wait_for_body(struct cg_engine *e, struct cg_conn *c)
 {
     struct cg_intake *i = c->intake;
-    send_continue(c, i);
+    cg_send_continue(c, i);
     if (i->since_us == 0) {
         i->since_us = e->now_us;
     }
@@ -116,17 +115,23 @@ static void
 serve_intake(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_intake *i = c->intake;
+    if (!i->done) {
+        cg_serve_stream(x, c);
+        return;
+    }
     c->intake = NULL; /* ours now: the connection may be closed below */
     cg_serve(x, c, &i->req, i->head.p, cg_intake_body(i));
     cg_intake_free(i);
 }
 
+/* All of it is there, or as much as this server waits for. */
 static void
-on_complete_intake(struct cg_executor *x, struct cg_conn *c)
+on_intake_ready(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_intake *i = c->intake;
     const struct cg_body body = cg_intake_body(i);
-    if (goes_away(x, c, (struct cg_slice){i->head.p, i->head.n}, &body)) {
+    if (i->done &&
+        goes_away(x, c, (struct cg_slice){i->head.p, i->head.n}, &body)) {
         return;
     }
     if (must_queue(x, c)) {
@@ -137,24 +142,35 @@ on_complete_intake(struct cg_executor *x, struct cg_conn *c)
 }
 
 static void
+on_intake_part(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_engine *e = x->engine;
+    if (c->intake->head_done && e->config->streaming) {
+        c->ready_us = c->intake->since_us = e->now_us;
+        on_intake_ready(x, c);
+        return;
+    }
+    wait_for_more(e, c);
+    if (c->state == CONN_BODY &&
+        cg_body_is_slow(e->config, c->intake, e->now_us)) {
+        cg_refuse_status(e, c, 408, "Request body comes too slowly");
+    }
+}
+
+static void
 on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
           const struct cg_error *err)
 {
     struct cg_engine *e = x->engine;
     switch (st) {
-    case CG_INTAKE_MORE:
-        wait_for_more(e, c);
-        if (c->state == CONN_BODY && is_too_slow(e, c->intake)) {
-            cg_refuse_status(e, c, 408, "Request body comes too slowly");
-        }
-        return;
+    case CG_INTAKE_MORE: on_intake_part(x, c); return;
     case CG_INTAKE_REFUSED:
         cg_refuse(e, c, &c->intake->req, c->intake->head.p);
         return;
     case CG_INTAKE_FAILED: cg_refuse_fault(e, c, err); return;
     case CG_INTAKE_COMPLETE:
         c->ready_us = e->now_us;
-        on_complete_intake(x, c);
+        on_intake_ready(x, c);
         return;
     }
 }
@@ -202,6 +218,7 @@ queue_whole(struct cg_executor *x, struct cg_conn *c, const char *p,
     cg_intake_take_head(i, &x->req, p);
     cg_buf_put(&i->body, body.p, body.n);
     i->body_n = body.n;
+    i->done = true;
     c->intake = i;
     cg_ready_push(x->engine, c);
 }
@@ -282,7 +299,7 @@ void
 cg_receive_ready(struct cg_executor *x, struct cg_conn *c)
 {
     if (c->intake != NULL) {
-        on_complete_intake(x, c);
+        on_intake_ready(x, c);
         return;
     }
     feed_fresh(x, c, c->rest.p + c->rest_at, c->rest.n - c->rest_at, true);

@@ -5,6 +5,7 @@
  * executor without the baton; they touch only what belongs to it then.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +75,9 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
 {
     struct cg_call *call = call_of(ex);
     ssize_t n = 0;
-    if (ex->broken) {
+    /* a child that the application forked: the answer is its parent's */
+    if (ex->broken ||
+        atomic_load_explicit(&call->executor->engine->forked, RELAXED) != 0) {
         return -EPIPE;
     }
     if (call->conn->outbox.first == NULL) {
@@ -121,7 +124,7 @@ wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
-    if (r == 0 && outbox->first == NULL) {
+    if (r == 0 && outbox->first == NULL && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
     if (r == 0 && n > 0) {
@@ -181,6 +184,8 @@ const struct cg_wire cg_engine_wire = {
     .send_file = wire_send_file,
     .pending = wire_pending,
     .drain = wire_drain,
+    .receive = cg_stream_receive,
+    .can_skip = cg_stream_can_skip,
 };
 
 /* ---- the scoreboard's part ---- */
@@ -265,62 +270,109 @@ own_date(struct cg_executor *x)
     return x->date;
 }
 
-void
-cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
-         const char *base, struct cg_body body)
+/* Runs the request; the baton is ours again afterwards. */
+static void
+run(struct cg_executor *x, struct cg_conn *c, struct cg_call *call)
 {
     struct cg_engine *e = x->engine;
-    c->requests++;
-    struct cg_call call = {
-        .ex =
-            {
-                .req = req,
-                .base = base,
-                .body = body,
-                .peer = &c->peer,
-                .wire = &cg_engine_wire,
-                .out = &x->out,
-                .date = own_date(x),
-                .since_us = c->ready_us,
-                .start_us = cg_now_us(),
-                .fd = c->fd,
-                .listener = c->listener,
-                .may_keep = may_keep(e, c, req),
-            },
-        .conn = c,
-        .executor = x,
-    };
     c->state = CONN_RUN;
     add(&e->requests, 1);
-    flight_begin(x, &call);
-    cg_relief_expect(&e->relief, call.ex.start_us);
+    flight_begin(x, call);
+    cg_relief_expect(&e->relief, call->ex.start_us);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
     }
-    e->host->run(e->host->self, &call.ex);
+    e->host->run(e->host->self, &call->ex);
     if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
         _exit(0); /* a child that returned from the application: not ours */
     }
-    cg_drop_list(e->host, call.dropped);
+    if (__builtin_expect(call->ex.blocking, 0)) {
+        fcntl(c->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    }
+    cg_drop_list(e->host, call->dropped);
     uint64_t end_us = cg_now_us();
-    flight_end(x, &call, end_us);
+    flight_end(x, call, end_us);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }
     if (end_us > e->now_us) {
         e->now_us = end_us;
     }
-    c->keep = call.ex.keep;
-    c->broken = call.ex.broken;
-    c->polite = req->keep_alive;
-    cg_finish(e, c);
+    c->keep = call->ex.keep;
+    c->broken = call->ex.broken;
+    c->polite = call->ex.req->keep_alive;
+}
+
+static struct cg_exchange
+exchange_of(struct cg_executor *x, struct cg_conn *c,
+            const struct cg_request *req, const char *base)
+{
+    c->requests++;
+    return (struct cg_exchange){
+        .req = req,
+        .base = base,
+        .peer = &c->peer,
+        .wire = &cg_engine_wire,
+        .out = &x->out,
+        .date = own_date(x),
+        .since_us = c->ready_us,
+        .start_us = cg_now_us(),
+        .fd = c->fd,
+        .listener = c->listener,
+        .may_keep = may_keep(x->engine, c, req),
+    };
+}
+
+void
+cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
+         const char *base, struct cg_body body)
+{
+    struct cg_call call;
+    call.ex = exchange_of(x, c, req, base);
+    call.ex.body = body;
+    call.conn = c;
+    call.executor = x;
+    call.dropped = NULL;
+    call.stream = NULL;
+    run(x, c, &call);
+    cg_finish(x->engine, c);
+}
+
+/* The application may have left some of the body, or seen what is wrong with
+ * it; c->intake stays only if there is a rest to be read away. */
+static void
+end_stream(struct cg_engine *e, struct cg_conn *c, const struct cg_call *call)
+{
+    if (call->stream_error != 0) {
+        c->keep = false;
+        cg_tell_refused(e, (struct cg_refused){
+                               .peer = &c->peer,
+                               .message = cg_slice_of(call->stream_fault),
+                           });
+    }
+    if (!c->keep || c->intake->done) {
+        cg_conn_drop_intake(c);
+    }
+}
+
+void
+cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    struct cg_call call = {.conn = c, .executor = x, .stream = i};
+    call.ex = exchange_of(x, c, &i->req, i->head.p);
+    call.ex.streaming = true;
+    call.ex.body = (struct cg_body){.p = "", .fd = -1};
+    run(x, c, &call);
+    end_stream(x->engine, c, &call);
+    cg_finish(x->engine, c);
 }
 
 /* ---- after the answer ---- */
 
-static void
-after_response(struct cg_engine *e, struct cg_conn *c)
+void
+cg_after_response(struct cg_engine *e, struct cg_conn *c)
 {
     if (!c->keep) {
         /* a client that was promised no end may be writing: an abrupt close
@@ -330,6 +382,10 @@ after_response(struct cg_engine *e, struct cg_conn *c)
         } else {
             cg_conn_close(e, c);
         }
+        return;
+    }
+    if (__builtin_expect(c->intake != NULL, 0)) {
+        cg_stream_drain_start(e, c);
         return;
     }
     c->state = CONN_IDLE;
@@ -358,7 +414,7 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
-        after_response(e, c);
+        cg_after_response(e, c);
     }
 }
 
@@ -370,7 +426,7 @@ cg_flush(struct cg_engine *e, struct cg_conn *c)
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {
-        after_response(e, c);
+        cg_after_response(e, c);
     } else if (c->outbox.bytes < before) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }

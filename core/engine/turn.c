@@ -16,7 +16,7 @@ enum {
     /* a busy worker with so many events lets an idle sibling have one */
     CROWD = 8,
     /* how often a loop that only waits shows that it lives */
-    BEAT_MS = 1000
+    BEAT_MS = 250
 };
 
 #define RELAXED memory_order_relaxed
@@ -48,6 +48,7 @@ expire(struct cg_engine *e, struct cg_conn *c)
     case CONN_FRESH:
     case CONN_FLUSH:
     case CONN_IDLE:
+    case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
@@ -211,6 +212,7 @@ on_conn(struct cg_executor *x, struct cg_conn *c)
     case CONN_BODY:
     case CONN_IDLE: cg_receive(x, c); break;
     case CONN_FLUSH: cg_flush(x->engine, c); break;
+    case CONN_DRAIN: cg_stream_drain(x, c); break;
     case CONN_LINGER: cg_linger(x, c); break;
     case CONN_READY:
     case CONN_RUN: /* not ours now: silence it, it is armed again later */

@@ -18,6 +18,7 @@ void
 cg_chunks_release(struct cg_chunks *c)
 {
     cg_buf_release(&c->trailer);
+    cg_buf_release(&c->fields);
 }
 
 static enum cg_chunk_status
@@ -162,6 +163,8 @@ on_trailer(struct cg_chunks *c, const struct cg_head_policy *policy,
         is_forbidden(cg_field_identify(line.p, f.name_n))) {
         return refuse(c, CG_REFUSE_TRAILER);
     }
+    cg_buf_put(&c->fields, line.p, line.n);
+    cg_buf_putc(&c->fields, '\n');
     return CG_CHUNK_MORE;
 }
 

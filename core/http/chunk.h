@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Chunked body (RFC 9112, 7.1): bytes in, payload slices out. Extensions are
- * checked and dropped, trailers are checked and dropped. Bounded: 16 hex
+ * checked and dropped, trailers are checked and kept. Bounded: 16 hex
  * digits, 256 bytes of extension, framing no larger than 16 KiB plus payload,
  * trailers as large as a head.
  */
@@ -18,6 +18,7 @@ struct cg_chunks {
     uint64_t overhead;     /* framing bytes so far */
     struct cg_buf trailer; /* a part of the current line; owned */
     uint32_t trailers_n, trailers_bytes;
+    struct cg_buf fields; /* the trailer's lines, with LF in place of CRLF */
     enum cg_refusal refusal;
 };
 

@@ -41,13 +41,23 @@ struct cg_wire {
     /* Blocks until fewer than `low` bytes wait, or the write deadline is over
      * (-ETIMEDOUT). The caller has given up the GIL. */
     int (*drain)(struct cg_exchange *ex, size_t low);
+    /* While ex->streaming: appends the next bytes of the body to `to`, and
+     * waits for them. 1: some came; 0: that was the end; -ECONNRESET: it ended
+     * early, -ETIMEDOUT, -EBADMSG: it breaks a rule or a limit; then also
+     * ex->input_status and input_fault, and every later call fails likewise.
+     * One caller at a time, who has given up the GIL. */
+    int (*receive)(struct cg_exchange *ex, struct cg_buf *to);
+    /* While ex->streaming: what is left of the body can be read away after the
+     * response, so that the connection may stay. */
+    bool (*can_skip)(const struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */
 struct cg_body {
     const char *p; /* NULL when it is in the file */
     uint64_t n;
-    int fd; /* -1 when in memory; positioned by pread only */
+    int fd;                   /* -1 when in memory; positioned by pread only */
+    struct cg_slice trailers; /* checked field lines, each with LF */
 };
 
 /* Who is at the other end, as text; written at accept, and once more when a
@@ -79,10 +89,16 @@ struct cg_exchange {
     int listener;       /* number of the listener it came through */
     bool may_keep;      /* the connection may stay open after this */
     bool secure;        /* TLS */
+    bool streaming;     /* the body comes through wire->receive, not in body */
+
+    /* filled by wire->receive when it fails */
+    int input_status;        /* what to answer, if that is still possible */
+    const char *input_fault; /* why; lives as long as the exchange */
 
     /* filled by the host */
     bool keep;     /* the reply said that the connection stays */
     bool broken;   /* reply cut short: close at once, no reuse */
+    bool blocking; /* fd was made a blocking one, as applications expect it */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
 };

@@ -44,14 +44,23 @@ init_keys(struct cg_wsgi *w)
         PyObject **to;
         const char *text;
     } words[] = {
-        {&w->k_method, "REQUEST_METHOD"},    {&w->k_path, "PATH_INFO"},
-        {&w->k_query, "QUERY_STRING"},       {&w->k_raw_uri, "RAW_URI"},
-        {&w->k_protocol, "SERVER_PROTOCOL"}, {&w->k_scheme, "wsgi.url_scheme"},
-        {&w->k_input, "wsgi.input"},         {&w->k_addr, "REMOTE_ADDR"},
-        {&w->k_port, "REMOTE_PORT"},         {&w->k_script, "SCRIPT_NAME"},
-        {&w->k_socket, "gunicorn.socket"},   {&w->k_server_name, "SERVER_NAME"},
-        {&w->k_server_port, "SERVER_PORT"},  {&w->v_https, "https"},
-        {&w->v_http10, "HTTP/1.0"},          {&w->k_close, "close"},
+        {&w->k_method, "REQUEST_METHOD"},
+        {&w->k_path, "PATH_INFO"},
+        {&w->k_query, "QUERY_STRING"},
+        {&w->k_raw_uri, "RAW_URI"},
+        {&w->k_protocol, "SERVER_PROTOCOL"},
+        {&w->k_scheme, "wsgi.url_scheme"},
+        {&w->k_input, "wsgi.input"},
+        {&w->k_addr, "REMOTE_ADDR"},
+        {&w->k_port, "REMOTE_PORT"},
+        {&w->k_script, "SCRIPT_NAME"},
+        {&w->k_socket, "gunicorn.socket"},
+        {&w->k_server_name, "SERVER_NAME"},
+        {&w->k_server_port, "SERVER_PORT"},
+        {&w->v_https, "https"},
+        {&w->v_http10, "HTTP/1.0"},
+        {&w->k_close, "close"},
+        {&w->k_early_hints, "wsgi.early_hints"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -141,6 +150,7 @@ new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
         {"wsgi.file_wrapper", (PyObject *)w->file_type},
         {"wsgi.input", Py_None},
         {"gunicorn.socket", Py_None},
+        {"wsgi.early_hints", Py_None},
     };
     for (size_t i = 0; i < CG_COUNT(texts); i++) {
         if (put_text(d, texts[i].key, texts[i].value) < 0) {
@@ -187,11 +197,11 @@ cg_environ_release(struct cg_wsgi *w)
         Py_CLEAR(w->names[i].key);
     }
     PyObject **const words[] = {
-        &w->k_method,      &w->k_path,   &w->k_query,  &w->k_raw_uri,
-        &w->k_protocol,    &w->k_scheme, &w->k_input,  &w->k_addr,
-        &w->k_port,        &w->k_script, &w->k_socket, &w->k_server_name,
-        &w->k_server_port, &w->k_close,  &w->v_https,  &w->v_http10,
-        &w->last_addr,
+        &w->k_method,      &w->k_path,        &w->k_query,  &w->k_raw_uri,
+        &w->k_protocol,    &w->k_scheme,      &w->k_input,  &w->k_addr,
+        &w->k_port,        &w->k_script,      &w->k_socket, &w->k_server_name,
+        &w->k_server_port, &w->k_close,       &w->v_https,  &w->v_http10,
+        &w->last_addr,     &w->k_early_hints,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -515,6 +525,7 @@ fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     if (PyDict_SetItem(d, w->k_input, (PyObject *)x) < 0 ||
+        PyDict_SetItem(d, w->k_early_hints, x->early_hints) < 0 ||
         py_dict_put(d, w->k_socket, cg_socket_new(w, x)) < 0 ||
         put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
         put_fields(w, d, ex) < 0 ||

@@ -334,6 +334,12 @@ cg_py_worker_set_alive(struct cg_py_worker *w, bool alive)
 }
 
 void
+cg_py_worker_over(struct cg_py_worker *w)
+{
+    cg_py_logger_defer(false);
+}
+
+void
 cg_py_worker_set_nr(struct cg_py_worker *w, uint64_t nr)
 {
     set_attribute(worker_object(w), "nr", PyLong_FromUnsignedLongLong(nr));

@@ -2,7 +2,7 @@
 /*
  * wsgi.input: the whole body, in memory or in an unlinked file, read exactly as
  * PEP 3333 asks. Used after its request it raises: it never shows another
- * request's bytes.
+ * request's bytes. A body that is still coming is input_stream.c's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +23,13 @@ body_of(ExchangeObject *x)
         return NULL;
     }
     return &x->ex->body;
+}
+
+/* Bytes that can be read at most. */
+static uint64_t
+left(const ExchangeObject *x, const struct cg_body *body)
+{
+    return x->ex->streaming ? PY_SSIZE_T_MAX : body->n - x->pos;
 }
 
 /* The one place of the bridge that waits for a disk, so without the GIL. */
@@ -113,10 +120,10 @@ Input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     const struct cg_body *body = body_of(x);
     uint64_t n;
     if (body == NULL ||
-        parse_size(args, nargs, "read", body->n - x->pos, &n) < 0) {
+        parse_size(args, nargs, "read", left(x, body), &n) < 0) {
         return NULL;
     }
-    return take(x, body, n);
+    return x->ex->streaming ? cg_stream_read(x, n) : take(x, body, n);
 }
 
 /* ---- lines ---- */
@@ -176,6 +183,9 @@ static PyObject *
 next_line(ExchangeObject *x, const struct cg_body *body, uint64_t max)
 {
     uint64_t n;
+    if (x->ex->streaming) {
+        return cg_stream_line(x, max);
+    }
     if (line_length(x, body, max, &n) < 0) {
         return NULL;
     }
@@ -189,7 +199,7 @@ Input_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     const struct cg_body *body = body_of(x);
     uint64_t n;
     if (body == NULL ||
-        parse_size(args, nargs, "readline", body->n - x->pos, &n) < 0) {
+        parse_size(args, nargs, "readline", left(x, body), &n) < 0) {
         return NULL;
     }
     return next_line(x, body, n);
@@ -202,19 +212,23 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     const struct cg_body *body = body_of(x);
     uint64_t hint;
     if (body == NULL ||
-        parse_size(args, nargs, "readlines", body->n - x->pos, &hint) < 0) {
+        parse_size(args, nargs, "readlines", left(x, body), &hint) < 0) {
         return NULL;
     }
     if (nargs == 1 && hint == 0) {
         hint = UINT64_MAX; /* as io.IOBase: a hint of 0 is no hint */
     }
     py_auto *lines = PyList_New(0);
-    uint64_t start = x->pos;
-    while (lines != NULL && x->pos < body->n && x->pos - start < hint) {
-        py_auto *line = next_line(x, body, body->n - x->pos);
-        if (line == NULL || PyList_Append(lines, line) < 0) {
+    uint64_t read = 0;
+    while (lines != NULL && read < hint) {
+        py_auto *line = next_line(x, body, left(x, body));
+        if (line == NULL || PyBytes_GET_SIZE(line) == 0) {
+            return line == NULL ? NULL : py_take(&lines);
+        }
+        if (PyList_Append(lines, line) < 0) {
             return NULL;
         }
+        read += (uint64_t)PyBytes_GET_SIZE(line);
     }
     return py_take(&lines);
 }
@@ -224,10 +238,8 @@ cg_input_iternext(PyObject *self)
 {
     ExchangeObject *x = (ExchangeObject *)self;
     const struct cg_body *body = body_of(x);
-    if (body == NULL || x->pos >= body->n) {
-        return NULL;
-    }
-    return next_line(x, body, body->n - x->pos);
+    py_auto *line = body != NULL ? next_line(x, body, left(x, body)) : NULL;
+    return line != NULL && PyBytes_GET_SIZE(line) > 0 ? py_take(&line) : NULL;
 }
 
 static PyObject *

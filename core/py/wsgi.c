@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/memory.h"
 #include "core/py/logger.h"
@@ -24,6 +25,7 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
 {
     struct cg_wsgi *w = cg_calloc(1, sizeof *w);
     w->o = options;
+    w->pid = (int)getpid();
     if (init(w) < 0) {
         int r = cg_py_error(err, NULL);
         cg_wsgi_free(w);
@@ -38,6 +40,7 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
 static void
 release_kit(struct cg_kit *kit)
 {
+    Py_CLEAR(kit->early_hints);
     Py_CLEAR(kit->write);
     Py_CLEAR(kit->start_response);
     Py_CLEAR(kit->exchange);
@@ -81,6 +84,9 @@ static PyMethodDef start_response_def = {
     "start_response(status, headers, exc_info=None) -> write (PEP 3333)"};
 static PyMethodDef write_def = {"write", cg_write, METH_O,
                                 "write(bytes): sends a part of the body"};
+static PyMethodDef early_hints_def = {
+    "early_hints", cg_early_hints, METH_O,
+    "early_hints([(name, value), ...]): sends a 103"};
 
 static int
 make_kit(struct cg_wsgi *w, struct cg_kit *kit)
@@ -92,7 +98,9 @@ make_kit(struct cg_wsgi *w, struct cg_kit *kit)
     ((ExchangeObject *)kit->exchange)->wsgi = w;
     kit->start_response = PyCFunction_New(&start_response_def, kit->exchange);
     kit->write = PyCFunction_New(&write_def, kit->exchange);
-    if (kit->start_response == NULL || kit->write == NULL) {
+    kit->early_hints = PyCFunction_New(&early_hints_def, kit->exchange);
+    if (kit->start_response == NULL || kit->write == NULL ||
+        kit->early_hints == NULL) {
         release_kit(kit);
         return -1;
     }
@@ -103,7 +111,7 @@ static int
 take_kit(struct cg_wsgi *w, struct cg_kit *kit)
 {
     *kit = w->kit;
-    w->kit = (struct cg_kit){NULL, NULL, NULL};
+    w->kit = (struct cg_kit){NULL, NULL, NULL, NULL};
     return kit->exchange != NULL ? 0 : make_kit(w, kit);
 }
 
@@ -111,8 +119,9 @@ take_kit(struct cg_wsgi *w, struct cg_kit *kit)
 static bool
 is_free(const struct cg_kit *kit)
 {
-    return Py_REFCNT(kit->exchange) == 3 &&
-           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1;
+    return Py_REFCNT(kit->exchange) == 4 &&
+           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1 &&
+           Py_REFCNT(kit->early_hints) == 1;
 }
 
 static void
@@ -126,10 +135,11 @@ give_kit(struct cg_wsgi *w, struct cg_kit *kit)
 }
 
 static void
-begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
+begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
 {
     x->ex = ex;
-    x->write = write;
+    x->write = kit->write;
+    x->early_hints = kit->early_hints;
     x->pos = 0;
     x->started = x->head_sent = x->no_more = x->failed = x->overrun = false;
 }
@@ -137,11 +147,14 @@ begin(ExchangeObject *x, struct cg_exchange *ex, PyObject *write)
 static void
 end(ExchangeObject *x)
 {
+    if (x->ex->streaming) {
+        cg_stream_release(x);
+    }
     if (x->window != NULL) {
         cg_input_release(x);
     }
     x->ex = NULL;
-    x->write = NULL;
+    x->write = x->early_hints = NULL;
 }
 
 /* ---- the iterable ---- */
@@ -285,6 +298,36 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
+/* An application that has taken the socket over and is done with it says so by
+ * StopIteration (simple-websocket does): nothing is left to answer. */
+static bool
+is_taken_over(ExchangeObject *x)
+{
+    if (!x->ex->blocking || x->head_sent ||
+        !PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return false;
+    }
+    PyErr_Clear();
+    x->ex->keep = false;
+    x->ex->broken = true;
+    return true;
+}
+
+/* The body broke a rule and the application let that through: the peer's
+ * fault, which the engine tells. All else is the application's. */
+static void
+on_exception(ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
+        PyErr_Clear();
+        cg_reply_abort(x, ex->input_status, ex->input_fault);
+        return;
+    }
+    cg_wsgi_log_exception(x, "Error handling request");
+    cg_reply_abort(x, 500, "");
+}
+
 static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
@@ -292,9 +335,8 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *req = hooked ? hooked_request(w, x) : NULL;
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
-    if (respond(x, result) < 0) {
-        cg_wsgi_log_exception(x, "Error handling request");
-        cg_reply_abort(x, 500, "");
+    if (respond(x, result) < 0 && !is_taken_over(x)) {
+        on_exception(x);
     }
     if (x->overrun) {
         log_overrun(x);
@@ -316,7 +358,7 @@ cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
         return;
     }
     ExchangeObject *x = (ExchangeObject *)kit.exchange;
-    begin(x, ex, kit.write);
+    begin(x, ex, &kit);
     run_with(w, x, kit.start_response);
     end(x);
     give_kit(w, &kit);

@@ -36,6 +36,41 @@ header_list(const struct cg_exchange *ex)
 }
 
 static PyObject *
+trailer_pair(struct cg_slice line)
+{
+    const char *colon = memchr(line.p, ':', line.n);
+    size_t name_n = (size_t)(colon - line.p);
+    py_auto *name = latin1(cg_slice_trim((struct cg_slice){line.p, name_n}));
+    py_auto *upper =
+        name != NULL ? PyObject_CallMethod(name, "upper", NULL) : NULL;
+    py_auto *value = latin1(
+        cg_slice_trim((struct cg_slice){colon + 1, line.n - name_n - 1}));
+    return upper != NULL && value != NULL ? PyTuple_Pack(2, upper, value)
+                                          : NULL;
+}
+
+/* req.trailers: known when the body has been read to its end. */
+static int
+put_trailers(const struct cg_exchange *ex, PyObject *req)
+{
+    struct cg_slice rest = ex->body.trailers;
+    if (rest.n == 0) {
+        return 0;
+    }
+    py_auto *list = PyList_New(0);
+    while (list != NULL && rest.n > 0) {
+        const char *lf = memchr(rest.p, '\n', rest.n);
+        size_t n = (size_t)(lf - rest.p);
+        py_auto *pair = trailer_pair((struct cg_slice){rest.p, n});
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            return -1;
+        }
+        rest = (struct cg_slice){lf + 1, rest.n - n - 1};
+    }
+    return list != NULL ? PyObject_SetAttrString(req, "trailers", list) : -1;
+}
+
+static PyObject *
 peer_object(const struct cg_peer *peer)
 {
     return peer->addr[0] != '\0'
@@ -61,9 +96,10 @@ cg_request_object(ExchangeObject *x)
         headers == NULL || peer == NULL || type == NULL) {
         return NULL;
     }
-    return PyObject_CallFunction(type, "OOOOs(ii)OsOi", method, uri, path,
-                                 query, "", 1, (int)r->minor, headers,
-                                 https ? "https" : "http", peer, 1);
+    py_auto *req = PyObject_CallFunction(
+        type, "OOOOs(ii)OsOi", method, uri, path, query, "", 1, (int)r->minor,
+        headers, https ? "https" : "http", peer, 1);
+    return req != NULL && put_trailers(ex, req) == 0 ? py_take(&req) : NULL;
 }
 
 static PyObject *
@@ -212,8 +248,9 @@ response_headers(ExchangeObject *x)
         if (eol == NULL) {
             break;
         }
-        if (colon == NULL || p == x->ex->out->p + x->reply.begin) {
-            continue; /* the status line, the end */
+        if (colon == NULL || p == x->ex->out->p + x->reply.begin ||
+            cg_is_own_field(x, (struct cg_slice){p, (size_t)(colon - p)})) {
+            continue; /* the status line, the end, the server's own */
         }
         py_auto *name = latin1((struct cg_slice){p, (size_t)(colon - p)});
         py_auto *value = latin1(cg_slice_trim(
@@ -258,7 +295,8 @@ cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *env)
     py_auto *hook = hook_of(x->wsgi, "post_request");
     py_auto *call = cg_glue_get("_cgunicorn_glue.hooks", "call_post_request");
     py_auto *empty = env == NULL ? PyDict_New() : NULL;
-    py_auto *resp = cg_response_object(x, req);
+    py_auto *resp =
+        put_trailers(x->ex, req) == 0 ? cg_response_object(x, req) : NULL;
     py_auto *done = hook != NULL && call != NULL && resp != NULL
                         ? PyObject_CallFunctionObjArgs(
                               call, hook, worker, req,

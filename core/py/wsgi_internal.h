@@ -24,13 +24,17 @@ struct cg_cached_name {
 typedef struct {
     PyObject_HEAD struct cg_wsgi *wsgi;
     struct cg_exchange *ex; /* NULL once the request is over */
-    PyObject *write;        /* weak: the kit's, valid while ex is set */
+    /* weak: the kit's, valid while ex is set */
+    PyObject *write, *early_hints;
 
     /* input */
     uint64_t pos;
     char *window; /* a part of a body that lies in a file, for readline */
     uint64_t window_at;
     size_t window_n;
+    struct cg_buf in; /* streaming: what came and was not read yet */
+    size_t in_at;     /* first byte of it */
+    bool reading;     /* a thread waits for more, without the GIL */
 
     /* reply */
     struct cg_reply reply;
@@ -49,11 +53,12 @@ typedef struct {
 
 /* An exchange and its bound methods, made once. */
 struct cg_kit {
-    PyObject *exchange, *start_response, *write;
+    PyObject *exchange, *start_response, *write, *early_hints;
 };
 
 struct cg_wsgi {
     const struct cg_wsgi_options *o;
+    int pid; /* this worker's */
     PyObject *app;
     PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
     PyObject **base_environ; /* a template per listener */
@@ -66,13 +71,19 @@ struct cg_wsgi {
     /* interned keys and values */
     PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
         *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,
-        *k_server_port, *k_close, *v_https, *v_http10;
+        *k_server_port, *k_close, *k_early_hints, *v_https, *v_http10;
 };
 
 /* environ.c: NULL with an exception; -1 likewise. */
 int cg_environ_init(struct cg_wsgi *w);
 void cg_environ_release(struct cg_wsgi *w);
 PyObject *cg_environ_new(struct cg_wsgi *w, ExchangeObject *x);
+
+/* input_stream.c: the same calls for a body that is still coming */
+PyObject *cg_stream_read(ExchangeObject *x, uint64_t size);
+PyObject *cg_stream_line(ExchangeObject *x, uint64_t max);
+/* Ends reads of other threads, then forgets what was left. */
+void cg_stream_release(ExchangeObject *x);
 
 /* input.c */
 extern PyMethodDef cg_input_methods[];
@@ -83,6 +94,8 @@ void cg_input_release(ExchangeObject *x);
 PyObject *cg_start_response(PyObject *self, PyObject *const *args,
                             Py_ssize_t nargs, PyObject *kwnames);
 PyObject *cg_write(PyObject *self, PyObject *data);
+/* The latin-1 bytes of a str, borrowed from it. */
+int cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret);
 /* Sends one item (bytes). known: Content-Length may be made of it, since it is
  * the only one. last: nothing follows. -1 with an exception. */
 int cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last);
@@ -95,11 +108,17 @@ void cg_reply_abort(ExchangeObject *x, int status, const char *message);
 /* Sends the head and n bytes of a file from `at`. -1 with an exception. */
 int cg_reply_file_part(ExchangeObject *x, int fd, off_t at, size_t n);
 
+/* wsgi_hints.c */
+PyObject *cg_early_hints(PyObject *self, PyObject *headers);
+
 /* wsgi_file.c: 1 sent, 0 cannot be sent so (iterate), -1 exception. */
 int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
 extern PyType_Spec cg_file_spec;
 
 /* wsgi_log.c */
+/* Whether a field of the reply's head is the server's, not the application's.
+ */
+bool cg_is_own_field(const ExchangeObject *x, struct cg_slice name);
 void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
 /* Logs the pending exception with its traceback and clears it. */
 void cg_wsgi_log_exception(ExchangeObject *x, const char *what);

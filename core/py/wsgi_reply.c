@@ -30,8 +30,8 @@ fault(ExchangeObject *x, PyObject *kind, PyObject *shown)
 }
 
 /* The latin-1 bytes of a str, borrowed from it. */
-static int
-latin1_view(PyObject *o, const char *what, struct cg_slice *ret)
+int
+cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret)
 {
     if (!PyUnicode_Check(o)) {
         PyErr_Format(PyExc_TypeError, "%s %R is not a string", what, o);
@@ -54,8 +54,8 @@ static int
 add_pair(ExchangeObject *x, PyObject *name, PyObject *value)
 {
     struct cg_slice n, v;
-    if (latin1_view(name, "header name", &n) < 0 ||
-        latin1_view(value, "header value", &v) < 0) {
+    if (cg_latin1_view(name, "header name", &n) < 0 ||
+        cg_latin1_view(value, "header value", &v) < 0) {
         return -1;
     }
     /* the name may be shown, the value may be a peer's or a secret */
@@ -101,7 +101,7 @@ static int
 set_status(ExchangeObject *x, PyObject *status)
 {
     struct cg_slice s;
-    if (latin1_view(status, "status", &s) < 0) {
+    if (cg_latin1_view(status, "status", &s) < 0) {
         return -1;
     }
     return cg_reply_status(&x->reply, s) < 0
@@ -241,7 +241,8 @@ finish_head(ExchangeObject *x, int64_t known)
         .date = ex->date,
         .minor = ex->req->minor,
         .head_request = ex->req->method_is_head,
-        .keep_alive = ex->may_keep,
+        .keep_alive =
+            ex->may_keep && (!ex->streaming || ex->wire->can_skip(ex)),
     };
     ex->keep = cg_reply_finish(&x->reply, &context, known);
     ex->status = x->reply.status;

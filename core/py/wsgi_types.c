@@ -3,6 +3,7 @@
 #include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -192,10 +193,15 @@ make_socket(SocketObject *s)
                         "gunicorn.socket used after the end of its request");
         return NULL;
     }
-    int fd = dup(s->exchange->ex->fd);
+    struct cg_exchange *ex = s->exchange->ex;
+    int fd = fcntl(ex->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
+    /* a socket object without a timeout takes its descriptor for a blocking
+     * one, as gunicorn's are; the engine takes that back */
+    fcntl(fd, F_SETFL, O_RDWR);
+    ex->blocking = true;
     py_auto *module = PyImport_ImportModule("socket");
     py_auto *type =
         module != NULL ? PyObject_GetAttrString(module, "socket") : NULL;

@@ -243,6 +243,23 @@ say_goodbye(const struct cg_worker_start *start)
     }
 }
 
+/* LeakSanitizer, if it is there, looks at exit(3), which workers do not reach:
+ * they would flush the master's buffers. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static int
+finish_python(struct cg_host_run *run)
+{
+    if (run->app != run->start->app) {
+        cg_app_free(run->app);
+    }
+    int status = cg_python_finish();
+    if (__lsan_do_recoverable_leak_check != NULL) {
+        __lsan_do_recoverable_leak_check();
+    }
+    return status;
+}
+
 int
 cg_worker_main(const struct cg_worker_start *start)
 {
@@ -266,9 +283,10 @@ cg_worker_main(const struct cg_worker_start *start)
     if (status == 0) {
         status = serve(&run);
     }
+    cg_py_worker_over(start->worker);
     say_goodbye(start);
     cg_log_drain(start->log);
-    int finish = run.leave_at_once ? 0 : cg_python_finish();
+    int finish = run.leave_at_once ? 0 : finish_python(&run);
     return status != 0 ? status : finish;
 }
 

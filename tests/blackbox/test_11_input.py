@@ -10,9 +10,10 @@ MIB = 1024 * KIB
 LINES = b"first line\nsecond\n\nlast without end"
 
 
-@pytest.fixture(scope="module")
-def probe(module_server):
-    return module_server("probe:app", apps=["probe.py"])
+@pytest.fixture(scope="module", params=["buffered", "streamed"])
+def probe(module_server, request):
+    mode = [] if request.param == "buffered" else ["--stream-requests"]
+    return module_server("probe:app", *mode, apps=["probe.py"])
 
 
 @pytest.fixture(autouse=True)

@@ -165,14 +165,44 @@ def test_a_status_without_reason_is_sent_with_its_blank(probe):
     assert r.status == 200
 
 
-def test_early_hints_come_before_the_reply(probe):
-    if b'"wsgi.early_hints"' not in probe.get("/environ").body:
-        pytest.skip("wsgi.early_hints is not in the environ yet")
+def test_rs36_early_hints_come_before_the_reply(probe):
     with probe.connect() as peer:
         hints = peer.get("/early_hints").interim()
-        assert hints.status == 103
-        assert hints.one("link") == "</style.css>; rel=preload"
+        assert hints.status == 103 and hints.reason == "Early Hints"
+        assert hints.fields == [("Link", "</style.css>; rel=preload")]
         assert peer.reply().body == b"after hints"
+        assert peer.get("/early_hints").interim().status == 103
+        assert peer.reply().body == b"after hints"
+
+
+def test_rs36_early_hints_may_be_sent_more_than_once_and_as_bytes(probe):
+    with probe.connect() as peer:
+        peer.get("/early_hints?twice")
+        assert peer.interim().one("link") == "</style.css>; rel=preload"
+        assert peer.interim().one("link") == "</late.css>"
+        assert peer.reply().body == b"after hints"
+
+
+def test_rs36_early_hints_are_silent_for_http_1_0(probe):
+    with probe.connect() as peer:
+        peer.send("GET /early_hints HTTP/1.0\r\n\r\n")
+        assert peer.reply().body == b"after hints"
+
+
+def test_rs36_early_hints_are_silent_after_the_head(probe):
+    r = probe.get("/early_hints?late")
+    assert (r.status, r.body) == (200, b"first,hinted")
+
+
+@pytest.mark.parametrize("bad", ["name", "value", "framing"])
+def test_rs36_bad_early_hints_raise_and_send_nothing(probe, bad):
+    r = probe.get(f"/early_hints?{bad}") if bad != "framing" else None
+    if bad == "framing":
+        with probe.connect() as peer:
+            hints = peer.get("/early_hints?framing").interim()
+            assert hints.fields == [("X-Kept", "1")]
+            r = peer.reply()
+    assert r.body == (b"after hints" if bad == "framing" else b"ValueError")
 
 
 def test_hop_by_hop_fields_of_the_application_are_not_sent(probe):

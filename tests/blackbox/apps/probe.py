@@ -462,10 +462,29 @@ def file_iterated(environ, start_response):
     return [b"".join(environ["wsgi.file_wrapper"](open(FILE, "rb")))]
 
 
+HINTS = {
+    "": [("Link", "</style.css>; rel=preload")],
+    "late": [("Link", "</style.css>; rel=preload")],
+    "twice": [(b"Link", b"</style.css>; rel=preload")],
+    "name": [("X-A\r\nX-Evil", "1")], "value": [("X-A", "a\r\nX-Evil: 1")],
+    "framing": [("Content-Length", "5"), ("Transfer-Encoding", "chunked"),
+                ("Connection", "close"), ("X-Kept", "1")],
+}
+
+
 def early_hints(environ, start_response):
-    hints = environ.get("wsgi.early_hints")
-    if hints:
-        hints([("Link", "</style.css>; rel=preload")])
+    query = environ["QUERY_STRING"]
+    send = environ["wsgi.early_hints"]
+    if query == "late":
+        start_response("200 OK", TEXT)(b"first,")
+        send(HINTS[query])
+        return [b"hinted"]
+    try:
+        send(HINTS[query])
+    except ValueError as e:
+        return reply(start_response, type(e).__name__.encode())
+    if query == "twice":
+        send([("Link", "</late.css>")])
     return reply(start_response, b"after hints")
 
 

@@ -92,6 +92,7 @@ START_TEST(a_tcp_listener_is_bound_and_described)
     ck_assert_int_eq(option(l.fd, SOL_SOCKET, SO_REUSEPORT), 0);
     ck_assert_int_eq(option(l.fd, IPPROTO_TCP, TCP_NODELAY), 1);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&l, true);
     ck_assert_int_eq(l.fd, -1);
 }
@@ -186,6 +187,7 @@ START_TEST(a_socket_file_is_made_with_its_rights_and_removed)
     ck_assert(S_ISSOCK(st.st_mode));
     ck_assert_int_eq(st.st_mode & 0777, 0700);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&l, true);
     ck_assert_int_eq(stat(path, &st), -1);
     rmdir(folder);
@@ -209,6 +211,7 @@ START_TEST(a_stale_socket_file_is_replaced)
     /* the first one's file is gone: it must not take away the second's */
     cg_listener_close(&one, true);
     cg_auto(fd_close) int peer = connected(&two);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&two, false);
     cg_auto(free) char *path = cg_strf("%s/a.sock", folder);
     ck_assert_int_eq(unlink(path), 0); /* it was left there */
@@ -280,6 +283,7 @@ START_TEST(an_abstract_socket_has_no_file)
     ck_assert_str_eq(l.text, text);
     ck_assert_uint_eq(l.file_ino, 0);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     struct cg_addr a = l.addr;
     expect_failure(a, -EADDRINUSE,
                    "Stop the program that listens there, or bind elsewhere.");
@@ -313,6 +317,7 @@ START_TEST(a_socket_is_adopted_and_made_to_listen)
         ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
         ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
         cg_auto(fd_close) int peer = connected(&l);
+        ck_assert_int_ge(peer, 0);
         cg_listener_close(&l, true);
     }
 }
@@ -394,6 +399,7 @@ START_TEST(a_unix_listener_is_not_touched)
     struct cg_listener l = opened(addr_of("unix:%s/a.sock", folder));
     cg_listener_quiesce(&l);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&l, true);
     rmdir(folder);
 }

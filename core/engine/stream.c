@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streaming: a request that runs while its body is still coming. The executor
+ * reads the socket itself, through the same decoder and limits as an intake
+ * that is filled first; what the application leaves is read away by the engine.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/base/memory.h"
+#include "core/engine/internal.h"
+
+enum {
+    SKIP_MAX = 64 * 1024, /* what is read away after a response */
+    POLL_MS = 1000
+};
+
+/* ---- in the executor, without the baton ---- */
+
+static int
+fail(struct cg_call *call, int code, int status, const char *fault)
+{
+    call->stream_error = code;
+    snprintf(call->stream_fault, sizeof call->stream_fault, "%s", fault);
+    call->ex.input_status = status;
+    call->ex.input_fault = call->stream_fault;
+    call->ex.may_keep = false;
+    return code;
+}
+
+static int
+fail_refused(struct cg_call *call)
+{
+    const struct cg_request *req = &call->stream->req;
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_refusal_text(req, call->stream->head.p, &text);
+    return fail(call, -EBADMSG, cg_refusal_status(req->refusal),
+                cg_buf_str(&text));
+}
+
+/* Waits until the socket is readable; a worker that waits for a peer, within
+ * the peer's own limits, is alive. */
+static int
+wait_for_peer(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    uint64_t limit = e->config->body_timeout_us, now = cg_now_us();
+    uint64_t end = limit != 0 ? now + limit : UINT64_MAX;
+    struct pollfd p = {.fd = call->conn->fd, .events = POLLIN};
+    while (poll(&p, 1, POLL_MS) <= 0) {
+        now = cg_now_us();
+        atomic_store_explicit(&e->slot->beat_us, now, memory_order_relaxed);
+        if (atomic_load_explicit(&e->abort_wanted, memory_order_relaxed) ||
+            atomic_load_explicit(&e->over, memory_order_relaxed)) {
+            return fail(call, -ECANCELED, 503, "The worker was stopped");
+        }
+        if (now >= end) {
+            return fail(call, -ETIMEDOUT, 408, "Request body timed out");
+        }
+    }
+    if (cg_body_is_slow(e->config, call->stream, cg_now_us())) {
+        return fail(call, -ETIMEDOUT, 408, "Request body comes too slowly");
+    }
+    return 0;
+}
+
+/* All in memory: what is decoded is taken away at once. */
+static struct cg_intake_policy
+policy_of(const struct cg_engine *e)
+{
+    struct cg_intake_policy policy = e->config->intake;
+    policy.body_memory = SIZE_MAX;
+    return policy;
+}
+
+static int
+feed(struct cg_call *call, const char *p, size_t n)
+{
+    const struct cg_intake_policy policy = policy_of(call->executor->engine);
+    size_t used = 0;
+    enum cg_intake_status st = cg_intake_feed(
+        call->stream, &policy, call->conn->peer.trusted, p, n, &used, NULL);
+    if (st == CG_INTAKE_REFUSED) {
+        return fail_refused(call);
+    }
+    if (st == CG_INTAKE_COMPLETE) {
+        cg_buf_put(&call->conn->rest, p + used, n - used);
+        call->ex.body.trailers = cg_intake_body(call->stream).trailers;
+    }
+    return 0;
+}
+
+static int
+receive_more(struct cg_call *call)
+{
+    char *p = call->executor->rbuf;
+    ssize_t n = recv(call->conn->fd, p, READ_BUFFER, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        cg_send_continue(call->conn, call->stream);
+        return wait_for_peer(call);
+    }
+    if (n <= 0) {
+        return fail(call, -ECONNRESET, 400, "Request body ended early");
+    }
+    return feed(call, p, (size_t)n);
+}
+
+int
+cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to)
+{
+    struct cg_call *call = (struct cg_call *)(void *)ex;
+    struct cg_intake *i = call->stream;
+    while (i->body.n == 0 && !i->done && call->stream_error == 0) {
+        receive_more(call);
+    }
+    if (i->body.n > 0) { /* also what came before the fault */
+        cg_buf_put(to, i->body.p, i->body.n);
+        cg_buf_reset(&i->body);
+        return 1;
+    }
+    return call->stream_error;
+}
+
+bool
+cg_stream_can_skip(const struct cg_exchange *ex)
+{
+    const struct cg_call *call = (const struct cg_call *)(const void *)ex;
+    const struct cg_intake *i = call->stream;
+    if (i->done) {
+        return true;
+    }
+    /* a client that still waits for 100 may send the body or not */
+    return call->stream_error == 0 &&
+           (i->continued || !i->req.expect_continue || i->body_n > 0) &&
+           i->body_left <= SKIP_MAX;
+}
+
+/* ---- after the response, with the baton ---- */
+
+void
+cg_stream_drain_start(struct cg_engine *e, struct cg_conn *c)
+{
+    c->state = CONN_DRAIN;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_DRAIN, e->now_us);
+    cg_conn_arm(e, c, CG_LOOP_READ);
+}
+
+static void
+skip(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
+{
+    struct cg_intake *i = c->intake;
+    const struct cg_intake_policy policy = policy_of(e);
+    size_t used = 0;
+    enum cg_intake_status st =
+        cg_intake_feed(i, &policy, c->peer.trusted, p, n, &used, NULL);
+    cg_buf_reset(&i->body);
+    i->skipped += (uint32_t)used;
+    if (st == CG_INTAKE_COMPLETE) {
+        cg_buf_put(&c->rest, p + used, n - used);
+        cg_conn_drop_intake(c);
+        cg_after_response(e, c);
+    } else if (st != CG_INTAKE_MORE || i->skipped > SKIP_MAX) {
+        cg_linger_start(e, c);
+    }
+}
+
+void
+cg_stream_drain(struct cg_executor *x, struct cg_conn *c)
+{
+    ssize_t n = recv(c->fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (n <= 0) {
+        cg_conn_close(x->engine, c);
+        return;
+    }
+    skip(x->engine, c, x->rbuf, (size_t)n);
+}
