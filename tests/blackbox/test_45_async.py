@@ -187,7 +187,8 @@ def test_a_blocked_worker_leaves_its_connections_to_the_others(loop):
 
 
 def test_a_request_that_blocks_the_loop_for_good_ends_its_worker(loop):
-    s = loop("--timeout", "1", announced=["WORKER TIMEOUT", "SystemExit"])
+    s = loop("--timeout", "1", announced=[
+        "WORKER TIMEOUT", "SystemExit", r"Worker \(pid:\d+\) is running"])
     old = s.get("/pid").body
     with s.connect() as stuck:
         stuck.get("/spinning")
