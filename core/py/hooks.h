@@ -69,6 +69,8 @@ void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
  */
 void cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app);
 void cg_py_worker_set_booted(struct cg_py_worker *w);
+/* From here on signals to stop raise nothing. */
+void cg_py_worker_set_ending(struct cg_py_worker *w);
 /* worker.alive as the user's code may have changed it, and setting it. */
 bool cg_py_worker_alive(struct cg_py_worker *w);
 void cg_py_worker_set_alive(struct cg_py_worker *w, bool alive);

@@ -161,6 +161,9 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
+        if (run->abort_wanted) { /* TERM, INT or QUIT ended it */
+            return EXIT_STOPPED;
+        }
         log_failure(start, "Exception in worker process", &err);
         return CG_EXIT_BOOT;
     }
@@ -216,6 +219,9 @@ serve(struct cg_host_run *run)
         return EXIT_STOPPED;
     }
     if (class->run(run, &err) < 0) {
+        if (run->abort_wanted) { /* TERM, INT or QUIT ended it in mid-start */
+            return EXIT_STOPPED;
+        }
         log_failure(run->start, "Exception in worker process", &err);
         return EXIT_CRASHED;
     }
@@ -226,6 +232,7 @@ static void
 say_goodbye(const struct cg_worker_start *start)
 {
     struct cg_error err = {0};
+    cg_py_worker_set_ending(start->worker);
     cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
     if (cg_hook_is_set(start->settings, CG_worker_exit) &&
         cg_hook_server_worker(start->server, CG_worker_exit, start->worker,
