@@ -29,6 +29,7 @@ struct cg_refused {
     int status;              /* answered, 0 when it is too late for that */
     struct cg_slice message; /* gunicorn's text, escaped */
     struct cg_slice method, target; /* raw, n = 0 when unknown */
+    struct cg_slice line; /* raw and cut, when the target is unknown */
     uint8_t minor;
     size_t body_bytes; /* of the error page */
 };

@@ -241,6 +241,13 @@ log_overrun(ExchangeObject *x)
     const struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
+    if (x->reply.framing == CG_FRAME_NONE) {
+        cg_log_line(x->wsgi->o->log, CG_WARNING,
+                    "Response to %.*s has a body although its status (%d) "
+                    "allows none: it was dropped",
+                    (int)path.n, path.p, ex->status);
+        return;
+    }
     cg_log_line(x->wsgi->o->log, CG_ERROR,
                 "Response to %.*s is longer than its Content-Length (%llu "
                 "bytes): the rest was cut",

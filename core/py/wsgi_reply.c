@@ -264,7 +264,8 @@ static size_t
 account(ExchangeObject *x, size_t n)
 {
     if (x->no_more) {
-        x->overrun = x->overrun || (n > 0 && x->reply.framing != CG_FRAME_NONE);
+        /* of HEAD an application need not know */
+        x->overrun = x->overrun || (n > 0 && !x->ex->req->method_is_head);
         return 0;
     }
     if (x->reply.framing == CG_FRAME_LENGTH) {

@@ -105,6 +105,7 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .remote_addr = cg_slice_of(why->peer->addr),
         .method = why->method,
         .uri = why->target,
+        .line = why->line,
         .protocol =
             why->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
         .status = why->status,

@@ -5,7 +5,6 @@
 
 #include "config/yaml.h"
 #include "core/base/fd.h"
-#include "core/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 
 static void
