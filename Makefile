@@ -61,8 +61,9 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
-# a static libpython has to show its symbols to extension modules, the others not
-HIDE := $(if $(filter 1,$(STATIC)),libhttp_parser.a:libyaml.a,ALL)
+# a static libpython has to show its symbols to extension modules, and clang's
+# sanitizers, which are static too, theirs to libc; the others not
+HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a,ALL)
 LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
@@ -70,7 +71,8 @@ LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 PLAIN := core/base core/http core/net core/engine config logging
 WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
-SRC := $(filter-out config/docgen.c,$(SRC))
+DOCGEN := $(wildcard config/docgen*.c)
+SRC := $(filter-out $(DOCGEN),$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
 GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
@@ -89,7 +91,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox check install clean bench fuzz fuzz-run coverage coverage-report setup test-matrix docs
+.PHONY: all run test unit blackbox check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix docs
 
 all: cgunicorn
 
@@ -131,8 +133,9 @@ $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 $(OUT)/tests/unit/http/cases.inc: tests/cases/http-cases.json tools/cases.py
 	@mkdir -p $(@D)
 	$(Q)$(PYEXE) tools/cases.py table $< $@
-$(OUT)/tests/unit/http/test_cases.o: $(OUT)/tests/unit/http/cases.inc
-$(OUT)/tests/unit/http/test_cases.o: CFLAGS += -I$(OUT)/tests/unit/http
+WITHCASES := $(OUT)/tests/unit/http/test_cases.o $(OUT)/tests/unit/engine/test_connection.o
+$(WITHCASES): $(OUT)/tests/unit/http/cases.inc
+$(WITHCASES): CFLAGS += -I$(OUT)/tests/unit/http
 
 $(OUT)/tests/unit/py/test_%: $(OUT)/tests/unit/py/test_%.o $(ALLLIB)
 	$(call say,LINK,$@)
@@ -174,6 +177,8 @@ bench:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all
 	@/usr/bin/env python3 tests/bench/bench.py $(BENCH)
+bench-start: all
+	@$(PYEXE) tests/bench/start.py $(BIN) $(PYEXE)
 coverage:
 	@tools/setup test
 	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report
@@ -187,14 +192,24 @@ fuzz:
 fuzz-run: $(FUZZERS)
 	@tools/fuzz $(FUZZERS)
 
-# the reference of settings comes from the table that the program uses
+# references, manual pages and completion come from the table that the program
+# uses
 docs: $(OUT)/docgen
-	$(OUT)/docgen > docs/settings.md
-$(OUT)/docgen: $(OUT)/config/docgen.o $(PLAINLIB)
+	@mkdir -p docs/completion
+	$(OUT)/docgen
+$(OUT)/docgen: $(DOCGEN:%.c=$(OUT)/%.o) $(PLAINLIB)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
+SHARE := $(DESTDIR)$(PREFIX)/share
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 \
+	    $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
+	    $(SHARE)/fish/vendor_completions.d
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/cgunicorn
+	install -m 644 docs/cgunicorn.1 $(SHARE)/man/man1/
+	install -m 644 docs/cgunicorn.conf.5 $(SHARE)/man/man5/
+	install -m 644 docs/completion/cgunicorn.bash $(SHARE)/bash-completion/completions/cgunicorn
+	install -m 644 docs/completion/_cgunicorn $(SHARE)/zsh/site-functions/
+	install -m 644 docs/completion/cgunicorn.fish $(SHARE)/fish/vendor_completions.d/
 clean:
 	rm -rf build cgunicorn

@@ -3,18 +3,22 @@
  * cgunicorn: composes the program. Finds the Python environment, starts the
  * interpreter in it, loads the configuration, and hands over to the arbiter.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/config_command.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/title.h"
+#include "core/base/addr.h"
 #include "core/base/memory.h"
 #include "core/py/app.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
+#include "core/worker/worker.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
 
@@ -30,6 +34,12 @@ static void
 warn(void *self, const char *text)
 {
     fprintf(stderr, "Warning: %s\n", text);
+}
+
+static void
+problem(void *self, const char *text)
+{
+    fprintf(stderr, "\nError: %s\n", text);
 }
 
 static int
@@ -73,7 +83,10 @@ first_look(struct program *p, char **ret_python)
 {
     struct cg_command cmd = {0};
     struct cg_error err = {0};
-    if (cg_command_parse(p->argc, p->argv, &cmd, &err) < 0) {
+    bool words = cg_config_command_is(p->argc, p->argv);
+    int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
+        words ? cg_command_parse_words : cg_command_parse;
+    if (parse(p->argc, p->argv, &cmd, &err) < 0) {
         const char *slash = strrchr(p->argv[0], '/');
         const char *prog = slash != NULL ? slash + 1 : p->argv[0];
         cg_command_usage(prog, stderr);
@@ -114,19 +127,25 @@ start_python(struct program *p, const char *option)
 /* ---- the configuration ---- */
 
 static int
-load(struct program *p, struct cg_settings **ret)
+init_load(struct program *p)
 {
     struct cg_error err = {0};
-    int status = 0;
-    p->reader = cg_python_config_reader(warn, NULL);
+    p->reader = cg_python_config_reader();
     p->load = (struct cg_load){.argc = p->argc,
                                .argv = p->argv,
                                .start_dir = p->start_dir,
                                .python = &p->reader,
-                               .warn = warn};
-    if (cg_python_set_path(p->start_dir, NULL, &err) < 0) {
-        return say_error(&err);
-    }
+                               .warn = warn,
+                               .problem = problem};
+    return cg_python_set_path(p->start_dir, NULL, &err) < 0 ? say_error(&err)
+                                                            : -1;
+}
+
+static int
+load(struct program *p, struct cg_settings **ret)
+{
+    struct cg_error err = {0};
+    int status = 0;
     switch (cg_config_load(&p->load, ret, &status, &err)) {
     case CG_LOAD_OK: return -1;
     case CG_LOAD_HELP: return EXIT_GOOD;
@@ -134,7 +153,7 @@ load(struct program *p, struct cg_settings **ret)
         cg_command_usage("cgunicorn", stderr);
         fprintf(stderr, "cgunicorn: error: %s\n", err.text);
         return EXIT_USAGE;
-    case CG_LOAD_ERROR: return say_error(&err);
+    case CG_LOAD_ERROR: return EXIT_ERROR; /* problem() told */
     case CG_LOAD_EXIT: return status;
     }
     return EXIT_ERROR;
@@ -173,14 +192,13 @@ check_app_is_named(const struct cg_settings *s)
 /* ---- --check-config ---- */
 
 static int
-check(const struct cg_settings *s)
+check_app(const struct cg_settings *s)
 {
     struct cg_error err = {0};
     struct cg_app *app = NULL;
     cg_auto(buf) struct cg_buf traceback = {0};
-    if (cg_settings_bool(s, CG_print_config)) {
-        cg_settings_print(s, stdout);
-        fflush(stdout);
+    if (check_app_is_named(s) >= 0) {
+        return EXIT_ERROR;
     }
     if (cg_app_load(cg_settings_str(s, CG_wsgi_app), &app, &err, &traceback) !=
         0) {
@@ -190,6 +208,78 @@ check(const struct cg_settings *s)
     }
     cg_app_free(app);
     return EXIT_GOOD;
+}
+
+static int
+check_worker_class(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_worker_class_check(s, err);
+}
+
+static int
+apply_raw_env(struct cg_settings *s, struct cg_error *err)
+{
+    const struct cg_value *list = cg_settings_value(s, CG_raw_env);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < list->list.n; i++) {
+        cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
+        char *equals = strchr(name, '=');
+        if (equals == NULL) {
+            return cg_error_set(err, EINVAL,
+                                "%s: raw_env: environment setting '%s' "
+                                "invalid: write NAME=VALUE",
+                                s->source[CG_raw_env].text, name);
+        }
+        *equals = '\0';
+        r = cg_python_setenv(name, equals + 1, err);
+    }
+    return r;
+}
+
+static int
+apply_pythonpath(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_python_set_path(NULL, cg_settings_str(s, CG_pythonpath), err);
+}
+
+static int
+check_binds(const struct cg_settings *s)
+{
+    const struct cg_value *bind = cg_settings_value(s, CG_bind);
+    int status = EXIT_GOOD;
+    for (size_t i = 0; i < bind->list.n; i++) {
+        struct cg_addr addr;
+        struct cg_error err = {0};
+        if (cg_addr_parse(bind->list.items[i].s, &addr, &err) < 0) {
+            cg_error_prefix(&err, "%s: bind", s->source[CG_bind].text);
+            status = say_error(&err);
+        }
+    }
+    return status;
+}
+
+/* What a start would find wrong, all of it. gunicorn's check looks at the
+ * application alone, without pythonpath and raw_env. */
+static int
+check(struct cg_settings *s)
+{
+    int (*const steps[])(struct cg_settings *, struct cg_error *) = {
+        check_worker_class, apply_raw_env, apply_pythonpath};
+    struct cg_error hooks = {0};
+    int status =
+        cg_python_resolve_hooks(s, &hooks) < 0 ? say_error(&hooks) : EXIT_GOOD;
+    if (cg_settings_bool(s, CG_print_config)) {
+        cg_settings_print(s, stdout);
+        fflush(stdout);
+    }
+    for (size_t i = 0; i < CG_COUNT(steps); i++) {
+        struct cg_error err = {0};
+        if (steps[i](s, &err) < 0) {
+            status = say_error(&err);
+        }
+    }
+    status |= check_binds(s);
+    return status | check_app(s);
 }
 
 /* ---- all of it ---- */
@@ -228,26 +318,31 @@ run_with_python(struct program *p)
 {
     struct cg_settings *s = NULL;
     struct cg_error err = {0};
-    int status = load(p, &s);
+    int status = init_load(p);
     if (status >= 0) {
         return status;
     }
-    if ((status = enter_folder(s)) >= 0 ||
-        (status = check_app_is_named(s)) >= 0) {
-        cg_settings_free(s);
+    if (cg_config_command_is(p->argc, p->argv)) {
+        return cg_config_command_run(&p->load);
+    }
+    status = load(p, &s);
+    if (status >= 0) {
         return status;
     }
-    if (cg_python_resolve_hooks(s, &err) < 0) {
-        cg_settings_free(s);
-        return say_error(&err);
+    if ((status = enter_folder(s)) < 0) {
+        bool check_only = cg_settings_bool(s, CG_check_config) ||
+                          cg_settings_bool(s, CG_print_config);
+        if (check_only) {
+            status = check(s);
+        } else if ((status = check_app_is_named(s)) < 0) {
+            if (cg_python_resolve_hooks(s, &err) == 0) {
+                return serve(p, s);
+            }
+            status = say_error(&err);
+        }
     }
-    if (cg_settings_bool(s, CG_check_config) ||
-        cg_settings_bool(s, CG_print_config)) {
-        status = check(s);
-        cg_settings_free(s);
-        return status;
-    }
-    return serve(p, s);
+    cg_settings_free(s);
+    return status;
 }
 
 int

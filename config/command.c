@@ -19,8 +19,9 @@ struct parser {
     struct cg_command *cmd;
     bool had_words; /* the one run of positionals is over or under way */
     bool in_words;
+    bool keep_words;     /* all of them, wherever they stand */
     struct cg_buf extra; /* unrecognized words */
-    struct cg_buf hint;  /* the flag that one of them is near to */
+    char *hint;          /* what the first of them may have meant */
     struct cg_error *err;
 };
 
@@ -65,15 +66,24 @@ each_flag(int (*visit)(void *self, int id, const char *flag, size_t n),
 struct search {
     const char *word;
     size_t n;
-    bool prefix;
+    bool prefix, ours;
     int id, count;
     struct cg_buf names;
 };
+
+static bool
+is_ours(int id)
+{
+    return id < CG_SETTING_COUNT && cg_rows[id].ours;
+}
 
 static int
 match(void *self, int id, const char *flag, size_t n)
 {
     struct search *s = self;
+    if (s->prefix && is_ours(id) != s->ours) {
+        return 0;
+    }
     if (s->prefix ? n < s->n : n != s->n) {
         return 0;
     }
@@ -109,35 +119,57 @@ fail(struct parser *p, int id, const char *text)
 
 /* ---- values ---- */
 
-/* Python's int(text): decimal, blanks around, single underscores. */
 static bool
-parse_int(const char *text, int base, int64_t *ret)
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* strtoll's base 0 knows 0x and the leading zero; Python's 0o, 0b not. */
+static int
+base_of(const char **text)
+{
+    const char *t = *text;
+    if (t[0] != '0' || ((t[1] | 32) != 'o' && (t[1] | 32) != 'b') ||
+        !is_digit(t[2])) {
+        return 0;
+    }
+    *text += 2;
+    return (t[1] | 32) == 'o' ? 8 : 2;
+}
+
+bool
+cg_int_parse(const char *text, int base, int64_t *ret)
 {
     char digits[64];
     size_t n = 0;
-    while (*text == ' ' || *text == '\t') {
-        text++;
-    }
+    text += strspn(text, " \t\r\n\v\f");
     if (*text == '-' || *text == '+') {
         digits[n++] = *text++;
     }
-    if (*text < '0' || *text > '9') {
+    if (!is_digit(*text)) {
         return false;
     }
+    base = base == 0 ? base_of(&text) : base;
     for (; *text != '\0' && *text != ' ' && n < sizeof digits - 1; text++) {
-        if (*text == '_' && text[1] >= '0' && text[1] <= '9') {
+        if (*text == '_' && is_digit(text[-1]) && is_digit(text[1])) {
             continue;
         }
         digits[n++] = *text;
     }
-    while (*text == ' ') {
-        text++;
-    }
+    text += strspn(text, " \t\r\n\v\f");
     digits[n] = '\0';
     char *end;
     errno = 0;
     *ret = strtoll(digits, &end, base);
     return *end == '\0' && *text == '\0' && errno == 0;
+}
+
+static bool
+is_word_of(int id, const char *text)
+{
+    return id < CG_SETTING_COUNT && cg_rows[id].words != NULL &&
+           strcmp(cg_rows[id].words, text) == 0;
 }
 
 static int
@@ -149,14 +181,11 @@ convert(struct parser *p, int id, const char *text, struct cg_value *ret)
         *ret = cg_value_str(text);
         return 0;
     }
-    /* strtoll's base 0 knows 0x and the leading zero; Python's 0o, 0b not */
-    char prefix = cli == CLI_AUTOINT && text[0] == '0' ? text[1] | 32 : '\0';
-    if (prefix == 'o' || prefix == 'b') {
-        if (parse_int(text + 2, prefix == 'o' ? 8 : 2, &n)) {
-            *ret = cg_value_int(n);
-            return 0;
-        }
-    } else if (parse_int(text, cli == CLI_AUTOINT ? 0 : 10, &n)) {
+    if (is_word_of(id, text)) {
+        *ret = cg_value_str(text);
+        return 0;
+    }
+    if (cg_int_parse(text, cli == CLI_AUTOINT ? 0 : 10, &n)) {
         *ret = cg_value_int(n);
         return 0;
     }
@@ -201,14 +230,17 @@ take(struct parser *p, int id, const char *text)
 
 /* ---- words ---- */
 
-/* Exactly the flag, else the flags that begin so. Gives s->names to free. */
+/* Exactly the flag, else the flags that begin so: gunicorn's before ours, so
+ * that what we add makes none of its abbreviations ambiguous. Gives s->names
+ * to free. */
 static void
 find_long(const char *word, struct search *s)
 {
     *s = (struct search){.word = word, .n = strcspn(word, "="), .id = -1};
     each_flag(match, s);
-    if (s->count == 0) {
+    for (int ours = 0; ours <= 1 && s->count == 0; ours++) {
         s->prefix = true;
+        s->ours = ours;
         each_flag(match, s);
     }
 }
@@ -292,45 +324,76 @@ option_glued(struct parser *p, int id, const char *text)
     return fail(p, id, cg_buf_str(&b));
 }
 
+struct nearest {
+    const char *word;
+    char *flag;
+    size_t distance;
+};
+
+static int
+compare_flag(void *self, int id, const char *flag, size_t n)
+{
+    struct nearest *best = self;
+    char *text = cg_strndup(flag, n);
+    size_t d = cg_word_distance(best->word, text);
+    if (d >= best->distance) {
+        free(text);
+        return 0;
+    }
+    free(best->flag);
+    best->flag = text;
+    best->distance = d;
+    return 0;
+}
+
+/* The long flag of a setting, "--workers". */
+static char *
+long_flag(int id)
+{
+    const char *f = cg_rows[id].flags;
+    f = f[1] != '-' && strchr(f, ' ') != NULL ? strchr(f, ' ') + 1 : f;
+    return cg_strndup(f, strcspn(f, " "));
+}
+
+/* What the user may have meant, "; did you mean '--workers'?"; NULL: no idea.
+ */
+static char *
+hint_for(const char *word)
+{
+    cg_auto(free) char *flag = cg_strndup(word, strcspn(word, "="));
+    cg_auto(free) char *name = cg_strdup(flag);
+    if (strncmp(flag, "--", 2) != 0 || strlen(flag) < 6) {
+        return NULL;
+    }
+    for (char *c = name; *c != '\0'; c++) {
+        *c = *c == '-' ? '_' : *c;
+    }
+    int id = cg_setting_find(name + 2);
+    if (id >= 0 && cg_rows[id].flags == NULL) {
+        return cg_strf("; %s is for configuration files: it has no option",
+                       name + 2);
+    }
+    struct nearest best = {.word = flag,
+                           .distance = strlen(flag) < LONG_FLAG ? 2 : 3};
+    if (id >= 0) {
+        best.flag = long_flag(id);
+    } else {
+        each_flag(compare_flag, &best);
+    }
+    cg_auto(free) char *found = best.flag;
+    return found != NULL ? cg_strf("; did you mean '%s'?", found) : NULL;
+}
+
 static void
 put_extra(struct parser *p, const char *word)
 {
+    if (p->hint == NULL) {
+        p->hint = hint_for(word);
+    }
     if (p->extra.n > 0) {
         cg_buf_putc(&p->extra, ' ');
     }
     cg_buf_puts(&p->extra, word);
-}
-
-struct nearest {
-    const char *word, *flag;
-    size_t flag_n, distance;
-};
-
-static int
-compare(void *self, int id, const char *flag, size_t n)
-{
-    struct nearest *near = self;
-    cg_auto(free) char *copy = cg_strndup(flag, n);
-    size_t d = cg_word_distance(near->word, copy);
-    if (n > 2 && d < near->distance) {
-        near->distance = d;
-        near->flag = flag;
-        near->flag_n = n;
-    }
-    return 0;
-}
-
-/* One letter may be wrong in a short word, two in a long one. */
-static void
-find_hint(struct parser *p, const char *word)
-{
-    cg_auto(free) char *name = cg_strndup(word, strcspn(word, "="));
-    struct nearest near = {.word = name,
-                           .distance = strlen(name) < LONG_FLAG ? 2 : 3};
-    each_flag(compare, &near);
-    if (p->hint.n == 0 && near.flag != NULL) {
-        cg_buf_put(&p->hint, near.flag, near.flag_n);
-    }
 }
 
 static int
@@ -347,7 +410,6 @@ on_long(struct parser *p, const char *word)
     }
     if (s.count == 0) {
         put_extra(p, word);
-        find_hint(p, word);
         return 0;
     }
     return equals != NULL ? option_glued(p, s.id, equals + 1)
@@ -365,7 +427,9 @@ on_short(struct parser *p, const char *word)
                 put_extra(p, word);
                 return 0;
             }
-            return option_glued(p, find_short(c[-1]), c);
+            /* -D=1 is an option and its argument, -Dx a cluster */
+            return option_glued(p, find_short(c[-1]),
+                                c + (*c == '=' && c == word + 2));
         }
         if (takes_argument(id)) {
             const char *rest = c + 1;
@@ -385,6 +449,12 @@ on_short(struct parser *p, const char *word)
 static void
 on_word(struct parser *p, const char *word)
 {
+    if (p->keep_words) {
+        struct cg_command *c = p->cmd;
+        c->words = cg_realloc(c->words, (c->nwords + 1) * sizeof *c->words);
+        c->words[c->nwords++] = word;
+        return;
+    }
     if (p->had_words && !p->in_words) {
         put_extra(p, word);
         return;
@@ -393,15 +463,6 @@ on_word(struct parser *p, const char *word)
         p->cmd->app = word;
     }
     p->had_words = p->in_words = true;
-}
-
-static int
-fail_extra(struct parser *p)
-{
-    bool near = p->hint.n > 0;
-    return cg_error_set(p->err, EINVAL, "unrecognized arguments: %s%s%s%s",
-                        cg_buf_str(&p->extra), near ? "; did you mean '" : "",
-                        near ? cg_buf_str(&p->hint) : "", near ? "'?" : "");
 }
 
 static int
@@ -426,27 +487,50 @@ parse_words(struct parser *p)
             return 0; /* argparse acts at once */
         }
     }
-    return p->extra.n > 0 ? fail_extra(p) : 0;
+    if (p->extra.n > 0) {
+        return cg_error_set(p->err, EINVAL, "unrecognized arguments: %s%s",
+                            cg_buf_str(&p->extra),
+                            p->hint != NULL ? p->hint : "");
+    }
+    return 0;
 }
 
-int
-cg_command_parse(int argc, char *const *argv, struct cg_command *ret_cmd,
-                 struct cg_error *err)
+static int
+parse(int argc, char *const *argv, bool keep_words, struct cg_command *ret_cmd,
+      struct cg_error *err)
 {
     struct cg_command cmd = {0};
-    struct parser p = {
-        .argc = argc, .argv = argv, .at = 1, .cmd = &cmd, .err = err};
+    struct parser p = {.argc = argc,
+                       .argv = argv,
+                       .at = 1,
+                       .cmd = &cmd,
+                       .keep_words = keep_words,
+                       .err = err};
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     cmd.prog = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "cgunicorn";
     int r = parse_words(&p);
     cg_buf_release(&p.extra);
-    cg_buf_release(&p.hint);
+    free(p.hint);
     if (r < 0) {
         cg_command_release(&cmd);
         return r;
     }
     *ret_cmd = cmd;
     return 0;
+}
+
+int
+cg_command_parse(int argc, char *const *argv, struct cg_command *ret_cmd,
+                 struct cg_error *err)
+{
+    return parse(argc, argv, false, ret_cmd, err);
+}
+
+int
+cg_command_parse_words(int argc, char *const *argv, struct cg_command *ret_cmd,
+                       struct cg_error *err)
+{
+    return parse(argc, argv, true, ret_cmd, err);
 }
 
 void
@@ -456,5 +540,6 @@ cg_command_release(struct cg_command *c)
         cg_value_release(&c->options[i].value);
     }
     free(c->options);
+    free(c->words);
     *c = (struct cg_command){0};
 }

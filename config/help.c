@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* --help and the usage line, from the table. */
+#include "config/help.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,10 +11,10 @@
 #include "config/table.h"
 #include "core/base/memory.h"
 
-enum { INDENT = 26 };
+enum { INDENT = 26, INDENT_NARROW = 8, NARROW = 60 };
 
-static int
-width_of(FILE *to)
+int
+cg_help_width(FILE *to)
 {
     struct winsize w;
     const char *columns = getenv("COLUMNS");
@@ -20,25 +22,20 @@ width_of(FILE *to)
     if (n <= 0 && ioctl(fileno(to), TIOCGWINSZ, &w) == 0) {
         n = w.ws_col;
     }
-    return n >= 50 ? (n < 120 ? n : 120) : 80;
+    n = n <= 0 ? 80 : n;
+    return n < 40 ? 40 : n > 120 ? 120 : n;
 }
 
 void
-cg_command_usage(const char *prog, FILE *to)
+cg_help_wrap(FILE *to, const char *text, int indent, int width)
 {
-    fprintf(to, "usage: %s [OPTIONS] [APP_MODULE]\n", prog);
-}
-
-static void
-put_wrapped(FILE *to, const char *text, int column, int width)
-{
-    int at = column;
+    int at = indent;
     while (*text != '\0') {
         int n = (int)strcspn(text, " ");
-        if (at > INDENT && at + 1 + n > width) {
-            fprintf(to, "\n%*s", INDENT, "");
-            at = INDENT;
-        } else if (at > INDENT) {
+        if (at > indent && at + 1 + n > width) {
+            fprintf(to, "\n%*s", indent, "");
+            at = indent;
+        } else if (at > indent) {
             fputc(' ', to);
             at++;
         }
@@ -49,39 +46,75 @@ put_wrapped(FILE *to, const char *text, int column, int width)
     fputc('\n', to);
 }
 
+void
+cg_command_usage(const char *prog, FILE *to)
+{
+    fprintf(to, "usage: %s [OPTIONS] [APP_MODULE]\n", prog);
+}
+
+/* The column where an option's help starts. */
+static int
+indent_of(int width)
+{
+    return width < NARROW ? INDENT_NARROW : INDENT;
+}
+
+/* Two columns; the first one alone on its line when it is long. */
+static void
+put_columns(FILE *to, const char *left, const char *right, int width)
+{
+    int indent = indent_of(width);
+    if ((int)strlen(left) + 2 >= indent - 1) {
+        fprintf(to, "  %s\n%*s", left, indent, "");
+    } else {
+        fprintf(to, "  %-*s", indent - 2, left);
+    }
+    cg_help_wrap(to, right, indent, width);
+}
+
 static void
 put_row(FILE *to, const char *flags, const char *meta, const char *help,
         const char *def, int width)
 {
     cg_auto(buf) struct cg_buf b = {0};
-    cg_buf_puts(&b, "  ");
     for (const char *f = flags; *f != '\0'; f++) {
         cg_buf_puts(&b, *f == ' ' ? ", " : (char[]){*f, '\0'});
     }
     if (meta != NULL) {
         cg_buf_putf(&b, " %s", meta);
     }
-    int n = (int)b.n;
-    if (n >= INDENT - 1) {
-        fprintf(to, "%s\n%*s", cg_buf_str(&b), INDENT, "");
-    } else {
-        fprintf(to, "%-*s", INDENT, cg_buf_str(&b));
-    }
     cg_auto(free) char *text = def != NULL && *def != '\0'
                                    ? cg_strf("%s [%s]", help, def)
                                    : cg_strdup(help);
-    put_wrapped(to, text, INDENT, width);
+    put_columns(to, cg_buf_str(&b), text, width);
+}
+
+static void
+put_preface(const char *prog, FILE *to, int width)
+{
+    static const char *const commands[][2] = {
+        {"config explain [NAME...]",
+         "What each setting is, where its value came from, when a change takes "
+         "effect."},
+        {"config diff FILE FILE", "How two configurations differ."},
+        {"config convert FILE",
+         "A Python configuration as YAML, or YAML as Python."}};
+    cg_command_usage(prog, to);
+    fputs("\nAPP_MODULE is module:object, e.g. app.wsgi or\n"
+          "shop:app or \"shop:create_app()\".\n\nCommands:\n",
+          to);
+    for (size_t i = 0; i < CG_COUNT(commands); i++) {
+        put_columns(to, commands[i][0], commands[i][1], width);
+    }
 }
 
 void
 cg_command_help(const char *prog, FILE *to)
 {
-    int width = width_of(to);
+    int width = cg_help_width(to);
     const char *section = "";
-    cg_command_usage(prog, to);
-    fputs("\nAPP_MODULE is module:object, e.g. app.wsgi or\n"
-          "shop:app or \"shop:create_app()\".\n\n",
-          to);
+    put_preface(prog, to, width);
+    fputc('\n', to);
     put_row(to, "-h --help", NULL, "Show this text and exit.", NULL, width);
     put_row(to, "-v --version", NULL, "Show the version and exit.", NULL,
             width);

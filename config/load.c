@@ -18,10 +18,8 @@ static const char default_file[] = "gunicorn.conf.py";
 /* ---- options of a command line ---- */
 
 /* Options that append make one list per source, which replaces lower layers. */
-static int
-apply_appended(struct cg_settings *s, const struct cg_command *c,
-               enum cg_setting_id id, enum cg_layer layer, const char *source,
-               struct cg_error *err)
+static struct cg_value
+appended(const struct cg_command *c, enum cg_setting_id id)
 {
     struct cg_value list = cg_value_list();
     for (size_t i = 0; i < c->noptions; i++) {
@@ -29,104 +27,72 @@ apply_appended(struct cg_settings *s, const struct cg_command *c,
             cg_value_push(&list, cg_value_copy(&c->options[i].value));
         }
     }
-    int r = cg_settings_set(s, id, list, layer, source, err);
-    if (r < 0) {
-        cg_value_release(&list);
-    }
-    return r;
+    return list;
 }
 
-static int
+/* Of repeated options the last one counts, and is the only one looked at. */
+static bool
+is_last(const struct cg_command *c, size_t at)
+{
+    for (size_t i = at + 1; i < c->noptions; i++) {
+        if (c->options[i].id == c->options[at].id) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
 apply_command(struct cg_settings *s, const struct cg_command *c,
-              enum cg_layer layer, const char *source, struct cg_error *err)
+              enum cg_layer layer, const char *source, struct cg_findings *f)
 {
     for (size_t i = 0; i < c->noptions; i++) {
         enum cg_setting_id id = c->options[i].id;
-        int r;
-        if (cg_rows[id].cli == CLI_APPEND) {
-            r = apply_appended(s, c, id, layer, source, err);
-        } else {
-            struct cg_value v = cg_value_copy(&c->options[i].value);
-            r = cg_settings_set(s, id, v, layer, source, err);
-            if (r < 0) {
-                cg_value_release(&v);
-            }
+        struct cg_error err = {0};
+        if (!is_last(c, i)) {
+            continue;
         }
-        if (r < 0) {
-            return r;
+        struct cg_value v = cg_rows[id].cli == CLI_APPEND
+                                ? appended(c, id)
+                                : cg_value_copy(&c->options[i].value);
+        if (cg_settings_set(s, id, v, layer, source, &err) < 0) {
+            cg_value_release(&v);
+            cg_findings_problem(f, err.text);
         }
     }
-    return 0;
 }
 
-/* ---- GUNICORN_CMD_ARGS: split as a shell would ---- */
+/* ---- GUNICORN_CMD_ARGS ---- */
 
-struct words {
+/* A command line made of the variable; argv borrows from words. */
+struct line {
+    struct cg_value words;
     char **argv;
     int argc;
 };
 
 static void
-words_release(struct words *w)
+line_release(struct line *l)
 {
-    for (int i = 0; i < w->argc; i++) {
-        free(w->argv[i]);
-    }
-    free(w->argv);
-}
-
-static void
-add_word(struct words *w, char *owned)
-{
-    w->argv = cg_realloc(w->argv, (size_t)(w->argc + 2) * sizeof *w->argv);
-    w->argv[w->argc++] = owned;
-    w->argv[w->argc] = NULL;
-}
-
-/* One word at *p; quotes and backslashes as in POSIX shells. */
-static int
-split_word(const char **p, struct cg_buf *word)
-{
-    char quote = '\0';
-    for (; **p != '\0'; ++*p) {
-        char c = **p;
-        if (quote == '\0' && strchr(" \t\r\n", c) != NULL) {
-            return 0;
-        }
-        if (c == quote) {
-            quote = '\0';
-        } else if (quote == '\0' && (c == '"' || c == '\'')) {
-            quote = c;
-        } else if (c == '\\' && quote != '\'' &&
-                   (quote == '\0' || strchr("\"\\", (*p)[1]) != NULL)) {
-            if (*++*p == '\0') {
-                return -1;
-            }
-            cg_buf_putc(word, **p);
-        } else {
-            cg_buf_putc(word, c);
-        }
-    }
-    return quote != '\0' ? -1 : 0;
+    cg_value_release(&l->words);
+    free(l->argv);
 }
 
 static int
-split_words(const char *text, struct words *w, struct cg_error *err)
+line_split(struct line *l, const char *text, struct cg_error *err)
 {
-    add_word(w, cg_strdup("cgunicorn"));
-    for (const char *p = text; *p != '\0';) {
-        p += strspn(p, " \t\r\n");
-        if (*p == '\0') {
-            break;
-        }
-        cg_auto(buf) struct cg_buf word = {0};
-        if (split_word(&p, &word) < 0) {
-            return cg_error_set(err, EINVAL,
-                                "environment GUNICORN_CMD_ARGS: a quote or "
-                                "backslash is not closed in: %s",
-                                text);
-        }
-        add_word(w, cg_buf_take(&word));
+    static char prog[] = "cgunicorn";
+    if (cg_split_words(text, &l->words) < 0) {
+        return cg_error_set(err, EINVAL,
+                            "environment GUNICORN_CMD_ARGS: a quote or "
+                            "backslash is not closed in: %s",
+                            text);
+    }
+    l->argc = (int)l->words.list.n + 1;
+    l->argv = cg_calloc((size_t)l->argc + 1, sizeof *l->argv);
+    l->argv[0] = prog;
+    for (size_t i = 0; i < l->words.list.n; i++) {
+        l->argv[i + 1] = l->words.list.items[i].s;
     }
     return 0;
 }
@@ -188,44 +154,48 @@ check_file(const char *path, const char *shown, const char *start_dir,
     return 0;
 }
 
+/* What is wrong is told in f; -ECANCELED when the file called sys.exit. */
 static int
 read_file(const struct cg_load *load, const char *name, struct cg_settings *s,
-          int *ret_exit, struct cg_error *err)
+          int *ret_exit, struct cg_findings *f)
 {
+    const struct cg_python_reader *python = load->python;
     if (strncmp(name, "python:", 7) == 0) {
-        return load->python->read(load->python->self, name + 7, true, s,
-                                  ret_exit, err);
+        return python->read(python->self, name + 7, true, s, ret_exit, f);
     }
+    struct cg_error err = {0};
     const char *shown = strncmp(name, "file:", 5) == 0 ? name + 5 : name;
     cg_auto(free) char *path = shown[0] == '/'
                                    ? cg_strdup(shown)
                                    : cg_strf("%s/%s", load->start_dir, shown);
-    int r = check_file(path, shown, load->start_dir, err);
-    if (r < 0) {
-        return r;
+    if (check_file(path, shown, load->start_dir, &err) < 0) {
+        cg_findings_problem(f, err.text);
+        return err.code;
     }
     if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
-        return cg_yaml_read(path, shown, s, load->warn, load->warn_self, err);
+        return cg_yaml_read(path, shown, s, f);
     }
-    return load->python->read(load->python->self, path, false, s, ret_exit,
-                              err);
+    return python->read(python->self, path, false, s, ret_exit, f);
 }
 
 static int
 apply_file(const struct cg_load *load, const struct cg_command *cli,
            const struct cg_command *env, struct cg_settings *s, int *ret_exit,
-           struct cg_error *err)
+           struct cg_findings *f)
 {
     const char *name = option_of(cli, CG_config);
     if (name == NULL) {
         name = option_of(env, CG_config);
     }
+    if (name == NULL && s->source[CG_config].layer == CG_LAYER_ENVIRONMENT) {
+        name = cg_settings_str(s, CG_config);
+    }
     if (name != NULL) {
-        return read_file(load, name, s, ret_exit, err);
+        return read_file(load, name, s, ret_exit, f);
     }
     cg_auto(free) char *path = cg_strf("%s/%s", load->start_dir, default_file);
     return access(path, F_OK) == 0
-               ? read_file(load, default_file, s, ret_exit, err)
+               ? read_file(load, default_file, s, ret_exit, f)
                : 0;
 }
 
@@ -242,20 +212,21 @@ same_value(const struct cg_value *a, const struct cg_value *b)
 }
 
 static void
-warn_without_effect(const struct cg_load *load, const struct cg_settings *s)
+warn_without_effect(const struct cg_settings *s, struct cg_findings *f)
 {
     struct cg_settings *d = NULL;
     struct cg_error ignored = {0};
-    if (load->warn == NULL || cg_settings_new(&d, &ignored) < 0) {
+    if (cg_settings_new(&d, &ignored) < 0) {
         return;
     }
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
+        if (id == CG_ssl_version) {
+            continue; /* it is not to come: see finish.c */
+        }
         if (cg_rows[id].later && s->source[id].layer != CG_LAYER_DEFAULT &&
             !same_value(&s->value[id], &d->value[id])) {
-            cg_auto(free) char *text =
-                cg_strf("%s: the setting '%s' has no effect yet",
-                        s->source[id].text, cg_rows[id].name);
-            load->warn(load->warn_self, text);
+            cg_findings_warn(f, "%s: the setting '%s' has no effect yet",
+                             s->source[id].text, cg_rows[id].name);
         }
     }
     cg_settings_free(d);
@@ -265,7 +236,7 @@ warn_without_effect(const struct cg_load *load, const struct cg_settings *s)
 
 struct layers {
     struct cg_command cli, env;
-    struct words env_words;
+    struct line env_line;
 };
 
 static void
@@ -273,7 +244,17 @@ layers_release(struct layers *l)
 {
     cg_command_release(&l->cli);
     cg_command_release(&l->env);
-    words_release(&l->env_words);
+    line_release(&l->env_line);
+}
+
+/* What is wrong before or around the layers. */
+static enum cg_load_result
+fail(const struct cg_load *load, const struct cg_error *err)
+{
+    if (load->problem != NULL) {
+        load->problem(load->say_self, err->text);
+    }
+    return CG_LOAD_ERROR;
 }
 
 static enum cg_load_result
@@ -281,15 +262,17 @@ parse_commands(const struct cg_load *load, struct layers *l,
                struct cg_error *err)
 {
     const char *args = getenv("GUNICORN_CMD_ARGS");
-    if (cg_command_parse(load->argc, load->argv, &l->cli, err) < 0) {
+    int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
+        load->words ? cg_command_parse_words : cg_command_parse;
+    if (parse(load->argc, load->argv, &l->cli, err) < 0) {
         return CG_LOAD_USAGE;
     }
     if (args != NULL) {
-        if (split_words(args, &l->env_words, err) < 0) {
-            return CG_LOAD_ERROR;
+        if (line_split(&l->env_line, args, err) < 0) {
+            return fail(load, err);
         }
-        if (cg_command_parse(l->env_words.argc, l->env_words.argv, &l->env,
-                             err) < 0) {
+        if (cg_command_parse(l->env_line.argc, l->env_line.argv, &l->env, err) <
+            0) {
             cg_error_prefix(err, "environment GUNICORN_CMD_ARGS");
             return CG_LOAD_USAGE;
         }
@@ -307,53 +290,81 @@ parse_commands(const struct cg_load *load, struct layers *l,
 
 /* The application's name is a default that a file may replace; the
  * application itself is the command line's. */
-static int
-apply_app(struct cg_settings *s, const char *app, struct cg_error *err)
+static void
+apply_app(struct cg_settings *s, const char *app)
 {
-    int r = 0;
+    struct cg_error ignored = {0}; /* any string is good */
     if (app == NULL) {
-        return 0;
+        return;
     }
     if (s->source[CG_default_proc_name].layer < CG_LAYER_FRAMEWORK) {
-        r = cg_settings_set(s, CG_default_proc_name, cg_value_str(app),
-                            CG_LAYER_FRAMEWORK, "application", err);
+        cg_settings_set(s, CG_default_proc_name, cg_value_str(app),
+                        CG_LAYER_FRAMEWORK, "application", &ignored);
     }
-    return r < 0 ? r
-                 : cg_settings_set(s, CG_wsgi_app, cg_value_str(app),
-                                   CG_LAYER_CLI, "command line", err);
+    cg_settings_set(s, CG_wsgi_app, cg_value_str(app), CG_LAYER_CLI,
+                    "command line", &ignored);
 }
 
 /* Only when no layer above says where to listen does a bad PORT matter. */
-static int
-check_port(const struct cg_settings *s, struct cg_error *err)
+static void
+check_port(const struct cg_settings *s, struct cg_findings *f)
 {
     const char *port = getenv("PORT");
-    if (s->source[CG_bind].layer != CG_LAYER_ENVIRONMENT || port == NULL ||
+    if (strcmp(s->source[CG_bind].text, "environment PORT") != 0 ||
         (*port != '\0' && strspn(port, "0123456789") == strlen(port))) {
-        return 0;
+        return;
     }
-    return cg_error_set(err, EINVAL,
-                        "environment PORT: '%s' is not a valid port number: "
-                        "set it to one, unset it, or bind with -b",
-                        port);
+    cg_auto(free) char *text =
+        cg_strf("environment PORT: '%s' is not a valid port number: set it to "
+                "one, unset it, or bind with -b",
+                port);
+    cg_findings_problem(f, text);
 }
 
+/* Goes on after a problem, so that all of them are told. -ECANCELED: the file
+ * called sys.exit. */
 static int
 apply_layers(const struct cg_load *load, const struct layers *l,
-             struct cg_settings *s, int *ret_exit, struct cg_error *err)
+             struct cg_settings *s, int *ret_exit, struct cg_findings *f)
 {
-    int r = apply_file(load, &l->cli, &l->env, s, ret_exit, err);
-    if (r == 0) {
-        r = apply_command(s, &l->env, CG_LAYER_ENV_ARGS,
-                          "environment GUNICORN_CMD_ARGS", err);
+    cg_settings_apply_environment(s, f);
+    int r = apply_file(load, &l->cli, &l->env, s, ret_exit, f);
+    if (r == -ECANCELED) {
+        return r;
     }
-    if (r == 0) {
-        r = apply_command(s, &l->cli, CG_LAYER_CLI, "command line", err);
+    apply_command(s, &l->env, CG_LAYER_ENV_ARGS,
+                  "environment GUNICORN_CMD_ARGS", f);
+    apply_command(s, &l->cli, CG_LAYER_CLI, "command line", f);
+    apply_app(s, l->cli.app);
+    check_port(s, f);
+    if (f->problems == 0) {
+        cg_settings_finish(s, f);
+        warn_without_effect(s, f);
     }
-    if (r == 0) {
-        r = apply_app(s, l->cli.app, err);
+    return 0;
+}
+
+/* Warnings first, then problems, each kind in the order of finding; err gets
+ * the first problem and how many more there are. */
+static void
+tell(const struct cg_load *load, const struct cg_findings *f,
+     struct cg_error *err)
+{
+    for (int problems = 0; problems <= 1; problems++) {
+        void (*say)(void *self, const char *text) =
+            problems ? load->problem : load->warn;
+        for (size_t i = 0; say != NULL && i < f->n; i++) {
+            if (f->items[i].is_problem == problems) {
+                say(load->say_self, f->items[i].text);
+            }
+        }
     }
-    return r == 0 ? check_port(s, err) : r;
+    if (f->problems == 1) {
+        cg_error_set(err, EINVAL, "%s", cg_findings_first_problem(f));
+    } else if (f->problems > 1) {
+        cg_error_set(err, EINVAL, "%s (and %zu more: --check-config lists all)",
+                     cg_findings_first_problem(f), f->problems - 1);
+    }
 }
 
 static enum cg_load_result
@@ -362,11 +373,16 @@ load_layers(const struct cg_load *load, const struct layers *l,
             struct cg_error *err)
 {
     struct cg_settings *s = NULL;
+    cg_auto(findings) struct cg_findings f = {0};
     if (cg_settings_new(&s, err) < 0) {
-        return CG_LOAD_ERROR;
+        return fail(load, err);
     }
-    int r = apply_layers(load, l, s, ret_exit, err);
-    if (r < 0) {
+    int r = apply_layers(load, l, s, ret_exit, &f);
+    if (cg_settings_bool(s, CG_strict)) {
+        cg_findings_make_strict(&f);
+    }
+    tell(load, &f, err);
+    if (r == -ECANCELED || f.problems > 0) {
         cg_settings_free(s);
         return r == -ECANCELED ? CG_LOAD_EXIT : CG_LOAD_ERROR;
     }
@@ -385,7 +401,7 @@ load_in_start_dir(const struct cg_load *load, const struct layers *l,
     if (here < 0 || chdir(load->start_dir) < 0) {
         cg_error_set(err, errno, "cannot enter the start directory '%s': %s",
                      load->start_dir, strerror(errno));
-        return CG_LOAD_ERROR;
+        return fail(load, err);
     }
     struct cg_settings *s = NULL;
     enum cg_load_result result = load_layers(load, l, &s, ret_exit, err);
@@ -393,10 +409,9 @@ load_in_start_dir(const struct cg_load *load, const struct layers *l,
         cg_error_set(err, errno, "cannot go back to the directory: %s",
                      strerror(errno));
         cg_settings_free(s);
-        return CG_LOAD_ERROR;
+        return fail(load, err);
     }
     if (result == CG_LOAD_OK) {
-        warn_without_effect(load, s);
         *ret_settings = s;
     }
     return result;

@@ -20,6 +20,9 @@ struct cg_command {
         struct cg_value value;
     } * options;
     size_t noptions;
+    /* all positionals, when they were asked for */
+    const char **words;
+    size_t nwords;
 };
 
 /* argparse's behaviour and messages; exit status 2 is the caller's. err's text
@@ -27,32 +30,37 @@ struct cg_command {
  */
 int cg_command_parse(int argc, char *const *argv, struct cg_command *ret_cmd,
                      struct cg_error *err);
+/* The same for a command whose positionals are its own: they may stand
+ * anywhere, are kept in words, and none is the application. */
+int cg_command_parse_words(int argc, char *const *argv,
+                           struct cg_command *ret_cmd, struct cg_error *err);
 void cg_command_release(struct cg_command *c);
 void cg_command_help(const char *prog, FILE *to);
 void cg_command_usage(const char *prog, FILE *to);
 
 /*
  * Reads a Python configuration ("path.py", or a module when is_module) and
- * stores its names through cg_settings_set with the layer FILE. A problem is
- * told in err (with file and line); a SystemExit in it gives *ret_exit its
- * status and -ECANCELED. Warnings (unknown name close to a setting's …) go to
- * warn().
+ * stores its names through cg_settings_set with the layer FILE. Whatever is
+ * wrong or worth a warning goes to f, with file and line. 0 when the file was
+ * read through; -ECANCELED when it called sys.exit (*ret_exit has the status).
  */
 struct cg_python_reader {
     int (*read)(void *self, const char *path, bool is_module,
-                struct cg_settings *s, int *ret_exit, struct cg_error *err);
+                struct cg_settings *s, int *ret_exit, struct cg_findings *f);
     void *self;
 };
 
 struct cg_load {
     int argc;
     char *const *argv;
+    bool words; /* positionals are a command's own: none is the application */
     /* where relative paths count from; loading happens in it and comes back */
     const char *start_dir;
     const struct cg_python_reader *python;
-    /* called for each warning, one sentence without newline; may be NULL */
+    /* called for each warning and each problem; without newline; may be NULL */
     void (*warn)(void *self, const char *text);
-    void *warn_self;
+    void (*problem)(void *self, const char *text);
+    void *say_self;
 };
 
 /* Why loading ended. */
@@ -60,7 +68,7 @@ enum cg_load_result {
     CG_LOAD_OK,
     CG_LOAD_HELP,  /* printed on stdout: exit 0 */
     CG_LOAD_USAGE, /* err has argparse's message: print usage, exit 2 */
-    CG_LOAD_ERROR, /* err says it: exit 1 */
+    CG_LOAD_ERROR, /* err has the first problem, problem() got all: exit 1 */
     CG_LOAD_EXIT   /* the file called sys.exit: *ret_exit */
 };
 

@@ -47,12 +47,27 @@ default_value(const struct cg_row *row)
     return row->def != NULL ? cg_value_str(row->def) : cg_value_none();
 }
 
+/* was: the value until now, as text */
 static void
 set_source(struct cg_settings *s, enum cg_setting_id id, enum cg_layer layer,
-           const char *text)
+           const char *text, const char *was)
 {
-    free(s->source[id].text);
-    s->source[id] = (struct cg_source){layer, cg_strdup(text)};
+    struct cg_source *old = &s->source[id];
+    cg_auto(free) char *old_text = old->text;
+    if (old->layer == layer && old_text != NULL &&
+        strcmp(old_text, text) == 0) {
+        old_text = NULL; /* the same again: an import string got its object */
+        return;
+    }
+    if (old->layer != CG_LAYER_DEFAULT && was != NULL) {
+        char *hidden =
+            cg_strf("%s%s%s from %s", old->hidden != NULL ? old->hidden : "",
+                    old->hidden != NULL ? "\n" : "", was, old_text);
+        free(old->hidden);
+        old->hidden = hidden;
+    }
+    old->layer = layer;
+    old->text = cg_strdup(text);
 }
 
 static int
@@ -60,7 +75,7 @@ set_default(struct cg_settings *s, enum cg_setting_id id, struct cg_error *err)
 {
     const struct cg_row *row = &cg_rows[id];
     struct cg_value v = default_value(row);
-    set_source(s, id, CG_LAYER_DEFAULT, "default");
+    set_source(s, id, CG_LAYER_DEFAULT, "default", NULL);
     if (row->type == TYPE_HOOK) {
         s->value[id] = v; /* no hook */
         return 0;
@@ -70,46 +85,6 @@ set_default(struct cg_settings *s, enum cg_setting_id id, struct cg_error *err)
     return r < 0 ? cg_error_prefix(err, "default of %s", row->name) : 0;
 }
 
-/* A default that a variable gives; what is wrong with it names the variable. */
-static int
-set_from_variable(struct cg_settings *s, enum cg_setting_id id,
-                  const char *variable, const char *text, struct cg_error *err)
-{
-    cg_auto(free) char *source = cg_strf("environment %s", variable);
-    struct cg_value v = cg_value_str(text);
-    int r = cg_settings_set(s, id, v, CG_LAYER_ENVIRONMENT, source, err);
-    if (r < 0) {
-        cg_value_release(&v);
-        size_t n = strlen(err->text);
-        snprintf(err->text + n, sizeof err->text - n,
-                 ": correct the variable, or unset it");
-    }
-    return r;
-}
-
-/* What the environment says about defaults (gunicorn-compat 3.12). PORT is
- * looked at later, when it is known that nothing else names a socket. */
-static int
-apply_environment(struct cg_settings *s, struct cg_error *err)
-{
-    const char *port = getenv("PORT");
-    const char *workers = getenv("WEB_CONCURRENCY");
-    const char *allow = getenv("FORWARDED_ALLOW_IPS");
-    int r = 0;
-    if (port != NULL) {
-        cg_auto(free) char *bind = cg_strf("0.0.0.0:%s", port);
-        r = set_from_variable(s, CG_bind, "PORT", bind, err);
-    }
-    if (r == 0 && workers != NULL) {
-        r = set_from_variable(s, CG_workers, "WEB_CONCURRENCY", workers, err);
-    }
-    if (r == 0 && allow != NULL) {
-        r = set_from_variable(s, CG_forwarded_allow_ips, "FORWARDED_ALLOW_IPS",
-                              allow, err);
-    }
-    return r;
-}
-
 int
 cg_settings_new(struct cg_settings **ret_settings, struct cg_error *err)
 {
@@ -117,9 +92,6 @@ cg_settings_new(struct cg_settings **ret_settings, struct cg_error *err)
     int r = 0;
     for (int id = 0; r == 0 && id < CG_SETTING_COUNT; id++) {
         r = set_default(s, (enum cg_setting_id)id, err);
-    }
-    if (r == 0) {
-        r = apply_environment(s, err);
     }
     if (r < 0) {
         cg_settings_free(s);
@@ -138,7 +110,9 @@ cg_settings_free(struct cg_settings *s)
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         cg_value_release(&s->value[id]);
         free(s->source[id].text);
+        free(s->source[id].hidden);
     }
+    free(s->workers_reason);
     free(s);
 }
 
@@ -155,10 +129,12 @@ cg_settings_set(struct cg_settings *s, enum cg_setting_id id, struct cg_value v,
         cg_value_release(&checked);
         return cg_error_prefix(err, "%s: %s", source_text, row->name);
     }
+    cg_auto(buf) struct cg_buf was = {0};
+    cg_value_repr(&s->value[id], &was);
     cg_value_release(&v);
     cg_value_release(&s->value[id]);
     s->value[id] = checked;
-    set_source(s, id, layer, source_text);
+    set_source(s, id, layer, source_text, cg_buf_str(&was));
     return 0;
 }
 
@@ -347,19 +323,42 @@ by_name(const void *a, const void *b)
     return strcmp(cg_rows[*(const int *)a].name, cg_rows[*(const int *)b].name);
 }
 
+/* ('localhost', 8125), or the path */
 static void
-print_one(const struct cg_settings *s, int id, int width, FILE *to)
+print_statsd(const char *text, struct cg_buf *out)
 {
-    cg_auto(buf) struct cg_buf b = {0};
-    const struct cg_value *v = &s->value[id];
-    if (v->kind == CG_VALUE_STR) {
-        cg_buf_puts(&b, v->s);
-    } else if (v->kind == CG_VALUE_OBJECT && !v->object.is_class) {
-        cg_buf_putf(&b, "<%s()>", v->object.repr);
-    } else {
-        cg_value_repr(v, &b);
+    char *host = NULL;
+    int port;
+    if (!cg_split_statsd(text, &host, &port)) {
+        return;
     }
-    fprintf(to, "%-*s = %s\n", width, cg_rows[id].name, cg_buf_str(&b));
+    if (port < 0) {
+        cg_buf_puts(out, host);
+    } else {
+        struct cg_value v = cg_value_str(host);
+        cg_buf_putc(out, '(');
+        cg_value_repr(&v, out);
+        cg_buf_putf(out, ", %d)", port);
+        cg_value_release(&v);
+    }
+    free(host);
+}
+
+void
+cg_value_print(const struct cg_row *row, const struct cg_value *v,
+               struct cg_buf *out)
+{
+    if (v->kind == CG_VALUE_STR && row->type == TYPE_STATSD) {
+        print_statsd(v->s, out);
+    } else if (v->kind == CG_VALUE_STR) {
+        cg_buf_puts(out, v->s);
+    } else if (v->kind == CG_VALUE_OBJECT && v->object.callable) {
+        cg_buf_putf(out, "<%s()>", v->object.repr);
+    } else if (v->kind == CG_VALUE_NONE && row->qualname != NULL) {
+        cg_buf_putf(out, "<%s()>", row->qualname);
+    } else {
+        cg_value_repr(v, out);
+    }
 }
 
 void
@@ -373,6 +372,9 @@ cg_settings_print(const struct cg_settings *s, FILE *to)
     }
     qsort(order, CG_SETTING_COUNT, sizeof order[0], by_name);
     for (int i = 0; i < CG_SETTING_COUNT; i++) {
-        print_one(s, order[i], width, to);
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_value_print(&cg_rows[order[i]], &s->value[order[i]], &b);
+        fprintf(to, "%-*s = %s\n", width, cg_rows[order[i]].name,
+                cg_buf_str(&b));
     }
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config/findings.h"
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 
@@ -79,7 +80,7 @@ enum cg_setting_id {
 /* Which layer a value came from, lowest first. */
 enum cg_layer {
     CG_LAYER_DEFAULT,
-    CG_LAYER_ENVIRONMENT, /* WEB_CONCURRENCY, PORT, FORWARDED_ALLOW_IPS … */
+    CG_LAYER_ENVIRONMENT, /* WEB_CONCURRENCY, PORT, CGUNICORN_WORKERS … */
     CG_LAYER_FRAMEWORK,
     CG_LAYER_FILE,
     CG_LAYER_ENV_ARGS, /* GUNICORN_CMD_ARGS */
@@ -89,17 +90,27 @@ enum cg_layer {
 struct cg_source {
     enum cg_layer layer;
     char *text; /* "gunicorn_config.py:12", "command line"; owned */
+    /* what lower layers said, a line "VALUE from SOURCE" each; owned or NULL */
+    char *hidden;
 };
 
 struct cg_settings {
     struct cg_value value[CG_SETTING_COUNT];
     struct cg_source source[CG_SETTING_COUNT];
+    /* how `workers = auto` was resolved, for the log; owned, NULL otherwise */
+    char *workers_reason;
 };
 
-/* Defaults with the environment's share applied. Bad WEB_CONCURRENCY and the
- * like are errors that name the variable. Free with cg_settings_free. */
+/* The defaults of the table alone. Free with cg_settings_free. */
 int cg_settings_new(struct cg_settings **ret_settings, struct cg_error *err);
 void cg_settings_free(struct cg_settings *s);
+/*
+ * The environment's share: WEB_CONCURRENCY, PORT, FORWARDED_ALLOW_IPS, then
+ * CGUNICORN_<SETTING>. A variable that is set to nothing counts as not set.
+ * What is wrong goes to f, with the variable's name.
+ */
+void cg_settings_apply_environment(struct cg_settings *s,
+                                   struct cg_findings *f);
 
 /* -1 when there is no such setting. Names are exact, lower case. */
 int cg_setting_find(const char *name);
@@ -119,6 +130,12 @@ const char *cg_setting_retired(const char *name);
 int cg_settings_set(struct cg_settings *s, enum cg_setting_id id,
                     struct cg_value v, enum cg_layer layer,
                     const char *source_text, struct cg_error *err);
+
+/*
+ * Once all layers are in: `workers = auto` becomes a number, and settings that
+ * contradict each other or the machine are warned about, with the reason.
+ */
+void cg_settings_finish(struct cg_settings *s, struct cg_findings *f);
 
 /* Typed views of validated values; borrowed. A wrong type is our mistake. */
 bool cg_settings_bool(const struct cg_settings *s, enum cg_setting_id id);

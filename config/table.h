@@ -22,6 +22,7 @@ enum cg_type {
     TYPE_WORD,     /* one of .words */
     TYPE_ANY,      /* kept as text, never wrong */
     TYPE_PROXY,    /* proxy_protocol's modes */
+    TYPE_STATSD,   /* host, host:port or unix:PATH */
     TYPE_PROTOCOLS /* http_protocols' list */
 };
 
@@ -40,11 +41,14 @@ struct cg_row {
     const char *name;
     enum cg_type type;
     const char *section, *help;
-    const char *def;   /* as typed; NULL: None, [], {} or no hook */
-    const char *flags; /* "-w --workers" */
+    const char *def;      /* as typed; NULL: None, [], {} or no hook */
+    const char *theirs;   /* gunicorn's default where it is another one … */
+    const char *why;      /* … and the reason */
+    const char *qualname; /* how gunicorn prints a hook that is not set */
+    const char *flags;    /* "-w --workers" */
     enum cg_cli cli;
-    const char *meta; /* what --help calls the argument */
-    const char *words, *wrong;
+    const char *meta;          /* what --help calls the argument */
+    const char *words, *wrong; /* a number may have words, too (auto) */
     int64_t least, most; /* of a number; most 0: no bound. wrong says it */
     int arity;
     bool later, ours, reload;
@@ -57,5 +61,17 @@ int cg_validate(const struct cg_row *row, struct cg_value *v,
                 struct cg_error *err);
 /* Splits "a,b"; a value of kind LIST. */
 struct cg_value cg_split_commas(const char *text);
+/* statsd_host: the host in lower case and the port, or the path and -1. */
+bool cg_split_statsd(const char *text, char **ret_host, int *ret_port);
+/* Splits as a shell does; a value of kind LIST. -EINVAL: a quote is open. */
+int cg_split_words(const char *text, struct cg_value *ret);
+/* Python's int(text, base) for base 10, and 0 as gunicorn's auto_int. */
+bool cg_int_parse(const char *text, int base, int64_t *ret);
+/* yaml.c: one value in YAML's flow style, "{a: 1}" (environment variables). */
+int cg_yaml_parse_value(const char *text, struct cg_value *ret,
+                        struct cg_error *err);
+/* The value as --print-config shows it. */
+void cg_value_print(const struct cg_row *row, const struct cg_value *v,
+                    struct cg_buf *out);
 
 #endif

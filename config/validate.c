@@ -123,6 +123,27 @@ parse_int0(const char *text, int64_t *ret)
     return *end == '\0' && errno == 0;
 }
 
+/* Everything that uses a number keeps it in 32 bits. */
+static int
+check_range(const struct cg_row *row, struct cg_value *v, int64_t n,
+            struct cg_error *err)
+{
+    bool both = row->least > 0 && row->most > 0;
+    if (n < 0 && !both) {
+        return cg_error_set(err, EINVAL, "Value must be positive: %lld",
+                            (long long)n);
+    }
+    replace(v, cg_value_int(n));
+    if (n < row->least || (row->most != 0 && n > row->most)) {
+        return wrong_as(row, v, err);
+    }
+    return n > INT32_MAX ? cg_error_set(err, EINVAL,
+                                        "Value must be at most 2147483647: "
+                                        "%lld",
+                                        (long long)n)
+                         : 0;
+}
+
 static int
 validate_uint(const struct cg_row *row, struct cg_value *v,
               struct cg_error *err)
@@ -132,6 +153,9 @@ validate_uint(const struct cg_row *row, struct cg_value *v,
     case CG_VALUE_INT: n = v->i; break;
     case CG_VALUE_BOOL: n = v->b; break;
     case CG_VALUE_STR:
+        if (row->words != NULL && strcmp(v->s, row->words) == 0) {
+            return 0; /* resolved when all layers are in */
+        }
         if (!parse_int0(v->s, &n)) {
             cg_auto(buf) struct cg_buf b = {0};
             cg_value_repr(v, &b);
@@ -144,13 +168,7 @@ validate_uint(const struct cg_row *row, struct cg_value *v,
         return cg_error_set(
             err, EINVAL, "int() can't convert non-string with explicit base");
     }
-    if (n < 0) {
-        return cg_error_set(err, EINVAL, "Value must be positive: %lld",
-                            (long long)n);
-    }
-    replace(v, cg_value_int(n));
-    bool fits = n >= row->least && (row->most == 0 || n <= row->most);
-    return fits ? 0 : wrong_as(row, v, err);
+    return check_range(row, v, n, err);
 }
 
 static int
@@ -166,30 +184,83 @@ validate_str(struct cg_value *v, struct cg_error *err)
     return 0;
 }
 
+static void
+lower(char *s)
+{
+    for (; *s != '\0'; s++) {
+        *s = (char)tolower((unsigned char)*s);
+    }
+}
+
+static bool
+has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *w = words; *w != '\0';) {
+        size_t m = strcspn(w, " ");
+        if (m == n && memcmp(w, word, n) == 0) {
+            return true;
+        }
+        w += m + (w[m] == ' ');
+    }
+    return false;
+}
+
+/* No string: None is the default, except where gunicorn keeps it. */
+static int
+validate_no_word(const struct cg_row *row, struct cg_value *v,
+                 struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE && strcmp(row->name, "header_map") != 0) {
+        replace(v, cg_value_str(row->def));
+        return 0;
+    }
+    if (v->kind == CG_VALUE_BOOL && strcmp(row->name, "http2_cleartext") == 0) {
+        replace(v, cg_value_str(v->b ? "prior-knowledge" : "off"));
+        return 0;
+    }
+    if (v->kind == CG_VALUE_NONE) {
+        return 0;
+    }
+    return strcmp(row->name, "http_parser") == 0
+               ? cg_error_set(err, EINVAL, "http_parser must be a string")
+               : wrong(err, "Invalid type for casting: ", v, "");
+}
+
+/* gunicorn looks reload_engine up as it is, and shows its repr. */
+static int
+validate_engine(const struct cg_row *row, struct cg_value *v,
+                struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_STR && has_word(row->words, v->s)) {
+        return 0;
+    }
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_value_repr(v, &b);
+    return cg_error_set(err, EINVAL, "Invalid reload_engine: %s",
+                        cg_buf_str(&b));
+}
+
 static int
 validate_word(const struct cg_row *row, struct cg_value *v,
               struct cg_error *err)
 {
-    bool nocase = strcmp(row->name, "reload_engine") != 0;
-    cg_auto(free) char *word =
-        v->kind == CG_VALUE_STR ? stripped(v->s) : cg_strdup("");
-    cg_auto(free) char *list = cg_strdup(row->words);
-    char *save = NULL;
-    if (v->kind == CG_VALUE_NONE && strcmp(row->name, "header_map") == 0) {
+    if (strcmp(row->name, "reload_engine") == 0) {
+        return validate_engine(row, v, err);
+    }
+    if (v->kind != CG_VALUE_STR) {
+        return validate_no_word(row, v, err);
+    }
+    char *word = stripped(v->s);
+    lower(word);
+    if (has_word(row->words, word)) {
+        replace_str(v, word);
         return 0;
     }
-    if (strcmp(row->name, "http2_cleartext") == 0 &&
-        (v->kind == CG_VALUE_NONE || v->kind == CG_VALUE_BOOL)) {
-        bool on = v->kind == CG_VALUE_BOOL && v->b;
-        replace(v, cg_value_str(on ? "prior-knowledge" : "off"));
-        return 0;
-    }
-    for (char *w = strtok_r(list, " ", &save); w != NULL;
-         w = strtok_r(NULL, " ", &save)) {
-        if (nocase ? strcasecmp(w, word) == 0 : strcmp(w, word) == 0) {
-            replace(v, cg_value_str(w));
-            return 0;
-        }
+    if (strcmp(row->name, "header_map") == 0) {
+        free(word); /* shown as it was written */
+    } else {
+        replace_str(v, word);
     }
     return wrong_as(row, v, err);
 }
@@ -239,11 +310,27 @@ check_strings(struct cg_value *list, struct cg_error *err)
     return 0;
 }
 
+/* As Python's `not value`. */
+static bool
+is_false(const struct cg_value *v)
+{
+    switch (v->kind) {
+    case CG_VALUE_NONE: return true;
+    case CG_VALUE_BOOL: return !v->b;
+    case CG_VALUE_INT: return v->i == 0;
+    case CG_VALUE_FLOAT: return v->f == 0;
+    case CG_VALUE_STR: return v->s[0] == '\0';
+    case CG_VALUE_LIST:
+    case CG_VALUE_MAP: return v->list.n == 0;
+    case CG_VALUE_OBJECT: return false;
+    }
+    return false;
+}
+
 static int
 validate_list(struct cg_value *v, struct cg_error *err)
 {
-    if (v->kind == CG_VALUE_NONE ||
-        (v->kind == CG_VALUE_STR && v->s[0] == '\0')) {
+    if (is_false(v)) {
         replace(v, cg_value_list());
         return 0;
     }
@@ -308,11 +395,11 @@ validate_csv(struct cg_value *v, struct cg_error *err)
         replace(v, cg_value_list());
         return 0;
     }
-    if (v->kind != CG_VALUE_STR) {
-        return wrong(err, "Not a string: ", v, "");
+    int r = validate_str(v, err);
+    if (r == 0) {
+        replace(v, cg_split_commas(v->s));
     }
-    replace(v, cg_split_commas(v->s));
-    return 0;
+    return r;
 }
 
 static int
@@ -329,31 +416,45 @@ validate_addrs(struct cg_value *v, struct cg_error *err)
 }
 
 static int
-validate_protocols(struct cg_value *v, struct cg_error *err)
+check_protocol(const struct cg_value *list, size_t at, struct cg_error *err)
 {
-    if (v->kind == CG_VALUE_NONE ||
-        (v->kind == CG_VALUE_STR && v->s[0] == '\0')) {
-        replace(v, cg_value_str("h1"));
+    const char *p = list->list.items[at].s;
+    if (strcmp(p, "h1") != 0 && strcmp(p, "h2") != 0) {
+        return cg_error_set(
+            err, EINVAL, "Invalid protocol '%s'. Valid protocols: h1, h2", p);
     }
-    if (v->kind != CG_VALUE_STR) {
-        return cg_error_set(err, EINVAL, "http_protocols must be a string");
-    }
-    replace(v, cg_split_commas(v->s));
-    for (size_t i = 0; i < v->list.n; i++) {
-        const char *p = v->list.items[i].s;
-        if (strcmp(p, "h1") != 0 && strcmp(p, "h2") != 0) {
-            return cg_error_set(
-                err, EINVAL, "Invalid protocol '%s'. Valid protocols: h1, h2",
-                p);
-        }
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(p, v->list.items[k].s) == 0) {
-                return cg_error_set(err, EINVAL,
-                                    "Duplicate protocols specified");
-            }
+    for (size_t k = 0; k < at; k++) {
+        if (strcmp(p, list->list.items[k].s) == 0) {
+            return cg_error_set(err, EINVAL, "Duplicate protocols specified");
         }
     }
     return 0;
+}
+
+static int
+validate_protocols(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind != CG_VALUE_NONE && v->kind != CG_VALUE_STR) {
+        return cg_error_set(err, EINVAL, "http_protocols must be a string");
+    }
+    struct cg_value all = cg_split_commas(v->kind == CG_VALUE_STR ? v->s : "");
+    struct cg_value list = cg_value_list();
+    for (size_t i = 0; i < all.list.n; i++) {
+        if (all.list.items[i].s[0] != '\0') {
+            lower(all.list.items[i].s);
+            cg_value_push(&list, cg_value_copy(&all.list.items[i]));
+        }
+    }
+    cg_value_release(&all);
+    if (list.list.n == 0) {
+        cg_value_push(&list, cg_value_str("h1"));
+    }
+    replace(v, list);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        r = check_protocol(v, i, err);
+    }
+    return r;
 }
 
 static int
@@ -513,6 +614,70 @@ validate_chdir(struct cg_value *v, struct cg_error *err)
     return 0;
 }
 
+/* ---- addresses ---- */
+
+/* The text after a ':' as a port; false when it is none. */
+static bool
+take_port(const char *text, int *ret)
+{
+    int64_t n;
+    if (!cg_int_parse(text, 10, &n) || n < 0 || n > INT32_MAX) {
+        return false;
+    }
+    *ret = (int)n;
+    return true;
+}
+
+/* gunicorn's parse_address; `unix:1234` is a host called unix. */
+bool
+cg_split_statsd(const char *text, char **ret_host, int *ret_port)
+{
+    *ret_port = 8125;
+    bool digits = strncmp(text, "unix:", 5) == 0 && text[5] != '\0' &&
+                  strspn(text + 5, "0123456789") == strlen(text + 5);
+    if (strncmp(text, "unix:", 5) == 0 && !digits) {
+        *ret_port = -1;
+        *ret_host =
+            cg_strdup(text + (strncmp(text, "unix://", 7) == 0 ? 7 : 5));
+        return true;
+    }
+    text += strncmp(text, "tcp://", 6) == 0 ? 6 : 0;
+    const char *end = strchr(text, ']');
+    bool v6 = text[0] == '[' && end != NULL;
+    const char *colon = v6 && end[1] == ':' ? end + 1
+                        : v6                ? NULL
+                                            : strchr(text, ':');
+    const char *last = v6 ? end : colon != NULL ? colon : text + strlen(text);
+    cg_auto(free) char *port =
+        colon != NULL ? cg_strndup(colon + 1, strcspn(colon + 1, ":")) : NULL;
+    if (port != NULL && !take_port(port, ret_port)) {
+        return false;
+    }
+    *ret_host = cg_strndup(text + v6, (size_t)(last - text) - v6);
+    lower(*ret_host);
+    if (text[0] == '\0') {
+        free(*ret_host);
+        *ret_host = cg_strdup("0.0.0.0");
+    }
+    return true;
+}
+
+static int
+validate_statsd(struct cg_value *v, struct cg_error *err)
+{
+    int port, r = validate_str(v, err);
+    char *host = NULL;
+    if (r < 0 || v->kind == CG_VALUE_NONE) {
+        return r;
+    }
+    bool good = cg_split_statsd(v->s, &host, &port);
+    free(host);
+    return good ? 0
+                : cg_error_set(err, EINVAL,
+                               "Value must be one of ('host:port', "
+                               "'unix://PATH')");
+}
+
 /* gunicorn takes whatever there is and ignores it (ssl_version). */
 static int
 validate_any(struct cg_value *v)
@@ -544,6 +709,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     case TYPE_CHDIR: return validate_chdir(v, err);
     case TYPE_WORD: return validate_word(row, v, err);
     case TYPE_PROXY: return validate_proxy(v, err);
+    case TYPE_STATSD: return validate_statsd(v, err);
     case TYPE_ANY: return validate_any(v);
     case TYPE_PROTOCOLS: return validate_protocols(v, err);
     }

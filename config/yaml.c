@@ -17,6 +17,7 @@ enum { MAX_BYTES = 1 << 20, MAX_NODES = 10000, MAX_DEPTH = 50 };
 struct reader {
     yaml_document_t doc;
     const char *shown;
+    bool raw;  /* variables of the environment stay as they are written */
     int nodes; /* converted so far: aliases count each time */
     struct cg_error *err;
 };
@@ -154,7 +155,7 @@ convert_scalar(struct reader *r, const yaml_node_t *node, struct cg_value *ret)
         *ret = plain(text);
         return 0;
     }
-    char *s = expand(r, node->start_mark, text);
+    char *s = r->raw ? cg_strdup(text) : expand(r, node->start_mark, text);
     if (s == NULL) {
         return r->err->code;
     }
@@ -321,9 +322,10 @@ convert(struct reader *r, int index, int depth, struct cg_value *ret)
 /* ---- settings ---- */
 
 struct target {
-    struct cg_settings *s;
-    void (*warn)(void *self, const char *text);
-    void *warn_self;
+    struct cg_settings *s; /* or … */
+    void (*take)(void *self, enum cg_setting_id id, const struct cg_value *v);
+    void *self;
+    struct cg_findings *f;
     bool seen[CG_SETTING_COUNT];
 };
 
@@ -333,19 +335,19 @@ warn_unknown(struct reader *r, const struct target *t, yaml_mark_t mark,
 {
     const char *retired = cg_setting_retired(name);
     const char *near = cg_setting_suggest(name);
-    if (t->warn == NULL) {
-        return;
+    cg_auto(free) char *at =
+        cg_strf("%s:%zu:%zu", r->shown, mark.line + 1, mark.column + 1);
+    if (retired != NULL) {
+        cg_findings_warn(t->f, "%s: %s", at, retired);
+    } else if (near != NULL) {
+        cg_findings_warn(t->f,
+                         "%s: '%s' is no setting and has no effect; did you "
+                         "mean '%s'?",
+                         at, name, near);
+    } else {
+        cg_findings_warn(t->f, "%s: '%s' is no setting and has no effect", at,
+                         name);
     }
-    cg_auto(free) char *text =
-        retired != NULL ? cg_strf("%s:%zu:%zu: %s", r->shown, mark.line + 1,
-                                  mark.column + 1, retired)
-        : near != NULL
-            ? cg_strf("%s:%zu:%zu: '%s' is no setting and has no effect; did "
-                      "you mean '%s'?",
-                      r->shown, mark.line + 1, mark.column + 1, name, near)
-            : cg_strf("%s:%zu:%zu: '%s' is no setting and has no effect",
-                      r->shown, mark.line + 1, mark.column + 1, name);
-    t->warn(t->warn_self, text);
 }
 
 static int
@@ -391,6 +393,11 @@ apply_value(struct reader *r, struct target *t, int id, int index)
     int e = convert(r, index, 1, &v);
     if (e < 0) {
         return e;
+    }
+    if (t->take != NULL) {
+        t->take(t->self, (enum cg_setting_id)id, &v);
+        cg_value_release(&v);
+        return 0;
     }
     e = check_word_for_bool(r, &cg_rows[id], &v, node->start_mark);
     if (e == 0) {
@@ -470,9 +477,11 @@ apply_map(struct reader *r, struct target *t, const yaml_node_t *map, int depth)
     yaml_node_pair_t *start = map->data.mapping.pairs.start;
     yaml_node_pair_t *top = map->data.mapping.pairs.top;
     for (yaml_node_pair_t *p = start; p < top; p++) {
-        int e = apply_pair(r, t, p, depth);
-        if (e < 0) {
-            return e;
+        if (apply_pair(r, t, p, depth) < 0) {
+            if (r->nodes > MAX_NODES) {
+                return r->err->code;
+            }
+            cg_findings_problem(t->f, r->err->text);
         }
     }
     for (yaml_node_pair_t *p = start; p < top; p++) {
@@ -561,30 +570,82 @@ check_end(struct reader *r, yaml_parser_t *parser)
     return e;
 }
 
-int
-cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
-             void (*warn)(void *self, const char *text), void *warn_self,
-             struct cg_error *err)
+static int
+parse_text(struct reader *r, struct target *t, const struct cg_buf *text)
 {
-    cg_auto(buf) struct cg_buf text = {0};
-    struct reader r = {.shown = shown, .err = err};
-    struct target t = {.s = s, .warn = warn, .warn_self = warn_self};
     yaml_parser_t parser;
-    int e = slurp(path, shown, &text, err);
-    if (e < 0) {
-        return e;
-    }
     if (!yaml_parser_initialize(&parser)) {
         cg_die("out of memory");
     }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.p,
-                                 text.n);
-    if (!yaml_parser_load(&parser, &r.doc)) {
-        e = parse_error(&parser, shown, err);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text->p,
+                                 text->n);
+    int e;
+    if (!yaml_parser_load(&parser, &r->doc)) {
+        e = parse_error(&parser, r->shown, r->err);
     } else {
-        e = apply_document(&r, &t);
+        e = apply_document(r, t);
+        yaml_document_delete(&r->doc);
+        e = e < 0 ? e : check_end(r, &parser);
+    }
+    yaml_parser_delete(&parser);
+    return e;
+}
+
+static int
+read_path(const char *path, struct reader *r, struct target *t)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    struct cg_error err = {0};
+    r->err = &err;
+    int e = slurp(path, r->shown, &text, &err);
+    e = e < 0 ? e : parse_text(r, t, &text);
+    if (e < 0) {
+        cg_findings_problem(t->f, err.text);
+    }
+    return e;
+}
+
+int
+cg_yaml_read(const char *path, const char *shown, struct cg_settings *s,
+             struct cg_findings *f)
+{
+    struct reader r = {.shown = shown};
+    struct target t = {.s = s, .f = f};
+    return read_path(path, &r, &t);
+}
+
+int
+cg_yaml_visit(const char *path, const char *shown,
+              void (*take)(void *self, enum cg_setting_id id,
+                           const struct cg_value *v),
+              void *self, struct cg_findings *f)
+{
+    struct reader r = {.shown = shown, .raw = true};
+    struct target t = {.take = take, .self = self, .f = f};
+    return read_path(path, &r, &t);
+}
+
+/* ---- one value ---- */
+
+int
+cg_yaml_parse_value(const char *text, struct cg_value *ret,
+                    struct cg_error *err)
+{
+    struct reader r = {.shown = "value", .err = err};
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser)) {
+        cg_die("out of memory");
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text,
+                                 strlen(text));
+    int e = 0;
+    if (!yaml_parser_load(&parser, &r.doc)) {
+        e = parse_error(&parser, r.shown, err);
+    } else {
+        bool empty = yaml_document_get_root_node(&r.doc) == NULL;
+        *ret = cg_value_none();
+        e = empty ? 0 : convert(&r, 1, 1, ret);
         yaml_document_delete(&r.doc);
-        e = e < 0 ? e : check_end(&r, &parser);
     }
     yaml_parser_delete(&parser);
     return e;

@@ -109,7 +109,7 @@ cg_access_compile(const char *format,
             p = compile_atom(f, p, &text, unknown, self);
         } else {
             if (p[0] == '%' && unknown != NULL) {
-                unknown(self, p);
+                unknown(self, (char[]){'%', p[1], '\0'});
             }
             cg_buf_putc(&text, *p++);
         }

@@ -36,7 +36,7 @@ struct cg_access_record {
 };
 
 /* Compiles; every text is accepted. `unknown`, if not NULL, is called for each
- * atom that is none of gunicorn's (it will print "-"), and with "%…" for a
+ * atom that is none of gunicorn's (it will print "-"), and with "%x" for a
  * percent sign that begins none (it stays as it is). */
 struct cg_access_format *cg_access_compile(const char *format,
                                            void (*unknown)(void *self,

@@ -566,22 +566,17 @@ cg_log_wants_requests(const struct cg_log *log)
     return log->statsd != NULL || cg_log_has_access(log);
 }
 
+/* b has the line; a newline is put behind it. */
 static void
-put_access(struct cg_log *log, struct cg_slice line)
+put_access(struct cg_log *log, struct cg_buf *b)
 {
-    char small[1024];
-    size_t n = line.n < LINE_MAX_BYTES ? line.n : LINE_MAX_BYTES;
-    if (log->access.fd >= 0) {
-        char *p = n < sizeof small ? small : cg_malloc(n + 1);
-        memcpy(p, line.p, n);
-        p[n] = '\n';
-        write_access(log, p, n + 1);
-        if (p != small) {
-            free(p);
-        }
-    }
+    b->n = b->n < LINE_MAX_BYTES ? b->n : LINE_MAX_BYTES;
     if (log->syslog != NULL && cg_syslog_takes_access(log->syslog)) {
-        cg_log_syslog(log, true, CG_INFO, line);
+        cg_log_syslog(log, true, CG_INFO, (struct cg_slice){b->p, b->n});
+    }
+    if (log->access.fd >= 0) {
+        cg_buf_putc(b, '\n');
+        write_access(log, b->p, b->n);
     }
 }
 
@@ -593,7 +588,9 @@ cg_log_access(struct cg_log *log, struct cg_slice line)
                                                .level = CG_INFO,
                                                .text = line});
     } else {
-        put_access(log, line);
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_buf_put(&b, line.p, line.n);
+        put_access(log, &b);
     }
 }
 
@@ -610,7 +607,7 @@ cg_log_request(struct cg_log *log, const struct cg_access_format *f,
     if (f != NULL && cg_log_has_access(log)) {
         cg_auto(buf) struct cg_buf line = {0};
         cg_access_format(f, r, &line);
-        put_access(log, (struct cg_slice){line.p, line.n});
+        put_access(log, &line);
     }
     if (log->statsd != NULL) {
         after_statsd(log,

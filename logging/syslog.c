@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -22,8 +23,8 @@ struct cg_syslog {
     bool access;
     struct sockaddr_storage addr;
     socklen_t addr_n;
-    int fd;                     /* the datagram socket; -1: none yet */
-    struct cg_courier *courier; /* for streams */
+    int fd;                             /* for datagrams, else -1 */
+    struct cg_courier *_Atomic courier; /* for streams */
 };
 
 /* ---- words ---- */
@@ -189,10 +190,10 @@ init(struct cg_syslog *s, const struct cg_syslog_options *o,
     } else if ((r = resolve(s, err)) < 0) {
         return r;
     }
-    if (s->target.kind == CG_SYSLOG_UDP) {
+    if (s->target.kind != CG_SYSLOG_TCP) {
         s->fd = socket(s->addr.ss_family,
                        SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    } else if (s->target.kind == CG_SYSLOG_TCP) {
+    } else {
         s->courier = cg_courier_new((struct sockaddr *)&s->addr, s->addr_n);
     }
     return 0;
@@ -267,26 +268,34 @@ send_datagram(struct cg_syslog *s, const char *p, size_t n)
     return w < 0 ? -errno : 0;
 }
 
+/* The first thread that finds a stream makes the courier. */
+static struct cg_courier *
+stream_courier(struct cg_syslog *s)
+{
+    struct cg_courier *none = NULL;
+    struct cg_courier *fresh =
+        cg_courier_new((struct sockaddr *)&s->addr, s->addr_n);
+    if (atomic_compare_exchange_strong(&s->courier, &none, fresh)) {
+        return fresh;
+    }
+    cg_courier_free(fresh);
+    return none;
+}
+
 /* /dev/log is a datagram socket or a stream; which, shows when it is there.
  * Addressed and not connected, the datagram socket outlives its server. */
 static int
 send_unix(struct cg_syslog *s, const char *p, size_t n)
 {
-    if (s->courier != NULL) {
-        return cg_courier_put(s->courier, p, n);
-    }
-    if (s->fd < 0) {
-        s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (s->fd < 0) {
-            return -errno;
+    struct cg_courier *courier = s->courier;
+    if (courier == NULL) {
+        int r = s->fd < 0 ? -EBADF : send_datagram(s, p, n);
+        if (r != -EPROTOTYPE || s->target.dgram_only) {
+            return r;
         }
+        courier = stream_courier(s);
     }
-    int r = send_datagram(s, p, n);
-    if (r != -EPROTOTYPE || s->target.dgram_only) {
-        return r;
-    }
-    s->courier = cg_courier_new((struct sockaddr *)&s->addr, s->addr_n);
-    return cg_courier_put(s->courier, p, n);
+    return cg_courier_put(courier, p, n);
 }
 
 int

@@ -192,6 +192,7 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
                 a->master_pid);
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
+    cg_arbiter_log_workers(a);
     cg_arbiter_publish_listeners(a);
     return 0;
 }
@@ -229,10 +230,14 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
     warn_of_root(a);
-    if ((r = cg_arbiter_write_pidfile(a, err)) < 0 ||
-        (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
-        (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
-        (r = open_pipes(a, err)) < 0 ||
+    /* signals before there is something that a stop has to remove */
+    if ((r = cg_signals_init(&a->signal_fd, err)) < 0 ||
+        (r = cg_arbiter_write_pidfile(a, err)) < 0 ||
+        (r = hook_or_fail(a, CG_on_starting, err)) < 0) {
+        return r;
+    }
+    cg_signals_install();
+    if ((r = open_pipes(a, err)) < 0 ||
         (r = cg_handover_new(&a->handover, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {

@@ -31,5 +31,4 @@ int cg_arbiter_run(struct cg_arbiter_start *start);
  */
 int cg_daemonize(const struct cg_settings *s, int *ret_status,
                  int *ret_ready_fd, struct cg_error *err);
-
 #endif

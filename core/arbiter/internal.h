@@ -87,6 +87,8 @@ void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
 void cg_arbiter_reload(struct cg_arbiter *a);
 void cg_arbiter_commit(struct cg_arbiter *a);
 void cg_arbiter_revert(struct cg_arbiter *a);
+/* How `workers = auto` was counted, if it was. */
+void cg_arbiter_log_workers(struct cg_arbiter *a);
 /* environ.c: raw_env of the current settings; back to how it was without */
 int cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_restore_env(struct cg_arbiter *a);

@@ -15,6 +15,14 @@
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
+void
+cg_arbiter_log_workers(struct cg_arbiter *a)
+{
+    if (a->settings->workers_reason != NULL) {
+        cg_log_line(a->log, CG_INFO, "%s", a->settings->workers_reason);
+    }
+}
+
 /* ---- swapping ---- */
 
 void
@@ -94,6 +102,7 @@ follow_settings(struct cg_arbiter *a)
         cg_arbiter_apply_env(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
+    cg_arbiter_log_workers(a);
     cg_arbiter_check_log(a);
     cg_arbiter_publish_listeners(a);
     cg_arbiter_follow_pidfile(a);

@@ -36,6 +36,22 @@ append(struct cg_deadlines *d, struct cg_deadline *n)
     head->prev = n;
 }
 
+/* One whose list believed it to be earlier. It belongs near the front: behind
+ * what is due before it, no more than the slack away. */
+static void
+correct(struct cg_deadlines *d, struct cg_deadline *n)
+{
+    struct cg_deadline *head = &d->head[n->list], *after = head->next;
+    n->queued = n->at;
+    while (after != head && after->queued < n->queued) {
+        after = after->next;
+    }
+    n->next = after;
+    n->prev = after->prev;
+    after->prev->next = n;
+    after->prev = n;
+}
+
 void
 cg_deadline_set(struct cg_deadlines *d, struct cg_deadline *n,
                 enum cg_deadline_list list, uint64_t now_us)
@@ -79,7 +95,7 @@ expired_in(struct cg_deadlines *d, int list, uint64_t now_us, uint64_t *next_us)
         if (n->at <= now_us) {
             return n;
         }
-        append(d, n);
+        correct(d, n);
     }
     return NULL;
 }

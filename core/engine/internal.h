@@ -73,6 +73,7 @@ struct cg_engine {
     cg_loop_event *events; /* the harvester's array */
     int nevents, event_at;
     struct cg_conn *ready_first, **ready_last;
+    bool relieved;     /* relief had the loop since the leader's last look */
     int nready, quota; /* quota: queued ones to run before the next look */
     uint64_t harvested_us;
     bool giving;          /* the next fresh request may go to an idle sibling */

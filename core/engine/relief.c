@@ -112,6 +112,7 @@ give_ready(struct cg_executor *x)
 static void
 withdraw(struct cg_engine *e)
 {
+    e->relieved = true;
     cg_accept_listen(e, false);
     cg_attend(e, false);
     cg_pass_on(e);

@@ -75,7 +75,9 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
 {
     struct cg_call *call = call_of(ex);
     ssize_t n = 0;
-    if (ex->broken) {
+    /* a child that the application forked: the answer is its parent's */
+    if (ex->broken ||
+        atomic_load_explicit(&call->executor->engine->forked, RELAXED) != 0) {
         return -EPIPE;
     }
     if (call->conn->outbox.first == NULL) {

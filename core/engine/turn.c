@@ -16,7 +16,7 @@ enum {
     /* a busy worker with so many events lets an idle sibling have one */
     CROWD = 8,
     /* how often a loop that only waits shows that it lives */
-    BEAT_MS = 1000
+    BEAT_MS = 250
 };
 
 #define RELAXED memory_order_relaxed
@@ -236,6 +236,23 @@ cg_loop_next_event(struct cg_executor *x)
     return true;
 }
 
+/* New connections before anything that runs a request: a long one would have
+ * relief take the listeners out again before they had their turn. */
+static void
+listeners_first(struct cg_executor *x, int n)
+{
+    const struct cg_engine *e = x->engine;
+    int first = 0;
+    for (int i = 0; i < n; i++) {
+        const struct cg_watch *w = x->events[i].data.ptr;
+        if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
+            cg_loop_event event = x->events[first];
+            x->events[first++] = x->events[i];
+            x->events[i] = event;
+        }
+    }
+}
+
 static void
 harvest(struct cg_executor *x, int n)
 {
@@ -244,7 +261,15 @@ harvest(struct cg_executor *x, int n)
     e->nevents = n;
     e->event_at = 0;
     e->harvested_us = e->now_us;
-    e->quota = e->nready;
+    /* Relief looks while the leader runs: that must not spare the leader its
+     * own look, which is the only one with the listeners in the set. And after
+     * a long call all that has come stands in line before any of it runs, or
+     * else the first connection would be served again and again. */
+    e->quota = x->id == RELIEF ? 0 : e->nready + (e->relieved ? n : 0);
+    if (x->id != RELIEF && e->relieved) {
+        e->relieved = false;
+        listeners_first(x, n);
+    }
     e->giving = n >= CROWD && x->id != RELIEF && cg_sibling_idle(e);
 }
 

@@ -161,8 +161,10 @@ check_host(struct cg_request *r, const struct cg_head_policy *policy,
         return refuse(r, CG_REFUSE_HOST, g->host);
     }
     struct cg_slice authority = cg_span_of(g->p, r->authority);
-    if (authority.n > 0 && (authority.n != host.n ||
-                            strncasecmp(authority.p, host.p, host.n) != 0)) {
+    /* CONNECT names another host than the one that is asked, with its port */
+    if (authority.n > 0 && !r->method_is_connect &&
+        (authority.n != host.n ||
+         strncasecmp(authority.p, host.p, host.n) != 0)) {
         return refuse(r, CG_REFUSE_HOST_MISMATCH, g->host);
     }
     return CG_HEAD_MORE;

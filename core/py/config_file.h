@@ -6,17 +6,21 @@
 
 #include "config/load.h"
 
-/* The reader for struct cg_load. `warn` as there. */
-struct cg_python_reader cg_python_config_reader(void (*warn)(void *self,
-                                                             const char *text),
-                                                void *warn_self);
+/* The reader for struct cg_load. */
+struct cg_python_reader cg_python_config_reader(void);
 
 /*
  * Turns import strings of callables ("hooks:post_fork" from YAML, "pkg.mod.f")
  * into objects, with gunicorn's arity check. Call after loading, when the
- * application's folder is on sys.path.
+ * application's folder is on sys.path. All are tried: err has a line for each
+ * that fails.
  */
 int cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err);
+
+/* A Python file as YAML, appended to out; what YAML cannot say goes to f as
+ * warnings. Runs the file. -ECANCELED when it called sys.exit. */
+int cg_python_to_yaml(const char *path, struct cg_buf *out, int *ret_exit,
+                      struct cg_findings *f);
 
 /* chdir + sys.path as gunicorn: inserts dir at sys.path[0] if absent;
  * pythonpath is the comma list of the setting, may be NULL. */

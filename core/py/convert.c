@@ -86,9 +86,8 @@ text_of(PyObject *o)
 static char *
 shown(PyObject *o)
 {
-    py_auto *name = PyCallable_Check(o) && !PyType_Check(o)
-                        ? PyObject_GetAttrString(o, "__qualname__")
-                        : NULL;
+    py_auto *name =
+        PyCallable_Check(o) ? PyObject_GetAttrString(o, "__qualname__") : NULL;
     PyErr_Clear();
     py_auto *repr = name == NULL ? PyObject_Repr(o) : NULL;
     PyErr_Clear();

@@ -5,8 +5,12 @@ usage: embed.py OUT.c FOLDER
 
 FOLDER/hooks.py becomes the module _cgunicorn_glue.hooks; what lies below
 FOLDER/gunicorn becomes the minimal package `gunicorn`. Sources are embedded as
-text, not as bytecode, so that the table fits every Python version.
+text, which every Python understands, and as the bytecode of the interpreter
+that runs this, which the binary is linked with: a start compiles nothing. The
+bytecode counts only where the interpreter's magic number is the same.
 """
+import importlib.util
+import marshal
 import os
 import sys
 
@@ -37,6 +41,15 @@ def c_string(text):
     return "\n".join(lines) or '     ""'
 
 
+def bytecode(name, text):
+    code = compile(text, "<cgunicorn>/" + name, "exec", dont_inherit=True)
+    data = importlib.util.MAGIC_NUMBER + marshal.dumps(code)
+    lines = []
+    for i in range(0, len(data), 20):
+        lines.append('     "%s"' % "".join("\\%03o" % b for b in data[i:i + 20]))
+    return "\n".join(lines), len(data)
+
+
 def main(out, folder):
     rows = []
     for root, dirs, files in os.walk(folder):
@@ -50,8 +63,10 @@ def main(out, folder):
         f.write('#include <stddef.h>\n#include "core/py/glue.h"\n')
         f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
         for (name, package), text in rows:
-            f.write('    {"%s",\n%s,\n     %d},\n' % (name, c_string(text), package))
-        f.write("    {NULL, NULL, 0}};\n")
+            code, size = bytecode(name, text)
+            f.write('    {"%s",\n%s,\n     %d,\n%s,\n     %d},\n' % (
+                name, c_string(text), package, code, size))
+        f.write("    {NULL, NULL, 0, NULL, 0}};\n")
 
 
 main(*sys.argv[1:])

@@ -21,7 +21,8 @@ glue_source(PyObject *self, PyObject *name)
     for (const struct cg_glue_source *s = cg_glue_sources; s->name != NULL;
          s++) {
         if (strcmp(s->name, wanted) == 0) {
-            return Py_BuildValue("(si)", s->text, s->is_package);
+            return Py_BuildValue("(siy#)", s->text, s->is_package, s->code,
+                                 (Py_ssize_t)s->code_size);
         }
     }
     Py_RETURN_NONE;
@@ -39,6 +40,26 @@ bytes_of(PyObject *bytes)
 {
     return (struct cg_slice){PyBytes_AS_STRING(bytes),
                              (size_t)PyBytes_GET_SIZE(bytes)};
+}
+
+/* As compile(bytes, path, "exec"), whose first act is to make the types of the
+ * syntax tree: they take longer than a start has. None for what it refuses in a
+ * way of its own (NUL). */
+static PyObject *
+glue_compile(PyObject *self, PyObject *args)
+{
+    const char *source;
+    Py_ssize_t n;
+    PyObject *path; /* borrowed from the arguments */
+    PyCompilerFlags flags = {.cf_flags = PyCF_SOURCE_IS_UTF8,
+                             .cf_feature_version = PY_MINOR_VERSION};
+    if (!PyArg_ParseTuple(args, "y#U", &source, &n, &path)) {
+        return NULL;
+    }
+    if (memchr(source, '\0', (size_t)n) != NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_CompileStringObject(source, path, Py_file_input, &flags, -1);
 }
 
 static PyObject *
@@ -201,7 +222,9 @@ glue_worker_event(PyObject *self, PyObject *number)
 }
 
 static PyMethodDef methods[] = {
-    {"source", glue_source, METH_O, "source(name) -> (text, is_package)"},
+    {"source", glue_source, METH_O,
+     "source(name) -> (text, is_package, magic number + code)"},
+    {"compile", glue_compile, METH_VARARGS, "compile(source, path) -> code"},
     {"log", glue_log, METH_VARARGS, "log(level, text): natively"},
     {"log_write", glue_log_write, METH_VARARGS, "log_write(access, text)"},
     {"log_syslog", glue_log_syslog, METH_VARARGS,
@@ -253,7 +276,9 @@ cg_glue_register(void)
 static const char finder[] =
     "import sys\n"
     "import _cgunicorn\n"
+    "import marshal\n"
     "from _frozen_importlib import ModuleSpec\n"
+    "from _frozen_importlib_external import MAGIC_NUMBER\n"
     "class Finder:\n"
     "    def __init__(self, top):\n"
     "        self.top = top\n"
@@ -268,13 +293,14 @@ static const char finder[] =
     "    def create_module(self, spec):\n"
     "        return None\n"
     "    def exec_module(self, module):\n"
-    "        name = module.__name__\n"
-    "        code = compile(self.get_source(name), '<cgunicorn>/' + name,\n"
-    "                       'exec', dont_inherit=True)\n"
-    "        exec(code, module.__dict__)\n"
+    "        exec(self.get_code(module.__name__), module.__dict__)\n"
     "    def get_source(self, name):\n"
     "        return _cgunicorn.source(name)[0]\n"
     "    def get_code(self, name):\n"
+    "        code = _cgunicorn.source(name)[2]\n"
+    "        n = len(MAGIC_NUMBER)\n"
+    "        if code[:n] == MAGIC_NUMBER:\n"
+    "            return marshal.loads(code[n:])\n"
     "        return compile(self.get_source(name), '<cgunicorn>/' + name,\n"
     "                       'exec', dont_inherit=True)\n"
     "    def is_package(self, name):\n"

@@ -7,6 +7,8 @@
 #ifndef CG_PY_GLUE_H
 #define CG_PY_GLUE_H
 
+#include <stddef.h>
+
 #include "core/base/error.h"
 
 /* One embedded source; made by embed.py. */
@@ -14,6 +16,9 @@ struct cg_glue_source {
     const char *name; /* "_cgunicorn_glue.hooks" */
     const char *text; /* NUL-terminated UTF-8 */
     int is_package;
+    const char
+        *code; /* magic number and marshalled code of the build's Python */
+    size_t code_size;
 };
 extern const struct cg_glue_source cg_glue_sources[]; /* name NULL ends */
 

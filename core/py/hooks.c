@@ -312,6 +312,12 @@ cg_py_worker_set_booted(struct cg_py_worker *w)
     set_attribute(worker_object(w), "booted", py_new(Py_True));
 }
 
+void
+cg_py_worker_set_ending(struct cg_py_worker *w)
+{
+    set_attribute(worker_object(w), "_ending", py_new(Py_True));
+}
+
 bool
 cg_py_worker_alive(struct cg_py_worker *w)
 {
@@ -325,6 +331,12 @@ void
 cg_py_worker_set_alive(struct cg_py_worker *w, bool alive)
 {
     set_attribute(worker_object(w), "alive", PyBool_FromLong(alive));
+}
+
+void
+cg_py_worker_over(struct cg_py_worker *w)
+{
+    cg_py_logger_defer(false);
 }
 
 void

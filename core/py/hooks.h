@@ -69,9 +69,13 @@ void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
  */
 void cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app);
 void cg_py_worker_set_booted(struct cg_py_worker *w);
+/* From here on signals to stop raise nothing. */
+void cg_py_worker_set_ending(struct cg_py_worker *w);
 /* worker.alive as the user's code may have changed it, and setting it. */
 bool cg_py_worker_alive(struct cg_py_worker *w);
 void cg_py_worker_set_alive(struct cg_py_worker *w, bool alive);
+/* The engine serves no more: lines go to a Python logger at once again. */
+void cg_py_worker_over(struct cg_py_worker *w);
 void cg_py_worker_set_nr(struct cg_py_worker *w, uint64_t nr);
 /* server.WORKERS[pid] = worker / del. */
 void cg_py_server_add_worker(struct cg_py_server *server, int pid,

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/memory.h"
 #include "core/py/logger.h"
@@ -24,6 +25,7 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
 {
     struct cg_wsgi *w = cg_calloc(1, sizeof *w);
     w->o = options;
+    w->pid = (int)getpid();
     if (init(w) < 0) {
         int r = cg_py_error(err, NULL);
         cg_wsgi_free(w);

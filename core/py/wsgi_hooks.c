@@ -248,8 +248,9 @@ response_headers(ExchangeObject *x)
         if (eol == NULL) {
             break;
         }
-        if (colon == NULL || p == x->ex->out->p + x->reply.begin) {
-            continue; /* the status line, the end */
+        if (colon == NULL || p == x->ex->out->p + x->reply.begin ||
+            cg_is_own_field(x, (struct cg_slice){p, (size_t)(colon - p)})) {
+            continue; /* the status line, the end, the server's own */
         }
         py_auto *name = latin1((struct cg_slice){p, (size_t)(colon - p)});
         py_auto *value = latin1(cg_slice_trim(

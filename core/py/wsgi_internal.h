@@ -58,6 +58,7 @@ struct cg_kit {
 
 struct cg_wsgi {
     const struct cg_wsgi_options *o;
+    int pid; /* this worker's */
     PyObject *app;
     PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
     PyObject **base_environ; /* a template per listener */
@@ -115,6 +116,9 @@ int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
 extern PyType_Spec cg_file_spec;
 
 /* wsgi_log.c */
+/* Whether a field of the reply's head is the server's, not the application's.
+ */
+bool cg_is_own_field(const ExchangeObject *x, struct cg_slice name);
 void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
 /* Logs the pending exception with its traceback and clears it. */
 void cg_wsgi_log_exception(ExchangeObject *x, const char *what);

@@ -6,7 +6,6 @@
 
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "core/base/clock.h"
 
@@ -71,6 +70,7 @@ cg_wsgi_log_exception(ExchangeObject *x, const char *what)
 struct lookup {
     ExchangeObject *x;
     PyObject *env;
+    PyObject *shown; /* str() of the last value that was no string */
 };
 
 static struct cg_slice
@@ -87,12 +87,23 @@ request_field(const struct cg_exchange *ex, struct cg_slice name)
     return found;
 }
 
-/* The application's fields lie, as sent, in the head that was built. */
+/* The application's fields lie, as sent, in the head that was built, and so do
+ * those that the server added, which gunicorn's resp.headers does not have. */
+bool
+cg_is_own_field(const ExchangeObject *x, struct cg_slice name)
+{
+    return cg_slice_is_nocase(name, "server") ||
+           cg_slice_is_nocase(name, "date") ||
+           cg_slice_is_nocase(name, "connection") ||
+           cg_slice_is_nocase(name, "transfer-encoding") ||
+           (cg_slice_is_nocase(name, "content-length") && !x->reply.has_length);
+}
+
 static struct cg_slice
 response_field(const ExchangeObject *x, struct cg_slice name)
 {
     const struct cg_slice none = {NULL, 0};
-    if (!x->started || !x->head_sent) {
+    if (!x->started || !x->head_sent || cg_is_own_field(x, name)) {
         return none;
     }
     const char *p = x->ex->out->p + x->reply.begin;
@@ -128,6 +139,39 @@ environ_value(PyObject *env, PyObject *key)
     return found;
 }
 
+/* gunicorn: the name in any case; a value of any type as str() shows it. */
+static PyObject *
+environ_object(PyObject *env, struct cg_slice name)
+{
+    Py_ssize_t at = 0;
+    PyObject *key, *value; /* borrowed: nothing runs between the steps */
+    py_auto *exact =
+        PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
+    py_auto *found = exact != NULL ? py_dict_get(env, exact) : NULL;
+    while (found == NULL && PyDict_Next(env, &at, &key, &value)) {
+        Py_ssize_t n = 0;
+        const char *p =
+            PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &n) : NULL;
+        if (p != NULL && (size_t)n == name.n &&
+            strncasecmp(p, name.p, name.n) == 0) {
+            found = py_new(value);
+        }
+    }
+    return py_take(&found);
+}
+
+static struct cg_slice
+environ_field(struct lookup *l, struct cg_slice name)
+{
+    Py_ssize_t n = 0;
+    py_auto *value = environ_object(l->env, name);
+    PyObject *shown = value != NULL ? PyObject_Str(value) : NULL;
+    const char *p = shown != NULL ? PyUnicode_AsUTF8AndSize(shown, &n) : NULL;
+    PyErr_Clear();
+    Py_XSETREF(l->shown, shown);
+    return (struct cg_slice){p, (size_t)n};
+}
+
 static struct cg_slice
 look_up(void *self, char kind, struct cg_slice name)
 {
@@ -138,22 +182,19 @@ look_up(void *self, char kind, struct cg_slice name)
     if (kind == 'o') {
         return response_field(l->x, name);
     }
-    if (l->env == NULL) {
-        return (struct cg_slice){NULL, 0};
-    }
-    py_auto *key = PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
-    return environ_value(l->env, key);
+    return l->env != NULL ? environ_field(l, name) : (struct cg_slice){NULL, 0};
 }
 
-/* PATH_INFO is decoded, and may have been changed by the application. */
+/* A field that the application may have changed (proxy middleware changes
+ * REMOTE_ADDR; PATH_INFO is the decoded path). */
 static struct cg_slice
-decoded_path(ExchangeObject *x, PyObject *env)
+changed_field(PyObject *env, PyObject *key, struct cg_slice received)
 {
-    struct cg_slice path = {NULL, 0};
+    struct cg_slice now = {NULL, 0};
     if (env != NULL) {
-        path = environ_value(env, x->wsgi->k_path);
+        now = environ_value(env, key);
     }
-    return path.p != NULL ? path : cg_span_of(x->ex->base, x->ex->req->path);
+    return now.p != NULL ? now : received;
 }
 
 static struct cg_slice
@@ -190,23 +231,26 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
     }
     const struct cg_exchange *ex = x->ex;
     const struct cg_request *r = ex->req;
-    struct lookup self = {x, env};
+    struct lookup self = {x, env, NULL};
+    const struct cg_wsgi *w = x->wsgi;
     const struct cg_access_record record = {
-        .remote_addr = cg_slice_of(ex->peer->addr),
+        .remote_addr =
+            changed_field(env, w->k_addr, cg_slice_of(ex->peer->addr)),
         .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
         .method = cg_span_of(ex->base, r->method),
         .uri = cg_span_of(ex->base, r->target),
         .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
-        .path = decoded_path(x, env),
+        .path = changed_field(env, w->k_path, cg_span_of(ex->base, r->path)),
         .query = cg_span_of(ex->base, r->query),
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),
         .status = ex->status,
         .body_bytes = ex->sent,
         .duration_us = cg_now_us() - ex->start_us,
-        .pid = (int)getpid(),
+        .pid = w->pid,
         .lookup = look_up,
         .self = &self,
     };
     cg_log_request(o->log, o->access, &record);
+    Py_XDECREF(self.shown);
 }

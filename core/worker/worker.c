@@ -161,6 +161,9 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
+        if (run->abort_wanted) { /* TERM, INT or QUIT ended it */
+            return EXIT_STOPPED;
+        }
         log_failure(start, "Exception in worker process", &err);
         return CG_EXIT_BOOT;
     }
@@ -216,6 +219,9 @@ serve(struct cg_host_run *run)
         return EXIT_STOPPED;
     }
     if (class->run(run, &err) < 0) {
+        if (run->abort_wanted) { /* TERM, INT or QUIT ended it in mid-start */
+            return EXIT_STOPPED;
+        }
         log_failure(run->start, "Exception in worker process", &err);
         return EXIT_CRASHED;
     }
@@ -226,6 +232,7 @@ static void
 say_goodbye(const struct cg_worker_start *start)
 {
     struct cg_error err = {0};
+    cg_py_worker_set_ending(start->worker);
     cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
     if (cg_hook_is_set(start->settings, CG_worker_exit) &&
         cg_hook_server_worker(start->server, CG_worker_exit, start->worker,
@@ -234,6 +241,23 @@ say_goodbye(const struct cg_worker_start *start)
         cg_buf_putf(&text, "Exception during worker exit:\n%s", err.text);
         cg_log_text(start->log, CG_WARNING, (struct cg_slice){text.p, text.n});
     }
+}
+
+/* LeakSanitizer, if it is there, looks at exit(3), which workers do not reach:
+ * they would flush the master's buffers. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static int
+finish_python(struct cg_host_run *run)
+{
+    if (run->app != run->start->app) {
+        cg_app_free(run->app);
+    }
+    int status = cg_python_finish();
+    if (__lsan_do_recoverable_leak_check != NULL) {
+        __lsan_do_recoverable_leak_check();
+    }
+    return status;
 }
 
 int
@@ -259,9 +283,10 @@ cg_worker_main(const struct cg_worker_start *start)
     if (status == 0) {
         status = serve(&run);
     }
+    cg_py_worker_over(start->worker);
     say_goodbye(start);
     cg_log_drain(start->log);
-    int finish = run.leave_at_once ? 0 : cg_python_finish();
+    int finish = run.leave_at_once ? 0 : finish_python(&run);
     return status != 0 ? status : finish;
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The PROXY protocol: what HAProxy's send-proxy and send-proxy-v2 write."""
+import contextlib
 import json
+import os
 import re
 import socket
 import struct
@@ -211,3 +213,48 @@ def test_a_preamble_without_end_has_the_heads_time(server):
     with s.connect() as peer:
         peer.send(V1[:-1])
         assert peer.head().status == 408
+
+
+WHO = """\
+import contextlib
+import json
+import os
+import os
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/block":
+        with open("gate") as gate:  # a FIFO
+            gate.read()
+    start_response("200 OK", [])
+    return [json.dumps([os.getpid(), environ["REMOTE_ADDR"],
+                        environ.get("PROXY_ADDR")]).encode()]
+"""
+
+
+def writer(fifo):
+    """Its descriptor once somebody reads, else None."""
+    with contextlib.suppress(OSError):
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    return None
+
+
+def test_what_a_proxy_told_moves_with_a_request_to_another_worker(server):
+    s = server("who:app", "-w", "2", files={"who.py": WHO},
+               config="proxy_protocol = True\n")
+    os.mkfifo(s.folder / "gate")
+    peers = [s.connect() for _ in range(20)]
+    try:
+        pids = [json.loads(p.send(V1 + GET).reply().body)[0] for p in peers]
+        blocked = pids[0]
+        peers[0].get("/block")
+        gate = until(lambda: writer(s.folder / "gate"), "a worker is blocked")
+        for peer, pid in zip(peers[1:], pids[1:]):
+            if pid == blocked:
+                answer = json.loads(peer.send(GET).reply().body)
+                assert answer[0] != blocked
+                assert answer[1:] == ["192.0.2.7", "192.0.2.8"]
+        os.close(gate)
+        assert json.loads(peers[0].reply().body)[0] == blocked
+    finally:
+        for peer in peers:
+            peer.close()

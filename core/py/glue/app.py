@@ -1,7 +1,7 @@
 """Finding the application: "module", "module:object", "module:factory(args)"."""
-import ast
 import os
 import sys
+from keyword import iskeyword
 
 
 class AppError(Exception):
@@ -88,6 +88,10 @@ def _near(name, obj):
 
 def _parse(spec, text):
     """(dotted name, args, kwargs) of the part behind the colon; args None: no call."""
+    if text.isidentifier() and not iskeyword(text):
+        return [text], None, None  # the usual case needs no parser
+    import ast
+
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError:

@@ -1,36 +1,41 @@
-"""Configuration files in Python: executed as gunicorn executes them."""
+"""Configuration files in Python: executed as gunicorn executes them.
+
+Start-up counts: nothing is imported that the interpreter has not loaded by
+itself (no ast, no inspect, no importlib.util), except where it is needed.
+"""
 import sys
-import types
+
+import _cgunicorn
+
+_Module = type(sys)
+_Function = type(lambda: None)
+_Method = type(type("", (), {"m": lambda self: None})().m)
 
 
-def _assigned_lines(source, path):
-    """Where each top-level name was last assigned: {name: line}."""
-    import ast
+def _ranges(code):
+    """(first byte, end, line) of the code's parts."""
+    if hasattr(code, "co_lines"):
+        return code.co_lines()
+    import dis  # Python 3.9
 
-    lines = {}
-    try:
-        nodes = list(ast.parse(source, path).body)
-    except (SyntaxError, ValueError):
-        return lines
-    while nodes:
-        node = nodes.pop(0)
-        names = []
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names = [node.name]
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                names += [n.id for n in ast.walk(target) if isinstance(n, ast.Name)]
-        elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
-            names = [n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)]
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [a.asname or a.name.split(".")[0] for a in node.names]
-        else:
-            for part in ("body", "orelse", "finalbody"):
-                nodes += getattr(node, part, [])
-            for handler in getattr(node, "handlers", []):
-                nodes += handler.body
-        for name in names:
-            lines[name] = max(node.lineno, lines.get(name, 0))
+    starts = list(dis.findlinestarts(code)) + [(len(code.co_code), None)]
+    return [(at, end, line) for (at, line), (end, _) in zip(starts, starts[1:])]
+
+
+def _assigned_lines(code):
+    """Where each name of the module was last assigned: {name: line}. Read from
+    the bytecode: the types of a syntax tree take longer to make than all else
+    of a start."""
+    from opcode import EXTENDED_ARG, opmap
+
+    store, raw, lines, more = opmap["STORE_NAME"], code.co_code, {}, 0
+    for start, end, line in _ranges(code):
+        for i in range(start, end, 2):
+            arg = raw[i + 1] | more << 8
+            more = arg if raw[i] == EXTENDED_ARG else 0
+            if raw[i] == store and line:
+                name = code.co_names[arg]
+                lines[name] = max(line, lines.get(name, 0))
     return lines
 
 
@@ -38,6 +43,9 @@ def arity(value):
     """Positional parameters of a callable; -1 when it is none or does not say."""
     if not callable(value):
         return -1
+    function = value.__func__ if type(value) is _Method else value
+    if type(function) is _Function and not function.__dict__:
+        return function.__code__.co_argcount - (type(value) is _Method)
     import inspect
 
     try:
@@ -50,9 +58,16 @@ def arity(value):
 
 def _is_own(name, value, module):
     """A name that the file itself gave a value, not something it imported."""
-    if name.startswith("_") or isinstance(value, types.ModuleType):
+    if name.startswith("_") or isinstance(value, _Module):
         return False
     return getattr(value, "__module__", module) == module or not callable(value)
+
+
+def _final(name, value):
+    """A function in place of a class is asked for it, as gunicorn does."""
+    if name in ("worker_class", "logger_class") and type(value) in (_Function, _Method):
+        return value()
+    return value
 
 
 def _items(namespace, lines, path, module):
@@ -62,31 +77,73 @@ def _items(namespace, lines, path, module):
         if isinstance(name, str) and not name.startswith("__"):
             line = lines.get(name)
             source = "%s:%d" % (shown, line) if line else shown
-            out.append((name, value, source, _is_own(name, value, module)))
+            own = _is_own(name, value, module)
+            out.append((name, _final(name, value), source, own))
     return out
+
+
+def _flush():
+    """What a file prints must not wait in a buffer that workers inherit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+
+
+def _end_forked_child(path, pid):
+    """A file that forks and goes on must not start a second server."""
+    import os
+
+    if os.getpid() != pid:
+        os.write(2, ("\nError: %s forked, and the child went on as a second server: "
+                     "it ends here. Fork in a hook, or run the command with "
+                     "subprocess\n" % path).encode("utf-8", "surrogateescape"))
+        os._exit(1)
+
+
+def _module(path):
+    from _frozen_importlib import module_from_spec
+    from _frozen_importlib_external import SourceFileLoader, spec_from_file_location
+
+    loader = SourceFileLoader("__config__", path)
+    return module_from_spec(spec_from_file_location("__config__", path, loader=loader))
 
 
 def read_file(path):
     """Runs the file as module __config__; [(name, value, source, own)]."""
+    import posix
+
+    pid = posix.getpid()
     with open(path, "rb") as f:
         source = f.read()
-    module = types.ModuleType("__config__")
-    module.__file__ = path
+    code = _cgunicorn.compile(source, path) or compile(source, path, "exec", 0, True)
+    module = _module(path)
     sys.modules["__config__"] = module
-    exec(compile(source, path, "exec"), module.__dict__)
-    return _items(module.__dict__, _assigned_lines(source, path), path, "__config__")
+    try:
+        exec(code, module.__dict__)
+    finally:
+        _end_forked_child(path, pid)
+        _flush()
+    return _items(module.__dict__, _assigned_lines(code), path, "__config__")
 
 
 def read_module(name):
     """The same for a module that is imported."""
     import importlib
+    import posix
 
-    module = importlib.import_module(name)
+    pid = posix.getpid()
+    try:
+        module = importlib.import_module(name)
+    finally:
+        _end_forked_child(name, pid)
+        _flush()
     path = getattr(module, "__file__", None) or name
     try:
         with open(path, "rb") as f:
-            lines = _assigned_lines(f.read(), path)
-    except OSError:
+            lines = _assigned_lines(compile(f.read(), path, "exec", 0, True))
+    except (OSError, SyntaxError, ValueError):
         lines = {}
     return _items(vars(module), lines, path, name)
 
@@ -103,5 +160,5 @@ def import_string(text):
     except AttributeError:
         raise TypeError("Can not load '%s' from '%s'" % (name, module)) from None
     if not callable(target):
-        raise TypeError("Value is not callable: %s" % text)
+        raise TypeError("Value is not callable: %s" % (target,))
     return target

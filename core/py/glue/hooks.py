@@ -238,6 +238,7 @@ class Worker:
         self.log = server.log
         self.booted = False
         self.aborted = False
+        self._ending = False  # nothing may be raised into what ends it
         self.alive = True
         self.reloader = None
         self.nr = 0
@@ -254,14 +255,16 @@ class Worker:
         self.tmp.notify()
 
     def handle_exit(self, sig, frame):
-        self.alive = False
+        first, self.alive = self.alive, False
         if self.booted:
             _cgunicorn.worker_event(0)
-        else:  # it has nothing to finish
+        elif first and not self._ending:  # it has nothing to finish
             _cgunicorn.worker_event(2)
             sys.exit(0)
 
     def handle_quit(self, sig, frame):
+        if self._ending:
+            return
         self.alive = False
         _cgunicorn.worker_event(2)
         self.cfg.worker_int(self)

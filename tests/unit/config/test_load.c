@@ -70,42 +70,44 @@ struct reader {
 };
 
 static int
-set_line(struct cg_settings *s, char *line, int *ret_exit, struct cg_error *err)
+set_line(struct cg_settings *s, char *line, int *ret_exit,
+         struct cg_findings *f)
 {
+    struct cg_error err = {0};
     char *equals = strchr(line, '=');
     ck_assert_ptr_nonnull(equals);
     *equals = '\0';
     if (strcmp(line, "exit") == 0) {
         *ret_exit = atoi(equals + 1);
-        return cg_error_set(err, ECANCELED, "exit");
+        return -ECANCELED;
     }
     int id = cg_setting_find(line);
     ck_assert_msg(id >= 0, "no setting %s", line);
     struct cg_value v = cg_value_str(equals + 1);
-    int r = cg_settings_set(s, (enum cg_setting_id)id, v, CG_LAYER_FILE,
-                            "conf.py:1", err);
-    if (r < 0) {
+    if (cg_settings_set(s, (enum cg_setting_id)id, v, CG_LAYER_FILE,
+                        "conf.py:1", &err) < 0) {
         cg_value_release(&v);
+        cg_findings_problem(f, err.text);
     }
-    return r;
+    return 0;
 }
 
 static int
 read_lines(void *self, const char *path, bool is_module, struct cg_settings *s,
-           int *ret_exit, struct cg_error *err)
+           int *ret_exit, struct cg_findings *f)
 {
     struct reader *reader = self;
     char line[256];
     int r = 0;
     reader->path = cg_strdup(path);
     reader->is_module = is_module;
-    FILE *f = is_module ? NULL : fopen(path, "re");
-    while (f != NULL && r == 0 && fgets(line, sizeof line, f) != NULL) {
+    FILE *file = is_module ? NULL : fopen(path, "re");
+    while (file != NULL && r == 0 && fgets(line, sizeof line, file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        r = set_line(s, line, ret_exit, err);
+        r = set_line(s, line, ret_exit, f);
     }
-    if (f != NULL) {
-        fclose(f);
+    if (file != NULL) {
+        fclose(file);
     }
     return r;
 }
@@ -145,7 +147,7 @@ load(struct loaded *l, const char *words)
                           .start_dir = dir,
                           .python = &python,
                           .warn = on_warn,
-                          .warn_self = l};
+                          .say_self = l};
     l->result = cg_config_load(&how, &l->settings, &l->exit, &l->err);
 }
 
@@ -273,7 +275,8 @@ START_TEST(usage_errors_come_before_anything_else)
                  "argument -w/--workers: invalid int value: 'abc'");
     expect_error("-w|-1", CG_LOAD_ERROR,
                  "environment WEB_CONCURRENCY: workers: invalid literal for "
-                 "int() with base 0: 'bad': correct the variable, or unset it");
+                 "int() with base 0: 'bad': correct the variable, or unset it "
+                 "(and 1 more: --check-config lists all)");
     unsetenv("WEB_CONCURRENCY");
     expect_error("-w|-1", CG_LOAD_ERROR,
                  "command line: workers: Value must be positive: -1");
@@ -286,9 +289,7 @@ START_TEST(port_matters_only_when_nothing_else_binds)
     expect("app", CG_bind, "['0.0.0.0:9000']", "environment PORT");
     setenv("PORT", "", 1);
     expect("app|-b|:1", CG_bind, "[':1']", "command line");
-    expect_error("app", CG_LOAD_ERROR,
-                 "environment PORT: '' is not a valid port number: set it to "
-                 "one, unset it, or bind with -b");
+    expect("app", CG_bind, "['127.0.0.1:8000']", "default");
     setenv("PORT", "tcp://10.0.0.1:80", 1);
     expect_error("app", CG_LOAD_ERROR,
                  "environment PORT: 'tcp://10.0.0.1:80' is not a valid port "

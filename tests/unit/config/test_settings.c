@@ -35,7 +35,8 @@ static const char *const gunicorn[][2] = {
 #include "tests/unit/config/gunicorn_settings.inc"
 };
 
-static const char *const ours[] = {"max_worker_lifetime",
+static const char *const ours[] = {"strict",
+                                   "max_worker_lifetime",
                                    "max_worker_lifetime_jitter",
                                    "max_worker_rss",
                                    "recycle_share",
@@ -116,8 +117,12 @@ START_TEST(every_row_is_whole)
         ck_assert_msg(argument == (row->meta != NULL), "%s: meta", row->name);
         ck_assert_msg((row->type == TYPE_HOOK) == (row->arity > 0), "%s: arity",
                       row->name);
-        ck_assert_msg((row->type == TYPE_WORD) == (row->words != NULL),
-                      "%s: words", row->name);
+        ck_assert_msg(row->type != TYPE_WORD || row->words != NULL, "%s: words",
+                      row->name);
+        ck_assert_msg((row->type == TYPE_HOOK) == (row->qualname != NULL),
+                      "%s: gunicorn's name", row->name);
+        ck_assert_msg((row->theirs == NULL) == (row->why == NULL),
+                      "%s: a difference without a reason", row->name);
         for (const char *f = row->flags; f != NULL && *f != '\0';) {
             size_t n = strcspn(f, " ");
             ck_assert_msg(f[0] == '-' && seen_before(f, n, id) == 0,
@@ -203,6 +208,9 @@ START_TEST(the_environment_moves_defaults)
     setenv("WEB_CONCURRENCY", "6", 1);
     setenv("FORWARDED_ALLOW_IPS", "*", 1);
     struct cg_settings *s = fresh();
+    cg_auto(findings) struct cg_findings f = {0};
+    cg_settings_apply_environment(s, &f);
+    ck_assert_uint_eq(f.n, 0);
     expect_default(s, "bind", "['0.0.0.0:9000']");
     expect_default(s, "workers", "6");
     expect_default(s, "forwarded_allow_ips", "['*']");
@@ -212,16 +220,26 @@ START_TEST(the_environment_moves_defaults)
 }
 END_TEST
 
+/* problem: else a warning */
+static void
+expect_said(const char *variable, const char *value, bool problem,
+            const char *want)
+{
+    struct cg_settings *s = fresh();
+    cg_auto(findings) struct cg_findings f = {0};
+    setenv(variable, value, 1);
+    cg_settings_apply_environment(s, &f);
+    unsetenv(variable);
+    ck_assert_msg(f.n == 1, "%s=%s: %zu findings", variable, value, f.n);
+    ck_assert_str_eq(f.items[0].text, want);
+    ck_assert_int_eq(f.items[0].is_problem, problem);
+    cg_settings_free(s);
+}
+
 static void
 expect_refused(const char *variable, const char *value, const char *want)
 {
-    struct cg_settings *s = NULL;
-    struct cg_error err = {0};
-    setenv(variable, value, 1);
-    ck_assert_int_lt(cg_settings_new(&s, &err), 0);
-    unsetenv(variable);
-    ck_assert_str_eq(err.text, want);
-    ck_assert_ptr_null(s);
+    expect_said(variable, value, true, want);
 }
 
 START_TEST(a_bad_variable_is_named)
@@ -230,13 +248,215 @@ START_TEST(a_bad_variable_is_named)
                    "environment WEB_CONCURRENCY: workers: invalid literal for "
                    "int() with base 0: 'many': correct the variable, or unset "
                    "it");
-    expect_refused("WEB_CONCURRENCY", "",
-                   "environment WEB_CONCURRENCY: workers: invalid literal for "
-                   "int() with base 0: '': correct the variable, or unset it");
+    expect_refused("CGUNICORN_TIMEOUT", "soon",
+                   "environment CGUNICORN_TIMEOUT: timeout: invalid literal "
+                   "for int() with base 0: 'soon': correct the variable, or "
+                   "unset it");
+    expect_refused("CGUNICORN_BIND", "'a",
+                   "environment CGUNICORN_BIND: bind: a quote is not closed "
+                   "in: 'a");
+    expect_refused("CGUNICORN_LOGCONFIG_DICT", "{a: [",
+                   "environment CGUNICORN_LOGCONFIG_DICT: logconfig_dict: "
+                   "value:2:1: invalid YAML: did not find expected node "
+                   "content, while parsing a flow node");
     expect_refused("FORWARDED_ALLOW_IPS", "foo",
                    "environment FORWARDED_ALLOW_IPS: forwarded_allow_ips: "
                    "'foo' does not appear to be an IPv4 or IPv6 network: "
                    "correct the variable, or unset it");
+}
+END_TEST
+
+static void
+expect_from(const char *variable, const char *value, const char *name,
+            const char *want)
+{
+    struct cg_settings *s = fresh();
+    cg_auto(findings) struct cg_findings f = {0};
+    setenv(variable, value, 1);
+    cg_settings_apply_environment(s, &f);
+    unsetenv(variable);
+    ck_assert_msg(f.n == 0, "%s: %s", variable, f.n > 0 ? f.items[0].text : "");
+    expect_default(s, name, want);
+    cg_settings_free(s);
+}
+
+START_TEST(every_setting_has_a_variable)
+{
+    expect_from("CGUNICORN_WORKERS", "5", "workers", "5");
+    expect_from("CGUNICORN_WORKERS", "auto", "workers", "'auto'");
+    expect_from("CGUNICORN_PRELOAD_APP", "true", "preload_app", "True");
+    expect_from("CGUNICORN_UMASK", "0022", "umask", "18");
+    expect_from("CGUNICORN_BIND", "127.0.0.1:1 'unix:a b'", "bind",
+                "['127.0.0.1:1', 'unix:a b']");
+    expect_from("CGUNICORN_SECURE_SCHEME_HEADERS", "{X-HTTPS: 'on'}",
+                "secure_scheme_headers", "{'X-HTTPS': 'on'}");
+    expect_from("CGUNICORN_LOGCONFIG_DICT", "{a: {b: [1, true]}}",
+                "logconfig_dict", "{'a': {'b': [1, True]}}");
+    expect_from("CGUNICORN_POST_FORK", "hooks:post_fork", "post_fork",
+                "'hooks:post_fork'");
+    expect_from("CGUNICORN_FORWARDED_ALLOW_IPS", "10.0.0.0/8,::1",
+                "forwarded_allow_ips", "['10.0.0.0/8', '::1']");
+    expect_from("WEB_CONCURRENCY", "08", "workers", "8");
+    expect_from("WEB_CONCURRENCY", "auto", "workers", "'auto'");
+}
+END_TEST
+
+START_TEST(our_variable_beats_the_common_one)
+{
+    setenv("WEB_CONCURRENCY", "2", 1);
+    setenv("CGUNICORN_WORKERS", "3", 1);
+    struct cg_settings *s = fresh();
+    cg_auto(findings) struct cg_findings f = {0};
+    cg_settings_apply_environment(s, &f);
+    expect_default(s, "workers", "3");
+    ck_assert_str_eq(s->source[CG_workers].text,
+                     "environment CGUNICORN_WORKERS");
+    ck_assert_str_eq(s->source[CG_workers].hidden,
+                     "2 from environment WEB_CONCURRENCY");
+    unsetenv("WEB_CONCURRENCY");
+    unsetenv("CGUNICORN_WORKERS");
+    cg_settings_free(s);
+}
+END_TEST
+
+START_TEST(an_empty_variable_counts_as_not_set)
+{
+    static const char *const names[] = {"WEB_CONCURRENCY", "PORT",
+                                        "CGUNICORN_TIMEOUT"};
+    for (size_t i = 0; i < CG_COUNT(names); i++) {
+        cg_auto(free) char *want =
+            cg_strf("environment %s is empty: it counts as not set", names[i]);
+        expect_said(names[i], "", false, want);
+        expect_said(names[i], " ", false, want);
+    }
+}
+END_TEST
+
+START_TEST(a_variable_near_a_setting_is_pointed_out)
+{
+    expect_said("CGUNICORN_WORKER_CLAS", "sync", false,
+                "environment CGUNICORN_WORKER_CLAS: 'worker_clas' is no "
+                "setting and has no effect; did you mean 'worker_class'?");
+    expect_said("CGUNICORN_KEEP_ALIVE", "5", false,
+                "environment CGUNICORN_KEEP_ALIVE: 'keep_alive' is no setting "
+                "and has no effect; did you mean 'keepalive'?");
+    struct cg_settings *s = fresh();
+    cg_auto(findings) struct cg_findings f = {0};
+    setenv("CGUNICORN_SERVICE_HOST", "10.0.0.1", 1);
+    cg_settings_apply_environment(s, &f);
+    unsetenv("CGUNICORN_SERVICE_HOST");
+    ck_assert_uint_eq(f.n, 0);
+    cg_settings_free(s);
+}
+END_TEST
+
+/* ---- findings ---- */
+
+START_TEST(findings_keep_their_order_and_say_a_thing_once)
+{
+    cg_auto(findings) struct cg_findings f = {0};
+    cg_findings_warn(&f, "a %d", 1);
+    cg_findings_problem(&f, "b");
+    cg_findings_warn(&f, "a %d", 1);
+    cg_findings_problem(&f, "c");
+    ck_assert_uint_eq(f.n, 3);
+    ck_assert_uint_eq(f.problems, 2);
+    ck_assert_str_eq(cg_findings_first_problem(&f), "b");
+    cg_findings_make_strict(&f);
+    ck_assert_uint_eq(f.problems, 3);
+    ck_assert_str_eq(cg_findings_first_problem(&f), "a 1");
+}
+END_TEST
+
+/* ---- what cannot be right together ---- */
+
+struct pair {
+    const char *name, *value;
+};
+
+/* The warnings that the settings make, one a line. */
+static char *
+advice(const struct pair *pairs, size_t n)
+{
+    struct cg_settings *s = fresh();
+    struct cg_findings f = {0};
+    struct cg_buf b = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct cg_error err = {0};
+        ck_assert_msg(cg_settings_set(
+                          s, (enum cg_setting_id)cg_setting_find(pairs[i].name),
+                          cg_value_str(pairs[i].value), CG_LAYER_FILE, "c.py:1",
+                          &err) == 0,
+                      "%s", err.text);
+    }
+    cg_settings_finish(s, &f);
+    for (size_t i = 0; i < f.n; i++) {
+        cg_buf_putf(&b, "%s\n", f.items[i].text);
+    }
+    cg_findings_release(&f);
+    cg_settings_free(s);
+    return cg_buf_take(&b);
+}
+
+static void
+expect_advice(const char *want, const struct pair *pairs, size_t n)
+{
+    cg_auto(free) char *got = advice(pairs, n);
+    bool good = *want == '\0' ? *got == '\0' : strstr(got, want) != NULL;
+    ck_assert_msg(good, "%s = %s: want '%s', got '%s'", pairs[0].name,
+                  pairs[0].value, want, got);
+}
+#define ADVICE(want, ...)                                                      \
+    do {                                                                       \
+        const struct pair pairs[] = {__VA_ARGS__};                             \
+        expect_advice(want, pairs, CG_COUNT(pairs));                           \
+    } while (0)
+
+START_TEST(contradictions_are_told_with_the_reason)
+{
+    ADVICE("c.py:1: threads = 4 has no effect with the worker class gevent",
+           {"threads", "4"}, {"worker_class", "gevent"});
+    ADVICE("", {"threads", "4"}, {"worker_class", "gthread"});
+    ADVICE("", {"threads", "1"}, {"worker_class", "gevent"});
+    ADVICE("keepalive = 5 is shorter than load balancers keep a connection "
+           "(60 s)",
+           {"keepalive", "5"}, {"forwarded_allow_ips", "*"});
+    ADVICE("", {"keepalive", "75"}, {"forwarded_allow_ips", "*"});
+    ADVICE("", {"keepalive", "0"}, {"forwarded_allow_ips", "*"});
+    ADVICE("", {"keepalive", "5"}, {"forwarded_allow_ips", "127.0.0.1"});
+    ADVICE("timeout = 0: a worker that hangs is never replaced",
+           {"timeout", "0"});
+    ADVICE("reload has no effect on an application that the master loads",
+           {"reload", "true"}, {"preload_app", "true"});
+    ADVICE("backlog = 2000000000: the system cuts it to",
+           {"backlog", "2000000000"});
+    ADVICE("max_requests_jitter has no effect without max_requests",
+           {"max_requests_jitter", "5"});
+    ADVICE("", {"max_requests_jitter", "5"}, {"max_requests", "5"});
+    ADVICE("sendfile = True turns sendfile off", {"sendfile", "true"});
+    ADVICE("option `ssl_version` is deprecated", {"ssl_version", "TLSv1"});
+    ADVICE("config has no effect in a configuration file", {"config", "x.py"});
+}
+END_TEST
+
+START_TEST(workers_auto_is_a_number_with_a_reason)
+{
+    struct cg_settings *s = fresh();
+    cg_auto(findings) struct cg_findings f = {0};
+    struct cg_error err = {0};
+    ck_assert_ptr_null(s->workers_reason);
+    ck_assert_int_eq(cg_settings_set(s, CG_workers, cg_value_str("auto"),
+                                     CG_LAYER_CLI, "command line", &err),
+                     0);
+    cg_settings_finish(s, &f);
+    ck_assert_int_ge(cg_settings_int(s, CG_workers), 1);
+    cg_auto(free) char *want =
+        cg_strf("workers = auto: %d, one for each of %d CPU",
+                (int)cg_settings_int(s, CG_workers),
+                (int)cg_settings_int(s, CG_workers));
+    ck_assert_msg(strncmp(s->workers_reason, want, strlen(want)) == 0, "%s",
+                  s->workers_reason);
+    cg_settings_free(s);
 }
 END_TEST
 
@@ -448,6 +668,13 @@ main(void)
     tcase_add_test(t, defaults_are_gunicorns);
     tcase_add_test(t, the_environment_moves_defaults);
     tcase_add_test(t, a_bad_variable_is_named);
+    tcase_add_test(t, every_setting_has_a_variable);
+    tcase_add_test(t, our_variable_beats_the_common_one);
+    tcase_add_test(t, an_empty_variable_counts_as_not_set);
+    tcase_add_test(t, a_variable_near_a_setting_is_pointed_out);
+    tcase_add_test(t, findings_keep_their_order_and_say_a_thing_once);
+    tcase_add_test(t, contradictions_are_told_with_the_reason);
+    tcase_add_test(t, workers_auto_is_a_number_with_a_reason);
     tcase_add_test(t, misspelt_and_flag_names_lead_to_settings);
     tcase_add_test(t, ordinary_variables_are_left_alone);
     tcase_add_test(t, retired_names_say_so);

@@ -173,7 +173,7 @@ START_TEST(words_are_from_their_list)
     expect("reload_engine", STR("poll"), "'poll'");
     expect("reload_engine", STR("Poll"),
            "error: Invalid reload_engine: 'Poll'");
-    expect("reload_engine", NONE, "error: Invalid reload_engine: 'None'");
+    expect("reload_engine", NONE, "error: Invalid reload_engine: None");
     expect("asgi_loop", STR("x"), "error: Invalid ASGI loop: x");
     expect("asgi_lifespan", STR("x"), "error: Invalid ASGI lifespan: x");
     expect("http_parser", STR("x"),

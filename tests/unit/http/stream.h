@@ -16,6 +16,16 @@
 #include "core/http/proxy.h"
 #include "core/http/request.h"
 
+/* A request that came whole. */
+struct stream_request {
+    char first; /* byte of the target behind its first one, '\0' if none */
+    bool is_head;
+    uint64_t body_n;
+    uint32_t body_sum;
+};
+
+enum { STREAM_REQUESTS = 512 };
+
 struct stream {
     const struct cg_head_policy *policy;
     bool trusted;
@@ -27,7 +37,21 @@ struct stream {
     uint64_t left;
     struct cg_buf body;
     struct cg_buf events;
+    int refused; /* status of the refusal at the end, 0: none */
+    struct stream_request request; /* the one under way */
+    struct stream_request done[STREAM_REQUESTS];
+    int ndone;
 };
+
+static inline uint32_t
+stream_sum(const char *p, size_t n)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum = sum * 31 + (unsigned char)p[i];
+    }
+    return sum;
+}
 
 static inline void
 stream_release(struct stream *s)
@@ -42,7 +66,8 @@ stream_release(struct stream *s)
 static inline void
 stream_refuse(struct stream *s, enum cg_refusal why)
 {
-    cg_buf_putf(&s->events, "refused %d\n", cg_refusal_status(why));
+    s->refused = cg_refusal_status(why);
+    cg_buf_putf(&s->events, "refused %d\n", s->refused);
     s->state = STREAM_END;
 }
 
@@ -54,6 +79,8 @@ stream_on_head(struct stream *s, const char *p)
     cg_buf_puts(&s->events, " ");
     cg_buf_put_escaped(&s->events, cg_span_of(p, s->req.target), 300);
     cg_buf_puts(&s->events, "\n");
+    s->request.first = s->req.target.n > 1 ? p[s->req.target.at + 1] : '\0';
+    s->request.is_head = s->req.method_is_head;
     s->left = s->req.has_length ? s->req.content_length : 0;
     s->state = STREAM_BODY;
 }
@@ -65,6 +92,11 @@ stream_on_end(struct stream *s)
     cg_buf_put_escaped(&s->events, (struct cg_slice){s->body.p, s->body.n},
                        100);
     cg_buf_puts(&s->events, "\n");
+    s->request.body_n = s->body.n;
+    s->request.body_sum = stream_sum(s->body.p, s->body.n);
+    if (s->ndone < STREAM_REQUESTS) {
+        s->done[s->ndone++] = s->request;
+    }
     cg_buf_reset(&s->body);
     cg_chunks_release(&s->chunks);
     s->chunks = (struct cg_chunks){0};

@@ -6,41 +6,13 @@
  */
 #include <check.h>
 
+#include "tests/unit/http/cases.h"
 #include "tests/unit/http/stream.h"
-
-struct part {
-    const char *text;
-    size_t n, times;
-};
-
-static const struct http_case {
-    const char *id;
-    const char *expect; /* A accept, R refuse, AR accept then refuse, W wait */
-    const char *status; /* of the refusal: "400", "414|400", … */
-    const char *told;   /* the requests that are accepted */
-    bool keep_alive;
-    bool proxy;
-    const struct part *raw; /* text == NULL ends */
-} cases[] = {
-#include "cases.inc"
-};
 
 static const char good[] = "GET /g HTTP/1.1\r\nHost: a\r\n\r\n";
 static const char good_told[] = "request GET /g\nbody \n";
 static const char next[] = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 static const char next_told[] = "request GET /next\nbody \n";
-
-static struct cg_buf
-raw_of(const struct http_case *c)
-{
-    struct cg_buf b = {0};
-    for (const struct part *part = c->raw; part->text != NULL; part++) {
-        for (size_t k = 0; k < part->times; k++) {
-            cg_buf_put(&b, part->text, part->n);
-        }
-    }
-    return b;
-}
 
 static struct stream
 fresh(const struct http_case *c)

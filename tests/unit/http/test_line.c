@@ -67,7 +67,8 @@ START_TEST(the_case_of_a_method_can_be_folded)
     HEADS(&both, false, {LINE("get-az{ /g HTTP/1.1"), "refused METHOD"},
           {LINE("get /g HTTP/1.1"), "GET /g 1.1 keep path=/g | Host=a"},
           {LINE("gEt-a|~ /g HTTP/1.1"), "GET-A|~ /g 1.1 keep path=/g | Host=a"},
-          {LINE("connect a:1 HTTP/1.1"), "refused HOST_MISMATCH"});
+          {LINE("connect a:1 HTTP/1.1"),
+           "CONNECT a:1 1.1 keep force-close connect authority=a:1 | Host=a"});
     /* lower case needs the other permission too, as in gunicorn */
     POLICY(fold, P->casefold_method = true);
     HEADS(&fold, false, {LINE("get /g HTTP/1.1"), "refused METHOD"});

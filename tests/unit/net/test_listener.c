@@ -92,6 +92,7 @@ START_TEST(a_tcp_listener_is_bound_and_described)
     ck_assert_int_eq(option(l.fd, SOL_SOCKET, SO_REUSEPORT), 0);
     ck_assert_int_eq(option(l.fd, IPPROTO_TCP, TCP_NODELAY), 1);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&l, true);
     ck_assert_int_eq(l.fd, -1);
 }
@@ -186,6 +187,7 @@ START_TEST(a_socket_file_is_made_with_its_rights_and_removed)
     ck_assert(S_ISSOCK(st.st_mode));
     ck_assert_int_eq(st.st_mode & 0777, 0700);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&l, true);
     ck_assert_int_eq(stat(path, &st), -1);
     rmdir(folder);
@@ -209,6 +211,7 @@ START_TEST(a_stale_socket_file_is_replaced)
     /* the first one's file is gone: it must not take away the second's */
     cg_listener_close(&one, true);
     cg_auto(fd_close) int peer = connected(&two);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&two, false);
     cg_auto(free) char *path = cg_strf("%s/a.sock", folder);
     ck_assert_int_eq(unlink(path), 0); /* it was left there */
@@ -280,6 +283,7 @@ START_TEST(an_abstract_socket_has_no_file)
     ck_assert_str_eq(l.text, text);
     ck_assert_uint_eq(l.file_ino, 0);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     struct cg_addr a = l.addr;
     expect_failure(a, -EADDRINUSE,
                    "Stop the program that listens there, or bind elsewhere.");
@@ -313,6 +317,7 @@ START_TEST(a_socket_is_adopted_and_made_to_listen)
         ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
         ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
         cg_auto(fd_close) int peer = connected(&l);
+        ck_assert_int_ge(peer, 0);
         cg_listener_close(&l, true);
     }
 }
@@ -394,7 +399,81 @@ START_TEST(a_unix_listener_is_not_touched)
     struct cg_listener l = opened(addr_of("unix:%s/a.sock", folder));
     cg_listener_quiesce(&l);
     cg_auto(fd_close) int peer = connected(&l);
+    ck_assert_int_ge(peer, 0);
     cg_listener_close(&l, true);
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(an_adopted_listener_is_never_made_quiet)
+{
+    struct cg_listener l = opened(addr_of("127.0.0.1:0")), same;
+    struct cg_error err = {0};
+    ck_assert_int_eq(cg_listener_adopt(l.fd, &usual, &same, &err), 0);
+    cg_listener_quiesce(&same);
+    cg_auto(fd_close) int peer = connected(&same); /* would hang */
+    cg_listener_close(&same, true);
+}
+END_TEST
+
+/* ---- questions ---- */
+
+static bool
+is_at(const struct cg_listener *l, struct cg_addr a)
+{
+    return cg_listener_is_at(l, &a);
+}
+
+START_TEST(a_tcp_listener_knows_its_address)
+{
+    struct cg_listener l = opened(addr_of("127.0.0.1:0"));
+    int port = atoi(l.port);
+    ck_assert(is_at(&l, addr_of("127.0.0.1:%d", port)));
+    ck_assert(is_at(&l, addr_of("localhost:%d", port)));
+    ck_assert(is_at(&l, addr_of("fd://%d", l.fd)));
+    ck_assert(!is_at(&l, addr_of("127.0.0.1:%d", port ^ 1)));
+    ck_assert(!is_at(&l, addr_of("127.0.0.2:%d", port)));
+    ck_assert(!is_at(&l, addr_of("[::1]:%d", port)));
+    ck_assert(!is_at(&l, addr_of("unix:/tmp/x")));
+    ck_assert(!is_at(&l, addr_of("no-such-host.invalid:%d", port)));
+    cg_listener_close(&l, false);
+}
+END_TEST
+
+START_TEST(a_unix_listener_knows_its_address)
+{
+    struct cg_listener l = opened(addr_of("unix:%s/a.sock", folder));
+    struct cg_listener x = opened(addr_of("unix:@%s", folder));
+    ck_assert(is_at(&l, addr_of("unix:%s/a.sock", folder)));
+    ck_assert(!is_at(&l, addr_of("unix:%s/a.soc", folder)));
+    ck_assert(!is_at(&l, addr_of("unix:%s/a.socks", folder)));
+    ck_assert(!is_at(&l, addr_of("unix:@%s", folder)));
+    ck_assert(is_at(&x, addr_of("unix:@%s", folder)));
+    ck_assert(!is_at(&x, addr_of("unix:%s", folder)));
+    cg_listener_close(&l, true);
+    cg_listener_close(&x, true);
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(a_listener_without_its_file_is_lost)
+{
+    struct cg_listener l = opened(addr_of("unix:%s/a.sock", folder));
+    struct cg_listener x = opened(addr_of("unix:@%s", folder));
+    struct cg_listener t = opened(addr_of("127.0.0.1:0"));
+    ck_assert(!cg_listener_is_lost(&l));
+    cg_auto(free) char *path = cg_strf("%s/a.sock", folder);
+    unlink(path);
+    ck_assert(cg_listener_is_lost(&l));
+    /* another one's socket there is not ours to replace */
+    struct cg_listener other = opened(addr_of("unix:%s/a.sock", folder));
+    ck_assert(!cg_listener_is_lost(&l));
+    ck_assert(!cg_listener_is_lost(&x));
+    ck_assert(!cg_listener_is_lost(&t));
+    cg_listener_close(&l, true);
+    cg_listener_close(&other, true);
+    cg_listener_close(&x, true);
+    cg_listener_close(&t, true);
     rmdir(folder);
 }
 END_TEST
@@ -412,6 +491,8 @@ main(void)
         a_socket_is_adopted_and_made_to_listen,
         what_cannot_listen_is_not_adopted,
         a_quiet_listener_serves_what_waits_and_takes_no_more,
+        an_adopted_listener_is_never_made_quiet,
+        a_tcp_listener_knows_its_address,
     };
     const TTest *const files[] = {
         a_socket_file_is_made_with_its_rights_and_removed,
@@ -424,6 +505,8 @@ main(void)
         an_abstract_socket_has_no_file,
         the_file_of_an_adopted_socket_stays,
         a_unix_listener_is_not_touched,
+        a_unix_listener_knows_its_address,
+        a_listener_without_its_file_is_lost,
     };
     int failed = run_tests("listener", plain, CG_COUNT(plain));
     return run_tests_in("listener files", make_folder, files, CG_COUNT(files)) +

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * After all layers: `workers = auto`, and what cannot be right together. Each
+ * piece of advice is one function: it looks at the settings, and says what
+ * happens and what to do. Only what somebody set is criticised.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/table.h"
+#include "core/base/cpus.h"
+#include "core/base/memory.h"
+
+static bool
+is_set(const struct cg_settings *s, enum cg_setting_id id)
+{
+    return s->source[id].layer != CG_LAYER_DEFAULT;
+}
+
+static bool
+is_limited(const struct cg_cpus *c)
+{
+    return c->count < c->host;
+}
+
+/* "2 CPUs (cgroup quota 1.50, affinity 8, host 8)" */
+static char *
+cpus_text(const struct cg_cpus *c)
+{
+    cg_auto(free) char *quota = c->quota > 0
+                                    ? cg_strf("cgroup quota %.2f", c->quota)
+                                    : cg_strdup("no cgroup quota");
+    return cg_strf("%d CPU%s (%s, affinity %d, host %d)", c->count,
+                   c->count == 1 ? "" : "s", quota, c->affinity, c->host);
+}
+
+static void
+resolve_workers(struct cg_settings *s, const struct cg_cpus *c)
+{
+    struct cg_value *v = &s->value[CG_workers];
+    if (v->kind != CG_VALUE_STR) {
+        return;
+    }
+    cg_auto(free) char *text = cpus_text(c);
+    s->workers_reason =
+        cg_strf("workers = auto: %d, one for each of %s", c->count, text);
+    cg_value_release(v);
+    *v = cg_value_int(c->count);
+}
+
+/* ---- advice ---- */
+
+/* Twice the CPUs and one is what gunicorn's manual recommends: more than that
+ * where the host has more CPUs than we may use comes from counting the
+ * host's. */
+static void
+advise_workers(const struct cg_settings *s, const struct cg_cpus *c,
+               struct cg_findings *f)
+{
+    int64_t n = cg_settings_int(s, CG_workers);
+    if (is_set(s, CG_workers) && is_limited(c) && n > 2 * c->count + 1) {
+        cg_auto(free) char *text = cpus_text(c);
+        cg_findings_warn(f,
+                         "%s: workers = %lld for %s: count with "
+                         "`workers = \"auto\"`, not with the host's CPUs",
+                         s->source[CG_workers].text, (long long)n, text);
+    }
+}
+
+static void
+advise_threads(const struct cg_settings *s, const struct cg_cpus *c,
+               struct cg_findings *f)
+{
+    static const char *const deaf[] = {"gevent", "eventlet", "tornado", "asgi"};
+    const char *name = cg_settings_worker_class(s);
+    long long n = (long long)cg_settings_int(s, CG_threads);
+    for (size_t i = 0; n > 1 && i < CG_COUNT(deaf); i++) {
+        if (strstr(name, deaf[i]) != NULL) {
+            cg_findings_warn(f,
+                             "%s: threads = %lld has no effect with the worker "
+                             "class %s, which runs its requests on one thread "
+                             "(worker_connections says how many)",
+                             s->source[CG_threads].text, n, name);
+            return;
+        }
+    }
+}
+
+/* Somebody other than this machine is trusted: there is a proxy. */
+static bool
+is_behind_proxy(const struct cg_settings *s)
+{
+    const struct cg_value *v = &s->value[CG_forwarded_allow_ips];
+    for (size_t i = 0; i < v->list.n; i++) {
+        const char *a = v->list.items[i].s;
+        if (strncmp(a, "127.", 4) != 0 && strcmp(a, "::1") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+advise_keepalive(const struct cg_settings *s, const struct cg_cpus *c,
+                 struct cg_findings *f)
+{
+    long long n = (long long)cg_settings_int(s, CG_keepalive);
+    if (is_set(s, CG_keepalive) && n > 0 && n < 60 && is_behind_proxy(s)) {
+        cg_findings_warn(
+            f,
+            "%s: keepalive = %lld is shorter than load balancers keep a "
+            "connection (60 s), and forwarded_allow_ips says that there is "
+            "one: a request on a connection that is just closed becomes a 502. "
+            "Set 75, or leave it out",
+            s->source[CG_keepalive].text, n);
+    }
+}
+
+static void
+advise_timeout(const struct cg_settings *s, const struct cg_cpus *c,
+               struct cg_findings *f)
+{
+    if (is_set(s, CG_timeout) && cg_settings_int(s, CG_timeout) == 0) {
+        cg_findings_warn(f,
+                         "%s: timeout = 0: a worker that hangs is never "
+                         "replaced",
+                         s->source[CG_timeout].text);
+    }
+}
+
+static void
+advise_reload(const struct cg_settings *s, const struct cg_cpus *c,
+              struct cg_findings *f)
+{
+    if (cg_settings_bool(s, CG_preload_app) && cg_settings_bool(s, CG_reload)) {
+        cg_findings_warn(f,
+                         "%s: reload has no effect on an application that the "
+                         "master loads (preload_app, %s): leave one of them "
+                         "out",
+                         s->source[CG_reload].text,
+                         s->source[CG_preload_app].text);
+    }
+}
+
+static void
+advise_backlog(const struct cg_settings *s, const struct cg_cpus *c,
+               struct cg_findings *f)
+{
+    long long most = 0, n = (long long)cg_settings_int(s, CG_backlog);
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    if (file == NULL) {
+        return;
+    }
+    bool known = fscanf(file, "%lld", &most) == 1;
+    fclose(file);
+    if (known && is_set(s, CG_backlog) && n > most) {
+        cg_findings_warn(f,
+                         "%s: backlog = %lld: the system cuts it to %lld "
+                         "(sysctl net.core.somaxconn)",
+                         s->source[CG_backlog].text, n, most);
+    }
+}
+
+/* gunicorn turns sendfile off whenever the setting is there, True included. */
+static void
+advise_sendfile(const struct cg_settings *s, const struct cg_cpus *c,
+                struct cg_findings *f)
+{
+    if (cg_settings_bool(s, CG_sendfile)) {
+        cg_findings_warn(f,
+                         "%s: sendfile = True turns sendfile off, as in "
+                         "gunicorn: leave it out to have it",
+                         s->source[CG_sendfile].text);
+    }
+}
+
+static void
+advise_jitter(const struct cg_settings *s, const struct cg_cpus *c,
+              struct cg_findings *f)
+{
+    if (cg_settings_int(s, CG_max_requests_jitter) > 0 &&
+        cg_settings_int(s, CG_max_requests) == 0) {
+        cg_findings_warn(f,
+                         "%s: max_requests_jitter has no effect without "
+                         "max_requests",
+                         s->source[CG_max_requests_jitter].text);
+    }
+}
+
+static void
+advise_config(const struct cg_settings *s, const struct cg_cpus *c,
+              struct cg_findings *f)
+{
+    if (s->source[CG_config].layer == CG_LAYER_FILE) {
+        cg_findings_warn(f,
+                         "%s: config has no effect in a configuration file: "
+                         "name the file with -c",
+                         s->source[CG_config].text);
+    }
+}
+
+static void
+advise_tls_version(const struct cg_settings *s, const struct cg_cpus *c,
+                   struct cg_findings *f)
+{
+    const char *v = cg_settings_str(s, CG_ssl_version);
+    if (v == NULL || strcmp(v, cg_rows[CG_ssl_version].def) != 0) {
+        cg_findings_warn(f,
+                         "%s: option `ssl_version` is deprecated and it is "
+                         "ignored. Use ssl_context instead.",
+                         s->source[CG_ssl_version].text);
+    }
+}
+
+void
+cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
+{
+    static void (*const advice[])(const struct cg_settings *,
+                                  const struct cg_cpus *,
+                                  struct cg_findings *) = {
+        advise_workers, advise_threads,    advise_keepalive, advise_timeout,
+        advise_reload,  advise_backlog,    advise_jitter,    advise_sendfile,
+        advise_config,  advise_tls_version};
+    struct cg_cpus cpus;
+    cg_cpus_read("", &cpus);
+    resolve_workers(s, &cpus);
+    for (size_t i = 0; i < CG_COUNT(advice); i++) {
+        advice[i](s, &cpus, f);
+    }
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/inspect.h"
+
+#include <string.h>
+
+#include "config/help.h"
+#include "config/table.h"
+#include "core/base/memory.h"
+
+enum { INDENT = 4 };
+
+/* ---- explain ---- */
+
+static void
+put_value(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_value_print(&cg_rows[id], &s->value[id], &b);
+    fprintf(to, "%s = %s\n", cg_rows[id].name, cg_buf_str(&b));
+}
+
+static void
+put_default(enum cg_setting_id id, FILE *to)
+{
+    struct cg_settings *d = NULL;
+    struct cg_error ignored = {0};
+    if (cg_settings_new(&d, &ignored) < 0) {
+        return;
+    }
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_value_print(&cg_rows[id], &d->value[id], &b);
+    fprintf(to, "    default  %s%s%s%s\n", cg_buf_str(&b),
+            cg_rows[id].theirs != NULL ? " (gunicorn: " : "",
+            cg_rows[id].theirs != NULL ? cg_rows[id].theirs : "",
+            cg_rows[id].theirs != NULL ? ")" : "");
+    cg_settings_free(d);
+}
+
+/* "2 from conf.py:3", a line each, the nearest first. */
+static void
+put_hidden(const char *lines, FILE *to)
+{
+    const char *end = lines + strlen(lines);
+    while (end > lines) {
+        const char *start = end;
+        while (start > lines && start[-1] != '\n') {
+            start--;
+        }
+        fprintf(to, "    hides    %.*s\n", (int)(end - start), start);
+        end = start > lines ? start - 1 : start;
+    }
+}
+
+static void
+put_ways(const struct cg_row *row, FILE *to)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    for (const char *f = row->flags; f != NULL && *f != '\0';) {
+        size_t n = strcspn(f, " ");
+        cg_buf_putf(&b, "%.*s%s%s, ", (int)n, f, row->meta != NULL ? " " : "",
+                    row->meta != NULL ? row->meta : "");
+        f += n + (f[n] == ' ');
+    }
+    cg_buf_puts(&b, "CGUNICORN_");
+    for (const char *c = row->name; *c != '\0'; c++) {
+        cg_buf_putc(&b, *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c);
+    }
+    fprintf(to, "    set by   %s, `%s` in a file\n", cg_buf_str(&b), row->name);
+}
+
+void
+cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
+{
+    const struct cg_row *row = &cg_rows[id];
+    const struct cg_source *source = &s->source[id];
+    put_value(s, id, to);
+    fprintf(to, "    from     %s\n",
+            source->layer == CG_LAYER_DEFAULT ? "nobody: it is the default"
+                                              : source->text);
+    if (source->hidden != NULL) {
+        put_hidden(source->hidden, to);
+    }
+    if (id == CG_workers && s->workers_reason != NULL) {
+        fprintf(to, "    because  %s\n", s->workers_reason);
+    }
+    put_default(id, to);
+    fprintf(to, "    changes  %s\n",
+            row->later    ? "have no effect yet: the feature is not there"
+            : row->reload ? "take effect on a reload (HUP)"
+                          : "take effect on a restart");
+    put_ways(row, to);
+    fprintf(to, "%*s", INDENT, "");
+    cg_help_wrap(to, row->help, INDENT, cg_help_width(to));
+}
+
+/* ---- diff ---- */
+
+static bool
+is_code(const struct cg_value *v)
+{
+    return v->kind == CG_VALUE_OBJECT;
+}
+
+static void
+put_side(const struct cg_settings *s, int id, struct cg_buf *b)
+{
+    cg_value_print(&cg_rows[id], &s->value[id], b);
+    cg_buf_putf(b, " (%s)", s->source[id].text);
+}
+
+static bool
+is_same(const struct cg_settings *a, const struct cg_settings *b, int id)
+{
+    cg_auto(buf) struct cg_buf x = {0};
+    cg_auto(buf) struct cg_buf y = {0};
+    cg_value_repr(&a->value[id], &x);
+    cg_value_repr(&b->value[id], &y);
+    return strcmp(cg_buf_str(&x), cg_buf_str(&y)) == 0;
+}
+
+int
+cg_config_diff(const struct cg_settings *a, const struct cg_settings *b,
+               FILE *to)
+{
+    int n = 0;
+    for (int id = 0; id < CG_SETTING_COUNT; id++) {
+        bool same = is_same(a, b, id);
+        if (id == CG_config || (same && !is_code(&a->value[id]))) {
+            continue;
+        }
+        cg_auto(buf) struct cg_buf x = {0};
+        cg_auto(buf) struct cg_buf y = {0};
+        put_side(a, id, &x);
+        put_side(b, id, &y);
+        fprintf(to, "%s: %s -> %s%s\n", cg_rows[id].name, cg_buf_str(&x),
+                cg_buf_str(&y), same ? ": code in both, not compared" : "");
+        n += !same;
+    }
+    return n;
+}

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""No complete request waits while a worker is idle, whoever is blocked or dies."""
+import os
+import signal
+import time
+
+import pytest
+
+from harness.load import Load
+from harness.waiting import until
+
+APP = """
+import os, pathlib, time
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    name = environ["QUERY_STRING"]
+    if path == "/block":
+        pathlib.Path(name + ".in").touch()
+        while not pathlib.Path(name + ".go").exists():
+            time.sleep(0.002)
+    elif path == "/burn":
+        pathlib.Path(name + ".in").touch()
+        while not os.path.exists(name + ".go"):
+            sum(range(1000))
+    body = str(os.getpid()).encode()
+    if environ["REQUEST_METHOD"] == "POST":
+        body += b" %d" % len(environ["wsgi.input"].read())
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+class Blocked:
+    """A request that stays in the application until `go` is called."""
+
+    def __init__(self, server, peer, name, path="/block"):
+        self.server, self.peer, self.name = server, peer, name
+        peer.get(f"{path}?{name}")
+        until(lambda: (server.folder / f"{name}.in").exists(),
+              f"{name} is in the application")
+
+    def go(self):
+        (self.server.folder / f"{self.name}.go").touch()
+
+
+def pid_of(reply):
+    return int(reply.body.split()[0])
+
+
+def ask(peer, body=None):
+    return (peer.get() if body is None else peer.post("/", body)).reply()
+
+
+def pinned(server, pid=None, count=1):
+    """
+    Warm connections of one worker. New ones go to whoever has the fewest, so
+    all stay open until that one has enough.
+    """
+    by_owner = {}
+
+    def enough():
+        peer = server.connect()
+        owner = pid_of(ask(peer))
+        by_owner.setdefault(owner, []).append(peer)
+        return len(by_owner[owner]) == count and owner == (pid or owner) \
+            and owner
+
+    owner = until(enough, f"a worker has {count} connections")
+    found = by_owner.pop(owner)
+    for peer in sum(by_owner.values(), []):
+        peer.close()
+    return owner, found
+
+
+def start(server, *args):
+    s = server("app:app", *args, files={"app.py": APP})
+    s.wait_log("Booting worker", int(args[args.index("-w") + 1]))
+    return s
+
+
+@pytest.mark.parametrize("args", [
+    ("-w", "3"), ("-w", "2", "--threads", "2")], ids=["sync", "gthread"])
+def test_requests_of_a_blocked_worker_are_answered_by_the_others(server, args):
+    s = start(server, *args)
+    victim, peers = pinned(s, count=6)
+    threads = 2 if "--threads" in args else 1
+    held = [Blocked(s, peers.pop(), f"b{i}") for i in range(threads)]
+    for _ in range(3):
+        for peer in peers:
+            assert pid_of(ask(peer)) != victim
+    for b in held:
+        b.go()
+        assert pid_of(b.peer.reply()) == victim
+
+
+def test_a_worker_that_burns_its_processor_holds_up_nobody(server):
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=4)
+    burning = Blocked(s, peers.pop(), "b", "/burn")
+    for peer in peers:
+        assert pid_of(ask(peer)) != victim
+    burning.go()
+    assert pid_of(burning.peer.reply()) == victim
+
+
+@pytest.mark.parametrize("size", [10, 40_000, 3_000_000])
+def test_a_body_moves_with_its_request(server, size):
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=2)
+    held = Blocked(s, peers[0], "b")
+    reply = ask(peers[1], b"x" * size)
+    assert reply.body.split()[1] == str(size).encode()
+    assert pid_of(reply) != victim
+    held.go()
+    held.peer.reply()
+
+
+def test_pipelined_requests_move_together_and_stay_in_order(server):
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=2)
+    held = Blocked(s, peers[0], "b")
+    peers[1].send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 10)
+    owners = {pid_of(peers[1].reply()) for _ in range(10)}
+    assert owners and victim not in owners
+    held.go()
+    held.peer.reply()
+
+
+def test_nothing_is_lost_when_all_were_blocked(server):
+    s = start(server, "-w", "2")
+    first, mine = pinned(s, count=4)
+    second = next(iter(set(s.workers()) - {first}))
+    _, others = pinned(s, second, count=4)
+    held = [Blocked(s, mine.pop(), "b0"), Blocked(s, others.pop(), "b1")]
+    for peer in mine + others:
+        peer.get()
+    for b in held:
+        b.go()
+    for peer in mine + others + [b.peer for b in held]:
+        assert pid_of(peer.reply()) in (first, second)
+
+
+def test_what_waits_in_the_queue_survives_the_death_of_its_sender(server):
+    """Both are blocked, so the request waits in the queue; its sender dies."""
+    s = start(server, "-w", "2")
+    first, mine = pinned(s, count=2)
+    second = next(iter(set(s.workers()) - {first}))
+    _, others = pinned(s, second, count=1)
+    held = [Blocked(s, mine[0], "b0"), Blocked(s, others[0], "b1")]
+    mine[1].get()
+    # relief has sent it once the sender has no socket for it any more
+    port = mine[1].sock.getsockname()[1]
+    until(lambda: not holds_connection(first, port), "it is in the queue")
+    s.announce(r"was sent SIGKILL")
+    os.kill(first, signal.SIGKILL)
+    assert pid_of(mine[1].reply()) not in (first,)
+    held[1].go()
+    assert pid_of(held[1].peer.reply()) == second
+
+
+def holds_connection(pid, port):
+    """Whether the process has the server's end of a client's connection."""
+    sockets = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            sockets.add(target[8:-1])
+    with open("/proc/net/tcp") as table:
+        for line in table:
+            words = line.split()
+            if words[2].endswith(f":{port:04X}") and words[9] in sockets:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("args", [
+    ("-w", "3"), ("-w", "2", "--threads", "3")], ids=["sync", "gthread"])
+def test_kills_under_load_lose_only_what_ran_in_the_killed(server, args):
+    s = start(server, *args)
+    s.announce(r"was sent SIGKILL")
+    clients, kills = 6, 4
+    with Load(s.address, clients=clients, keep=True) as load:
+        for i in range(kills):
+            load.wait_answers(200)
+            victim = sorted(s.workers())[0]
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: victim not in s.workers(), "it is gone")
+            s.wait_log("Booting worker", int(args[1]) + i + 1)
+    # at most what each client had under way at each kill
+    assert len(load.lost) <= kills * clients, load.lost
+
+
+def test_an_idle_server_wakes_nobody(server):
+    s = start(server, "-w", "1")
+    assert s.get("/").status == 200
+    worker = next(iter(s.workers()))
+
+    def switches():
+        total = 0
+        for task in os.listdir(f"/proc/{worker}/task"):
+            with open(f"/proc/{worker}/task/{task}/status") as f:
+                for line in f:
+                    if line.startswith("voluntary_ctxt_switches"):
+                        total += int(line.split()[1])
+        return total
+
+    def quiet():
+        before, end = switches(), time.monotonic() + 1
+        until(lambda: time.monotonic() > end, "a second is over")
+        return switches() == before
+
+    until(quiet, "a second without a wake-up in the worker")

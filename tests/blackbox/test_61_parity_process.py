@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+"""Signals, boot errors and hooks, step by step with gunicorn and with us: exit
+statuses, log lines and pidfiles have to be the same, but for what we add on
+purpose (ADDED) and what gunicorn has of its own (THEIRS).
+
+GUNICORN names a command to compare with, such as .venv/bin/gunicorn.
+"""
+import os
+import re
+import shlex
+import signal
+
+import pytest
+
+from harness import processes
+from harness.server import command
+from harness.waiting import until
+
+GUNICORN = shlex.split(os.environ.get("GUNICORN", ""))
+pytestmark = pytest.mark.skipif(
+    not GUNICORN, reason="GUNICORN names no gunicorn to compare with")
+PROGRAMS = [GUNICORN, command()]
+APP = """\
+import os, time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        open("began", "w").close()
+        time.sleep(60)
+    start_response("200 OK", [("Content-Type", "text/plain"),
+                              ("Content-Length", "2")])
+    return [b"ok"]
+"""
+ADDED = re.compile(
+    "run as root|is running:|Stacks of worker|took .* with it|in a row ended"
+    "|New master started|The new master|Reload failed|will be replaced")
+THEIRS = re.compile("[Cc]ontrol socket|control.sock")
+
+
+def lines(server):
+    """What is the same in every run of every program, sorted: two processes
+    write at the same time."""
+    out = []
+    for line in server.log().splitlines():
+        stamp = re.match(r"\[\d{4}[^]]*\] \[\d+\] ", line)
+        if not stamp or ADDED.search(line) or THEIRS.search(line):
+            continue
+        line = line[stamp.end():]
+        line = re.sub(r"Starting c?gunicorn \S+", "Starting", line)
+        line = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", line)
+        line = re.sub(r"(SIGKILL!).*", r"\1", line)  # who sent it is known here
+        out.append(re.sub(r"(pid: ?|\(|Worker )\d+\)?", r"\1N", line))
+    return sorted(out)
+
+
+class Act:
+    """What happens to a server, in words."""
+
+    def __init__(self, server):
+        self.s = server
+        self.s.wait_log("Booting worker")
+        until(self.answers, "it answers")
+
+    def booted(self, count):
+        self.s.wait_log("Booting worker", count)
+        until(self.answers, "it answers")
+
+    def answers(self):
+        try:
+            return self.s.get("/", "Connection: close").status == 200
+        except (AssertionError, OSError):
+            return False
+
+    def signal(self, *names):
+        for name in names:
+            self.s.signal(name)
+            self.s.wait_log(f"Handling signal: {name.lower()}",
+                            self.count(name))
+
+    def count(self, name):
+        n = getattr(self, "n_" + name, 0) + 1
+        setattr(self, "n_" + name, n)
+        return n
+
+    def kill_worker(self, name):
+        worker = self.s.workers()[-1]
+        os.kill(worker, getattr(signal, "SIG" + name))
+        processes.wait_gone(worker, "the worker")
+
+    def workers(self, n):
+        self.s.wait_workers(n)
+
+    def exits(self, n):
+        self.s.wait_log("Worker exiting", n)
+
+    def stuck(self):
+        self.peer = self.s.connect().get("/stuck")
+        until(lambda: (self.s.folder / "began").exists(), "it is stuck")
+
+    def upgrade(self, workers=1):
+        self.signal("USR2")
+        path = self.s.folder / "p.2"
+        until(lambda: path.exists() and path.read_text(), "its pidfile")
+        self.new = int(path.read_text())
+        until(lambda: len(processes.children(self.new)) == workers,
+              "the new master's workers")
+        self.s.wait_log("Booting worker", 2)
+
+
+def nothing(a):
+    pass
+
+
+def hup(a):
+    a.signal("HUP")
+    a.booted(2)
+    a.exits(1)
+
+
+def two_hups(a):
+    hup(a)
+    a.signal("HUP")
+    a.booted(3)
+    a.exits(2)
+
+
+def ttin(a):
+    a.signal("TTIN")
+    a.booted(2)
+    a.workers(2)
+
+
+def ttin_ttou(a):
+    ttin(a)
+    a.signal("TTOU")
+    a.workers(1)
+
+
+def just(name):
+    return lambda a: a.signal(name)
+
+
+def worker(name):
+    def act(a):
+        a.kill_worker(name)
+        a.booted(2)
+    return act
+
+
+def recycled(a):
+    a.exits(1)  # by the request that showed that it answers
+    a.s.wait_log("Booting worker", 2)
+
+
+def upgraded(a):
+    a.upgrade()
+    a.s.stop()
+    a.s.wait_log("Master has been promoted")
+    until(lambda: (a.s.folder / "p").read_text() == f"{a.new}\n", "renamed")
+    os.kill(a.new, signal.SIGTERM)
+    processes.reap(a.new)
+
+
+def backed_out(a):
+    a.upgrade()
+    os.kill(a.new, signal.SIGTERM)
+    processes.wait_gone(a.new, "the new master")
+    assert not (a.s.folder / "p.2").exists()
+
+
+def twice_usr2(a):
+    a.upgrade()
+    a.signal("USR2")
+    a.s.wait_log("Child exists")
+    os.kill(a.new, signal.SIGUSR2)
+    a.s.wait_log("Parent exists")
+    os.kill(a.new, signal.SIGTERM)
+    processes.wait_gone(a.new, "the new master")
+
+
+def hurried(a):
+    a.stuck()
+    a.signal("TERM")
+    a.s.signal("INT")  # only we have a line for the signal itself
+    a.s.wait_log("Quick shutdown requested")
+    a.s.wait()
+
+
+def ended_by_int(a):
+    a.signal("INT")
+    a.s.wait()
+
+
+# name -> (what happens, more arguments, the signal that ends it)
+LIVES = {
+    "TERM": (nothing, [], "TERM"), "INT": (nothing, [], "INT"),
+    "QUIT": (nothing, [], "QUIT"), "INT once": (ended_by_int, [], None),
+    "HUP": (hup, [], "TERM"), "HUP twice": (two_hups, [], "TERM"),
+    "TTIN": (ttin, [], "TERM"), "TTIN TTOU": (ttin_ttou, [], "TERM"),
+    "TTOU of the last": (just("TTOU"), [], "TERM"),
+    "USR1": (just("USR1"), [], "TERM"), "WINCH": (just("WINCH"), [], "TERM"),
+    "worker KILL": (worker("KILL"), [], "TERM"),
+    "worker TERM": (worker("TERM"), [], "TERM"),
+    "worker INT": (worker("INT"), [], "TERM"),
+    "worker HUP": (worker("HUP"), [], "TERM"),
+    "worker USR2": (worker("USR2"), [], "TERM"),
+    "max_requests": (recycled, ["--max-requests", "1"], "TERM"),
+    "USR2 TERM": (upgraded, [], None), "USR2, back": (backed_out, [], "TERM"),
+    "USR2 twice": (twice_usr2, [], "TERM"),
+    "INT after TERM": (hurried, ["--graceful-timeout", "20"], None),
+}
+
+
+# What only one of the two says, and may.
+KNOWN = {
+    # gunicorn takes the signal of an idle worker for a request's error
+    "worker INT": "Error handling request",
+    # gunicorn has no line for a signal that comes while it stops, and its
+    # worker's last line does not get out
+    "INT after TERM": "Handling signal: int|Worker exiting",
+}
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_a_life_is_gunicorns(server, name):
+    act, args, end = LIVES[name]
+    told = []
+    for program in PROGRAMS:
+        s = server("shop:app", "--pid", "p", *args, program=program,
+                   files={"shop.py": APP}, announced=["."])
+        assert (s.folder / "p").read_text() == f"{s.pid}\n"
+        act(Act(s))
+        status = s.stop(end) if end else s.wait()
+        told.append([status, (s.folder / "p").exists(),
+                     [x for x in lines(s)
+                      if not re.search(KNOWN.get(name, "^$"), x)]])
+    assert told[1] == told[0]
+
+
+FAILURES = {
+    "import": (["bad:app"], {"bad.py": "import no_such_module\n"}),
+    "raise": (["bad:app"], {"bad.py": "1 / 0\n"}),
+    "attribute": (["shop:none"], {}),
+    "post_fork": (["shop:app", "-c", "c.py"],
+                  {"c.py": "def post_fork(s, w):\n    1 / 0\n"}),
+    "post_worker_init": (["shop:app", "-c", "c.py"],
+                         {"c.py": "def post_worker_init(w):\n    1 / 0\n"}),
+    "when_ready": (["shop:app", "-c", "c.py"],
+                   {"c.py": "def when_ready(s):\n    1 / 0\n"}),
+    "pidfile folder": (["shop:app", "--pid", "no/p"], {}),
+    "preload": (["shop:none", "--preload"], {}),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failed_start_is_gunicorns(run, name):
+    args, files = FAILURES[name]
+    ends = []
+    for program in PROGRAMS:
+        r = run("-b", "unix:s.sock", *args, files={"shop.py": APP, **files},
+                announced=["."], program=program)
+        ends.append((r.status, "Reason:" in r.err, "Shutting down" in r.err))
+    assert ends[1] == ends[0]

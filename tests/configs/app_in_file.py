@@ -1,0 +1,5 @@
+wsgi_app = "okapp:application"
+chdir = "."
+pythonpath = "modules"
+proc_name = "shop-web"
+default_proc_name = "shop"

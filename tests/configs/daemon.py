@@ -1,0 +1,6 @@
+daemon = True
+pidfile = "/tmp/shop.pid"
+errorlog = "/tmp/shop.log"
+accesslog = "/tmp/shop.access"
+logconfig = None
+initgroups = True

@@ -1,0 +1,9 @@
+bind = ["0.0.0.0:8000"]
+name = "documents"
+python_path = "/app"
+graceful_timeout = 90
+timeout = 90
+workers = 3
+accesslog = "-"
+errorlog = "-"
+loglevel = "info"

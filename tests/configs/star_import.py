@@ -1,0 +1,3 @@
+from sitepackage.base import *  # noqa: F403
+
+workers = 6

@@ -1,0 +1,4 @@
+worker_class = "sitepackage.workers.Worker"
+workers = 2
+bind = "0.0.0.0:8000"
+keepalive = 120

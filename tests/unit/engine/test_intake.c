@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Intakes: requests in pieces; bodies in memory and in files. */
+#include "core/engine/intake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/memory.h"
+#include "tests/unit/check_main.h"
+
+#define GET "GET /g HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POST "POST /p HTTP/1.1\r\nHost: a\r\n"
+#define LENGTH(n) POST "Content-Length: " #n "\r\n\r\n"
+#define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
+
+/* Limits that are not named here are as wide as they can be. */
+static struct cg_intake_policy
+policy_of(size_t memory, const char *tmp_dir)
+{
+    struct cg_intake_policy p;
+    memset(&p, 0xff, sizeof p);
+    p.head = &cg_head_policy_default;
+    p.body_memory = memory;
+    p.tmp_dir = tmp_dir;
+    return p;
+}
+
+struct outcome {
+    enum cg_intake_status st;
+    size_t used;
+    struct cg_error err;
+};
+
+static struct outcome
+feed(struct cg_intake *i, const struct cg_intake_policy *p, const char *text,
+     size_t n, size_t step)
+{
+    struct outcome o = {.st = CG_INTAKE_MORE};
+    while (o.st == CG_INTAKE_MORE && o.used < n) {
+        size_t give = n - o.used < step ? n - o.used : step, used = 0;
+        char *exact = cg_malloc(give);
+        memcpy(exact, text + o.used, give);
+        o.st = cg_intake_feed(i, p, false, exact, give, &used, &o.err);
+        free(exact);
+        ck_assert_uint_le(used, give);
+        o.used += used;
+    }
+    return o;
+}
+
+static char *
+body_of(const struct cg_intake *i)
+{
+    struct cg_body body = cg_intake_body(i);
+    char *text = cg_calloc(1, (size_t)body.n + 1);
+    if (body.fd < 0) {
+        memcpy(text, body.p, (size_t)body.n);
+    } else {
+        ck_assert_int_eq(pread(body.fd, text, (size_t)body.n + 1, 0),
+                         (ssize_t)body.n);
+    }
+    return text;
+}
+
+/* Complete, with that body and `left` bytes that are not its own. */
+static void
+expect(const char *text, const char *want, size_t left)
+{
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    for (size_t step = 1; step <= strlen(text); step++) {
+        struct cg_intake *i = cg_intake_new();
+        struct outcome o = feed(i, &p, text, strlen(text), step);
+        ck_assert_int_eq(o.st, CG_INTAKE_COMPLETE);
+        ck_assert_uint_eq(o.used, strlen(text) - left);
+        cg_auto(free) char *body = body_of(i);
+        ck_assert_str_eq(body, want);
+        ck_assert_int_eq(i->body_fd, -1);
+        cg_intake_free(i);
+    }
+}
+
+START_TEST(a_request_in_pieces_is_complete_with_its_last_byte)
+{
+    expect(GET, "", 0);
+    expect(LENGTH(5) "hello", "hello", 0);
+    expect(LENGTH(0), "", 0);
+    expect(CHUNKED "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "hello!", 0);
+    expect(CHUNKED "0\r\n\r\n", "", 0);
+}
+END_TEST
+
+START_TEST(what_follows_a_request_is_not_its_own)
+{
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    static const char *const texts[] = {GET "GET", LENGTH(2) "hiGET",
+                                        CHUNKED "0\r\n\r\nGET"};
+    for (size_t k = 0; k < CG_COUNT(texts); k++) {
+        struct cg_intake *i = cg_intake_new();
+        struct outcome o =
+            feed(i, &p, texts[k], strlen(texts[k]), strlen(texts[k]));
+        ck_assert_int_eq(o.st, CG_INTAKE_COMPLETE);
+        ck_assert_uint_eq(o.used, strlen(texts[k]) - 3);
+        cg_intake_free(i);
+    }
+}
+END_TEST
+
+START_TEST(a_part_of_a_request_waits)
+{
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    static const char *const texts[] = {GET, LENGTH(5) "hello",
+                                        CHUNKED "5\r\nhello\r\n0\r\n\r\n"};
+    for (size_t k = 0; k < CG_COUNT(texts); k++) {
+        for (size_t n = 1; n < strlen(texts[k]); n++) {
+            struct cg_intake *i = cg_intake_new();
+            struct outcome o = feed(i, &p, texts[k], n, n);
+            ck_assert_int_eq(o.st, CG_INTAKE_MORE);
+            ck_assert_uint_eq(o.used, n);
+            cg_intake_free(i);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_bad_head_or_body_is_refused)
+{
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        {"GET /\x01 HTTP/1.1\r\n", "TARGET"},
+        {CHUNKED "5\r\nhelloX", "CHUNK_TERMINATOR"},
+        {CHUNKED "x\r\n", "CHUNK_SIZE"},
+        {CHUNKED "0\r\nHost: a\r\n", "TRAILER"},
+    };
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    for (size_t k = 0; k < CG_COUNT(rows); k++) {
+        size_t n = strlen(rows[k].text);
+        for (size_t step = 1; step <= n; step += n - 1) {
+            struct cg_intake *i = cg_intake_new();
+            struct outcome o = feed(i, &p, rows[k].text, n, step);
+            ck_assert_int_eq(o.st, CG_INTAKE_REFUSED);
+            ck_assert_str_eq(cg_refusal_name(i->req.refusal), rows[k].why);
+            cg_intake_free(i);
+        }
+    }
+}
+END_TEST
+
+/* ---- taking over ---- */
+
+START_TEST(a_head_that_was_read_is_taken_over)
+{
+    static const char text[] = LENGTH(5) "hello";
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    struct cg_request r = {0};
+    ck_assert_int_eq(cg_head_read(&r, p.head, false, text, sizeof text - 1),
+                     CG_HEAD_DONE);
+    size_t head_n = r.head_n;
+    struct cg_intake *i = cg_intake_new();
+    cg_intake_take_head(i, &r, text);
+    ck_assert_ptr_null(r.fields);
+    ck_assert_uint_eq(i->head.n, head_n);
+    ck_assert_mem_eq(i->head.p, text, head_n);
+    struct outcome o = feed(i, &p, text + head_n, 5, 2);
+    ck_assert_int_eq(o.st, CG_INTAKE_COMPLETE);
+    cg_auto(free) char *body = body_of(i);
+    ck_assert_str_eq(body, "hello");
+    cg_intake_free(i);
+}
+END_TEST
+
+START_TEST(a_part_of_a_head_is_taken_over)
+{
+    static const char text[] = LENGTH(5) "hello";
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    for (size_t n = 1; n < strlen(LENGTH(5)); n++) {
+        struct cg_request r = {0};
+        ck_assert_int_eq(cg_head_read(&r, p.head, false, text, n),
+                         CG_HEAD_MORE);
+        struct cg_intake *i = cg_intake_new();
+        cg_intake_take_part(i, &r, text, n);
+        struct outcome o = feed(i, &p, text + n, sizeof text - 1 - n, 3);
+        ck_assert_int_eq(o.st, CG_INTAKE_COMPLETE);
+        cg_intake_free(i);
+    }
+}
+END_TEST
+
+/* ---- files ---- */
+
+static char *
+random_body(size_t n)
+{
+    char *p = cg_malloc(n);
+    unsigned seed = 1;
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1103515245 + 12345;
+        p[i] = (char)('a' + (seed >> 16) % 26);
+    }
+    return p;
+}
+
+static struct cg_buf
+request_with(const char *body, size_t n, bool chunked)
+{
+    struct cg_buf b = {0};
+    cg_buf_puts(&b, POST);
+    if (!chunked) {
+        cg_buf_putf(&b, "Content-Length: %zu\r\n\r\n", n);
+        cg_buf_put(&b, body, n);
+        return b;
+    }
+    cg_buf_puts(&b, "Transfer-Encoding: chunked\r\n\r\n");
+    for (size_t at = 0; at < n; at += 1000) {
+        size_t size = n - at < 1000 ? n - at : 1000;
+        cg_buf_putf(&b, "%zx\r\n", size);
+        cg_buf_put(&b, body + at, size);
+        cg_buf_puts(&b, "\r\n");
+    }
+    cg_buf_puts(&b, "0\r\n\r\n");
+    return b;
+}
+
+START_TEST(a_body_beyond_memory_goes_to_a_file)
+{
+    enum { N = 50000 };
+    char folder[] = "/tmp/test_intake.XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    const struct cg_intake_policy p = policy_of(4000, folder);
+    cg_auto(free) char *sent = random_body(N);
+    for (int chunked = 0; chunked < 2; chunked++) {
+        cg_auto(buf) struct cg_buf text = request_with(sent, N, chunked);
+        struct cg_intake *i = cg_intake_new();
+        struct outcome o = feed(i, &p, text.p, text.n, 777);
+        ck_assert_msg(o.st == CG_INTAKE_COMPLETE, "%s", o.err.text);
+        struct cg_body body = cg_intake_body(i);
+        ck_assert_int_ge(body.fd, 0);
+        ck_assert_uint_eq(body.n, N);
+        ck_assert_ptr_null(i->body.p); /* memory was given back */
+        ck_assert_int_eq(fcntl(body.fd, F_GETFD), FD_CLOEXEC);
+        struct stat st;
+        ck_assert_int_eq(fstat(body.fd, &st), 0);
+        ck_assert_uint_eq(st.st_nlink, 0); /* nobody finds it */
+        ck_assert_int_eq(st.st_mode & 0777, 0600);
+        cg_auto(free) char *got = body_of(i);
+        ck_assert_mem_eq(got, sent, N);
+        cg_intake_free(i);
+    }
+    ck_assert_int_eq(rmdir(folder), 0); /* nothing is left in it */
+}
+END_TEST
+
+START_TEST(a_folder_that_is_missing_is_told)
+{
+    const struct cg_intake_policy p = policy_of(2, "/nowhere/at/all");
+    struct cg_intake *i = cg_intake_new();
+    struct outcome o =
+        feed(i, &p, LENGTH(5) "hello", strlen(LENGTH(5) "hello"), 100);
+    ck_assert_int_eq(o.st, CG_INTAKE_FAILED);
+    ck_assert_int_eq(o.err.code, -ENOENT);
+    ck_assert_str_eq(o.err.text,
+                     "cannot make a temporary file for a request body in "
+                     "'/nowhere/at/all' (tmp_upload_dir): No such file or "
+                     "directory");
+    cg_intake_free(i);
+}
+END_TEST
+
+START_TEST(the_environment_names_the_folder)
+{
+    const struct cg_intake_policy p = policy_of(2, NULL);
+    static const char *const rows[][2] = {{"/nowhere", "'/nowhere'"},
+                                          {"", NULL}};
+    for (size_t k = 0; k < CG_COUNT(rows); k++) {
+        setenv("TMPDIR", rows[k][0], 1);
+        struct cg_intake *i = cg_intake_new();
+        struct outcome o =
+            feed(i, &p, LENGTH(5) "hello", strlen(LENGTH(5) "hello"), 100);
+        ck_assert_int_eq(o.st, rows[k][1] != NULL ? CG_INTAKE_FAILED
+                                                  : CG_INTAKE_COMPLETE);
+        ck_assert(rows[k][1] == NULL || strstr(o.err.text, rows[k][1]) != NULL);
+        cg_intake_free(i);
+    }
+}
+END_TEST
+
+/* ---- room ---- */
+
+START_TEST(a_body_is_received_into_its_place)
+{
+    const struct cg_intake_policy p = policy_of(1 << 20, NULL);
+    enum { N = 300000 };
+    cg_auto(free) char *sent = random_body(N);
+    cg_auto(buf) struct cg_buf text = request_with(sent, N, false);
+    struct cg_intake *i = cg_intake_new();
+    size_t at = text.n - N, room = 0;
+    ck_assert_ptr_null(cg_intake_room(i, &p, &room)); /* no head yet */
+    ck_assert_int_eq(feed(i, &p, text.p, at, at).st, CG_INTAKE_MORE);
+    enum cg_intake_status st = CG_INTAKE_MORE;
+    while (st == CG_INTAKE_MORE) {
+        char *to = cg_intake_room(i, &p, &room);
+        ck_assert_ptr_nonnull(to);
+        /* what is only announced costs no memory */
+        ck_assert_uint_le(room, 256 * 1024);
+        ck_assert_uint_le(i->body.cap, 3 * i->body.n + 64 * 1024);
+        size_t n = room < 9999 ? room : 9999;
+        memcpy(to, text.p + at, n);
+        at += n;
+        st = cg_intake_filled(i, n);
+    }
+    ck_assert_int_eq(st, CG_INTAKE_COMPLETE);
+    ck_assert_uint_eq(at, text.n);
+    cg_auto(free) char *got = body_of(i);
+    ck_assert_mem_eq(got, sent, N);
+    cg_intake_free(i);
+}
+END_TEST
+
+START_TEST(bodies_that_are_decoded_or_stored_have_no_room)
+{
+    const struct cg_intake_policy p = policy_of(10, NULL);
+    static const char *const heads[] = {CHUNKED, LENGTH(11), LENGTH(0)};
+    for (size_t k = 0; k < CG_COUNT(heads); k++) {
+        struct cg_intake *i = cg_intake_new();
+        size_t room;
+        feed(i, &p, heads[k], strlen(heads[k]), 100);
+        ck_assert_ptr_null(cg_intake_room(i, &p, &room));
+        cg_intake_free(i);
+    }
+    cg_intake_free(NULL);
+}
+END_TEST
+
+TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
+      what_follows_a_request_is_not_its_own, a_part_of_a_request_waits,
+      a_bad_head_or_body_is_refused, a_head_that_was_read_is_taken_over,
+      a_part_of_a_head_is_taken_over, a_body_beyond_memory_goes_to_a_file,
+      a_folder_that_is_missing_is_told, the_environment_names_the_folder,
+      a_body_is_received_into_its_place,
+      bodies_that_are_decoded_or_stored_have_no_room)

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Outboxes: what a socket does not take goes out later, in order. */
+#include "core/engine/outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/bytes.h"
+#include "core/base/memory.h"
+#include "tests/unit/check_main.h"
+
+/* ends[0] sends, without blocking; what it takes is bounded. */
+static void
+make_pair(int ends[2])
+{
+    int size = 4096;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends),
+                     0);
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+}
+
+static void
+close_pair(int ends[2])
+{
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Flushes and reads in turn until all is there. */
+static void
+pump(struct cg_outbox *o, int ends[2], struct cg_buf *got,
+     struct cg_segment **dropped)
+{
+    char bytes[10000];
+    int r = 0;
+    while (r == 0) {
+        r = cg_outbox_flush(o, ends[0], dropped);
+        ck_assert_int_ge(r, 0);
+        ssize_t n;
+        while ((n = recv(ends[1], bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
+            cg_buf_put(got, bytes, (size_t)n);
+        }
+    }
+    ck_assert_uint_eq(o->bytes, 0);
+    ck_assert_ptr_null(o->first);
+}
+
+static int
+file_with(const char *p, size_t n)
+{
+    int fd = memfd_create("part", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, p, n), (ssize_t)n);
+    return fd;
+}
+
+static int
+count(struct cg_segment *s, void **keeps)
+{
+    int n = 0;
+    while (s != NULL) {
+        struct cg_segment *next = s->next;
+        keeps[n++] = s->keep;
+        free(s);
+        s = next;
+    }
+    return n;
+}
+
+START_TEST(parts_of_every_kind_go_out_in_order)
+{
+    enum { N = 200000 };
+    cg_auto(free) char *bytes = cg_malloc(N);
+    for (int i = 0; i < N; i++) {
+        bytes[i] = (char)(i * 7 + i / 256);
+    }
+    int ends[2], owner;
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    int fd = file_with(bytes, N);
+    cg_outbox_put(&o, bytes, 50000);
+    cg_outbox_put(&o, bytes, 0); /* nothing is nothing */
+    cg_outbox_hold(&o, bytes + 50000, 50000, &owner);
+    ck_assert_int_eq(cg_outbox_put_file(&o, fd, 100000, 70000), 0);
+    close(fd); /* the outbox has its own */
+    cg_outbox_put(&o, bytes + 170000, 30000);
+    ck_assert_uint_eq(o.bytes, N);
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, N);
+    ck_assert_mem_eq(got.p, bytes, N);
+    void *keeps[4];
+    ck_assert_int_eq(count(dropped, keeps), 1);
+    ck_assert_ptr_eq(keeps[0], &owner);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(many_small_parts_go_out_too)
+{
+    int ends[2];
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0}, want = {0};
+    for (int i = 0; i < 1000; i++) {
+        char text[8];
+        int n = snprintf(text, sizeof text, "%d,", i);
+        cg_outbox_put(&o, text, (size_t)n);
+        cg_buf_put(&want, text, (size_t)n);
+    }
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, want.n);
+    ck_assert_mem_eq(got.p, want.p, want.n);
+    ck_assert_ptr_null(dropped);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(a_full_socket_takes_nothing_and_blocks_nobody)
+{
+    int ends[2];
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    static char bytes[1 << 20];
+    cg_outbox_put(&o, bytes, sizeof bytes);
+    ck_assert_int_eq(cg_outbox_flush(&o, ends[0], &dropped), 0);
+    size_t left = o.bytes;
+    ck_assert_uint_lt(left, sizeof bytes);
+    ck_assert_int_eq(cg_outbox_flush(&o, ends[0], &dropped), 0);
+    ck_assert_uint_eq(o.bytes, left);
+    struct iovec part = {bytes, 100};
+    ck_assert_int_eq(cg_socket_send(ends[0], &part, 1, false), 0);
+    cg_outbox_clear(&o, &dropped);
+    ck_assert_uint_eq(o.bytes, 0);
+    ck_assert_ptr_null(o.last);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(a_peer_that_is_gone_is_told)
+{
+    int ends[2], owner;
+    signal(SIGPIPE, SIG_IGN); /* as Python has it: sendfile knows no flags */
+    make_pair(ends);
+    close(ends[1]);
+    for (int kind = 0; kind < 2; kind++) {
+        struct cg_outbox o = {0};
+        struct cg_segment *dropped = NULL;
+        int fd = file_with("abc", 3);
+        if (kind == 0) {
+            cg_outbox_hold(&o, "abc", 3, &owner);
+        } else {
+            cg_outbox_put_file(&o, fd, 0, 3);
+        }
+        close(fd);
+        ck_assert_int_eq(cg_outbox_flush(&o, ends[0], &dropped), -EPIPE);
+        ck_assert_ptr_null(dropped);
+        cg_outbox_clear(&o, &dropped);
+        void *keeps[2];
+        ck_assert_int_eq(count(dropped, keeps), kind == 0);
+    }
+    char a[] = "a", b[] = "b";
+    struct iovec parts[2] = {{a, 1}, {b, 1}};
+    ck_assert_int_eq(cg_socket_send(ends[0], parts, 2, true), -EPIPE);
+    close(ends[0]);
+}
+END_TEST
+
+START_TEST(a_file_that_became_shorter_is_told)
+{
+    int ends[2];
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    int fd = file_with("abc", 3);
+    cg_outbox_put_file(&o, fd, 0, 10);
+    close(fd);
+    ck_assert_int_eq(cg_outbox_flush(&o, ends[0], &dropped), -ENODATA);
+    ck_assert_uint_eq(o.bytes, 7);
+    cg_outbox_clear(&o, &dropped);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(a_descriptor_that_cannot_be_copied_is_told)
+{
+    struct cg_outbox o = {0};
+    ck_assert_int_eq(cg_outbox_put_file(&o, -1, 0, 1), -EBADF);
+    ck_assert_ptr_null(o.first);
+}
+END_TEST
+
+TESTS("outbox", parts_of_every_kind_go_out_in_order,
+      many_small_parts_go_out_too,
+      a_full_socket_takes_nothing_and_blocks_nobody,
+      a_peer_that_is_gone_is_told, a_file_that_became_shorter_is_told,
+      a_descriptor_that_cannot_be_copied_is_told)
