@@ -219,6 +219,8 @@ LIVES = {
 KNOWN = {
     # gunicorn takes the signal of an idle worker for a request's error
     "worker INT": "Error handling request",
+    # gunicorn sends TERM again, which may kill a worker that is ending
+    "TTIN TTOU": "Worker exiting|was sent SIGTERM!",
     # gunicorn has no line for a signal that comes while it stops, and its
     # worker's last line does not get out
     "INT after TERM": "Handling signal: int|Worker exiting",
