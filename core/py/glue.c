@@ -42,6 +42,26 @@ bytes_of(PyObject *bytes)
                              (size_t)PyBytes_GET_SIZE(bytes)};
 }
 
+/* As compile(bytes, path, "exec"), whose first act is to make the types of the
+ * syntax tree: they take longer than a start has. None for what it refuses in a
+ * way of its own (NUL). */
+static PyObject *
+glue_compile(PyObject *self, PyObject *args)
+{
+    const char *source;
+    Py_ssize_t n;
+    PyObject *path; /* borrowed from the arguments */
+    PyCompilerFlags flags = {.cf_flags = PyCF_SOURCE_IS_UTF8,
+                             .cf_feature_version = PY_MINOR_VERSION};
+    if (!PyArg_ParseTuple(args, "y#U", &source, &n, &path)) {
+        return NULL;
+    }
+    if (memchr(source, '\0', (size_t)n) != NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_CompileStringObject(source, path, Py_file_input, &flags, -1);
+}
+
 static PyObject *
 glue_log(PyObject *self, PyObject *args)
 {
@@ -204,6 +224,7 @@ glue_worker_event(PyObject *self, PyObject *number)
 static PyMethodDef methods[] = {
     {"source", glue_source, METH_O,
      "source(name) -> (text, is_package, magic number + code)"},
+    {"compile", glue_compile, METH_VARARGS, "compile(source, path) -> code"},
     {"log", glue_log, METH_VARARGS, "log(level, text): natively"},
     {"log_write", glue_log_write, METH_VARARGS, "log_write(access, text)"},
     {"log_syslog", glue_log_syslog, METH_VARARGS,

@@ -8,9 +8,20 @@
 #include "tests/fuzz/fuzz.h"
 
 static void
-on_warn(void *self, const char *text)
+take(void *self, enum cg_setting_id id, const struct cg_value *v)
 {
-    EXPECT(text[0] != '\0', "an empty warning");
+    struct cg_buf *b = self;
+    b->n = 0;
+    cg_value_repr(v, b);
+}
+
+static void
+check(const struct cg_findings *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        EXPECT(strncmp(f->items[i].text, "c.yaml", 6) == 0, "%s",
+               f->items[i].text);
+    }
 }
 
 int
@@ -27,9 +38,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
            "cannot write");
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     EXPECT(cg_settings_new(&s, &err) == 0, "%s", err.text);
-    if (cg_yaml_read(path, "c.yaml", s, on_warn, NULL, &err) < 0) {
-        EXPECT(strncmp(err.text, "c.yaml", 6) == 0, "%s", err.text);
-    }
+    cg_auto(findings) struct cg_findings f = {0};
+    cg_auto(buf) struct cg_buf b = {0};
+    int r = cg_yaml_read(path, "c.yaml", s, &f);
+    EXPECT(r == 0 || f.problems > 0, "refused without a reason");
+    cg_yaml_visit(path, "c.yaml", take, &b, &f);
+    check(&f);
     cg_settings_free(s);
     return 0;
 }

@@ -5,55 +5,37 @@ itself (no ast, no inspect, no importlib.util), except where it is needed.
 """
 import sys
 
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+import _cgunicorn
+
 _Module = type(sys)
 _Function = type(lambda: None)
 _Method = type(type("", (), {"m": lambda self: None})().m)
 
 
-def _names(target):
-    """The names that an assignment to this target gives a value."""
-    kind = type(target).__name__
-    if kind == "Name":
-        return [target.id]
-    if kind in ("Tuple", "List"):
-        return [n for part in target.elts for n in _names(part)]
-    return _names(target.value) if kind == "Starred" else []
+def _ranges(code):
+    """(first byte, end, line) of the code's parts."""
+    if hasattr(code, "co_lines"):
+        return code.co_lines()
+    import dis  # Python 3.9
+
+    starts = list(dis.findlinestarts(code)) + [(len(code.co_code), None)]
+    return [(at, end, line) for (at, line), (end, _) in zip(starts, starts[1:])]
 
 
-def _assigned(node):
-    kind = type(node).__name__
-    if kind in ("FunctionDef", "AsyncFunctionDef", "ClassDef"):
-        return [node.name]
-    if kind == "Assign":
-        return [n for target in node.targets for n in _names(target)]
-    if kind in ("AnnAssign", "AugAssign"):
-        return _names(node.target)
-    if kind in ("Import", "ImportFrom"):
-        return [a.asname or a.name.split(".")[0] for a in node.names]
-    if kind in ("For", "AsyncFor"):
-        return _names(node.target)
-    if kind in ("With", "AsyncWith"):
-        return [n for item in node.items if item.optional_vars is not None
-                for n in _names(item.optional_vars)]
-    return []
+def _assigned_lines(code):
+    """Where each name of the module was last assigned: {name: line}. Read from
+    the bytecode: the types of a syntax tree take longer to make than all else
+    of a start."""
+    from opcode import EXTENDED_ARG, opmap
 
-
-def _assigned_lines(tree):
-    """Where each top-level name was last assigned: {name: line}."""
-    lines = {}
-    nodes = list(tree.body)
-    while nodes:
-        node = nodes.pop()
-        for name in _assigned(node):
-            lines[name] = max(node.lineno, lines.get(name, 0))
-        if type(node).__name__ in ("FunctionDef", "AsyncFunctionDef", "ClassDef"):
-            continue
-        for part in ("body", "orelse", "finalbody"):
-            nodes += getattr(node, part, [])
-        for part in ("handlers", "cases"):
-            for inner in getattr(node, part, []):
-                nodes += inner.body
+    store, raw, lines, more = opmap["STORE_NAME"], code.co_code, {}, 0
+    for start, end, line in _ranges(code):
+        for i in range(start, end, 2):
+            arg = raw[i + 1] | more << 8
+            more = arg if raw[i] == EXTENDED_ARG else 0
+            if raw[i] == store and line:
+                name = code.co_names[arg]
+                lines[name] = max(line, lines.get(name, 0))
     return lines
 
 
@@ -135,9 +117,7 @@ def read_file(path):
     pid = posix.getpid()
     with open(path, "rb") as f:
         source = f.read()
-    tree = compile(source, path, "exec", _ONLY_AST, True)
-    lines = _assigned_lines(tree)
-    code = compile(tree, path, "exec", 0, True)
+    code = _cgunicorn.compile(source, path) or compile(source, path, "exec", 0, True)
     module = _module(path)
     sys.modules["__config__"] = module
     try:
@@ -145,7 +125,7 @@ def read_file(path):
     finally:
         _end_forked_child(path, pid)
         _flush()
-    return _items(module.__dict__, lines, path, "__config__")
+    return _items(module.__dict__, _assigned_lines(code), path, "__config__")
 
 
 def read_module(name):
@@ -162,7 +142,7 @@ def read_module(name):
     path = getattr(module, "__file__", None) or name
     try:
         with open(path, "rb") as f:
-            lines = _assigned_lines(compile(f.read(), path, "exec", _ONLY_AST, True))
+            lines = _assigned_lines(compile(f.read(), path, "exec", 0, True))
     except (OSError, SyntaxError, ValueError):
         lines = {}
     return _items(vars(module), lines, path, name)

@@ -111,11 +111,39 @@ def _import_string(value):
     return _quoted("%s:%s" % (module, name))
 
 
+def _names(target):
+    """The names that an assignment to this target gives a value."""
+    kind = type(target).__name__
+    if kind == "Name":
+        return [target.id]
+    if kind in ("Tuple", "List"):
+        return [n for part in target.elts for n in _names(part)]
+    return _names(target.value) if kind == "Starred" else []
+
+
+def _assigned(node):
+    kind = type(node).__name__
+    if kind in ("FunctionDef", "AsyncFunctionDef", "ClassDef"):
+        return [node.name]
+    if kind == "Assign":
+        return [n for target in node.targets for n in _names(target)]
+    if kind in ("AnnAssign", "AugAssign"):
+        return _names(node.target)
+    if kind in ("Import", "ImportFrom"):
+        return [a.asname or a.name.split(".")[0] for a in node.names]
+    if kind in ("For", "AsyncFor"):
+        return _names(node.target)
+    if kind in ("With", "AsyncWith"):
+        return [n for item in node.items if item.optional_vars is not None
+                for n in _names(item.optional_vars)]
+    return []
+
+
 def _assignments(tree):
     """{name: (line, node of the value or None)} of plain top-level ones."""
     found = {}
     for node in tree.body:
-        for name in config._assigned(node):
+        for name in _assigned(node):
             single = (isinstance(node, ast.Assign) and len(node.targets) == 1
                       and isinstance(node.targets[0], ast.Name))
             again = name in found
@@ -126,7 +154,7 @@ def _assignments(tree):
 def _acts(node):
     """Whether a statement does something other than naming a value."""
     if isinstance(node, (ast.Assign, ast.AugAssign)):
-        return not config._assigned(node)
+        return not _assigned(node)
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
     return isinstance(node, (ast.Delete, ast.Raise, ast.Assert))

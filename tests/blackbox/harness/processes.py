@@ -82,8 +82,23 @@ def is_sanitized(pid):
         return bool(re.search(r"lib[a-z]san\.so|__[a-z]san|clang_rt", f.read()))
 
 
+def has_sanitizer(pid):
+    """Whether its memory is another than that of a plain build."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        if "san.so" in f.read():
+            return True
+    with open(f"/proc/{pid}/exe", "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+def sleeps(pid):
+    """Whether the main thread waits, with nothing to do."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] == "S"
 
 
 def wait_gone(pid, what):
