@@ -57,7 +57,8 @@ def wait_replaced(server, pid):
 @pytest.mark.parametrize("name", ["KILL", "SEGV"])
 def test_11_workers_of_a_dead_master_leave_and_a_new_one_starts(server, name):
     s = shop(server, "-w", "3", "--pid", "shop.pid", bind="unix",
-             announced=["Segmentation"])
+             announced=["Segmentation"],
+             env={"ASAN_OPTIONS": "handle_segv=0"})
     workers = s.wait_workers(3)
     s.signal(name)
     s.expected_status = s.wait()
