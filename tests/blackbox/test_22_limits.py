@@ -41,7 +41,7 @@ def cpu_seconds(pid):
 
 
 def memory_kib(worker):
-    if processes.has_sanitizer(worker):
+    if processes.is_sanitized(worker):
         pytest.skip("a sanitizer's memory says nothing")
     return processes.resident_kib(worker)
 

@@ -39,7 +39,7 @@ def wait_read(s, text):
 
 
 def memory_kib(worker):
-    if processes.has_sanitizer(worker):
+    if processes.is_sanitized(worker):
         pytest.skip("a sanitizer's memory says nothing")
     return processes.resident_kib(worker)
 

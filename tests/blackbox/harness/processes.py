@@ -82,15 +82,6 @@ def is_sanitized(pid):
         return bool(re.search(r"lib[a-z]san\.so|__[a-z]san|clang_rt", f.read()))
 
 
-def has_sanitizer(pid):
-    """Whether its memory is another than that of a plain build."""
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-        if "san.so" in f.read():
-            return True
-    with open(f"/proc/{pid}/exe", "rb") as f:
-        return b"__asan_init" in f.read()
-
-
 def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
