@@ -149,6 +149,12 @@ cg_may_give(const struct cg_engine *e)
 }
 
 bool
+cg_sibling_serves(const struct cg_engine *e)
+{
+    return e->config->handover != NULL && has_sibling(e, false);
+}
+
+bool
 cg_sibling_idle(const struct cg_engine *e)
 {
     return e->config->handover != NULL && has_sibling(e, true);

@@ -303,7 +303,7 @@ is_done(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     return e->nconns == 0 && e->in_flight == 0 &&
-           (x->id == RELIEF || !cg_adopt(x));
+           (x->id == RELIEF || cg_sibling_serves(e) || !cg_adopt(x));
 }
 
 void
@@ -381,8 +381,11 @@ cg_take_part(struct cg_engine *e)
     if (!e->hearing) {
         cg_hear(e, true);
     }
-    if (room != e->attending) {
-        cg_attend(e, room);
+    /* who stops leaves the queue to those who go on: under load it is never
+     * empty, and so it would never be done */
+    bool queue = room && !(e->stopping && cg_sibling_serves(e));
+    if (queue != e->attending) {
+        cg_attend(e, queue);
     }
     if (!room) {
         cg_accept_listen(e, false);
