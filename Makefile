@@ -61,8 +61,9 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
-# a static libpython has to show its symbols to extension modules, the others not
-HIDE := $(if $(filter 1,$(STATIC)),libhttp_parser.a:libyaml.a,ALL)
+# a static libpython has to show its symbols to extension modules, and clang's
+# sanitizers, which are static too, theirs to libc; the others not
+HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a,ALL)
 LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 

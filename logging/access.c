@@ -248,6 +248,10 @@ put_user(struct cg_buf *out, struct cg_slice authorization)
 static void
 put_request_line(struct cg_buf *out, const struct cg_access_record *r)
 {
+    if (r->line.n > 0) {
+        put_safe(out, r->line);
+        return;
+    }
     put_safe(out, r->method);
     cg_buf_putc(out, ' ');
     put_safe(out, r->uri);

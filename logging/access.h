@@ -23,7 +23,8 @@ struct cg_access_record {
     struct cg_slice remote_addr;   /* %(h)s; "" for unix peers */
     struct cg_slice authorization; /* field value, for %(u)s; n = 0: none */
     struct cg_slice method, uri, protocol; /* %(r)s: uri as received */
-    struct cg_slice path;                  /* %(U)s, decoded */
+    struct cg_slice line; /* %(r)s of a request that has no such parts */
+    struct cg_slice path; /* %(U)s, decoded */
     struct cg_slice query;
     struct cg_slice referer, user_agent; /* p = NULL: "-" */
     int status;

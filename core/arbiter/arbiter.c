@@ -230,10 +230,14 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
     warn_of_root(a);
-    if ((r = cg_arbiter_write_pidfile(a, err)) < 0 ||
-        (r = hook_or_fail(a, CG_on_starting, err)) < 0 ||
-        (r = cg_signals_init(&a->signal_fd, err)) < 0 ||
-        (r = open_pipes(a, err)) < 0 ||
+    /* signals before there is something that a stop has to remove */
+    if ((r = cg_signals_init(&a->signal_fd, err)) < 0 ||
+        (r = cg_arbiter_write_pidfile(a, err)) < 0 ||
+        (r = hook_or_fail(a, CG_on_starting, err)) < 0) {
+        return r;
+    }
+    cg_signals_install();
+    if ((r = open_pipes(a, err)) < 0 ||
         (r = cg_handover_new(&a->handover, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {

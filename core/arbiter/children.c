@@ -54,6 +54,18 @@ free_slot(struct cg_arbiter *a)
     return NULL;
 }
 
+/* What is the previous generation's or another worker's: a socket or a queue
+ * that stays open here would take connections that nobody ever serves. */
+static void
+let_go_of_others(struct cg_arbiter *a)
+{
+    cg_sockets_close(&a->old_sockets, NULL, false);
+    cg_handover_release(&a->old_handover);
+    for (int i = 0; i < a->nchildren; i++) {
+        cg_fd_close(&a->children[i].trace_fd);
+    }
+}
+
 static void
 in_child(void *self)
 {
@@ -62,6 +74,7 @@ in_child(void *self)
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
+    let_go_of_others(a);
     cg_arbiter_set_title(a, "worker");
 }
 

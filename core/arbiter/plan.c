@@ -385,18 +385,40 @@ halt(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
 
 /* ---- reloading ---- */
 
-/* What came while the reload was under way. */
+/* Not while more workers are ending than serve: a storm of HUPs would fill the
+ * machine with processes. */
+static bool
+may_reload(const struct cg_plan *p)
+{
+    int n = 0;
+    for (int i = 0; i < p->nworkers; i++) {
+        n += p->workers[i].state == ROSTER_STOPPING;
+    }
+    return n <= p->o.target || p->o.target == 0;
+}
+
+/* What had to wait. */
+static void
+follow_up(struct cg_plan *p)
+{
+    if (p->phase > PLAN_RUNNING) {
+        return;
+    }
+    if (p->usr2_waits) {
+        emit(p, EFFECT_REEXEC);
+        p->usr2_waits = p->hup_waits = false;
+    } else if (p->hup_waits && may_reload(p)) {
+        emit(p, EFFECT_RELOAD);
+        p->hup_waits = false;
+    }
+}
+
 static void
 leave_gate(struct cg_plan *p)
 {
     p->phase = PLAN_RUNNING;
     p->gate = p->gate_failures = 0;
-    if (p->usr2_waits) {
-        emit(p, EFFECT_REEXEC);
-    } else if (p->hup_waits) {
-        emit(p, EFFECT_RELOAD);
-    }
-    p->usr2_waits = p->hup_waits = false;
+    follow_up(p);
 }
 
 static void
@@ -550,7 +572,8 @@ on_hup(struct cg_plan *p)
         say(p, CG_INFO, "A reload is under way, another one follows it");
         p->hup_waits = true;
     } else if (p->phase < PLAN_DRAINING) {
-        emit(p, EFFECT_RELOAD);
+        p->hup_waits = true;
+        follow_up(p);
     }
 }
 
@@ -824,6 +847,7 @@ cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
         return false;
     }
     manage(p, now_ms);
+    follow_up(p);
     finish_if_empty(p);
     return true;
 }

@@ -31,6 +31,16 @@ on_signal(int sig)
     cg_signals_raise(sig);
 }
 
+void
+cg_signals_install(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigfillset(&sa.sa_mask);
+    for (size_t i = 0; i < CG_COUNT(handled); i++) {
+        sigaction(handled[i], &sa, NULL);
+    }
+}
+
 int
 cg_signals_init(int *ret_fd, struct cg_error *err)
 {
@@ -41,11 +51,7 @@ cg_signals_init(int *ret_fd, struct cg_error *err)
     }
     read_fd = fds[0];
     write_fd = fds[1];
-    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigfillset(&sa.sa_mask);
-    for (size_t i = 0; i < CG_COUNT(handled); i++) {
-        sigaction(handled[i], &sa, NULL);
-    }
+    cg_signals_install();
     *ret_fd = read_fd;
     return 0;
 }

@@ -7,6 +7,8 @@
 
 /* Installs the handlers; *ret_fd is readable when signals wait. */
 int cg_signals_init(int *ret_fd, struct cg_error *err);
+/* Once more, after somebody else may have installed handlers. */
+void cg_signals_install(void);
 /* The next signal that came, 0 for none. */
 int cg_signals_next(void);
 /* As if the signal had come; any thread. */

@@ -26,6 +26,37 @@ request_of(const struct cg_conn *c)
     return (struct refused_request){NULL, NULL};
 }
 
+/* The first bytes of a request that goes no further, as far as the log shows
+ * them. */
+static struct cg_slice
+first_line(struct cg_slice s)
+{
+    enum { SHOWN = 200 };
+    size_t n = s.n < SHOWN ? s.n : SHOWN;
+    const char *cr = memchr(s.p, '\r', n);
+    return (struct cg_slice){s.p, cr != NULL ? (size_t)(cr - s.p) : n};
+}
+
+static void
+show_request(const struct cg_conn *c, struct refused_request r,
+             struct cg_refused *why)
+{
+    if (r.req != NULL && r.base != NULL) {
+        const struct cg_request *req = r.req;
+        why->method = cg_span_of(r.base, req->method);
+        why->target = cg_span_of(r.base, req->target);
+        why->minor = req->minor;
+        why->line = first_line(
+            cg_span_of(r.base, req->line.n > 0 ? req->line : req->refused_at));
+    } else if (c->intake != NULL && c->intake->head.n > 0) {
+        why->line =
+            first_line((struct cg_slice){c->intake->head.p, c->intake->head.n});
+    }
+    if (why->target.n > 0) {
+        why->line.n = 0;
+    }
+}
+
 static void
 expect_report(struct cg_engine *e)
 {
@@ -65,11 +96,7 @@ answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
     why.peer = &c->peer;
     why.minor = 1;
     why.body_bytes = head || n <= 0 ? 0 : body;
-    if (r.req != NULL && r.base != NULL) {
-        why.method = cg_span_of(r.base, r.req->method);
-        why.target = cg_span_of(r.base, r.req->target);
-        why.minor = r.req->minor;
-    }
+    show_request(c, r, &why);
     cg_tell_refused(e, why);
     cg_linger_start(e, c);
 }

@@ -179,9 +179,9 @@ cg_request_line_read(struct cg_request *r, const struct cg_head_policy *policy,
         first != NULL
             ? memchr(first + 1, ' ', n - (size_t)(first + 1 - (p + at)))
             : NULL;
-    if (!read_method(r, policy, p, at,
-                     first != NULL ? (size_t)(first - p) - at : n)) {
-        return cg_refuse_head(r, CG_REFUSE_METHOD, at, n);
+    size_t method_n = first != NULL ? (size_t)(first - p) - at : n;
+    if (!read_method(r, policy, p, at, method_n)) {
+        return cg_refuse_head(r, CG_REFUSE_METHOD, at, method_n);
     }
     if (second == NULL) {
         return cg_refuse_head(r, CG_REFUSE_LINE, at, n);

@@ -74,6 +74,18 @@ cg_refuse_head(struct cg_request *r, enum cg_refusal why, size_t at, size_t n)
     return CG_HEAD_REFUSED;
 }
 
+/* What is shown of a field's line in p[at .. end): its name, up to the colon;
+ * all of a line without one. */
+static enum cg_head_status
+refuse_named(struct cg_request *r, enum cg_refusal why, const char *p,
+             size_t at, size_t end)
+{
+    const char *colon = memchr(p + at, ':', end - at);
+    bool named = colon != NULL && colon > p + at;
+    return cg_refuse_head(r, why, at,
+                          named ? (size_t)(colon - p) - at : end - at);
+}
+
 /* ---- one field line ---- */
 
 static bool
@@ -128,7 +140,7 @@ cg_field_line_read(const struct cg_head_policy *policy, const char *p, size_t n,
         to--;
     }
     if (cg_scan_value(p + from, to - from) != to - from) {
-        return CG_REFUSE_HEADER;
+        return CG_REFUSE_HEADER_VALUE;
     }
     *ret = (struct cg_field_line){.name_n = name_n,
                                   .value_at = from,
@@ -175,7 +187,7 @@ static enum cg_head_status
 unfold(struct cg_request *r, const char *base, size_t at, size_t n)
 {
     char *p = (char *)(size_t)base;
-    size_t line_end = at + n;
+    size_t line_at = at, line_end = at + n;
     while (n > 0 && is_blank(p[at])) {
         at++;
         n--;
@@ -184,7 +196,8 @@ unfold(struct cg_request *r, const char *base, size_t at, size_t n)
         n--;
     }
     if (cg_scan_value(p + at, n) != n) {
-        return cg_refuse_head(r, CG_REFUSE_HEADER, at, n);
+        return refuse_named(r, CG_REFUSE_HEADER_VALUE, p, r->field_at,
+                            line_end);
     }
     r->folded = true;
     if (r->dropped_last || n == 0) {
@@ -196,8 +209,10 @@ unfold(struct cg_request *r, const char *base, size_t at, size_t n)
     }
     memmove(p + f->value + f->value_n, p + at, n);
     f->value_n += (uint32_t)n;
-    size_t value_end = f->value + f->value_n;
-    memset(p + value_end, ' ', line_end - value_end);
+    /* up to the line end before this one that was done, fold by fold */
+    size_t left = f->value + f->value_n;
+    left = left > line_at - 2 ? left : line_at - 2;
+    memset(p + left, ' ', line_end - left);
     return CG_HEAD_MORE;
 }
 
@@ -206,10 +221,10 @@ on_folded(struct cg_request *r, const struct cg_head_policy *policy,
           const char *p, size_t at, size_t n)
 {
     if (r->lines == 0) {
-        return cg_refuse_head(r, CG_REFUSE_HEADER_NAME, at, n);
+        return refuse_named(r, CG_REFUSE_HEADER_NAME, p, at, at + n);
     }
     if (!policy->permit_folding) {
-        return cg_refuse_head(r, CG_REFUSE_FOLDING, at, n);
+        return refuse_named(r, CG_REFUSE_FOLDING, p, r->field_at, at);
     }
     return unfold(r, p, at, n);
 }
@@ -224,7 +239,7 @@ on_field(struct cg_request *r, const struct cg_head_policy *policy,
     }
     enum cg_refusal why = cg_field_line_read(policy, p + at, n, &line);
     if (why != CG_REFUSE_NONE) {
-        return cg_refuse_head(r, why, at, n);
+        return refuse_named(r, why, p, at, at + n);
     }
     r->lines++;
     r->field_at = (uint32_t)at;

@@ -434,6 +434,16 @@ ip_of(const struct sockaddr_storage *sa, size_t *ret_n)
                                     : (const void *)&in6->sin6_addr;
 }
 
+static bool
+is_at_path(const struct cg_listener *l, const char *path)
+{
+    const struct sockaddr_un *un = (const void *)&l->name;
+    size_t skip = path[0] == '@'; /* a NUL in the kernel's name */
+    return l->family == AF_UNIX && (un->sun_path[0] == '\0') == (skip == 1) &&
+           strncmp(un->sun_path + skip, path + skip,
+                   sizeof un->sun_path - skip) == 0;
+}
+
 bool
 cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr)
 {
@@ -443,14 +453,7 @@ cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr)
         return l->fd == addr->fd;
     }
     if (addr->kind == CG_ADDR_UNIX) {
-        const struct sockaddr_un *un = (const void *)&l->name;
-        name = unix_name(addr);
-        /* the kernel may have counted more than one NUL, or none */
-        return l->family == AF_UNIX && name.n <= l->name_n + 1 &&
-               strncmp(un->sun_path + (addr->path[0] == '@'),
-                       addr->path + (addr->path[0] == '@'),
-                       sizeof un->sun_path - 1) == 0 &&
-               (un->sun_path[0] == '\0') == (addr->path[0] == '@');
+        return is_at_path(l, addr->path);
     }
     if (resolve(addr, &name, NULL) < 0 || name.sa.ss_family != l->family ||
         port_of(&name.sa) != port_of(&l->name)) {

@@ -10,7 +10,8 @@
 enum {
     GUNICORN_LINE_MAX = 8190,
     GUNICORN_FIELDS_MAX = 32768,
-    GUNICORN_FIELD_SIZE = 8190
+    GUNICORN_FIELD_SIZE = 8190,
+    HEAD_MAX = 64 << 20 /* what a process would still bear of one client */
 };
 
 static char *
@@ -25,7 +26,7 @@ lower_copy(const char *s)
     return copy;
 }
 
-/* gunicorn clamps these; 0 means the most there is. */
+/* 0 is the most there is. */
 static uint32_t
 clamp(int64_t n, uint32_t most)
 {
@@ -35,14 +36,15 @@ clamp(int64_t n, uint32_t most)
 static void
 init_limits(struct cg_head_policy *h, const struct cg_settings *s)
 {
-    h->limit_head = (uint32_t)cg_settings_int(s, CG_max_head_size);
-    h->limit_line =
-        clamp(cg_settings_int(s, CG_limit_request_line), GUNICORN_LINE_MAX);
+    h->limit_head = clamp(cg_settings_int(s, CG_max_head_size), HEAD_MAX);
+    int64_t line = cg_settings_int(s, CG_limit_request_line);
+    h->limit_line = line == 0 ? 0 : clamp(line, GUNICORN_LINE_MAX);
     h->limit_fields =
         clamp(cg_settings_int(s, CG_limit_request_fields), GUNICORN_FIELDS_MAX);
     /* gunicorn's text says that 0 is no limit; since 25.2 it is the default */
     int64_t size = cg_settings_int(s, CG_limit_request_field_size);
-    h->limit_field_size = size == 0 ? GUNICORN_FIELD_SIZE : (uint32_t)size;
+    h->limit_field_size =
+        size == 0 ? GUNICORN_FIELD_SIZE : clamp(size, HEAD_MAX);
     h->permit_folding = cg_settings_bool(s, CG_permit_obsolete_folding);
     h->strip_header_spaces = cg_settings_bool(s, CG_strip_header_spaces);
     h->permit_unconventional_method =
@@ -168,6 +170,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
         (uint32_t)bound(s, CG_max_keepalive_requests, UINT32_MAX);
     int64_t most = cg_settings_int(s, CG_worker_connections);
     e->max_connections = most > 0 && most < 1000000 ? (int)most : 1000000;
+    p->max_in_flight = e->max_connections;
 }
 
 int

@@ -80,7 +80,7 @@ def test_http_1_0_keeps_the_connection_if_it_asks_and_the_length_is_known(
             assert "keep-alive" in r.one("connection").lower()
 
 
-def test_pipelined_requests_are_answered_in_their_order(probe):
+def test_sl15_pipelined_requests_are_answered_in_their_order(probe):
     paths = ["/one", "/generator", "/nothing", "/several", "/status?404"] * 10
     one_by_one = [probe.get(p).body for p in paths[:5]] * 10
     with probe.connect() as peer:
@@ -102,14 +102,14 @@ def test_pipelined_bodies_do_not_mix(probe):
             assert peer.reply().body == b"%d" % i * (i * 500)
 
 
-def test_pipelined_requests_behind_a_slow_reader_all_arrive(probe):
+def test_sl16_pipelined_requests_behind_a_slow_reader_all_arrive(probe):
     with probe.connect() as peer:
         peer.send(b"GET /big?300000 HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
         for _ in range(20):
             assert peer.reply().body == b"x" * 300000
 
 
-def test_a_half_closed_client_gets_its_reply_and_then_the_end(probe):
+def test_sl08_a_half_closed_client_gets_its_reply_and_then_the_end(probe):
     with probe.connect() as peer:
         peer.get("/generator").end_sending()
         assert peer.reply().body == b"part 0\npart 1\npart 2\n"
@@ -134,14 +134,14 @@ def test_clients_that_reset_do_not_disturb_others(probe):
     assert probe.get("/one").body == b"one item"
 
 
-def test_the_last_byte_arrives_although_the_client_sends_too_much(probe):
+def test_sl11_the_last_byte_arrives_although_the_client_sends_too_much(probe):
     with probe.connect() as peer:
         peer.get("/one", "Connection: close")
         peer.send_leniently(b"x" * 65536)
         assert peer.reply().body == b"one item"
 
 
-def test_an_idle_connection_is_closed_after_keepalive(server):
+def test_lm05_sl13_an_idle_connection_is_closed_after_keepalive(server):
     s = server("probe:app", "--keep-alive", "1", apps=["probe.py"])
     with s.connect() as peer:
         assert peer.get("/one").reply().status == 200
@@ -193,7 +193,7 @@ def test_markup_in_a_refused_request_is_escaped(probe):
     ("GET / HTTP/1.1\r\nHost: a\r\n" + "X: 1\r\n" * 120 + "\r\n", 431),
     ("GET / HTTP/1.1\r\nHost: a\r\nX: " + "a" * 9000 + "\r\n\r\n", 431),
 ])
-def test_a_head_over_a_limit_is_refused_with_the_right_status(
+def test_lm06_a_head_over_a_limit_is_refused_with_the_right_status(
         probe, request_line, status):
     with probe.connect() as peer:
         peer.send_leniently(request_line.encode())

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Clients that are slow, silent or gone do not cost the others anything."""
 import contextlib
+import socket
+import threading
+import time
 
 import pytest
 
-from harness import wire
+from harness import processes, wire
 from harness.waiting import until
 
 ONE = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -55,7 +58,7 @@ def app(environ, start_response):
             assert s.get("/").body == b"small"
 
 
-def test_a_half_head_is_answered_with_408_at_the_header_timeout(server):
+def test_lm01_sl02_a_half_head_is_answered_with_408_at_the_header_timeout(server):
     s = server("probe:app", config="header_timeout = 1\n", apps=APPS)
     with s.connect() as peer:
         r = peer.send(HALF_HEAD).reply()
@@ -64,7 +67,7 @@ def test_a_half_head_is_answered_with_408_at_the_header_timeout(server):
         peer.assert_closed()
 
 
-def test_the_header_timeout_is_not_put_off_by_single_bytes(server):
+def test_sl02_the_header_timeout_is_not_put_off_by_single_bytes(server):
     s = server("probe:app", config="header_timeout = 1\n", apps=APPS)
     with s.connect() as peer:
         peer.send(HALF_HEAD)
@@ -77,13 +80,13 @@ def test_the_header_timeout_is_not_put_off_by_single_bytes(server):
         assert peer.reply().status == 408
 
 
-def test_a_silent_connection_is_closed_without_a_word(server):
+def test_lm02_sl01_a_silent_connection_is_closed_without_a_word(server):
     s = server("probe:app", config="header_timeout = 1\n", apps=APPS)
     with s.connect() as peer:
         peer.assert_closed()
 
 
-def test_a_body_that_stalls_is_given_up_at_the_body_timeout(server):
+def test_lm03_sl04_a_body_that_stalls_is_given_up_at_the_body_timeout(server):
     s = server("probe:app", config="body_timeout = 1\n", apps=APPS)
     with s.connect() as peer:
         data = peer.send(HALF_BODY).rest()
@@ -91,7 +94,7 @@ def test_a_body_that_stalls_is_given_up_at_the_body_timeout(server):
     assert s.get("/one").body == b"one item"
 
 
-def test_a_reader_that_stalls_is_given_up_at_the_write_timeout(server):
+def test_lm04_sl06_a_reader_that_stalls_is_given_up_at_the_write_timeout(server):
     s = server("probe:app", config="write_timeout = 1\n", apps=APPS)
     with s.connect() as peer:
         peer.get("/slow_reader")
@@ -132,3 +135,64 @@ def test_many_idle_connections_are_held(server):
     s = server("probe:app", apps=APPS)
     with peers(s, 400, b""):
         assert wire.fetch(s.address, "/one").body == b"one item"
+
+
+def test_sl07_a_reader_that_makes_progress_is_not_given_up(server):
+    """However slow: there is no limit of time for a whole response."""
+    s = server("probe:app", "--write-timeout", "1", apps=APPS)
+    size, got, end = 30 << 20, 0, time.monotonic() + 1.5
+    with s.connect() as peer:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.get(f"/plain/big?{size}", "Connection: close")
+        peer.head()
+        while not peer.ended:
+            got += len(peer.buffer)
+            peer.buffer = b""
+            peer._more()
+            if time.monotonic() < end:
+                threading.Event().wait(0.01)  # a hundred reads a second
+    assert got > size
+
+
+@pytest.mark.parametrize("data", [b"", HALF_HEAD, HALF_BODY],
+                         ids=["silent", "half head", "half body"])
+def test_sl09_an_end_in_the_middle_is_an_end_and_not_a_loop(server, data):
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    with peers(s, 20, data) as made:
+        for peer in made:
+            peer.end_sending()
+        for peer in made:
+            assert b" 200 " not in peer.rest()
+        assert s.get("/one").body == b"one item"
+    until(lambda: processes.sleeps(worker), "the worker sleeps")
+
+
+def test_sl10_a_reset_while_the_application_runs_is_no_traceback(server):
+    s = server("probe:app", apps=APPS)
+    for _ in range(5):
+        peer = s.connect().get("/slow_reader")
+        assert peer.head().status == 200
+        peer.reset()
+        until(lambda: b'"slow_reader": 1' in s.get("/plain/show_closed").body,
+              "close() was called")
+    assert s.log_count("Traceback") == 0
+
+
+def test_sl13_a_request_that_races_the_keepalive_is_served_or_cut(server):
+    s = server("probe:app", "--keep-alive", "1", apps=APPS)
+    with peers(s, 20, ONE) as made:
+        for peer in made:
+            assert peer.reply().body == b"one item"
+        made[0].assert_closed()
+        for peer in made[1:]:
+            peer.send_leniently(ONE)
+            data = peer.rest()
+            assert data == b"" or data.endswith(b"one item\r\n0\r\n\r\n"), data
+
+
+def test_sl17_stalled_heads_in_all_threads_hold_nobody_up(server):
+    s = server("probe:app", "--threads", "4", apps=APPS)
+    with peers(s, 8, HALF_HEAD), peers(s, 8, HALF_BODY):
+        for _ in range(5):
+            assert s.get("/one").body == b"one item"

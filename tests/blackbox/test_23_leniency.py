@@ -186,11 +186,17 @@ def line_of(n):
 
 @pytest.mark.parametrize("config, most", [
     ("", 4094), ("limit_request_line = 100\n", 100),
-    ("limit_request_line = 0\n", 8190)])
+    ("limit_request_line = 9000\n", 8190)])
 def test_a_request_line_has_its_limit(servers, config, most):
     assert status(servers(config), line=line_of(most)) == 200
     reply = ask(servers(config), line_of(most + 1))
     assert reply.status == 414 and b"Request Line is too large" in reply.body
+
+
+def test_a_request_line_without_a_limit_has_that_of_the_head(servers):
+    s = servers("limit_request_line = 0\n")
+    assert status(s, line=line_of(60000)) == 200
+    assert status(s, line=line_of(70000)) == 431
 
 
 @pytest.mark.parametrize("config, most", [
@@ -221,6 +227,8 @@ def test_a_head_has_its_limit(servers):
     fields = [f"X-{i}: " + "v" * 990 for i in range(60)]
     assert status(servers(), *fields) == 200
     assert status(servers(), *fields, *fields[:10]) == 431
+    s = servers("max_head_size = 0\n")
+    assert status(s, *fields, *fields[:30]) == 200
     s = servers("max_head_size = 500\n")
     assert status(s, field_of(400)) == 200
     assert status(s, field_of(480)) == 431

@@ -38,6 +38,12 @@ def wait_read(s, text):
           and (s.folder / "read").read_text() == text, f"{text!r} was read")
 
 
+def memory_kib(worker):
+    if processes.is_sanitized(worker):
+        pytest.skip("a sanitizer's memory says nothing")
+    return processes.resident_kib(worker)
+
+
 @pytest.fixture
 def reader(server):
     def make(*args):
@@ -208,14 +214,14 @@ def test_a_large_body_is_streamed_in_little_memory(server):
     s = server("probe:app", "--stream-requests", apps=APPS)
     worker = s.wait_workers(1)[0]
     assert s.post("/digest?1000", b"x" * 1000).status == 200
-    before = processes.resident_kib(worker)
+    before = memory_kib(worker)
     size = 30 << 20
     with s.connect() as peer:
         peer.get("/digest?10000", f"Content-Length: {size}", method="POST")
         for _ in range(30):
             peer.send(b"x" * (1 << 20))
         assert json.loads(peer.reply().body)["size"] == size
-    assert processes.resident_kib(worker) - before < 4096
+    assert memory_kib(worker) - before < 4096
 
 
 def test_a_thread_that_still_reads_when_the_request_ends_is_told(server):

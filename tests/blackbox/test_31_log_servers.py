@@ -269,14 +269,13 @@ def test_a_statsd_server_that_is_away_costs_no_request(server, tmp_path):
                "No such file or directory")
 
 
-@pytest.mark.parametrize("address, words", [
-    ("unix://", "Value must be one of ('host:port', 'unix://PATH')"),
-    ("host:port", "'port' is not a valid port number.")])
-def test_a_wrong_statsd_address_is_named(run, address, words):
+@pytest.mark.parametrize("address", ["unix://", "host:port"])
+def test_a_wrong_statsd_address_is_named(run, address):
     done = run("--statsd-host", address, "-b", "127.0.0.1:0", "probe:app",
                apps=APPS)
     assert done.status == 1
-    assert done.line_with("Error:", "statsd_host", words)
+    assert done.line_with("Error:", "statsd_host", "Value must be one of "
+                          "('host:port', 'unix://PATH')")
 
 
 # ---- settings that do not do what was meant ----

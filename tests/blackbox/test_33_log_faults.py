@@ -45,7 +45,7 @@ def test_a_full_disk_for_the_error_log_is_told_on_standard_error(server):
 
 
 def test_a_full_disk_of_a_python_logger_costs_no_request(server):
-    s = server("probe:app", apps=APPS, announced=["Logging error"],
+    s = server("probe:app", apps=APPS, announced=["."],
                config="accesslog = '/dev/full'\n"
                       "logconfig_dict = {'root': {'level': 'INFO', 'handlers': []},\n"
                       "  'loggers': {'gunicorn.error': {'level': 'INFO',\n"

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from harness.load import Load
+from harness.server import free_port
 from harness.waiting import until
 
 
@@ -98,6 +99,7 @@ def test_hup_under_constant_load_ends_the_old_workers(server):
             s.signal("HUP")
             until(lambda: len(s.workers()) == 2
                   and not old & set(s.workers()), "two new workers")
+        single.wait_answers(50)
     assert keep.lost == [] and single.lost == []
     assert "SIGKILL" not in s.log()
 
@@ -178,6 +180,26 @@ def test_hup_takes_new_listeners(server):
     s.signal("HUP")
     s.wait_log("Listening at: unix:b.sock")
     s.address = str(s.folder / "b.sock")
+    assert s.get("/").body == b"x"
+
+
+def test_hup_leaves_nobody_at_the_old_address(server):
+    ports = [free_port(), free_port()]
+    s = server("shop:app", bind=None, files={"shop.py": shop("x")},
+               config=f"bind = '127.0.0.1:{ports[0]}'\n")
+    s.address = ("127.0.0.1", ports[0])
+    assert s.get("/").body == b"x"
+    write(s, "conf.py", f"bind = '127.0.0.1:{ports[1]}'\n")
+    s.signal("HUP")
+
+    def is_refused():
+        try:
+            s.connect().close()
+        except ConnectionRefusedError:
+            return True
+        return False
+    until(is_refused, "nobody listens there")
+    s.address = ("127.0.0.1", ports[1])
     assert s.get("/").body == b"x"
 
 

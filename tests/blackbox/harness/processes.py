@@ -86,6 +86,12 @@ def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+def sleeps(pid):
+    """Whether the main thread waits, with nothing to do."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] == "S"
+
+
 def wait_gone(pid, what):
     until(lambda: not is_running(pid), f"{what} (pid {pid}) has ended")
 

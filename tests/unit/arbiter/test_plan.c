@@ -534,6 +534,25 @@ START_TEST(hups_during_a_reload_become_one_more_reload)
 }
 END_TEST
 
+START_TEST(a_reload_waits_while_too_many_workers_are_ending)
+{
+    serve();
+    for (int first = 3; first <= 5; first += 2) { /* 1 to 4 are ending */
+        reload(2);
+        effects();
+        cg_plan_ready(&plan, first, now);
+        cg_plan_ready(&plan, first + 1, now);
+        effects();
+    }
+    signals("HUP");
+    expect("20 Handling signal: hup; 20 Hang up: Master");
+    ended(1, CLEAN);
+    expect("");
+    ended(3, CLEAN);
+    expect("reload");
+}
+END_TEST
+
 START_TEST(ttou_during_a_reload_lowers_the_gate)
 {
     serve();
@@ -1169,6 +1188,7 @@ suite(void)
         &new_workers_that_do_not_boot_bring_the_old_settings_back,
         &an_old_worker_that_dies_in_a_reload_is_not_replaced,
         &hups_during_a_reload_become_one_more_reload,
+        &a_reload_waits_while_too_many_workers_are_ending,
         &ttou_during_a_reload_lowers_the_gate,
         &a_stop_during_a_reload_stops_both_generations,
         &usr2_starts_one_new_master,

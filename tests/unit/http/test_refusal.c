@@ -50,7 +50,7 @@ START_TEST(messages_are_gunicorns)
          "Invalid HTTP Version 'Invalid HTTP Version: 'x''"},
         {CG_REFUSE_HEADER, 400, "Invalid HTTP Header: 'x'"},
         {CG_REFUSE_HEADER_NAME, 400, "Invalid HTTP header name: 'x'"},
-        {CG_REFUSE_FOLDING, 400, "Obsolete line folding is unacceptable: 'x'"},
+        {CG_REFUSE_FOLDING, 400, "Obsolete line folding is unacceptable: 'X'"},
         {CG_REFUSE_FIELDS_LIMIT, 431,
          "Error parsing headers: 'limit request headers fields'"},
         {CG_REFUSE_UNSUPPORTED_CODING, 501, "Unsupported transfer coding: 'x'"},
@@ -78,6 +78,57 @@ START_TEST(the_peers_bytes_are_escaped_and_cut)
     cg_auto(free) char *cut =
         text_of(CG_REFUSE_HEADER, longest, (struct cg_span){0, sizeof longest});
     ck_assert_uint_eq(strlen(cut), strlen("Invalid HTTP Header: ''") + 203);
+}
+END_TEST
+
+/* What gunicorn says of the same head, as far as it says it in one line. */
+START_TEST(names_are_shown_and_values_never)
+{
+    static const char *const rows[][2] = {
+        {"GE /secret HTTP/1.1\r\n",
+         "Invalid Method 'Invalid HTTP method: 'GE''"},
+        {"GET / HTTP/1.1\r\nX-Key: secret\x01\r\n",
+         "Invalid HTTP Header: 'X-KEY'"},
+        {"GET / HTTP/1.1\r\nX-Key : secret\r\n",
+         "Invalid HTTP header name: 'X-Key '"},
+        {"GET / HTTP/1.1\r\nX-K\xdf: secret\r\n",
+         "Invalid HTTP header name: 'X-K\\xdf'"},
+        {"GET / HTTP/1.1\r\n X-Key: secret\r\n",
+         "Invalid HTTP header name: ' X-Key'"},
+        {"GET / HTTP/1.1\r\nX-Key: secret\r\n secret\r\n",
+         "Obsolete line folding is unacceptable: 'X-KEY'"},
+        {"GET / HTTP/1.1\r\nX_Key: secret\r\n secret\r\n",
+         "Obsolete line folding is unacceptable: 'X_KEY'"},
+        {"GET / HTTP/1.1\r\n: x\r\n", "Invalid HTTP Header: ': x'"},
+        {"GET / HTTP/1.1\r\nx\r\n", "Invalid HTTP Header: 'x'"},
+        {"GET * HTTP/1.1\r\n",
+         "Invalid Request Line 'Invalid HTTP request line: 'GET * HTTP/1.1''"},
+    };
+    for (size_t i = 0; i < CG_COUNT(rows); i++) {
+        struct cg_request r = {0};
+        struct cg_buf b = {0};
+        ck_assert_int_eq(cg_head_read(&r, &cg_head_policy_default, false,
+                                      rows[i][0], strlen(rows[i][0])),
+                         CG_HEAD_REFUSED);
+        cg_refusal_text(&r, rows[i][0], &b);
+        cg_auto(free) char *got = cg_buf_take(&b);
+        ck_assert_str_eq(got, rows[i][1]);
+        ck_assert_ptr_null(strstr(got, "secret"));
+        cg_request_release(&r);
+    }
+}
+END_TEST
+
+START_TEST(a_name_in_upper_case_is_cut_and_escaped_too)
+{
+    char longest[1000];
+    memset(longest, 'y', sizeof longest);
+    longest[0] = '\n';
+    cg_auto(free) char *cut = text_of(CG_REFUSE_FOLDING, longest,
+                                      (struct cg_span){0, sizeof longest});
+    ck_assert_ptr_nonnull(strstr(cut, "'\\x0aYYY"));
+    ck_assert_ptr_nonnull(strstr(cut, "YYY...'"));
+    ck_assert_uint_lt(strlen(cut), 300);
 }
 END_TEST
 
@@ -154,5 +205,7 @@ START_TEST(an_error_page_follows_the_request)
 END_TEST
 
 TESTS("refusal", every_refusal_is_complete, messages_are_gunicorns,
-      the_peers_bytes_are_escaped_and_cut, reasons_are_those_of_the_registry,
-      an_error_page_is_complete_and_escaped, an_error_page_follows_the_request)
+      the_peers_bytes_are_escaped_and_cut, names_are_shown_and_values_never,
+      a_name_in_upper_case_is_cut_and_escaped_too,
+      reasons_are_those_of_the_registry, an_error_page_is_complete_and_escaped,
+      an_error_page_follows_the_request)

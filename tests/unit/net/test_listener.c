@@ -405,6 +405,79 @@ START_TEST(a_unix_listener_is_not_touched)
 }
 END_TEST
 
+START_TEST(an_adopted_listener_is_never_made_quiet)
+{
+    struct cg_listener l = opened(addr_of("127.0.0.1:0")), same;
+    struct cg_error err = {0};
+    ck_assert_int_eq(cg_listener_adopt(l.fd, &usual, &same, &err), 0);
+    cg_listener_quiesce(&same);
+    cg_auto(fd_close) int peer = connected(&same); /* would hang */
+    cg_listener_close(&same, true);
+}
+END_TEST
+
+/* ---- questions ---- */
+
+static bool
+is_at(const struct cg_listener *l, struct cg_addr a)
+{
+    return cg_listener_is_at(l, &a);
+}
+
+START_TEST(a_tcp_listener_knows_its_address)
+{
+    struct cg_listener l = opened(addr_of("127.0.0.1:0"));
+    int port = atoi(l.port);
+    ck_assert(is_at(&l, addr_of("127.0.0.1:%d", port)));
+    ck_assert(is_at(&l, addr_of("localhost:%d", port)));
+    ck_assert(is_at(&l, addr_of("fd://%d", l.fd)));
+    ck_assert(!is_at(&l, addr_of("127.0.0.1:%d", port ^ 1)));
+    ck_assert(!is_at(&l, addr_of("127.0.0.2:%d", port)));
+    ck_assert(!is_at(&l, addr_of("[::1]:%d", port)));
+    ck_assert(!is_at(&l, addr_of("unix:/tmp/x")));
+    ck_assert(!is_at(&l, addr_of("no-such-host.invalid:%d", port)));
+    cg_listener_close(&l, false);
+}
+END_TEST
+
+START_TEST(a_unix_listener_knows_its_address)
+{
+    struct cg_listener l = opened(addr_of("unix:%s/a.sock", folder));
+    struct cg_listener x = opened(addr_of("unix:@%s", folder));
+    ck_assert(is_at(&l, addr_of("unix:%s/a.sock", folder)));
+    ck_assert(!is_at(&l, addr_of("unix:%s/a.soc", folder)));
+    ck_assert(!is_at(&l, addr_of("unix:%s/a.socks", folder)));
+    ck_assert(!is_at(&l, addr_of("unix:@%s", folder)));
+    ck_assert(is_at(&x, addr_of("unix:@%s", folder)));
+    ck_assert(!is_at(&x, addr_of("unix:%s", folder)));
+    cg_listener_close(&l, true);
+    cg_listener_close(&x, true);
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(a_listener_without_its_file_is_lost)
+{
+    struct cg_listener l = opened(addr_of("unix:%s/a.sock", folder));
+    struct cg_listener x = opened(addr_of("unix:@%s", folder));
+    struct cg_listener t = opened(addr_of("127.0.0.1:0"));
+    ck_assert(!cg_listener_is_lost(&l));
+    cg_auto(free) char *path = cg_strf("%s/a.sock", folder);
+    unlink(path);
+    ck_assert(cg_listener_is_lost(&l));
+    /* another one's socket there is not ours to replace */
+    struct cg_listener other = opened(addr_of("unix:%s/a.sock", folder));
+    ck_assert(!cg_listener_is_lost(&l));
+    ck_assert(!cg_listener_is_lost(&x));
+    ck_assert(!cg_listener_is_lost(&t));
+    cg_listener_close(&l, true);
+    cg_listener_close(&other, true);
+    cg_listener_close(&x, true);
+    cg_listener_close(&t, true);
+    rmdir(folder);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -418,6 +491,8 @@ main(void)
         a_socket_is_adopted_and_made_to_listen,
         what_cannot_listen_is_not_adopted,
         a_quiet_listener_serves_what_waits_and_takes_no_more,
+        an_adopted_listener_is_never_made_quiet,
+        a_tcp_listener_knows_its_address,
     };
     const TTest *const files[] = {
         a_socket_file_is_made_with_its_rights_and_removed,
@@ -430,6 +505,8 @@ main(void)
         an_abstract_socket_has_no_file,
         the_file_of_an_adopted_socket_stays,
         a_unix_listener_is_not_touched,
+        a_unix_listener_knows_its_address,
+        a_listener_without_its_file_is_lost,
     };
     int failed = run_tests("listener", plain, CG_COUNT(plain));
     return run_tests_in("listener files", make_folder, files, CG_COUNT(files)) +
