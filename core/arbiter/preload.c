@@ -101,6 +101,22 @@ warn_of_threads(struct cg_arbiter *a)
     }
 }
 
+/* Objects that the application makes before the patches of a class keep native
+ * locks, which would stop a whole worker. */
+static int
+patch(struct cg_arbiter *a, struct cg_error *err)
+{
+    bool patched = false;
+    int r = cg_worker_class_patch(a->settings, &patched, err);
+    if (patched) {
+        cg_log_line(a->log, CG_INFO,
+                    "preload_app: the master is monkey-patched for %s before "
+                    "the application is loaded",
+                    cg_settings_worker_class(a->settings));
+    }
+    return r;
+}
+
 int
 cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err)
 {
@@ -108,6 +124,10 @@ cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err)
     struct fd_set_of before;
     if (!cg_settings_bool(a->settings, CG_preload_app)) {
         return 0;
+    }
+    int r = patch(a, err);
+    if (r < 0) {
+        return r;
     }
     list_open(&before);
     int status = cg_app_load(cg_settings_str(a->settings, CG_wsgi_app), &a->app,

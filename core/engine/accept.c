@@ -53,6 +53,15 @@ watch_if(struct cg_engine *e, bool on, int fd, unsigned how, struct cg_watch *w)
 }
 
 void
+cg_hear(struct cg_engine *e, bool on)
+{
+    if (on != e->hearing) {
+        e->hearing = on;
+        watch_if(e, on, e->wakeup.fd, 0, &e->wakeup);
+    }
+}
+
+void
 cg_attend(struct cg_engine *e, bool on)
 {
     const struct cg_handover *h = e->config->handover;
@@ -60,7 +69,6 @@ cg_attend(struct cg_engine *e, bool on)
         return;
     }
     e->attending = on;
-    watch_if(e, on, e->wakeup.fd, 0, &e->wakeup);
     if (h != NULL) {
         watch_if(e, on, h->read_fd, CG_LOOP_EXCLUSIVE, &e->queue);
         watch_if(e, on, h->poke_fd, CG_LOOP_EXCLUSIVE, &e->poke);

@@ -82,9 +82,10 @@ cg_conn_drop_intake(struct cg_conn *c)
 void
 cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 {
-    /* a child of the application may still hold the socket: end it for the
-     * peer, whoever has the descriptor */
-    if (atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
+    /* the application or a child of it may still hold the socket: end it for
+     * the peer, whoever has the descriptor */
+    if (c->taken ||
+        atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
         shutdown(c->fd, SHUT_RDWR);
     }
     cg_conn_forget(e, c);

@@ -17,6 +17,7 @@
     X(BODY, "body")     /* head complete, body under way */                    \
     X(READY, "ready")   /* in the ready queue */                               \
     X(RUN, "run")       /* in the application */                               \
+    X(LENT, "lent")     /* there too, but the engine flushes meanwhile */      \
     X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
     X(IDLE, "idle")     /* between requests */                                 \
     X(DRAIN, "drain")   /* answered, the rest of the body is read away */      \
@@ -47,6 +48,8 @@ struct cg_deadline {
     uint8_t list;
 };
 
+struct cg_detached;
+
 struct cg_conn {
     struct cg_deadline deadline;
     struct cg_conn *qnext; /* ready queue, dead list, free list */
@@ -58,12 +61,14 @@ struct cg_conn {
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
-    uint64_t ready_us; /* when its request was complete */
+    uint64_t ready_us;        /* when its request was complete */
+    struct cg_detached *call; /* hosted engines, in RUN and LENT */
 
     /* owner fields */
     bool keep;          /* stays open after the response */
     bool broken;        /* close at once */
     bool polite;        /* the client may be sending more: linger at the end */
+    bool taken;         /* the application may hold the socket too */
     uint32_t rest_at;   /* first unused byte of rest */
     struct cg_buf rest; /* bytes after the request: pipelining */
     struct cg_intake *intake; /* a request in pieces, or a queued one */

@@ -45,7 +45,8 @@ init_descriptors(struct cg_engine *e)
         return -errno;
     }
     cg_accept_reserve(e);
-    return cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
+    r = cg_loop_add(&e->loop, e->kick.fd, CG_LOOP_READ, &e->kick);
+    return r == 0 && e->config->hosted ? cg_hosted_init(e) : r;
 }
 
 int
@@ -66,6 +67,8 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->listeners = listeners;
     e->nlisteners = nlisteners;
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
+    e->timer.fd = e->call_fd = -1;
+    e->drained_last = &e->drained_first;
     e->reserve_fd = -1;
     cg_pool_init(&e->pool);
     e->ready_last = &e->ready_first;
@@ -134,6 +137,7 @@ cg_engine_free(struct cg_engine *e)
         e->freelist = c->qnext;
         free(c);
     }
+    cg_hosted_release(e);
     cg_fd_close(&e->kick.fd);
     cg_fd_close(&e->reserve_fd);
     cg_loop_release(&e->loop);

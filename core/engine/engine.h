@@ -61,6 +61,9 @@ struct cg_host {
     bool (*want_executor)(void *self);
     /* Nobody turns the loop any more; from any thread, once. May be NULL. */
     void (*over)(void *self);
+    /* Hosted engines: what ex->wire->await_drain announced. NULL: the host
+     * never asks for it. */
+    void (*drained)(void *self, struct cg_exchange *ex);
     void *self;
 };
 
@@ -84,6 +87,8 @@ struct cg_engine_config {
     /* A long call is no sign of death: who turns the loop shows life, not who
      * runs requests (gthread). */
     bool calls_may_last;
+    bool hosted;       /* see cg_engine_poll */
+    int max_in_flight; /* hosted: requests that the host may have at once */
     const struct cg_handover *handover; /* NULL: requests stay here */
 };
 
@@ -121,6 +126,31 @@ enum cg_engine_end cg_engine_run(struct cg_engine *e, struct cg_executor *x);
 /* As one executor of several: one turns the loop, the others wait until they
  * are needed. Entered on call and on return. */
 void cg_engine_join(struct cg_engine *e, struct cg_executor *x);
+
+/*
+ * Hosted engines (config.hosted): a loop of the host's, on one thread, watches
+ * two descriptors and calls cg_engine_poll when one of them is readable: the
+ * engine's own, which shows events and due deadlines, and the call descriptor,
+ * by which relief asks for the loop back after it turned it.
+ *
+ * poll never blocks. It hands complete requests to host.run with exchanges that
+ * live on the heap: run may return before its request is finished, and
+ * cg_engine_done ends it later, inside poll or outside. Requests beyond
+ * max_in_flight wait in the engine, or go to siblings.
+ *
+ * All of it on the thread of the host's loop, entered. `x` has the id 1.
+ */
+int cg_engine_fd(const struct cg_engine *e);
+int cg_engine_call_fd(const struct cg_engine *e);
+/* False: the engine is over, or this process is a child that the application
+ * made. Stop watching then. */
+bool cg_engine_poll(struct cg_engine *e, struct cg_executor *x);
+/* The request is answered; ex is gone afterwards. Also when the engine is
+ * over. */
+void cg_engine_done(struct cg_exchange *ex);
+/* Requests handed to the host and not done. */
+int cg_engine_in_flight(const struct cg_engine *e);
+
 /* Whether it has ended, and how. Any thread. */
 bool cg_engine_is_over(const struct cg_engine *e);
 enum cg_engine_end cg_engine_end(const struct cg_engine *e);

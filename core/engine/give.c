@@ -241,7 +241,8 @@ cg_adopt(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     struct message m;
     int fds[2] = {-1, -1};
-    if (e->config->handover == NULL || receive_message(x, &m, fds) < 0) {
+    if (e->config->handover == NULL || !cg_may_run(e) ||
+        receive_message(x, &m, fds) < 0) {
         return false;
     }
     cg_auto(fd_close) int file = fds[1];
@@ -260,6 +261,6 @@ cg_adopt(struct cg_executor *x)
     }
     body.trailers =
         (struct cg_slice){x->rbuf + m.head_n + m.body_n, m.trailers_n};
-    cg_serve(x, c, &x->req, x->rbuf, body);
+    cg_serve(x, c, &x->req, x->rbuf, body, NULL);
     return true;
 }

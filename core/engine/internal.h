@@ -86,8 +86,9 @@ struct cg_engine {
     const struct cg_listener *listeners;
     struct cg_watch *listener_watch; /* one per listener */
     int nlisteners;
-    bool listening; /* the listeners are in the loop's set */
-    bool attending; /* so is what else only an executor may react to */
+    bool listening;           /* the listeners are in the loop's set */
+    bool hearing;             /* so is the host's wakeup descriptor */
+    bool attending;           /* so is the shared queue */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
     uint64_t full_us;         /* no slot: the next look for one to spare */
     int reserve_fd;           /* given up to turn a peer away */
@@ -98,6 +99,17 @@ struct cg_engine {
     uint64_t stop_at_us; /* graceful stop ends then */
     bool stopping, orphaned;
     struct cg_relief relief;
+
+    /* hosted */
+    struct cg_watch timer; /* timerfd: the next deadline, in the loop's set */
+    uint64_t timer_us;     /* it is set to that; 0: not set */
+    int call_fd;           /* eventfd: relief wants the host to poll */
+    bool called;           /* it is readable */
+    bool polling;          /* the host's thread is in cg_engine_poll */
+    int in_flight;         /* calls that the host has */
+    struct cg_detached *drained_first, **drained_last; /* to be told */
+    struct cg_detached *spare;                         /* pool of calls */
+    int nspare;
 
     /* ---- any thread ---- */
     struct cg_pool pool;
@@ -114,6 +126,7 @@ struct cg_engine {
 };
 
 extern const struct cg_wire cg_engine_wire;
+extern const struct cg_wire cg_detached_wire;
 
 /* exchange with the connection and executor behind it */
 struct cg_call {
@@ -124,6 +137,22 @@ struct cg_call {
     struct cg_intake *stream;   /* the body that is still coming, or NULL */
     int stream_error;           /* negative errno, for ever */
     char stream_fault[256];     /* set with it */
+};
+
+/* A call that outlives cg_serve: everything of it is on the heap, and its
+ * request and buffers are reused. See hosted.c. */
+struct cg_detached {
+    struct cg_call call; /* first */
+    struct cg_detached *next;
+    struct cg_request req;
+    struct cg_buf bytes;      /* head and body of one that came in one piece */
+    struct cg_buf out;        /* lent to the host */
+    struct cg_intake *intake; /* of one that did not */
+    int body_fd;              /* of an adopted one */
+    size_t low;               /* the host waits for this; with the baton */
+    bool waits;               /* it does; with the baton */
+    bool told;                /* in the list of the drained; with the baton */
+    bool lent;                /* the host's: the engine may have the outbox */
 };
 
 /* conn.c */
@@ -146,8 +175,9 @@ void cg_accept_rest(struct cg_executor *x);
 void cg_accept_reserve(struct cg_engine *e);
 /* Whether it is time to listen (again). */
 bool cg_accept_is_due(const struct cg_engine *e);
-/* Puts in or takes out what only an executor may react to: the host's signals,
+/* Puts in or takes out what only an executor may react to: the host's signals;
  * the shared queue and its poke. */
+void cg_hear(struct cg_engine *e, bool on);
 void cg_attend(struct cg_engine *e, bool on);
 /* A wake-up that we may have swallowed goes to a sibling. */
 void cg_pass_on(struct cg_engine *e);
@@ -167,14 +197,44 @@ void cg_ready_push(struct cg_engine *e, struct cg_conn *c);
 struct cg_conn *cg_ready_pop(struct cg_engine *e);
 
 /* serve.c */
+/* req is x->req unless it lies in `intake`, which is taken. */
 void cg_serve(struct cg_executor *x, struct cg_conn *c,
               const struct cg_request *req, const char *base,
-              struct cg_body body);
-/* The same with the body still coming: c->intake. */
+              struct cg_body body, struct cg_intake *intake);
+/* The same with the body still coming: c->intake. Not in hosted engines. */
 void cg_serve_stream(struct cg_executor *x, struct cg_conn *c);
 void cg_after_response(struct cg_engine *e, struct cg_conn *c);
+void cg_call_init(struct cg_call *call, struct cg_executor *x,
+                  struct cg_conn *c, const struct cg_request *req,
+                  const char *base);
+/* With the baton: the connection is the host's. */
+void cg_call_begin(struct cg_call *call);
+/* The host is done with it; without the baton. Returns the time. */
+uint64_t cg_call_settle(struct cg_call *call);
+/* With the baton: the connection is the engine's again. */
+void cg_call_end(const struct cg_call *call, uint64_t end_us);
+int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+                 void *keep);
+int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
+                      off_t offset, size_t n);
+size_t cg_wire_pending(const struct cg_exchange *ex);
+int cg_wire_drain(struct cg_exchange *ex, size_t low);
+struct cg_slice cg_wire_take_over(struct cg_exchange *ex);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
 void cg_flush(struct cg_engine *e, struct cg_conn *c);
+
+/* hosted.c */
+int cg_hosted_init(struct cg_engine *e);
+void cg_hosted_release(struct cg_engine *e);
+/* Gives a complete request to the host, with the baton. */
+void cg_serve_detached(struct cg_executor *x, struct cg_conn *c,
+                       const char *base, struct cg_body body,
+                       struct cg_intake *intake);
+/* A connection in LENT is writable, or its peer takes no more. */
+void cg_lent_flush(struct cg_engine *e, struct cg_conn *c);
+void cg_lent_broken(struct cg_engine *e, struct cg_conn *c);
+/* Relief took the loop: the host shall poll as soon as it can. */
+void cg_call_host(struct cg_engine *e);
 
 /* refuse.c */
 void cg_refuse(struct cg_engine *e, struct cg_conn *c,
@@ -235,6 +295,20 @@ cg_relief_expect(struct cg_relief *r, uint64_t now_us)
 
 /* turn.c */
 void cg_engine_tick(struct cg_engine *e);
+/* The parts of a turn that a hosted engine puts together itself. */
+int cg_run_timers(struct cg_engine *e);
+void cg_show(const struct cg_executor *x, enum cg_worker_state s);
+void cg_harvest(struct cg_executor *x, int n);
+void cg_run_queued(struct cg_executor *x);
+void cg_drop_held_now(struct cg_executor *x);
+void cg_take_part(struct cg_engine *e);
+void cg_drain_fd(int fd);
+
+static inline bool
+cg_may_run(const struct cg_engine *e)
+{
+    return !e->config->hosted || e->in_flight < e->config->max_in_flight;
+}
 /* What is due before every step; false when the engine's time is over. */
 bool cg_loop_goes_on(struct cg_executor *x);
 /* Handles the next harvested event; false when there is none. */

@@ -46,7 +46,8 @@ cg_ready_pop(struct cg_engine *e)
 static bool
 must_queue(const struct cg_executor *x, const struct cg_conn *c)
 {
-    return x->id == RELIEF || (x->engine->quota > 0 && c->state != CONN_READY);
+    return x->id == RELIEF || !cg_may_run(x->engine) ||
+           (x->engine->quota > 0 && c->state != CONN_READY);
 }
 
 /* A request that this worker cannot run soon goes to who is free first. */
@@ -120,8 +121,7 @@ serve_intake(struct cg_executor *x, struct cg_conn *c)
         return;
     }
     c->intake = NULL; /* ours now: the connection may be closed below */
-    cg_serve(x, c, &i->req, i->head.p, cg_intake_body(i));
-    cg_intake_free(i);
+    cg_serve(x, c, &i->req, i->head.p, cg_intake_body(i), i);
 }
 
 /* All of it is there, or as much as this server waits for. */
@@ -253,7 +253,7 @@ run_whole(struct cg_executor *x, struct cg_conn *c, const char *p,
     if (must_queue(x, c)) {
         queue_whole(x, c, p, data);
     } else {
-        cg_serve(x, c, &x->req, p, body);
+        cg_serve(x, c, &x->req, p, body, NULL);
     }
 }
 

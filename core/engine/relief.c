@@ -6,6 +6,7 @@
  * and gives complete requests to siblings. The hot path pays two loads for it.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -114,8 +115,12 @@ withdraw(struct cg_engine *e)
 {
     e->relieved = true;
     cg_accept_listen(e, false);
+    cg_hear(e, false);
     cg_attend(e, false);
     cg_pass_on(e);
+    if (e->config->hosted) {
+        cg_call_host(e);
+    }
 }
 
 /* One step with the baton; false when it was lost. */
@@ -203,14 +208,46 @@ on_long_call(struct cg_executor *x, uint32_t seen)
     }
 }
 
-static void *
-relief_main(void *arg)
+/* ---- of a hosted engine ---- */
+
+static bool
+has_events(const struct cg_engine *e, int timeout_ms)
 {
-    struct cg_executor *x = arg;
+    struct pollfd p = {.fd = e->loop.fd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms) > 0;
+}
+
+/*
+ * There the baton rests in APP while the host's loop is idle too, so a call is
+ * no sign of trouble: events that stay where they are for a tick are. Relief
+ * sleeps until there are any; while the loop is busy it looks once a tick.
+ */
+static void
+watch_host(struct cg_executor *x)
+{
     struct cg_engine *e = x->engine;
     uint32_t last = 0;
-    prctl(PR_SET_NAME, "relief");
-    prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS);
+    while (!atomic_load(&e->over)) {
+        uint32_t seen = atomic_load(&e->baton.word);
+        bool rests = seen == last && cg_baton_state(seen) == BATON_APP;
+        if (rests && !has_events(e, 0)) {
+            has_events(e, -1);
+            seen = atomic_load(&e->baton.word);
+        } else if (rests && cg_baton_steal(&e->baton, RELIEF, seen)) {
+            e->relief.fast = FAST_TICKS;
+            hold(x);
+            seen = 0;
+        }
+        last = seen;
+        nap(&e->relief);
+    }
+}
+
+static void
+watch_leader(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    uint32_t last = 0;
     while (!atomic_load(&e->over)) {
         uint32_t seen = atomic_load(&e->baton.word);
         enum cg_baton_state state = cg_baton_state(seen);
@@ -224,6 +261,19 @@ relief_main(void *arg)
             last = seen;
         }
         nap(&e->relief);
+    }
+}
+
+static void *
+relief_main(void *arg)
+{
+    struct cg_executor *x = arg;
+    prctl(PR_SET_NAME, "relief");
+    prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS);
+    if (x->engine->config->hosted) {
+        watch_host(x);
+    } else {
+        watch_leader(x);
     }
     return NULL;
 }

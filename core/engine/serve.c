@@ -74,13 +74,20 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
            void *keep, bool more)
 {
     struct cg_call *call = call_of(ex);
+    struct cg_outbox *outbox = &call->conn->outbox;
     ssize_t n = 0;
     /* a child that the application forked: the answer is its parent's */
     if (ex->broken ||
         atomic_load_explicit(&call->executor->engine->forked, RELAXED) != 0) {
         return -EPIPE;
     }
-    if (call->conn->outbox.first == NULL) {
+    if (outbox->first != NULL) { /* the reader may have caught up */
+        int r = cg_outbox_flush(outbox, call->conn->fd, &call->dropped);
+        if (r < 0) {
+            return fail(ex, r);
+        }
+    }
+    if (outbox->first == NULL) {
         n = cg_socket_send(call->conn->fd, parts, count, more);
         if (n < 0) {
             return fail(ex, (int)n);
@@ -92,9 +99,9 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
     return 0;
 }
 
-static int
-wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
-          void *keep)
+int
+cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
 {
     return send_parts(ex, parts, count, keep, false);
 }
@@ -118,9 +125,9 @@ send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
     return 0;
 }
 
-static int
-wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
-               size_t n)
+int
+cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
+                  off_t offset, size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
@@ -133,8 +140,8 @@ wire_send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
     return r < 0 ? fail(ex, r) : 0;
 }
 
-static size_t
-wire_pending(const struct cg_exchange *ex)
+size_t
+cg_wire_pending(const struct cg_exchange *ex)
 {
     return call_of((struct cg_exchange *)(size_t)ex)->conn->outbox.bytes;
 }
@@ -159,8 +166,8 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     return 0;
 }
 
-static int
-wire_drain(struct cg_exchange *ex, size_t low)
+int
+cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_call *call = call_of(ex);
     struct cg_engine *e = call->executor->engine;
@@ -179,13 +186,35 @@ wire_drain(struct cg_exchange *ex, size_t low)
     return ex->broken ? -EPIPE : 0;
 }
 
+/* Only a peer that asked for another protocol means the bytes behind its head
+ * for who takes the socket. */
+struct cg_slice
+cg_wire_take_over(struct cg_exchange *ex)
+{
+    struct cg_conn *c = call_of(ex)->conn;
+    struct cg_slice unread = {NULL, 0};
+    ex->blocking = true;
+    if (!ex->req->upgrade) {
+        return unread;
+    }
+    ex->taken = true;
+    ex->may_keep = false;
+    if (c->rest.p != NULL) {
+        unread =
+            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
+        c->rest_at = (uint32_t)c->rest.n;
+    }
+    return unread;
+}
+
 const struct cg_wire cg_engine_wire = {
-    .send = wire_send,
-    .send_file = wire_send_file,
-    .pending = wire_pending,
-    .drain = wire_drain,
+    .send = cg_wire_send,
+    .send_file = cg_wire_send_file,
+    .pending = cg_wire_pending,
+    .drain = cg_wire_drain,
     .receive = cg_stream_receive,
     .can_skip = cg_stream_can_skip,
+    .take_over = cg_wire_take_over,
 };
 
 /* ---- the scoreboard's part ---- */
@@ -237,7 +266,7 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
     struct cg_flight *f = x->flight;
     const struct cg_exchange *ex = &call->ex;
     int class = ex->status / 100;
-    atomic_store_explicit(&f->running, 0, RELAXED);
+    atomic_store_explicit(&f->running, x->engine->in_flight > 1, RELAXED);
     add(&f->requests, 1);
     add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
     add(&f->bytes_out, ex->sent);
@@ -270,38 +299,61 @@ own_date(struct cg_executor *x)
     return x->date;
 }
 
+void
+cg_call_begin(struct cg_call *call)
+{
+    call->conn->state = CONN_RUN;
+    add(&call->executor->engine->requests, 1);
+    flight_begin(call->executor, call);
+}
+
+uint64_t
+cg_call_settle(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
+        _exit(0); /* a child that returned from the application: not ours */
+    }
+    if (__builtin_expect(call->ex.blocking, 0)) {
+        fcntl(call->conn->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    }
+    cg_drop_list(e->host, call->dropped);
+    uint64_t end_us = cg_now_us();
+    flight_end(call->executor, call, end_us);
+    return end_us;
+}
+
+void
+cg_call_end(const struct cg_call *call, uint64_t end_us)
+{
+    struct cg_engine *e = call->executor->engine;
+    struct cg_conn *c = call->conn;
+    if (end_us > e->now_us) {
+        e->now_us = end_us;
+    }
+    c->keep = call->ex.keep && !call->ex.taken;
+    c->broken = call->ex.broken;
+    c->polite = call->ex.req->keep_alive;
+    c->taken = call->ex.blocking && !c->keep;
+}
+
 /* Runs the request; the baton is ours again afterwards. */
 static void
-run(struct cg_executor *x, struct cg_conn *c, struct cg_call *call)
+run(struct cg_executor *x, struct cg_call *call)
 {
     struct cg_engine *e = x->engine;
-    c->state = CONN_RUN;
-    add(&e->requests, 1);
-    flight_begin(x, call);
+    cg_call_begin(call);
     cg_relief_expect(&e->relief, call->ex.start_us);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
     }
     e->host->run(e->host->self, &call->ex);
-    if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
-        _exit(0); /* a child that returned from the application: not ours */
-    }
-    if (__builtin_expect(call->ex.blocking, 0)) {
-        fcntl(c->fd, F_SETFL, O_RDWR | O_NONBLOCK);
-    }
-    cg_drop_list(e->host, call->dropped);
-    uint64_t end_us = cg_now_us();
-    flight_end(x, call, end_us);
+    uint64_t end_us = cg_call_settle(call);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }
-    if (end_us > e->now_us) {
-        e->now_us = end_us;
-    }
-    c->keep = call->ex.keep;
-    c->broken = call->ex.broken;
-    c->polite = call->ex.req->keep_alive;
+    cg_call_end(call, end_us);
 }
 
 static struct cg_exchange
@@ -325,17 +377,30 @@ exchange_of(struct cg_executor *x, struct cg_conn *c,
 }
 
 void
+cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
+             const struct cg_request *req, const char *base)
+{
+    call->ex = exchange_of(x, c, req, base);
+    call->conn = c;
+    call->executor = x;
+    call->dropped = NULL;
+    call->stream = NULL;
+    call->stream_error = 0;
+}
+
+void
 cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
-         const char *base, struct cg_body body)
+         const char *base, struct cg_body body, struct cg_intake *intake)
 {
     struct cg_call call;
-    call.ex = exchange_of(x, c, req, base);
+    if (x->engine->config->hosted) {
+        cg_serve_detached(x, c, base, body, intake);
+        return;
+    }
+    cg_call_init(&call, x, c, req, base);
     call.ex.body = body;
-    call.conn = c;
-    call.executor = x;
-    call.dropped = NULL;
-    call.stream = NULL;
-    run(x, c, &call);
+    run(x, &call);
+    cg_intake_free(intake);
     cg_finish(x->engine, c);
 }
 
@@ -364,7 +429,7 @@ cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
     call.ex = exchange_of(x, c, &i->req, i->head.p);
     call.ex.streaming = true;
     call.ex.body = (struct cg_body){.p = "", .fd = -1};
-    run(x, c, &call);
+    run(x, &call);
     end_stream(x->engine, c, &call);
     cg_finish(x->engine, c);
 }

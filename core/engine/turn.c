@@ -50,6 +50,7 @@ expire(struct cg_engine *e, struct cg_conn *c)
     case CONN_IDLE:
     case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
+    case CONN_LENT: cg_lent_broken(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
     case CONN_DEAD: break;
@@ -81,8 +82,8 @@ next_of_others(const struct cg_engine *e)
 }
 
 /* Milliseconds until something is due, -1 for never. */
-static int
-run_timers(struct cg_engine *e)
+int
+cg_run_timers(struct cg_engine *e)
 {
     struct cg_deadline *d;
     uint64_t next;
@@ -104,8 +105,8 @@ run_timers(struct cg_engine *e)
 
 /* ---- what others see of it ---- */
 
-static void
-show(const struct cg_executor *x, enum cg_worker_state s)
+void
+cg_show(const struct cg_executor *x, enum cg_worker_state s)
 {
     struct cg_engine *e = x->engine;
     /* relief shows nothing: the call that it relieves may be stuck */
@@ -130,8 +131,8 @@ show_relieved(struct cg_engine *e)
 
 /* ---- events ---- */
 
-static void
-drain(int fd)
+void
+cg_drain_fd(int fd)
 {
     char bytes[64];
     while (read(fd, bytes, sizeof bytes) == sizeof bytes) {
@@ -142,7 +143,7 @@ static void
 on_wakeup(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    drain(e->wakeup.fd);
+    cg_drain_fd(e->wakeup.fd);
     if (x->id == RELIEF) {
         return; /* withdrawn from relief; a leftover event of the leader's */
     }
@@ -169,7 +170,7 @@ static void
 on_poke(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    drain(e->poke.fd);
+    cg_drain_fd(e->poke.fd);
     if (x->id == RELIEF || cg_adopt(x)) {
         return;
     }
@@ -193,8 +194,11 @@ on_special(struct cg_executor *x, void *ptr)
         on_poke(x);
     } else if (w == &e->wakeup) {
         on_wakeup(x);
+    } else if (w == &e->timer) {
+        cg_drain_fd(e->timer.fd);
+        e->timer_us = 0;
     } else if (w == &e->kick) {
-        drain(e->kick.fd);
+        cg_drain_fd(e->kick.fd);
     } else if (w == &e->master) {
         on_master_gone(e);
     } else {
@@ -212,6 +216,7 @@ on_conn(struct cg_executor *x, struct cg_conn *c)
     case CONN_BODY:
     case CONN_IDLE: cg_receive(x, c); break;
     case CONN_FLUSH: cg_flush(x->engine, c); break;
+    case CONN_LENT: cg_lent_flush(x->engine, c); break;
     case CONN_DRAIN: cg_stream_drain(x, c); break;
     case CONN_LINGER: cg_linger(x, c); break;
     case CONN_READY:
@@ -253,8 +258,8 @@ listeners_first(struct cg_executor *x, int n)
     }
 }
 
-static void
-harvest(struct cg_executor *x, int n)
+void
+cg_harvest(struct cg_executor *x, int n)
 {
     struct cg_engine *e = x->engine;
     e->events = x->events;
@@ -282,7 +287,7 @@ begin_stop(struct cg_executor *x)
     uint64_t keep = e->config->keepalive_us;
     e->stopping = true;
     e->stop_at_us = e->now_us + atomic_load(&e->graceful_us);
-    show(x, CG_WORKER_STOPPING);
+    cg_show(x, CG_WORKER_STOPPING);
     cg_accept_rest(x);
     cg_accept_listen(e, false);
     cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
@@ -297,7 +302,8 @@ static bool
 is_done(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    return e->nconns == 0 && (x->id == RELIEF || !cg_adopt(x));
+    return e->nconns == 0 && e->in_flight == 0 &&
+           (x->id == RELIEF || !cg_adopt(x));
 }
 
 void
@@ -353,8 +359,8 @@ cg_loop_goes_on(struct cg_executor *x)
 
 /* ---- one turn ---- */
 
-static void
-run_queued(struct cg_executor *x)
+void
+cg_run_queued(struct cg_executor *x)
 {
     x->engine->local_due = false;
     cg_receive_ready(x, cg_ready_pop(x->engine));
@@ -368,13 +374,19 @@ queued_is_due(const struct cg_engine *e)
             (e->quota > 0 && e->now_us - e->harvested_us < QUEUE_US));
 }
 
-static void
-attend(struct cg_engine *e)
+void
+cg_take_part(struct cg_engine *e)
 {
-    if (!e->attending) {
-        cg_attend(e, true);
+    bool room = cg_may_run(e);
+    if (!e->hearing) {
+        cg_hear(e, true);
     }
-    if (!e->listening && !e->stopping && cg_accept_is_due(e)) {
+    if (room != e->attending) {
+        cg_attend(e, room);
+    }
+    if (!room) {
+        cg_accept_listen(e, false);
+    } else if (!e->listening && !e->stopping && cg_accept_is_due(e)) {
         cg_accept_listen(e, true);
     }
 }
@@ -397,7 +409,7 @@ wait_for_events(struct cg_executor *x, int ms)
     if (x->id != RELIEF) {
         cg_engine_leave(x);
         cg_relief_calm(&e->relief);
-        show(x, CG_WORKER_IDLE);
+        cg_show(x, CG_WORKER_IDLE);
     } else {
         show_relieved(e);
     }
@@ -408,8 +420,8 @@ wait_for_events(struct cg_executor *x, int ms)
         return false;
     }
     cg_engine_tick(e);
-    show(x, CG_WORKER_BUSY);
-    harvest(x, n);
+    cg_show(x, CG_WORKER_BUSY);
+    cg_harvest(x, n);
     return true;
 }
 
@@ -419,14 +431,14 @@ cg_loop_look(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
     cg_engine_tick(e);
-    harvest(x, n);
-    int ms = run_timers(e);
+    cg_harvest(x, n);
+    int ms = cg_run_timers(e);
     if (n > 0) {
-        show(x, CG_WORKER_BUSY);
+        cg_show(x, CG_WORKER_BUSY);
         return true;
     }
     if (x->id != RELIEF && e->nready > 0) {
-        run_queued(x);
+        cg_run_queued(x);
         return true;
     }
     return !cg_loop_goes_on(x) || wait_for_events(x, ms);
@@ -434,8 +446,8 @@ cg_loop_look(struct cg_executor *x)
 
 /* Objects whose bytes are sent need the host's lock, and dropping one may run
  * anything: so the baton is open meanwhile. */
-static void
-drop_held(struct cg_executor *x)
+void
+cg_drop_held_now(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     struct cg_segment *held = e->dropped;
@@ -459,15 +471,15 @@ turn(struct cg_executor *x)
         return true;
     }
     if (queued_is_due(e)) {
-        run_queued(x);
+        cg_run_queued(x);
         return true;
     }
     cg_conn_bury(e);
     if (__builtin_expect(e->dropped != NULL, 0)) {
-        drop_held(x);
+        cg_drop_held_now(x);
         return true; /* events may have been harvested meanwhile */
     }
-    attend(e);
+    cg_take_part(e);
     return cg_loop_look(x);
 }
 

@@ -50,6 +50,15 @@ struct cg_wire {
     /* While ex->streaming: what is left of the body can be read away after the
      * response, so that the connection may stay. */
     bool (*can_skip)(const struct cg_exchange *ex);
+    /* Only where several requests share a thread (NULL elsewhere), in place of
+     * drain: 1 when no more than `low` bytes wait, 0 when the host will be told
+     * once that is so or the peer is gone (then ask again), a negative errno
+     * when the peer is gone. Any other call ends the waiting. */
+    int (*await_drain)(struct cg_exchange *ex, size_t low);
+    /* Bytes that the peer sent behind this request and that nobody read yet:
+     * taken from the connection, which the host talks to itself from now on and
+     * which is closed after the reply. Valid until the reply is done. */
+    struct cg_slice (*take_over)(struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */
@@ -90,6 +99,9 @@ struct cg_exchange {
     bool may_keep;      /* the connection may stay open after this */
     bool secure;        /* TLS */
     bool streaming;     /* the body comes through wire->receive, not in body */
+    bool taken;         /* by take_over: it is closed after the reply */
+
+    void *host; /* the host's own */
 
     /* filled by wire->receive when it fails */
     int input_status;        /* what to answer, if that is still possible */

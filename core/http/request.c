@@ -187,7 +187,7 @@ static enum cg_head_status
 unfold(struct cg_request *r, const char *base, size_t at, size_t n)
 {
     char *p = (char *)(size_t)base;
-    size_t line_end = at + n;
+    size_t line_at = at, line_end = at + n;
     while (n > 0 && is_blank(p[at])) {
         at++;
         n--;
@@ -209,8 +209,10 @@ unfold(struct cg_request *r, const char *base, size_t at, size_t n)
     }
     memmove(p + f->value + f->value_n, p + at, n);
     f->value_n += (uint32_t)n;
-    size_t value_end = f->value + f->value_n;
-    memset(p + value_end, ' ', line_end - value_end);
+    /* up to the line end before this one that was done, fold by fold */
+    size_t left = f->value + f->value_n;
+    left = left > line_at - 2 ? left : line_at - 2;
+    memset(p + left, ' ', line_end - left);
     return CG_HEAD_MORE;
 }
 

@@ -53,7 +53,9 @@ cg_wsgi_free(struct cg_wsgi *w)
         return;
     }
     cg_py_logger_defer(false);
-    release_kit(&w->kit);
+    while (w->nkits > 0) {
+        release_kit(&w->kits[--w->nkits]);
+    }
     cg_environ_release(w);
     PyTypeObject *const types[] = {w->exchange_type, w->file_type,
                                    w->errors_type, w->socket_type};
@@ -110,9 +112,11 @@ make_kit(struct cg_wsgi *w, struct cg_kit *kit)
 static int
 take_kit(struct cg_wsgi *w, struct cg_kit *kit)
 {
-    *kit = w->kit;
-    w->kit = (struct cg_kit){NULL, NULL, NULL, NULL};
-    return kit->exchange != NULL ? 0 : make_kit(w, kit);
+    if (w->nkits == 0) {
+        return make_kit(w, kit);
+    }
+    *kit = w->kits[--w->nkits];
+    return 0;
 }
 
 /* Nobody but the kit holds its objects: the methods hold the exchange. */
@@ -127,8 +131,8 @@ is_free(const struct cg_kit *kit)
 static void
 give_kit(struct cg_wsgi *w, struct cg_kit *kit)
 {
-    if (w->kit.exchange == NULL && is_free(kit)) {
-        w->kit = *kit;
+    if (w->nkits < KITS && is_free(kit)) {
+        w->kits[w->nkits++] = *kit;
     } else {
         release_kit(kit);
     }
@@ -141,7 +145,8 @@ begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
     x->write = kit->write;
     x->early_hints = kit->early_hints;
     x->pos = 0;
-    x->started = x->head_sent = x->no_more = x->failed = x->overrun = false;
+    x->started = x->head_sent = x->no_more = x->failed = false;
+    x->overrun = x->handled = false;
 }
 
 static void
@@ -305,13 +310,16 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
-/* An application that has taken the socket over and is done with it says so by
- * StopIteration (simple-websocket does): nothing is left to answer. */
+/* Exceptions that are no failure: the greenlet was ended; or the application
+ * has taken the socket over and is done with it (simple-websocket raises
+ * StopIteration then). Nothing is left to answer. */
 static bool
-is_taken_over(ExchangeObject *x)
+is_quiet_end(ExchangeObject *x)
 {
-    if (!x->ex->blocking || x->head_sent ||
-        !PyErr_ExceptionMatches(PyExc_StopIteration)) {
+    PyObject *quiet = x->wsgi->o->quiet;
+    bool taken = x->ex->blocking && !x->head_sent &&
+                 PyErr_ExceptionMatches(PyExc_StopIteration);
+    if (!taken && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
         return false;
     }
     PyErr_Clear();
@@ -335,6 +343,37 @@ on_exception(ExchangeObject *x)
     cg_reply_abort(x, 500, "");
 }
 
+/* The application answered through the socket itself. 1, 0, -1: exception. */
+static int
+is_handled(ExchangeObject *x, PyObject *result)
+{
+    PyObject *handled = x->wsgi->o->handled;
+    if (result == NULL || handled == NULL) {
+        return 0;
+    }
+    py_auto *yes = PyObject_CallOneArg(handled, result);
+    return yes != NULL ? PyObject_IsTrue(yes) : -1;
+}
+
+static void
+answer(ExchangeObject *x, PyObject *result)
+{
+    int handled = is_handled(x, result);
+    if (handled > 0) {
+        x->ex->keep = false;
+        x->handled = true;
+        return;
+    }
+    if (handled == 0 && respond(x, result) == 0) {
+        return;
+    }
+    if (is_quiet_end(x)) {
+        x->handled = true;
+        return;
+    }
+    on_exception(x);
+}
+
 static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
@@ -342,13 +381,13 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *req = hooked ? hooked_request(w, x) : NULL;
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
-    if (respond(x, result) < 0 && !is_taken_over(x)) {
-        on_exception(x);
-    }
+    answer(x, result);
     if (x->overrun) {
         log_overrun(x);
     }
-    cg_wsgi_log_access(x, env);
+    if (!x->handled) {
+        cg_wsgi_log_access(x, env);
+    }
     close_result(x, result);
     if (w->o->post_request && req != NULL) {
         cg_call_post_request(x, req, env);

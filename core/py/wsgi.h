@@ -37,6 +37,17 @@ struct cg_wsgi_options {
     struct cg_py_server *hook_server;
     struct cg_py_worker *hook_worker;
     bool pre_request, post_request;
+    /*
+     * Classes whose requests share a thread: park sleeps until it is worth
+     * asking ex->wire->await_drain again; -1 with an exception. NULL: drain
+     * blocks. A request that ends by one of the exceptions `quiet` (a class or
+     * a tuple) is cut without a word; `handled(result)` is true when the
+     * application answered through the socket. Both are PyObject *, or NULL.
+     */
+    int (*park)(void *park_self, struct cg_exchange *ex);
+    void *park_self;
+    void *quiet, *handled;
+    size_t high_water; /* bytes that wait before a generator does; 0: default */
 };
 
 int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,

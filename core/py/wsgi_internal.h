@@ -8,7 +8,7 @@
 #include "core/http/reply.h"
 #include "core/py/wsgi.h"
 
-enum { NAME_CACHE = 256, COMMON_MAX = 200 };
+enum { NAME_CACHE = 256, COMMON_MAX = 200, KITS = 64 };
 
 /* A field name that has no identity of its own, and its environ key. */
 struct cg_cached_name {
@@ -43,6 +43,7 @@ typedef struct {
     bool no_more;   /* Content-Length bytes are out, or no body is allowed */
     bool failed;    /* the peer is gone */
     bool overrun;   /* bytes beyond Content-Length were cut */
+    bool handled;   /* nothing is to be answered or logged */
 } ExchangeObject;
 
 /* wsgi.file_wrapper */
@@ -66,7 +67,8 @@ struct cg_wsgi {
     PyObject
         *last_value[CG_FIELD_COUNT]; /* of the last request; see environ.c */
     struct cg_cached_name names[NAME_CACHE];
-    struct cg_kit kit;   /* while it is not in use */
+    struct cg_kit kits[KITS]; /* those that are not in use */
+    int nkits;
     PyObject *last_addr; /* REMOTE_ADDR of the last request */
     /* interned keys and values */
     PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,

@@ -212,17 +212,36 @@ send_parts(ExchangeObject *x, const struct iovec *parts, int count,
     return 0;
 }
 
-/* The one place that waits for a slow reader, so without the GIL. */
 static void
+wait_blocking(struct cg_exchange *ex, int *ret)
+{
+    Py_BEGIN_ALLOW_THREADS *ret = ex->wire->drain(ex, LOW_WATER);
+    Py_END_ALLOW_THREADS
+}
+
+/* The one place that waits for a slow reader: without the GIL, or letting other
+ * requests of the thread go on. -1 with an exception. */
+static int
 wait_for_reader(ExchangeObject *x)
 {
+    const struct cg_wsgi_options *o = x->wsgi->o;
     struct cg_exchange *ex = x->ex;
-    int r;
-    Py_BEGIN_ALLOW_THREADS r = ex->wire->drain(ex, LOW_WATER);
-    Py_END_ALLOW_THREADS if (r < 0)
-    {
-        x->failed = true;
+    int r = 0;
+    if (o->park == NULL) {
+        wait_blocking(ex, &r);
     }
+    while (o->park != NULL && (r = ex->wire->await_drain(ex, LOW_WATER)) == 0) {
+        if (o->park(o->park_self, ex) < 0) {
+            return -1;
+        }
+        if (x->ex != ex) { /* its request ended meanwhile */
+            PyErr_SetString(PyExc_ValueError,
+                            "write called after the end of its request");
+            return -1;
+        }
+    }
+    x->failed = x->failed || r < 0;
+    return 0;
 }
 
 /* Completes the head; it lies in ex->out from reply.begin to the buffer's end
@@ -338,6 +357,13 @@ send_bytes(ExchangeObject *x, PyObject *item, int64_t known, bool last)
     return send_framed(x, head, p, n, item, last);
 }
 
+static size_t
+high_water(const ExchangeObject *x)
+{
+    size_t bytes = x->wsgi->o->high_water;
+    return bytes != 0 ? bytes : HIGH_WATER;
+}
+
 int
 cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last)
 {
@@ -354,10 +380,9 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last)
     if (send_bytes(x, item, known, last) < 0) {
         return -1;
     }
-    if (x->ex->wire->pending(x->ex) > HIGH_WATER && !last) {
-        wait_for_reader(x);
-    }
-    return 0;
+    return last || x->ex->wire->pending(x->ex) <= high_water(x)
+               ? 0
+               : wait_for_reader(x);
 }
 
 PyObject *

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/py/hooks_internal.h"
+
 /* ---- exchange ---- */
 
 static void
@@ -184,32 +186,25 @@ Socket_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* socket.socket over a duplicate: closing it does not close the connection. */
+/* A socket over a duplicate: closing it does not close the connection, which
+ * ends with the request. What was read too far is the socket's first. */
 static PyObject *
 make_socket(SocketObject *s)
 {
-    if (s->exchange->ex == NULL) {
+    struct cg_exchange *ex = s->exchange->ex;
+    if (ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
                         "gunicorn.socket used after the end of its request");
         return NULL;
     }
-    struct cg_exchange *ex = s->exchange->ex;
-    int fd = fcntl(ex->fd, F_DUPFD_CLOEXEC, 0);
+    py_auto *take = cg_glue_get("_cgunicorn_glue.sockets", "take");
+    int fd = take != NULL ? fcntl(ex->fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (fd < 0) {
-        return PyErr_SetFromErrno(PyExc_OSError);
+        return take != NULL ? PyErr_SetFromErrno(PyExc_OSError) : NULL;
     }
-    /* a socket object without a timeout takes its descriptor for a blocking
-     * one, as gunicorn's are; the engine takes that back */
-    fcntl(fd, F_SETFL, O_RDWR);
-    ex->blocking = true;
-    py_auto *module = PyImport_ImportModule("socket");
-    py_auto *type =
-        module != NULL ? PyObject_GetAttrString(module, "socket") : NULL;
-    py_auto *none = PyTuple_New(0);
-    py_auto *kw = Py_BuildValue("{s:i}", "fileno", fd);
-    PyObject *made = type != NULL && none != NULL && kw != NULL
-                         ? PyObject_Call(type, none, kw)
-                         : NULL;
+    struct cg_slice unread = ex->wire->take_over(ex);
+    PyObject *made = PyObject_CallFunction(
+        take, "iy#", fd, unread.n > 0 ? unread.p : "", (Py_ssize_t)unread.n);
     if (made == NULL) {
         close(fd);
     }

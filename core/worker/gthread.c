@@ -212,6 +212,7 @@ cg_host_gthread(struct cg_host_run *run, struct cg_error *err)
     const struct cg_wsgi_host_class class = {.executors = g->most,
                                              .keeps_limit = true,
                                              .calls_may_last = true,
+                                             .multithread = g->most > 1,
                                              .want_executor = want_executor,
                                              .over = over};
     int r = cg_wsgi_host_init(&g->h, run, &class, err);

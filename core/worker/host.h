@@ -12,6 +12,7 @@
 struct cg_host_run {
     const struct cg_worker_start *start;
     struct cg_app *app;
+    const char *module; /* of a class with a loop written in Python */
     int wakeup_fd;      /* readable when a Python signal handler is due */
     int exit_status;    /* out: what sys.exit in a handler asked for */
     bool leave_at_once; /* out: threads are stuck, do not wait for them */
@@ -36,5 +37,7 @@ bool cg_worker_retire(struct cg_host_run *run);
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);
+/* Classes with a loop written in Python; run->class names the module. */
+int cg_host_hosted(struct cg_host_run *run, struct cg_error *err);
 
 #endif

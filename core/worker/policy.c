@@ -170,6 +170,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
         (uint32_t)bound(s, CG_max_keepalive_requests, UINT32_MAX);
     int64_t most = cg_settings_int(s, CG_worker_connections);
     e->max_connections = most > 0 && most < 1000000 ? (int)most : 1000000;
+    p->max_in_flight = e->max_connections;
 }
 
 int

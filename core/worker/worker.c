@@ -11,8 +11,10 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/py/host_loop.h"
 #include "core/py/interp.h"
 #include "core/py/trace.h"
+#include "core/worker/class.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
 
@@ -153,6 +155,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
                     "Exception in worker process\npost_fork") < 0) {
         return CG_EXIT_BOOT;
     }
+    run->module = cg_worker_class_of(start->settings)->module;
     /* before our own handlers: it takes ABRT too */
     if (start->trace_fd >= 0 &&
         cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
@@ -160,6 +163,8 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
                     err.text);
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
+        (run->module != NULL &&
+         cg_py_loop_prepare(run->module, start->worker, &err) < 0) ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
         if (run->abort_wanted) { /* TERM, INT or QUIT ended it */
             return EXIT_STOPPED;
@@ -185,36 +190,14 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     return 0;
 }
 
-/* ---- classes ---- */
-
-static const struct class {
-    const char *name, *uri;
-    int (*run)(struct cg_host_run *run, struct cg_error *err);
-} classes[] = {
-    {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync},
-    {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread},
-};
-
-static const struct class *
-find_class(const char *name)
-{
-    for (size_t i = 0; i < CG_COUNT(classes); i++) {
-        if (strcmp(name, classes[i].name) == 0 ||
-            strcmp(name, classes[i].uri) == 0) {
-            return &classes[i];
-        }
-    }
-    return NULL;
-}
-
 /* ---- life ---- */
 
 static int
 serve(struct cg_host_run *run)
 {
     struct cg_error err = {0};
-    const struct class *class =
-        find_class(cg_settings_worker_class(run->start->settings));
+    const struct cg_worker_class *class =
+        cg_worker_class_of(run->start->settings);
     if (run->abort_wanted) {
         return EXIT_STOPPED;
     }
@@ -271,6 +254,7 @@ cg_worker_main(const struct cg_worker_start *start)
     atomic_store(&start->slot->pid, pid);
     cg_py_worker_set_pid(start->worker, pid);
     cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
+    cg_py_loop_forked();
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
         cg_log_line(start->log, CG_ERROR, "cannot make a pipe: %s",
                     strerror(errno));
@@ -288,28 +272,4 @@ cg_worker_main(const struct cg_worker_start *start)
     cg_log_drain(start->log);
     int finish = run.leave_at_once ? 0 : finish_python(&run);
     return status != 0 ? status : finish;
-}
-
-int
-cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
-{
-    const char *name = cg_settings_worker_class(s);
-    if (find_class(name) != NULL) {
-        return 0;
-    }
-    static const char *const later[] = {"gevent",        "gevent_wsgi",
-                                        "gevent_pywsgi", "eventlet",
-                                        "tornado",       "asgi"};
-    for (size_t i = 0; i < CG_COUNT(later); i++) {
-        if (strcmp(name, later[i]) == 0) {
-            return cg_error_set(err, ENOSYS,
-                                "worker class '%s' is not available yet: use "
-                                "`sync` or `gthread`",
-                                name);
-        }
-    }
-    return cg_error_set(err, ENOENT,
-                        "class uri '%s' invalid or not found: the worker "
-                        "classes available now are `sync` and `gthread`",
-                        name);
 }

@@ -67,5 +67,9 @@ int cg_worker_main(const struct cg_worker_start *start);
 /* Checks before any fork whether that class can be run here; err says what is
  * missing and how to get it. */
 int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
+/* The master's patches when it loads the application itself; *ret_patched:
+ * there were any. GIL held. */
+int cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,
+                          struct cg_error *err);
 
 #endif

@@ -49,8 +49,8 @@ leave(void *self)
     cg_gil_drop();
 }
 
-static void
-run_request(void *self, struct cg_exchange *ex)
+void
+cg_wsgi_host_run(void *self, struct cg_exchange *ex)
 {
     struct cg_wsgi_host *h = self;
     if (h->request_limit != 0 &&
@@ -242,7 +242,8 @@ most_connections(const struct cg_policy *p, bool keeps_limit)
 }
 
 static int
-init_bridge(struct cg_wsgi_host *h, bool multithread, struct cg_error *err)
+init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
+            struct cg_error *err)
 {
     const struct cg_worker_start *start = h->run->start;
     const struct cg_settings *s = start->settings;
@@ -253,7 +254,15 @@ init_bridge(struct cg_wsgi_host *h, bool multithread, struct cg_error *err)
     h->request_limit = request_limit(s);
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
-    init_options(h, multithread);
+    init_options(h, class->multithread);
+    if (class->loop != NULL) {
+        h->options.quiet = cg_py_loop_quiet(class->loop);
+        h->options.handled = cg_py_loop_handled(class->loop);
+        h->options.park =
+            cg_py_loop_parks(class->loop) ? cg_py_loop_park : NULL;
+        h->options.park_self = class->loop;
+        h->options.high_water = class->high_water;
+    }
     return cg_wsgi_new(&h->options, &h->wsgi, err);
 }
 
@@ -267,10 +276,18 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->calls_may_last = class->calls_may_last;
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->handover = start->handover;
+    config->hosted = class->loop != NULL;
+    if (config->hosted && config->streaming) {
+        cg_log_line(start->log, CG_WARNING,
+                    "request_buffering: this worker class always buffers "
+                    "request bodies");
+        config->streaming = false;
+    }
+    config->max_in_flight = h->policy.max_in_flight;
     h->host = (struct cg_host){
         .enter = enter,
         .leave = leave,
-        .run = run_request,
+        .run = cg_wsgi_host_run,
         .hold = hold,
         .drop = drop,
         .signals = run_signals,
@@ -294,7 +311,7 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     int r = cg_policy_init(&h->policy, run->start->settings,
                            cg_py_server_field(), err);
     if (r == 0) {
-        r = init_bridge(h, class->executors > 1, err);
+        r = init_bridge(h, class, err);
     }
     if (r == 0) {
         r = init_engine(h, class, err);

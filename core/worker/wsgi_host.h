@@ -7,6 +7,7 @@
 #define CG_WORKER_WSGI_HOST_H
 
 #include "core/engine/engine.h"
+#include "core/py/host_loop.h"
 #include "core/py/wsgi.h"
 #include "core/worker/host.h"
 #include "core/worker/policy.h"
@@ -31,6 +32,9 @@ struct cg_wsgi_host_class {
     int executors;    /* at most */
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
+    bool multithread;                  /* as environ says it */
+    struct cg_py_loop *loop;           /* of a hosted engine, or NULL */
+    size_t high_water;                 /* see cg_wsgi_options */
     bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
     void (*over)(void *self);          /* struct cg_wsgi_host */
 };
@@ -45,6 +49,8 @@ int cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err);
 /* After the end: logs an orphan's, tells worker.nr. */
 void cg_wsgi_host_end(struct cg_wsgi_host *h);
 void cg_wsgi_host_release(struct cg_wsgi_host *h);
+/* run of struct cg_host, of one whose self is the struct cg_wsgi_host. */
+void cg_wsgi_host_run(void *self, struct cg_exchange *ex);
 /* Runs Python's signal handlers that are due; main thread, GIL held. */
 void cg_wsgi_host_signals(struct cg_wsgi_host *h);
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from harness import processes, wire
+from harness import classes, processes, wire
 
 HELLO = """\
 def app(environ, start_response):
@@ -54,7 +54,7 @@ def test_the_log_tells_the_start_as_gunicorn_does(server):
         rf"{stamp} \[{s.pid}\] \[INFO\] Starting c?gunicorn \S+",
         rf"{stamp} \[{s.pid}\] \[INFO\] Listening at: "
         rf"http://127\.0\.0\.1:{s.address[1]} \({s.pid}\)",
-        rf"{stamp} \[{s.pid}\] \[INFO\] Using worker: sync",
+        rf"{stamp} \[{s.pid}\] \[INFO\] Using worker: {classes.under_test()}",
         rf"{stamp} \[{pid}\] \[INFO\] Booting worker with pid: {pid}",
     ]
     at = 0

@@ -2,6 +2,8 @@
 """The ways to name an application."""
 import pytest
 
+from harness.waiting import until
+
 SHOP = """\
 class Shop:
     def __init__(self, name):
@@ -71,7 +73,8 @@ def test_pythonpath_makes_a_module_elsewhere_importable(server):
 def test_an_application_is_loaded_once_per_process(server):
     s = server("shop:app", "-w", "2", bind="unix", files={
         "shop.py": 'print("loaded", flush=True)\n' + SHOP})
-    s.wait_log("Booting worker", 2)
+    until(lambda: s.stdout() == "loaded\nloaded\n",
+          lambda: "both have loaded it: " + s.stdout())
     s.get("/")
     s.stop()
     assert s.stdout() == "loaded\nloaded\n"

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from harness import classes
 from harness.server import has_ipv6
 
 
@@ -71,11 +72,11 @@ def test_http_1_0_is_told(tcp):
     assert e["SERVER_PROTOCOL"] == "HTTP/1.0"
 
 
-def test_the_wsgi_keys_are_right_for_one_sync_worker(tcp):
+def test_the_wsgi_keys_are_right_for_one_worker(tcp):
     e = environ(tcp)
     assert e["wsgi.version"] == [1, 0] and e["version is tuple"]
     assert e["wsgi.url_scheme"] == "http"
-    assert e["wsgi.multithread"] is False
+    assert e["wsgi.multithread"] is classes.multithread()
     assert e["wsgi.multiprocess"] is False
     assert e["wsgi.run_once"] is False
     assert e["wsgi.input_terminated"] is True

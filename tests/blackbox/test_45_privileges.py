@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from harness import processes
+from harness import processes, strangers
 from harness.waiting import until
 
 APP = """\
@@ -126,18 +126,12 @@ def test_usr1_reopens_logs_after_the_privileges_are_gone(
 
 def without_root(folder, *args):
     """A run of the program as uid 12345 without entry, home or shell."""
-    return ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups",
-            *args]
+    return [*strangers.as_user(12345), *args]
 
 
-needs_setpriv = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv"),
-    reason="needs root and setpriv")
-
-
-@needs_setpriv
 def test_a_random_uid_with_no_entry_and_no_home_can_serve(
         folder, server, monkeypatch):
+    strangers.needed()
     from harness.server import command
     folder.chmod(0o777)
     monkeypatch.setenv("CGUNICORN", " ".join(
@@ -148,9 +142,9 @@ def test_a_random_uid_with_no_entry_and_no_home_can_serve(
     assert "WARNING" not in s.log() and "ERROR" not in s.log()
 
 
-@needs_setpriv
 def test_user_without_the_right_to_it_stops_the_start(
         folder, server, monkeypatch):
+    strangers.needed()
     from harness.server import command
     folder.chmod(0o777)
     monkeypatch.setenv("CGUNICORN", " ".join(

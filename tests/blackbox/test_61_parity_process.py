@@ -13,6 +13,7 @@ import signal
 import pytest
 
 from harness import processes
+from harness.load import Load
 from harness.server import command
 from harness.waiting import until
 
@@ -27,9 +28,10 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/stuck":
         open("began", "w").close()
         time.sleep(60)
+    body = b"%d" % os.getpid()
     start_response("200 OK", [("Content-Type", "text/plain"),
-                              ("Content-Length", "2")])
-    return [b"ok"]
+                              ("Content-Length", str(len(body)))])
+    return [body]
 """
 ADDED = re.compile(
     "run as root|is running:|Stacks of worker|took .* with it|in a row ended"
@@ -128,6 +130,8 @@ def ttin(a):
     a.signal("TTIN")
     a.booted(2)
     a.workers(2)
+    with Load(a.s.address, clients=6) as load:  # both of them serve
+        until(lambda: len(load.bodies) == 2, "two workers answer")
 
 
 def ttin_ttou(a):
@@ -215,6 +219,8 @@ LIVES = {
 KNOWN = {
     # gunicorn takes the signal of an idle worker for a request's error
     "worker INT": "Error handling request",
+    # gunicorn sends TERM again, which may kill a worker that is ending
+    "TTIN TTOU": "Worker exiting|was sent SIGTERM!",
     # gunicorn has no line for a signal that comes while it stops, and its
     # worker's last line does not get out
     "INT after TERM": "Handling signal: int|Worker exiting",

@@ -5,6 +5,7 @@
 
 #include "config/yaml.h"
 #include "core/base/fd.h"
+#include "core/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

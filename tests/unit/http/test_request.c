@@ -259,6 +259,8 @@ START_TEST(folding_can_be_permitted)
           {GET "X: a\r\n b\r\n\t \tc \r\nY: d\r\n\r\n", GOT " X=a b c Y=d"},
           {GET "X: a\r\n \r\n\t\r\n b\r\n\r\n", GOT " X=a b"},
           {GET "X:\r\n b\r\n\r\n", GOT " X=b"},
+          {GET "X: a  \r\n\t\r\n   b\t\r\n \r\n  c   \r\n d\r\nY: e\r\n\r\n",
+           GOT " X=a b c d Y=e"},
           {GET "Content-Length:\r\n 5\r\n\r\n",
            "GET /g 1.1 keep length=5 path=/g | Host=a Content-Length=5"},
           {GET "Content-Length: 1\r\n 5\r\n\r\n", "refused CONTENT_LENGTH"},

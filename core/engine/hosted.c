@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hosted engine: a loop of the host's own (gevent's hub, an IOLoop, an
+ * asyncio loop) watches the event set's descriptor and calls in; requests
+ * outlive the call that started them. Between two polls the baton rests in APP,
+ * as during a long call of the application, so that relief may take it.
+ *
+ * Everything here but the flushing of lent connections runs on the thread of
+ * the host's loop; what it calls may switch greenlets, so nothing keeps a
+ * pointer into a C frame or a fact about the engine across it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+#include "core/engine/internal.h"
+
+enum {
+    STEPS = 256,            /* of one poll; the host's other work comes next */
+    SPARE_MAX = 64,         /* calls kept for reuse */
+    BYTES_KEEP = 64 * 1024, /* a larger buffer is given back */
+    BEAT_US = 1000 * 1000   /* a loop that has requests shows life so often */
+};
+
+#define RELAXED memory_order_relaxed
+
+int
+cg_hosted_init(struct cg_engine *e)
+{
+    e->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    e->call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (e->timer.fd < 0 || e->call_fd < 0) {
+        return -errno;
+    }
+    cg_engine_kick(e); /* for the first poll, which puts in the listeners */
+    return cg_loop_add(&e->loop, e->timer.fd, CG_LOOP_READ, &e->timer);
+}
+
+/* ---- calls ---- */
+
+static struct cg_detached *
+take_call(struct cg_engine *e)
+{
+    struct cg_detached *d = e->spare;
+    if (d != NULL) {
+        e->spare = d->next;
+        e->nspare--;
+        return d;
+    }
+    d = cg_calloc(1, sizeof *d);
+    d->body_fd = -1;
+    return d;
+}
+
+static void
+free_call(struct cg_detached *d)
+{
+    cg_request_release(&d->req);
+    cg_buf_release(&d->bytes);
+    cg_buf_release(&d->out);
+    free(d);
+}
+
+static void
+give_call(struct cg_engine *e, struct cg_detached *d)
+{
+    cg_intake_free(d->intake);
+    d->intake = NULL;
+    cg_fd_close(&d->body_fd);
+    if (e->nspare >= SPARE_MAX) {
+        free_call(d);
+        return;
+    }
+    if (d->bytes.cap > BYTES_KEEP) {
+        cg_buf_release(&d->bytes);
+    }
+    if (d->out.cap > BYTES_KEEP) {
+        cg_buf_release(&d->out);
+    }
+    d->next = e->spare;
+    e->spare = d;
+    e->nspare++;
+}
+
+void
+cg_hosted_release(struct cg_engine *e)
+{
+    while (e->spare != NULL) {
+        struct cg_detached *d = e->spare;
+        e->spare = d->next;
+        free_call(d);
+    }
+    cg_fd_close(&e->timer.fd);
+    cg_fd_close(&e->call_fd);
+}
+
+static struct cg_detached *
+detached(struct cg_exchange *ex)
+{
+    return (struct cg_detached *)(void *)ex;
+}
+
+/* The request and its bytes move out of the thread's buffers. */
+static void
+take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
+             struct cg_body *body)
+{
+    struct cg_request old = d->req;
+    uint32_t head = x->req.head_n;
+    d->req = x->req;
+    x->req = old;
+    cg_buf_reset(&d->bytes);
+    cg_buf_put(&d->bytes, base, head);
+    if (body->p != NULL) {
+        cg_buf_put(&d->bytes, body->p, (size_t)body->n);
+    } else {
+        d->body_fd = fcntl(body->fd, F_DUPFD_CLOEXEC, 3);
+        body->fd = d->body_fd;
+    }
+    size_t trailers = d->bytes.n;
+    cg_buf_put(&d->bytes, body->trailers.p, body->trailers.n);
+    body->p = body->p != NULL ? d->bytes.p + head : NULL;
+    body->trailers.p = d->bytes.p + trailers;
+}
+
+static void
+open_baton(struct cg_engine *e, const struct cg_executor *x)
+{
+    cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+}
+
+static void
+take_baton(struct cg_engine *e, const struct cg_executor *x)
+{
+    cg_baton_take(&e->baton, (unsigned)x->id);
+}
+
+void
+cg_serve_detached(struct cg_executor *x, struct cg_conn *c, const char *base,
+                  struct cg_body body, struct cg_intake *intake)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_detached *d = take_call(e);
+    if (intake != NULL) {
+        d->intake = intake;
+        cg_call_init(&d->call, x, c, &intake->req, base);
+    } else {
+        take_request(d, x, base, &body);
+        cg_call_init(&d->call, x, c, &d->req, d->bytes.p);
+    }
+    d->call.ex.body = body;
+    d->call.ex.wire = &cg_detached_wire;
+    d->call.ex.out = &d->out;
+    d->waits = d->told = d->lent = false;
+    c->call = d;
+    e->in_flight++;
+    cg_call_begin(&d->call);
+    open_baton(e, x);
+    e->host->run(e->host->self, &d->call.ex); /* d may be gone now */
+    take_baton(e, x);
+}
+
+/* ---- the outbox, while the application goes on ---- */
+
+static bool
+is_child(const struct cg_engine *e)
+{
+    return atomic_load_explicit(&e->forked, RELAXED) != 0;
+}
+
+static void
+forget_told(struct cg_engine *e, struct cg_detached *d)
+{
+    struct cg_detached **at = &e->drained_first;
+    while (*at != d) {
+        at = &(*at)->next;
+    }
+    *at = d->next;
+    if (e->drained_last == &d->next) {
+        e->drained_last = at;
+    }
+    d->told = false;
+}
+
+/* The host has the connection alone again. */
+static void
+reclaim(struct cg_detached *d)
+{
+    struct cg_executor *x = d->call.executor;
+    struct cg_engine *e = x->engine;
+    if (!d->lent) {
+        return;
+    }
+    take_baton(e, x);
+    d->lent = d->waits = false;
+    if (d->told) {
+        forget_told(e, d);
+    }
+    d->call.conn->state = CONN_RUN;
+    open_baton(e, x);
+}
+
+/* What the socket did not take is flushed by the engine while the application
+ * goes on, whatever it does next. */
+static void
+lend(struct cg_detached *d, bool waits, size_t low)
+{
+    struct cg_executor *x = d->call.executor;
+    struct cg_engine *e = x->engine;
+    struct cg_conn *c = d->call.conn;
+    take_baton(e, x);
+    d->lent = true;
+    d->waits = waits;
+    d->low = low;
+    c->state = CONN_LENT;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, cg_now_us());
+    cg_conn_arm(e, c, CG_LOOP_WRITE);
+    open_baton(e, x);
+}
+
+static int
+lend_rest(struct cg_exchange *ex, int result)
+{
+    struct cg_detached *d = detached(ex);
+    if (result == 0 && d->call.conn->outbox.first != NULL) {
+        lend(d, false, 0);
+    }
+    return result;
+}
+
+static int
+detached_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+              void *keep)
+{
+    struct cg_detached *d = detached(ex);
+    if (__builtin_expect(is_child(d->call.executor->engine), 0)) {
+        return -EPIPE; /* the answer is the parent's */
+    }
+    reclaim(d);
+    return lend_rest(ex, cg_wire_send(ex, parts, count, keep));
+}
+
+static int
+detached_send_file(struct cg_exchange *ex, struct iovec first, int fd,
+                   off_t offset, size_t n)
+{
+    struct cg_detached *d = detached(ex);
+    if (is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    return lend_rest(ex, cg_wire_send_file(ex, first, fd, offset, n));
+}
+
+/* While the connection is lent the engine changes the number. */
+static size_t
+detached_pending(const struct cg_exchange *ex)
+{
+    const struct cg_detached *d = (const void *)ex;
+    struct cg_executor *x = d->call.executor;
+    if (!d->lent) {
+        return cg_wire_pending(ex);
+    }
+    take_baton(x->engine, x);
+    size_t n = cg_wire_pending(ex);
+    open_baton(x->engine, x);
+    return n;
+}
+
+static int
+detached_drain(struct cg_exchange *ex, size_t low)
+{
+    reclaim(detached(ex));
+    return cg_wire_drain(ex, low);
+}
+
+static int
+await_drain(struct cg_exchange *ex, size_t low)
+{
+    struct cg_detached *d = detached(ex);
+    reclaim(d);
+    if (ex->broken || is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    if (d->call.conn->outbox.bytes <= low) {
+        return lend_rest(ex, 0) == 0;
+    }
+    lend(d, true, low);
+    return 0;
+}
+
+static struct cg_slice
+detached_take_over(struct cg_exchange *ex)
+{
+    reclaim(detached(ex));
+    return cg_wire_take_over(ex);
+}
+
+const struct cg_wire cg_detached_wire = {
+    .send = detached_send,
+    .send_file = detached_send_file,
+    .pending = detached_pending,
+    .drain = detached_drain,
+    .await_drain = await_drain,
+    .take_over = detached_take_over,
+};
+
+static void
+tell(struct cg_engine *e, struct cg_detached *d)
+{
+    if (!d->waits || d->told) {
+        return;
+    }
+    d->waits = false;
+    d->told = true;
+    d->next = NULL;
+    *e->drained_last = d;
+    e->drained_last = &d->next;
+}
+
+void
+cg_lent_broken(struct cg_engine *e, struct cg_conn *c)
+{
+    c->call->call.ex.broken = true;
+    cg_conn_disarm(e, c);
+    cg_deadline_clear(&c->deadline);
+    tell(e, c->call);
+}
+
+void
+cg_lent_flush(struct cg_engine *e, struct cg_conn *c)
+{
+    size_t before = c->outbox.bytes;
+    int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
+    if (r < 0) {
+        cg_lent_broken(e, c);
+        return;
+    }
+    if (c->outbox.bytes <= c->call->low) {
+        tell(e, c->call);
+    }
+    if (r > 0) {
+        cg_conn_disarm(e, c);
+        cg_deadline_clear(&c->deadline);
+    } else if (c->outbox.bytes < before) {
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+    }
+}
+
+static void
+tell_first(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_detached *d = e->drained_first;
+    forget_told(e, d);
+    open_baton(e, x);
+    e->host->drained(e->host->self, &d->call.ex);
+    take_baton(e, x);
+}
+
+/* ---- the end of a request ---- */
+
+void
+cg_engine_done(struct cg_exchange *ex)
+{
+    struct cg_detached *d = detached(ex);
+    struct cg_executor *x = d->call.executor;
+    struct cg_engine *e = x->engine;
+    struct cg_conn *c = d->call.conn;
+    if (!is_child(e)) {
+        reclaim(d);
+    }
+    uint64_t end_us = cg_call_settle(&d->call);
+    take_baton(e, x);
+    cg_call_end(&d->call, end_us);
+    c->call = NULL;
+    e->in_flight--;
+    give_call(e, d);
+    if (atomic_load_explicit(&e->over, RELAXED)) {
+        cg_conn_close(e, c);
+    } else {
+        cg_finish(e, c);
+    }
+    /* a request that waited, or the end of a graceful stop */
+    if (!e->polling && (e->nready > 0 || e->stopping)) {
+        cg_engine_kick(e);
+    }
+    open_baton(e, x);
+}
+
+/* ---- polling ---- */
+
+int
+cg_engine_fd(const struct cg_engine *e)
+{
+    return e->loop.fd;
+}
+
+int
+cg_engine_call_fd(const struct cg_engine *e)
+{
+    return e->call_fd;
+}
+
+int
+cg_engine_in_flight(const struct cg_engine *e)
+{
+    return e->in_flight;
+}
+
+void
+cg_call_host(struct cg_engine *e)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(e->call_fd, &one, sizeof one);
+    (void)ignored;
+    e->called = true;
+    /* events wait and the host's loop does not look: from now on it counts as
+     * silent (cg_slot_silent_us) */
+    atomic_store_explicit(&e->slot->beat_us, cg_now_us(), RELAXED);
+    if (!e->stopping) {
+        atomic_store_explicit(&e->slot->state, CG_WORKER_BUSY, RELAXED);
+    }
+}
+
+static void
+look(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
+    cg_engine_tick(e);
+    cg_harvest(x, n);
+    cg_show(x, CG_WORKER_BUSY);
+}
+
+static bool
+step(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (cg_loop_next_event(x)) {
+        return true;
+    }
+    if (e->nready > 0 && cg_may_run(e)) {
+        cg_run_queued(x);
+        return true;
+    }
+    if (__builtin_expect(e->drained_first != NULL, 0)) {
+        tell_first(x);
+        return true;
+    }
+    if (__builtin_expect(e->dropped != NULL, 0)) {
+        cg_drop_held_now(x);
+        return true;
+    }
+    return false;
+}
+
+/* The next deadline, in the event set like everything else. It is set anew only
+ * when it would come too late, so mostly not at all. */
+static void
+set_timer(struct cg_engine *e)
+{
+    int ms = cg_run_timers(e);
+    uint64_t due = e->now_us + (uint64_t)ms * 1000;
+    if (e->in_flight > 0 || e->stopping) {
+        due = ms >= 0 && due < e->now_us + BEAT_US ? due : e->now_us + BEAT_US;
+    } else if (ms < 0) {
+        return;
+    }
+    if (e->timer_us != 0 && e->timer_us <= due) {
+        return;
+    }
+    const struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(due / 1000000),
+                     .tv_nsec = (long)(due % 1000000) * 1000}};
+    timerfd_settime(e->timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
+    e->timer_us = due;
+}
+
+static void
+work(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    int left = STEPS;
+    if (e->event_at == e->nevents) {
+        look(x);
+    }
+    while (left > 0 && step(x)) {
+        left--;
+    }
+    if (e->event_at == e->nevents) {
+        cg_conn_bury(e);
+    }
+    cg_take_part(e);
+    set_timer(e);
+    /* at once again: more to do, or a deadline left something behind */
+    if (left == 0 || e->dropped != NULL || e->drained_first != NULL) {
+        cg_engine_kick(e);
+    }
+    cg_show(x, CG_WORKER_IDLE);
+}
+
+bool
+cg_engine_poll(struct cg_engine *e, struct cg_executor *x)
+{
+    if (is_child(e)) {
+        return false;
+    }
+    x->entered = true;
+    take_baton(e, x);
+    e->polling = true;
+    if (e->called) {
+        e->called = false;
+        cg_drain_fd(e->call_fd);
+    }
+    if (cg_loop_goes_on(x)) {
+        work(x);
+    }
+    e->polling = false;
+    open_baton(e, x);
+    return !cg_engine_is_over(e);
+}

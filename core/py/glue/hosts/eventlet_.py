@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The eventlet class: eventlet's hub watches the engine."""
+from . import seat_handlers, wanted
+
+MINIMUM = "0.24.1"
+spawn = QUIET = handled = None
+
+
+def check():
+    try:
+        import eventlet
+    except ImportError as e:
+        return wanted("eventlet", MINIMUM, e)
+    return wanted("eventlet", MINIMUM, eventlet.__version__)
+
+
+def patch():
+    import eventlet
+    eventlet.monkey_patch()
+    return True
+
+
+def prepare(worker):
+    global spawn, QUIET, handled
+    import eventlet
+    import eventlet.wsgi
+    import greenlet
+    from eventlet import greenthread, hubs
+    hubs.use_hub()
+    patch()
+    seat_handlers(worker, eventlet.spawn,
+                  lambda: greenlet.getcurrent() is hubs.get_hub().greenlet)
+    QUIET = greenlet.GreenletExit
+    handled = _handled(eventlet.wsgi)
+
+    def spawn(body):
+        thread = greenthread.GreenThread(hubs.get_hub().greenlet)
+        return thread, lambda: thread.switch(body, (), {})
+
+
+def _handled(wsgi):
+    """eventlet up to 0.30.2 had a result for it, later ones have a flag."""
+    sentinel = getattr(wsgi, "ALREADY_HANDLED", None)
+    local = getattr(wsgi, "WSGI_LOCAL", None)
+    if local is None:
+        return lambda result: result is sentinel
+
+    def handled(result):
+        if getattr(local, "already_handled", False):
+            local.already_handled = False
+            return True
+        return False
+    return handled
+
+
+def leave():
+    from eventlet import hubs
+    return hubs.get_hub().switch
+
+
+def sit():
+    """Hub.switch without its checks: our own greenlets are the hub's."""
+    from eventlet import hubs
+    return hubs.get_hub().greenlet.switch
+
+
+def current():
+    from greenlet import getcurrent
+    return getcurrent()
+
+
+def serve(fds, poll, set_over):
+    from eventlet import hubs
+    from greenlet import getcurrent
+    hub = hubs.get_hub()
+    main = getcurrent()
+    listeners = []
+
+    def remove():
+        while listeners:
+            hub.remove(listeners.pop())
+
+    def over(is_child):
+        remove()
+        if not is_child:
+            hub.schedule_call_global(0, main.switch)
+
+    def failed(*args):
+        """The listener's descriptor was closed: never while we serve."""
+
+    set_over(over)
+    for fd in fds:
+        listeners.append(hub.add(hub.READ, fd, poll, failed, failed))
+    try:
+        hub.switch()
+    finally:
+        remove()
+
+
+def kill(greenlets):
+    import eventlet
+    from eventlet import greenthread
+    for greenlet in greenlets:
+        greenthread.kill(greenlet)
+    eventlet.sleep(0)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""The gevent class: gevent's hub watches the engine."""
+from . import seat_handlers, wanted
+
+MINIMUM = "1.4"
+spawn = QUIET = handled = None
+
+
+def check():
+    try:
+        import gevent
+    except ImportError as e:
+        return wanted("gevent", MINIMUM, e)
+    return wanted("gevent", MINIMUM, gevent.__version__)
+
+
+def patch():
+    from gevent import monkey
+    monkey.patch_all()
+    return True
+
+
+def prepare(worker):
+    """Handlers that run the user's code get a greenlet to wait in."""
+    global spawn, QUIET
+    import gevent
+    from gevent import hub
+    patch()
+    hub.reinit()
+    seat_handlers(worker, gevent.spawn, lambda: gevent.getcurrent() is hub.get_hub())
+    QUIET = gevent.GreenletExit
+
+    def spawn(body):
+        greenlet = gevent.Greenlet(body)
+        return greenlet, greenlet.switch
+
+
+def leave():
+    from gevent.hub import get_hub
+    return get_hub().switch
+
+
+def sit():
+    """Hub.switch without its look for a switch_out, which our own greenlets
+    do not have."""
+    from gevent.hub import get_hub
+    from greenlet import greenlet
+    return greenlet.switch.__get__(get_hub())
+
+
+def current():
+    from gevent import getcurrent
+    return getcurrent()
+
+
+def serve(fds, poll, set_over):
+    from gevent.hub import Waiter, get_hub
+    hub = get_hub()
+    end = Waiter(hub)
+    watchers = [hub.loop.io(fd, 1) for fd in fds]
+
+    def over(is_child):
+        for watcher in watchers:
+            watcher.stop()
+        if not is_child:
+            hub.loop.run_callback(end.switch, None)
+
+    set_over(over)
+    for watcher in watchers:
+        watcher.start(poll)
+    try:
+        end.get()
+    finally:
+        for watcher in watchers:
+            watcher.stop()
+            watcher.close()
+
+
+def kill(greenlets):
+    import gevent
+    gevent.killall(greenlets, block=True, timeout=0.3)

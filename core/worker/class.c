@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/worker/class.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "config/near.h"
+#include "core/base/memory.h"
+#include "core/py/host_loop.h"
+#include "core/worker/worker.h"
+
+#define GEVENT "_cgunicorn_glue.hosts.gevent_"
+#define EVENTLET "_cgunicorn_glue.hosts.eventlet_"
+#define TORNADO "_cgunicorn_glue.hosts.tornado_"
+
+static const struct cg_worker_class classes[] = {
+    {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync, NULL},
+    {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread, NULL},
+    {"gevent", "gunicorn.workers.ggevent.GeventWorker", cg_host_hosted, GEVENT},
+    {"eventlet", "gunicorn.workers.geventlet.EventletWorker", cg_host_hosted,
+     EVENTLET},
+    {"tornado", "gunicorn.workers.gtornado.TornadoWorker", cg_host_hosted,
+     TORNADO},
+};
+
+static const struct cg_worker_class *
+find(const char *name)
+{
+    static const char egg[] = "egg:gunicorn#";
+    if (strncmp(name, egg, sizeof egg - 1) == 0) {
+        name += sizeof egg - 1;
+    }
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        const char *uri = classes[i].uri;
+        if (strcmp(name, classes[i].name) == 0 ||
+            (uri != NULL && strcmp(name, uri) == 0)) {
+            return &classes[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cg_worker_class *
+cg_worker_class_of(const struct cg_settings *s)
+{
+    const struct cg_worker_class *c = find(cg_settings_worker_class(s));
+    CG_ASSERT(c != NULL);
+    return c;
+}
+
+static const char *
+closest(const char *name)
+{
+    const char *best = NULL;
+    size_t least = strlen(name) / 3 + 1;
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        size_t d = cg_word_distance(name, classes[i].name);
+        if (d <= least) {
+            least = d - (d > 0);
+            best = classes[i].name;
+        }
+    }
+    return best;
+}
+
+static int
+unknown(const char *name, struct cg_error *err)
+{
+    const char *close = closest(name);
+    cg_auto(buf) struct cg_buf text = {0};
+    if (close != NULL) {
+        cg_buf_putf(&text, "did you mean `%s`? ", close);
+    }
+    cg_buf_puts(&text, "The worker classes are");
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        cg_buf_putf(&text, "%s `%s`", i > 0 ? "," : "", classes[i].name);
+    }
+    return cg_error_set(err, ENOENT, "class uri '%s' invalid or not found: %s",
+                        name, cg_buf_str(&text));
+}
+
+int
+cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
+{
+    const char *name = cg_settings_worker_class(s);
+    const struct cg_worker_class *class = find(name);
+    if (strcmp(name, "asgi") == 0) {
+        return cg_error_set(err, ENOSYS,
+                            "worker class 'asgi' is not available yet");
+    }
+    if (class == NULL) {
+        return unknown(name, err);
+    }
+    if (class->module == NULL || cg_py_loop_check(class->module, err) == 0) {
+        return 0;
+    }
+    return cg_error_prefix(err, "worker class '%s'", name);
+}
+
+int
+cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,
+                      struct cg_error *err)
+{
+    const struct cg_worker_class *class = cg_worker_class_of(s);
+    *ret_patched = false;
+    if (class->module == NULL) {
+        return 0;
+    }
+    return cg_py_loop_patch(class->module, ret_patched, err);
+}

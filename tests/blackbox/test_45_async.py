@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: MIT
+"""The classes whose requests share a thread: gevent, eventlet, tornado."""
+import contextlib
+import threading
+
+import pytest
+
+from harness import classes, processes
+from harness.waiting import until
+from harness.wire import Closed
+
+GREENLETS = ["gevent", "eventlet"]
+LOOPS = [*GREENLETS, "tornado"]
+
+
+@pytest.fixture(params=GREENLETS)
+def green(request, run, server):
+    """A server of a class with greenlets that has greens.py."""
+    classes.skip_unless_installed(run, request.param)
+    return starter(request.param, server)
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request, run, server):
+    classes.skip_unless_installed(run, request.param)
+    return starter(request.param, server)
+
+
+@pytest.fixture
+def gevent(run, server):
+    classes.skip_unless_installed(run, "gevent")
+    return starter("gevent", server)
+
+
+def starter(kind, server):
+    def start(*args, **options):
+        files = options.pop("files", {})
+        app = options.pop("app", "greens:app")
+        s = server("-k", kind, *args, app, apps=["greens.py"], files=files,
+                   **options)
+        s.kind = kind
+        s.wait_log("Booting worker")
+        return s
+    return start
+
+
+def go(server):
+    (server.folder / "go").touch()
+
+
+def count(server, name):
+    path = server.folder / name
+    return len(path.read_text()) if path.exists() else 0
+
+
+def wait_count(server, name, number):
+    until(lambda: count(server, name) == number,
+          lambda: f"{number} x {name}; it is {count(server, name)}")
+
+
+@contextlib.contextmanager
+def peers(server, number):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(server.connect()) for _ in range(number)]
+
+
+# ---- side by side ----
+
+
+def test_requests_that_wait_run_side_by_side(green):
+    s = green(env={"BARRIER": "100"})
+    with peers(s, 100) as all_of_them:
+        for peer in all_of_them:
+            peer.get("/together")
+        for peer in all_of_them:
+            assert peer.reply().body == b"together"
+            assert peer.get("/pid").reply().status == 200
+
+
+def test_worker_connections_bounds_the_requests_under_way(green):
+    s = green("--worker-connections", "3")
+    with peers(s, 3) as first, contextlib.ExitStack() as stack:
+        for peer in first:
+            peer.get("/waiting")
+        wait_count(s, "began", 3)
+        late = stack.enter_context(s.connect())
+        late.get("/waiting")
+        go(s)
+        for peer in first:
+            assert peer.reply().body == b"most 3"
+            peer.close()
+        assert late.reply().body == b"most 3"
+
+
+def test_pipelined_requests_are_answered_in_order_after_one_that_waits(green):
+    s = green()
+    with s.connect() as peer:
+        peer.get("/waiting").get("/pid").get("/kind")
+        wait_count(s, "began", 1)
+        go(s)
+        assert peer.reply().body == b"most 1"
+        assert peer.reply().body.isdigit()
+        assert b"greenlet" in peer.reply().body
+
+
+def test_a_request_is_answered_in_a_greenlet_of_the_package(green):
+    s = green()
+    names = s.get("/kind").body.decode().split()
+    assert ("Greenlet" if s.kind == "gevent" else "GreenThread") in names
+
+
+def test_context_variables_start_anew_with_each_request(green):
+    s = green()
+    with s.connect() as peer:
+        for path in ("/colours", "/colours?wait", "/colours", "/colours?wait"):
+            assert peer.get(path).reply().body == b"none"
+
+
+def test_work_in_the_background_goes_on_after_the_reply(green):
+    s = green()
+    assert s.get("/background").body == b"started"
+    assert s.get("/pid").status == 200
+    go(s)
+    wait_count(s, "background", 1)
+
+
+# ---- slow readers ----
+
+
+def test_a_slow_reader_stops_nobody(loop):
+    s = loop()
+    with s.connect() as slow:
+        slow.get("/written" if s.kind != "tornado" else "/stream?8000000",
+                 "Connection: close")
+        if s.kind == "tornado":
+            go(s)
+        for _ in range(3):
+            assert s.get("/pid").status == 200
+        r = slow.reply()
+        assert r.body.endswith(b"end")
+        assert len(r.body) in (200 * 65536 + 3, 8000003)
+
+
+def test_what_a_reader_left_is_flushed_while_the_application_waits(green):
+    s = green()
+    with s.connect() as peer:
+        peer.get("/stream?20000000")
+        r = peer.head()
+        got = 0
+        while got < 20000000:
+            assert peer.buffer or peer._more(), "closed early"
+            got += len(peer.buffer)
+            peer.buffer = b""
+        go(s)
+        assert r.status == 200
+        until(lambda: b"end" in peer.buffer or not peer._more(), "the end")
+
+
+def test_a_reader_that_leaves_ends_the_request(green):
+    s = green()
+    peer = s.connect()
+    peer.get("/written")
+    peer.head()
+    peer.reset()
+    assert s.get("/pid").status == 200
+    assert s.stop() == 0
+
+
+# ---- a loop that is blocked ----
+
+
+def test_a_blocked_worker_leaves_its_connections_to_the_others(loop):
+    s = loop("-w", "2")
+    s.wait_workers(2)
+    with peers(s, 20) as all_of_them:
+        seen = set()
+        until(lambda: seen.update(p.get("/pid").reply().body
+                                  for p in all_of_them) or len(seen) == 2,
+              "both have booted and have connections")
+        with s.connect() as stuck:
+            stuck.get("/blocking")
+            wait_count(s, "began", 1)
+            for peer in all_of_them:
+                assert peer.get("/pid").reply().body in seen
+            go(s)
+            assert stuck.reply().body == b"blocked"
+
+
+def test_a_request_that_blocks_the_loop_for_good_ends_its_worker(loop):
+    s = loop("--timeout", "1", announced=["WORKER TIMEOUT", "SystemExit"])
+    old = s.get("/pid").body
+    with s.connect() as stuck:
+        stuck.get("/spinning")
+        s.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
+        s.wait_log("Booting worker", 2)
+    assert s.get("/pid").body != old
+
+
+def test_a_request_that_waits_longer_than_the_timeout_is_no_trouble(green):
+    s = green("--timeout", "1")
+    pid = s.get("/pid").body
+    assert s.get("/long?2.5").body == b"long"
+    assert s.get("/pid").body == pid
+
+
+# ---- stopping ----
+
+
+def test_a_graceful_stop_waits_for_requests_under_way(green):
+    s = green()
+    with s.connect() as peer:
+        peer.get("/waiting")
+        wait_count(s, "began", 1)
+        s.signal("TERM")
+        s.wait_log("Handling signal: term")
+        go(s)
+        assert peer.reply().body == b"most 1"
+        peer.assert_closed()
+    assert s.wait() == 0
+
+
+def test_requests_are_ended_when_graceful_timeout_is_over(green):
+    s = green("--graceful-timeout", "2")
+    with s.connect() as peer:
+        peer.get("/waiting")
+        wait_count(s, "began", 1)
+        assert s.stop() == 0
+        assert peer.rest() == b""
+    assert count(s, "ended") == 1, "its finally block has run"
+    s.wait_log(r"\[WARNING\] Worker graceful timeout \(pid:\d+\)")
+
+
+def test_a_quick_stop_ends_requests_under_way(green):
+    s = green()
+    with s.connect() as peer:
+        peer.get("/waiting")
+        wait_count(s, "began", 1)
+        assert s.stop("QUIT") == 0
+        assert peer.rest() == b""
+
+
+def test_a_worker_is_replaced_after_max_requests(loop):
+    s = loop("--max-requests", "5")
+    pids = set()
+    until(lambda: pids.add(s.get("/pid").body) or len(pids) == 3, "three pids")
+
+
+def test_worker_int_may_wait(green):
+    s = green(config="import time\n"
+              "def worker_int(worker):\n"
+              "    time.sleep(0.01)\n"
+              "    open('hook', 'w').write('waited')\n")
+    s.get("/pid")
+    assert s.stop("INT") == 0
+    assert (s.folder / "hook").read_text() == "waited"
+
+
+# ---- forks ----
+
+
+def test_an_application_may_fork(loop):
+    s = loop()
+    with s.connect() as peer:
+        assert peer.get("/forking").reply().body == b"child 7"
+        assert peer.get("/pid").reply().status == 200
+
+
+def test_a_child_that_returns_from_the_application_answers_nothing(green):
+    s = green()
+    with s.connect() as peer:
+        r = peer.get("/forking_child_returns", "Connection: close").reply()
+        assert r.body == b"from the parent"
+        assert peer.rest() == b""
+    assert s.get("/pid").status == 200
+
+
+def test_multiprocessing_by_fork_works(green):
+    s = green()
+    assert s.get("/multiprocess").body == b"exit 0"
+    assert count(s, "process") == 1
+    assert s.get("/pid").status == 200
+
+
+# ---- patches ----
+
+
+def test_the_application_is_loaded_patched(green):
+    s = green(files={"early.py": """\
+import socket
+module = socket.socket.__module__
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [module.encode()]
+"""}, app="early:app")
+    assert s.get("/").body.split(b".")[0] == s.kind.encode()
+
+
+def test_a_preloaded_application_is_loaded_patched_in_the_master(green):
+    s = green("--preload", "-w", "2", env={"BARRIER": "2"})
+    s.wait_log(r"\[INFO\] preload_app: the master is monkey-patched for "
+               + s.kind)
+    with peers(s, 10) as all_of_them:
+        for peer in all_of_them:
+            peer.get("/early_lock")
+        for peer in all_of_them:
+            assert peer.reply().body == b"locked"
+
+
+def test_a_configuration_that_patches_itself_is_no_trouble(gevent):
+    s = gevent("-w", "2", config="from gevent import monkey\n"
+               "monkey.patch_all()\nimport gevent\ngevent.sleep(0)\n",
+               env={"BARRIER": "2"})
+    with peers(s, 8) as all_of_them:
+        for peer in all_of_them:
+            assert peer.get("/pid").reply().status == 200
+
+
+# ---- gevent's own ----
+
+TIMEOUTS = """\
+import gevent
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    body = b"fine"
+    if path == "/timeout":
+        try:
+            with gevent.Timeout(0.01):
+                gevent.sleep(60)
+        except gevent.Timeout:
+            body = b"timed out"
+    elif path == "/forgotten":
+        gevent.Timeout(0.05).start()
+        gevent.sleep(0)
+    elif path == "/sleep":
+        gevent.sleep(0.3)
+    elif path == "/escapes":
+        with gevent.Timeout(0.01):
+            gevent.sleep(60)
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_a_timeout_interrupts_its_request(gevent):
+    s = gevent(files={"late.py": TIMEOUTS}, app="late:app",
+               announced=["Timeout: 0.01 second"])
+    assert s.get("/timeout").body == b"timed out"
+    assert s.get("/escapes").status == 500
+    assert s.get("/").body == b"fine"
+
+
+def test_a_forgotten_timeout_hits_no_other_request(gevent):
+    s = gevent(files={"late.py": TIMEOUTS}, app="late:app")
+    with peers(s, 5) as all_of_them:
+        for peer in all_of_them:
+            assert peer.get("/forgotten").reply().body == b"fine"
+        for peer in all_of_them:
+            peer.get("/sleep")
+        for peer in all_of_them:
+            assert peer.reply().body == b"fine"
+
+
+def test_gevents_signal_handlers_work(gevent):
+    s = gevent(files={"signals.py": """\
+import os, signal
+import gevent
+got = gevent.event.Event() if hasattr(gevent, "event") else None
+from gevent.event import Event
+got = Event()
+gevent.signal_handler(signal.SIGUSR2, got.set)
+def app(environ, start_response):
+    os.kill(os.getpid(), signal.SIGUSR2)
+    got.wait()
+    start_response("200 OK", [])
+    return [b"signalled"]
+"""}, app="signals:app")
+    assert s.get("/").body == b"signalled"
+
+
+# ---- the socket ----
+
+
+def test_an_application_may_take_the_socket(green):
+    s = green()
+    with s.connect() as peer:
+        peer.get("/socket_echo", "Connection: Upgrade", "Upgrade: echo")
+        assert peer.interim().status == 101
+        for word in (b"one", b"two"):
+            peer.send(word)
+            assert peer._exactly(3) == word.upper()
+        peer.send(b"bye")
+        peer.assert_closed()
+    assert s.get("/pid").status == 200
+
+
+def test_bytes_sent_behind_the_request_are_the_sockets_first(green):
+    s = green()
+    with s.connect() as peer:
+        peer.send(b"GET /socket_echo HTTP/1.1\r\nHost: a\r\n"
+                  b"Connection: Upgrade\r\nUpgrade: echo\r\n\r\nearly")
+        assert peer.interim().status == 101
+        assert peer._exactly(5) == b"EARLY"
+        peer.send(b"bye")
+        peer.assert_closed()
+
+
+# ---- what is said of a class that cannot be run ----
+
+OLD = {"gevent/__init__.py": '__version__ = "0.9"\n', "shop.py": "app = 1\n"}
+GONE = {"gevent/__init__.py":
+        "raise ModuleNotFoundError(\"No module named 'gevent'\", "
+        "name='gevent')\n", "shop.py": "app = 1\n"}
+
+
+@pytest.mark.parametrize("files, words", [
+    (OLD, ["gevent", "1.4", "0.9", "-m pip install 'gevent>=1.4'"]),
+    (GONE, ["gevent", "does not have", "-m pip install 'gevent>=1.4'"]),
+])
+def test_a_package_that_is_missing_or_old_is_told_with_the_command(
+        run, tmp_path, files, words):
+    done = run("-k", "gevent", "--bind", "127.0.0.1:0", "shop:app",
+               files=files, env={"PYTHONPATH": tmp_path})
+    assert done.status == 1
+    done.line_with("worker class 'gevent'", *words)
+
+
+@pytest.mark.parametrize("name, meant", [
+    ("gvent", "gevent"), ("eventlets", "eventlet"), ("tornadoo", "tornado"),
+    ("gthreads", "gthread")])
+def test_a_class_that_is_misspelt_is_told_with_the_near_one(run, name, meant):
+    done = run("-k", name, "--bind", "127.0.0.1:0", "shop:app",
+               files={"shop.py": "app = 1\n"})
+    assert done.status == 1
+    done.line_with(name, f"did you mean `{meant}`?")
