@@ -472,38 +472,48 @@ fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
     return status;
 }
 
+static int
+run(struct cg_arbiter *a)
+{
+    struct cg_error err = {0};
+    if (boot(a, &err) < 0) {
+        return fail_to_start(a, &err);
+    }
+    cg_arbiter_count_oom(a);
+    a->watchdog_ms = cg_notify_watchdog_ms();
+    cg_plan_start(&a->plan, cg_arbiter_now_ms());
+    carry_out_all(a);
+    cg_arbiter_report(a);
+    while (!a->done) {
+        turn(a);
+    }
+    if (a->pidfile != NULL) {
+        cg_pidfile_remove(a->pidfile, a->master_pid);
+    }
+    cg_arbiter_hook(a, CG_on_exit, NULL);
+    int status = a->status;
+    tear_down(a);
+    return status;
+}
+
 int
 cg_arbiter_run(struct cg_arbiter_start *start)
 {
-    struct cg_arbiter a = {.start = start,
-                           .settings = start->settings,
-                           .master_pid = (int)getpid(),
-                           .handover = CG_HANDOVER_NONE,
-                           .old_handover = CG_HANDOVER_NONE,
-                           .signal_fd = -1,
-                           .alive_read = -1,
-                           .alive_write = -1,
-                           .news_read = -1,
-                           .news_write = -1,
-                           .wanted_workers = -1};
-    struct cg_error err = {0};
+    /* on the heap: hooks reach it from greenlets, see worker.c */
+    struct cg_arbiter *a = cg_calloc(1, sizeof *a);
+    *a = (struct cg_arbiter){.start = start,
+                             .settings = start->settings,
+                             .master_pid = (int)getpid(),
+                             .handover = CG_HANDOVER_NONE,
+                             .old_handover = CG_HANDOVER_NONE,
+                             .signal_fd = -1,
+                             .alive_read = -1,
+                             .alive_write = -1,
+                             .news_read = -1,
+                             .news_write = -1,
+                             .wanted_workers = -1};
     start->settings = NULL;
-    if (boot(&a, &err) < 0) {
-        return fail_to_start(&a, &err);
-    }
-    cg_arbiter_count_oom(&a);
-    a.watchdog_ms = cg_notify_watchdog_ms();
-    cg_plan_start(&a.plan, cg_arbiter_now_ms());
-    carry_out_all(&a);
-    cg_arbiter_report(&a);
-    while (!a.done) {
-        turn(&a);
-    }
-    if (a.pidfile != NULL) {
-        cg_pidfile_remove(a.pidfile, a.master_pid);
-    }
-    cg_arbiter_hook(&a, CG_on_exit, NULL);
-    int status = a.status;
-    tear_down(&a);
+    int status = run(a);
+    free(a);
     return status;
 }

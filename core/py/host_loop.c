@@ -343,6 +343,16 @@ descriptors(const int *fds, int nfds)
     return py_take(&list);
 }
 
+static int
+exit_or_error(int *ret_exit, struct cg_error *err)
+{
+    if (cg_py_take_exit(ret_exit)) {
+        return -1;
+    }
+    cg_py_error(err, NULL);
+    return -2;
+}
+
 int
 cg_py_loop_serve(struct cg_py_loop *l, const int *fds, int nfds, int *ret_exit,
                  struct cg_error *err)
@@ -357,14 +367,72 @@ cg_py_loop_serve(struct cg_py_loop *l, const int *fds, int nfds, int *ret_exit,
             ? PyObject_CallFunctionObjArgs(serve, list, poll, set, NULL)
             : NULL;
     Py_CLEAR(l->over);
-    if (done != NULL) {
-        return 0;
+    return done != NULL ? 0 : exit_or_error(ret_exit, err);
+}
+
+/* ---- servers of the packages' own ---- */
+
+struct heart {
+    void (*beat)(void *self);
+    void *self;
+};
+
+static const char heart_name[] = "cgunicorn.heart";
+
+static PyObject *
+heart_beat(PyObject *self, PyObject *unused)
+{
+    const struct heart *h = PyCapsule_GetPointer(self, heart_name);
+    if (h == NULL) {
+        return NULL;
     }
-    if (cg_py_take_exit(ret_exit)) {
-        return -1;
+    h->beat(h->self);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef beat_def = {"beat", heart_beat, METH_NOARGS,
+                               "Tells the master that the loop turns."};
+
+static void
+free_heart(PyObject *capsule)
+{
+    free(PyCapsule_GetPointer(capsule, heart_name));
+}
+
+static PyObject *
+new_heart(void (*beat)(void *self), void *self)
+{
+    struct heart *h = cg_malloc(sizeof *h);
+    *h = (struct heart){beat, self};
+    py_auto *capsule = PyCapsule_New(h, heart_name, free_heart);
+    if (capsule == NULL) {
+        free(h);
+        return NULL;
     }
-    cg_py_error(err, NULL);
-    return -2;
+    return PyCFunction_New(&beat_def, capsule);
+}
+
+bool
+cg_py_loop_is_own(const char *module, struct cg_app *app)
+{
+    py_auto *answer = call_module(module, "is_own", cg_app_callable(app));
+    PyErr_Clear();
+    return answer == Py_True;
+}
+
+int
+cg_py_loop_serve_own(const char *module, struct cg_py_worker *worker,
+                     struct cg_app *app, void (*beat)(void *self), void *self,
+                     int *ret_exit, struct cg_error *err)
+{
+    py_auto *serve = cg_glue_get(module, "serve_own");
+    py_auto *heart = serve != NULL ? new_heart(beat, self) : NULL;
+    py_auto *done = heart != NULL
+                        ? PyObject_CallFunctionObjArgs(
+                              serve, (PyObject *)(void *)worker,
+                              (PyObject *)cg_app_callable(app), heart, NULL)
+                        : NULL;
+    return done != NULL ? 0 : exit_or_error(ret_exit, err);
 }
 
 static PyObject *

@@ -52,6 +52,14 @@ int cg_py_loop_serve(struct cg_py_loop *l, const int *fds, int nfds,
  * end within a moment. */
 bool cg_py_loop_kill(struct cg_py_loop *l);
 
+/* A server of the package's own, on the listeners of `worker`, in place of the
+ * engine: some classes always, some for some applications. It calls beat about
+ * once a second. Otherwise as cg_py_loop_serve. */
+bool cg_py_loop_is_own(const char *module, struct cg_app *app);
+int cg_py_loop_serve_own(const char *module, struct cg_py_worker *worker,
+                         struct cg_app *app, void (*beat)(void *self),
+                         void *self, int *ret_exit, struct cg_error *err);
+
 /* run and drained of struct cg_host; park, quiet, handled of cg_wsgi_options.
  */
 void cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex);

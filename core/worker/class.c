@@ -10,6 +10,7 @@
 #include "core/worker/worker.h"
 
 #define GEVENT "_cgunicorn_glue.hosts.gevent_"
+#define PYWSGI "_cgunicorn_glue.hosts.pywsgi_"
 #define EVENTLET "_cgunicorn_glue.hosts.eventlet_"
 #define TORNADO "_cgunicorn_glue.hosts.tornado_"
 
@@ -17,6 +18,9 @@ static const struct cg_worker_class classes[] = {
     {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync, NULL},
     {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread, NULL},
     {"gevent", "gunicorn.workers.ggevent.GeventWorker", cg_host_hosted, GEVENT},
+    {"gevent_pywsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker",
+     cg_host_hosted, PYWSGI},
+    {"gevent_wsgi", NULL, cg_host_hosted, PYWSGI},
     {"eventlet", "gunicorn.workers.geventlet.EventletWorker", cg_host_hosted,
      EVENTLET},
     {"tornado", "gunicorn.workers.gtornado.TornadoWorker", cg_host_hosted,

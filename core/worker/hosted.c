@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/py/host_loop.h"
 #include "core/worker/host.h"
@@ -117,9 +118,35 @@ init(struct hosted *o, struct cg_host_run *r, struct cg_error *err)
     return 0;
 }
 
+/* ---- the package's own server ---- */
+
+static void
+beat(void *self)
+{
+    const struct cg_host_run *r = self;
+    struct cg_slot *slot = r->start->slot;
+    atomic_store(&slot->beat_us, cg_now_us());
+    atomic_store(&slot->state,
+                 r->stop_wanted ? CG_WORKER_STOPPING : CG_WORKER_BUSY);
+}
+
+static int
+serve_own(struct cg_host_run *r, struct cg_error *err)
+{
+    beat(r);
+    atomic_store(&r->start->slot->booted, 1);
+    cg_worker_tell(r->start, CG_NEWS_READY, "");
+    int end = cg_py_loop_serve_own(r->module, r->start->worker, r->app, beat, r,
+                                   &r->exit_status, err);
+    return end == -2 ? err->code : 0;
+}
+
 int
 cg_host_hosted(struct cg_host_run *r, struct cg_error *err)
 {
+    if (cg_py_loop_is_own(r->module, r->app)) {
+        return serve_own(r, err);
+    }
     struct hosted *o = cg_calloc(1, sizeof *o);
     int e = init(o, r, err);
     if (e == 0) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -243,18 +244,14 @@ finish_python(struct cg_host_run *run)
     return status;
 }
 
-int
-cg_worker_main(const struct cg_worker_start *start)
+/* From the pipe for wake-ups to the last line. */
+static int
+live(struct cg_host_run *run)
 {
-    struct cg_host_run run = {.start = start, .wakeup_fd = -1};
+    const struct cg_worker_start *start = run->start;
     cg_auto(fd_close) int read_fd = -1;
     cg_auto(fd_close) int write_fd = -1;
     int fds[2];
-    int pid = (int)getpid();
-    atomic_store(&start->slot->pid, pid);
-    cg_py_worker_set_pid(start->worker, pid);
-    cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
-    cg_py_loop_forked();
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
         cg_log_line(start->log, CG_ERROR, "cannot make a pipe: %s",
                     strerror(errno));
@@ -262,14 +259,52 @@ cg_worker_main(const struct cg_worker_start *start)
     }
     read_fd = fds[0];
     write_fd = fds[1];
-    run.wakeup_fd = read_fd;
-    int status = boot(&run, write_fd);
+    run->wakeup_fd = read_fd;
+    int status = boot(run, write_fd);
     if (status == 0) {
-        status = serve(&run);
+        status = serve(run);
     }
     cg_py_worker_over(start->worker);
     say_goodbye(start);
     cg_log_drain(start->log);
-    int finish = run.leave_at_once ? 0 : finish_python(&run);
+    int finish = run->leave_at_once ? 0 : finish_python(run);
     return status != 0 ? status : finish;
+}
+
+/*
+ * What a worker is, on the heap: signal handlers and the engine reach it from
+ * greenlets. A hub that the configuration made in the master is not as deep in
+ * the C stack as our caller's frames, so a switch to it puts them aside.
+ */
+struct worker {
+    struct cg_worker_start start;
+    struct cg_handover handover;
+    struct cg_host_run run;
+};
+
+static struct worker *
+new_worker(const struct cg_worker_start *start)
+{
+    struct worker *w = cg_calloc(1, sizeof *w);
+    w->start = *start;
+    w->run = (struct cg_host_run){.start = &w->start, .wakeup_fd = -1};
+    if (start->handover != NULL) {
+        w->handover = *start->handover;
+        w->start.handover = &w->handover;
+    }
+    return w;
+}
+
+int
+cg_worker_main(const struct cg_worker_start *start)
+{
+    struct worker *w = new_worker(start);
+    int pid = (int)getpid();
+    atomic_store(&start->slot->pid, pid);
+    cg_py_worker_set_pid(start->worker, pid);
+    cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
+    cg_py_loop_forked();
+    int status = live(&w->run);
+    free(w);
+    return status;
 }

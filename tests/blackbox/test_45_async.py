@@ -187,7 +187,8 @@ def test_a_blocked_worker_leaves_its_connections_to_the_others(loop):
 
 
 def test_a_request_that_blocks_the_loop_for_good_ends_its_worker(loop):
-    s = loop("--timeout", "1", announced=["WORKER TIMEOUT", "SystemExit"])
+    s = loop("--timeout", "1", announced=[
+        "WORKER TIMEOUT", "SystemExit", r"Worker \(pid:\d+\) is running"])
     old = s.get("/pid").body
     with s.connect() as stuck:
         stuck.get("/spinning")
@@ -402,6 +403,80 @@ def test_bytes_sent_behind_the_request_are_the_sockets_first(green):
         assert peer._exactly(5) == b"EARLY"
         peer.send(b"bye")
         peer.assert_closed()
+
+
+# ---- servers of the packages' own ----
+
+ECHO = """\
+def app(environ, start_response):
+    body = environ["wsgi.input"].read() or environ["SERVER_SOFTWARE"].encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+CHAT = """\
+import asyncio
+import tornado.ioloop, tornado.web, tornado.websocket
+ran = []
+tornado.ioloop.IOLoop.current().add_callback(ran.append, "early")
+peers = set()
+
+class Page(tornado.web.RequestHandler):
+    async def get(self):
+        await asyncio.sleep(0.01)
+        self.write(" ".join(ran))
+
+class Chat(tornado.websocket.WebSocketHandler):
+    def open(self):
+        peers.add(self)
+    def on_message(self, message):
+        for peer in peers:
+            peer.write_message(message)
+    def on_close(self):
+        peers.discard(self)
+
+app = tornado.web.Application([("/", Page), ("/chat", Chat)])
+"""
+
+
+@pytest.mark.parametrize("name", ["gevent_pywsgi", "gevent_wsgi"])
+def test_gevents_own_server_serves(run, server, name):
+    classes.skip_unless_installed(run, "gevent")
+    s = server("-k", name, "--access-logfile", "access.log", "echo_:app",
+               files={"echo_.py": ECHO})
+    s.wait_log(f"Using worker: {name}")
+    with s.connect() as peer:
+        body = peer.get("/").reply().body
+        assert body.startswith(b"gevent/") and b" gunicorn/" in body
+        assert peer.post("/", b"posted").reply().body == b"posted"
+    until(lambda: '"POST / HTTP/1.1" 200 '
+          in (s.folder / "access.log").read_text(), "the access line")
+    assert s.stop() == 0
+
+
+def websocket_text(word):
+    """A client's frame, masked with zeros, and the server's answer."""
+    return (bytes([0x81, 0x80 | len(word), 0, 0, 0, 0]) + word,
+            bytes([0x81, len(word)]) + word)
+
+
+def test_a_tornado_application_is_served_by_tornado(run, server):
+    classes.skip_unless_installed(run, "tornado")
+    s = server("-k", "tornado", "chat:app", files={"chat.py": CHAT})
+    r = s.get("/")
+    assert r.body == b"early"
+    assert r.one("Server").startswith("TornadoServer/")
+    assert "(Gunicorn/" in r.one("Server")
+    with peers(s, 2) as (one, two):
+        for peer in (one, two):
+            peer.get("/chat", "Upgrade: websocket", "Connection: Upgrade",
+                     "Sec-WebSocket-Version: 13",
+                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
+            assert peer.interim().status == 101
+        sent, wanted = websocket_text(b"hello")
+        one.send(sent)
+        for peer in (one, two):
+            assert peer._exactly(len(wanted)) == wanted
+    assert s.stop() == 0
 
 
 # ---- what is said of a class that cannot be run ----

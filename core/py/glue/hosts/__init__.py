@@ -13,6 +13,9 @@ handled       handled(result): the application has answered by itself; or None
 serve(fds, poll, set_over)
               calls poll when one of fds is readable, until over(is_child) comes
 kill(list)    ends greenlets and waits a moment for them
+is_own(app)   the package's own server serves app, not the engine:
+serve_own(worker, app, beat)
+              until worker.alive is false; calls beat about once a second
 """
 import re
 import sys
@@ -53,13 +56,18 @@ def seat_handlers(worker, spawn, is_hub):
             _cgunicorn.worker_event(2)
 
     def handle_quit(sig, frame):
+        if worker._ending:
+            return
         if is_hub():
             spawn(leave)
         else:
             leave()
             sys.exit(0)
 
+    usr1 = worker.handle_usr1
     worker.handle_quit = handle_quit
+    worker.handle_usr1 = lambda sig, frame: (
+        spawn(usr1, sig, frame) if is_hub() else usr1(sig, frame))
 
 
 def forked():

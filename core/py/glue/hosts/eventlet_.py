@@ -53,6 +53,10 @@ def _handled(wsgi):
     return handled
 
 
+def is_own(app):
+    return False
+
+
 def leave():
     from eventlet import hubs
     return hubs.get_hub().switch

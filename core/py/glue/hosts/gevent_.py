@@ -35,6 +35,10 @@ def prepare(worker):
         return greenlet, greenlet.switch
 
 
+def is_own(app):
+    return False
+
+
 def leave():
     from gevent.hub import get_hub
     return get_hub().switch

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The tornado class: an IOLoop watches the engine. WSGI runs on the loop, one
-request at a time, as in gunicorn's class."""
-from . import wanted
+request at a time, as in gunicorn's class. A tornado Application is served by
+tornado's own HTTPServer."""
+from . import own, wanted
 
 MINIMUM = "5.0"
 spawn = handled = None
@@ -43,3 +44,54 @@ def serve(fds, poll, set_over):
 
 def kill(greenlets):
     pass
+
+
+def is_own(app):
+    import tornado.web
+    import tornado.wsgi
+    return isinstance(app, (tornado.web.Application, tornado.wsgi.WSGIContainer))
+
+
+def _name_gunicorn():
+    """Server: TornadoServer/6.2 (Gunicorn/27.0.1)"""
+    import gunicorn
+    from tornado import web
+    clear = web.RequestHandler.clear
+
+    def named(self):
+        clear(self)
+        if "Gunicorn" not in self._headers["Server"]:
+            self._headers["Server"] += " (Gunicorn/%s)" % gunicorn.__version__
+    web.RequestHandler.clear = named
+
+
+def serve_own(worker, app, beat):
+    from tornado.httpserver import HTTPServer
+    from tornado.ioloop import IOLoop, PeriodicCallback
+    _name_gunicorn()
+
+    class Server(HTTPServer):
+        def on_close(self, server_conn):
+            own.count(worker)
+            super().on_close(server_conn)
+
+    loop = IOLoop.current()
+    server = Server(app, no_keep_alive=worker.cfg.keepalive <= 0)
+    for sock in own.sockets_of(worker):
+        sock.setblocking(False)
+        server.add_socket(sock)
+    stopping = []
+
+    def tick():
+        beat()
+        if stopping:
+            ticks.stop()
+            loop.stop()
+        elif not worker.alive or own.is_orphan(worker):
+            server.stop()
+            stopping.append(True)
+
+    beat()
+    ticks = PeriodicCallback(tick, own.TICK * 1000)
+    ticks.start()
+    loop.start()
