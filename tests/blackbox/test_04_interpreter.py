@@ -199,3 +199,26 @@ def app(environ, start_response):
 """})
     for method in ("fork", "spawn"):
         assert s.get(f"/?{method}").body == b"[2, 4, 6]"
+
+
+def test_a_child_of_the_application_ends_at_term(server):
+    """As multiprocessing ends its own; the worker's handlers are not its."""
+    s = server("spawn:app", files={"spawn.py": """\
+import os, signal, time
+
+def app(environ, start_response):
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, b"x")
+        time.sleep(60)
+        os._exit(1)
+    os.read(read, 1)
+    os.kill(pid, signal.SIGTERM)
+    status = os.waitpid(pid, 0)[1]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % os.WTERMSIG(status)]
+
+read, write = os.pipe()
+"""})
+    assert s.get("/").body == b"15"
+    assert s.get("/").body == b"15"

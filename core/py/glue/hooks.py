@@ -293,6 +293,19 @@ class Worker:
         signal.siginterrupt(signal.SIGTERM, False)
         signal.siginterrupt(signal.SIGUSR1, False)
         signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=self._leave_signals)
+
+    def _leave_signals(self):
+        """In a child of the application: our signals are none of its own.
+
+        multiprocessing ends its children by TERM, and what the handlers would
+        touch belongs to the worker.
+        """
+        for name in ("TERM", "QUIT", "INT", "ABRT", "USR1", "WINCH"):
+            number = getattr(signal, "SIG" + name)
+            if getattr(signal.getsignal(number), "__self__", None) is self:
+                signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
 
 
 def _nothing(*args):
