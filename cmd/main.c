@@ -200,9 +200,6 @@ check_app(const struct cg_settings *s)
     if (check_app_is_named(s) >= 0) {
         return EXIT_ERROR;
     }
-    if (cg_worker_class_check(s, &err) < 0) {
-        return say_error(&err);
-    }
     if (cg_app_load(cg_settings_str(s, CG_wsgi_app), &app, &err, &traceback) !=
         0) {
         fprintf(stderr, "\nError while loading the application:\n\n%s%s\n",

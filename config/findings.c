@@ -36,12 +36,13 @@ add(struct cg_findings *f, bool is_problem, char *text)
 void
 cg_findings_warn(struct cg_findings *f, const char *fmt, ...)
 {
-    char *text;
     va_list args;
     va_start(args, fmt);
-    if (vasprintf(&text, fmt, args) < 0) {
-        cg_die("out of memory");
-    }
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    char *text = cg_malloc((size_t)(n > 0 ? n : 0) + 1);
+    va_start(args, fmt);
+    vsnprintf(text, (size_t)(n > 0 ? n : 0) + 1, fmt, args);
     va_end(args);
     add(f, false, text);
 }

@@ -5,6 +5,7 @@
  * already, in a file when it is large) and what was pipelined behind it.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -146,6 +147,20 @@ cg_may_give(const struct cg_engine *e)
     return e->config->handover != NULL && !e->stopping &&
            !atomic_load_explicit(&e->stop_wanted, RELAXED) &&
            has_sibling(e, false);
+}
+
+bool
+cg_sibling_serves(const struct cg_engine *e)
+{
+    return e->config->handover != NULL && has_sibling(e, false);
+}
+
+bool
+cg_queue_waits(const struct cg_engine *e)
+{
+    const struct cg_handover *h = e->config->handover;
+    struct pollfd p = {.fd = h != NULL ? h->read_fd : -1, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
 }
 
 bool

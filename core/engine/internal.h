@@ -261,6 +261,9 @@ void cg_stream_drain(struct cg_executor *x, struct cg_conn *c);
 /* give.c */
 bool cg_may_give(const struct cg_engine *e);
 bool cg_sibling_idle(const struct cg_engine *e);
+/* Somebody else takes what is in the queue. */
+bool cg_sibling_serves(const struct cg_engine *e);
+bool cg_queue_waits(const struct cg_engine *e);
 /* True: the connection with this request belongs to the queue now. */
 bool cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
              const struct cg_body *body);

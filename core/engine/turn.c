@@ -287,7 +287,8 @@ begin_stop(struct cg_executor *x)
     uint64_t keep = e->config->keepalive_us;
     e->stopping = true;
     e->stop_at_us = e->now_us + atomic_load(&e->graceful_us);
-    cg_show(x, CG_WORKER_STOPPING);
+    /* by relief too: siblings rely on who does not stop */
+    atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_accept_rest(x);
     cg_accept_listen(e, false);
     cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
@@ -303,7 +304,8 @@ is_done(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     return e->nconns == 0 && e->in_flight == 0 &&
-           (x->id == RELIEF || !cg_adopt(x));
+           (cg_sibling_serves(e) ||
+            (x->id == RELIEF ? !cg_queue_waits(e) : !cg_adopt(x)));
 }
 
 void
@@ -381,8 +383,11 @@ cg_take_part(struct cg_engine *e)
     if (!e->hearing) {
         cg_hear(e, true);
     }
-    if (room != e->attending) {
-        cg_attend(e, room);
+    /* who stops leaves the queue to those who go on: under load it is never
+     * empty, and so it would never be done */
+    bool queue = room && !(e->stopping && cg_sibling_serves(e));
+    if (queue != e->attending) {
+        cg_attend(e, queue);
     }
     if (!room) {
         cg_accept_listen(e, false);

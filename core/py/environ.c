@@ -526,7 +526,7 @@ fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
     const struct cg_exchange *ex = x->ex;
     if (PyDict_SetItem(d, w->k_input, (PyObject *)x) < 0 ||
         PyDict_SetItem(d, w->k_early_hints, x->early_hints) < 0 ||
-        py_dict_put(d, w->k_socket, cg_socket_new(w, x)) < 0 ||
+        PyDict_SetItem(d, w->k_socket, x->socket) < 0 ||
         put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
         put_fields(w, d, ex) < 0 ||
         (ex->peer->proxied && put_proxy(d, ex->peer) < 0)) {

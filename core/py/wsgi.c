@@ -41,6 +41,7 @@ static void
 release_kit(struct cg_kit *kit)
 {
     Py_CLEAR(kit->early_hints);
+    Py_CLEAR(kit->socket);
     Py_CLEAR(kit->write);
     Py_CLEAR(kit->start_response);
     Py_CLEAR(kit->exchange);
@@ -101,8 +102,9 @@ make_kit(struct cg_wsgi *w, struct cg_kit *kit)
     kit->start_response = PyCFunction_New(&start_response_def, kit->exchange);
     kit->write = PyCFunction_New(&write_def, kit->exchange);
     kit->early_hints = PyCFunction_New(&early_hints_def, kit->exchange);
+    kit->socket = cg_socket_new(w, (ExchangeObject *)kit->exchange);
     if (kit->start_response == NULL || kit->write == NULL ||
-        kit->early_hints == NULL) {
+        kit->early_hints == NULL || kit->socket == NULL) {
         release_kit(kit);
         return -1;
     }
@@ -123,7 +125,8 @@ take_kit(struct cg_wsgi *w, struct cg_kit *kit)
 static bool
 is_free(const struct cg_kit *kit)
 {
-    return Py_REFCNT(kit->exchange) == 4 &&
+    return Py_REFCNT(kit->exchange) == 5 && Py_REFCNT(kit->socket) == 1 &&
+           cg_socket_is_fresh(kit->socket) &&
            Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1 &&
            Py_REFCNT(kit->early_hints) == 1;
 }
@@ -144,6 +147,7 @@ begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
     x->ex = ex;
     x->write = kit->write;
     x->early_hints = kit->early_hints;
+    x->socket = kit->socket;
     x->pos = 0;
     x->started = x->head_sent = x->no_more = x->failed = false;
     x->overrun = x->handled = false;
@@ -159,7 +163,7 @@ end(ExchangeObject *x)
         cg_input_release(x);
     }
     x->ex = NULL;
-    x->write = x->early_hints = NULL;
+    x->write = x->early_hints = x->socket = NULL;
 }
 
 /* ---- the iterable ---- */

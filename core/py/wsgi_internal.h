@@ -25,7 +25,7 @@ typedef struct {
     PyObject_HEAD struct cg_wsgi *wsgi;
     struct cg_exchange *ex; /* NULL once the request is over */
     /* weak: the kit's, valid while ex is set */
-    PyObject *write, *early_hints;
+    PyObject *write, *early_hints, *socket;
 
     /* input */
     uint64_t pos;
@@ -54,7 +54,7 @@ typedef struct {
 
 /* An exchange and its bound methods, made once. */
 struct cg_kit {
-    PyObject *exchange, *start_response, *write, *early_hints;
+    PyObject *exchange, *start_response, *write, *early_hints, *socket;
 };
 
 struct cg_wsgi {
@@ -137,5 +137,7 @@ void cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *environ);
 int cg_wsgi_types_init(struct cg_wsgi *w);
 PyObject *cg_errors_new(struct cg_wsgi *w);
 PyObject *cg_socket_new(struct cg_wsgi *w, ExchangeObject *x);
+/* Whether nobody looked at it yet. */
+bool cg_socket_is_fresh(PyObject *socket);
 
 #endif

@@ -250,6 +250,12 @@ cg_socket_new(struct cg_wsgi *w, ExchangeObject *x)
     return self;
 }
 
+bool
+cg_socket_is_fresh(PyObject *socket)
+{
+    return ((SocketObject *)socket)->real == NULL;
+}
+
 /* ---- all types ---- */
 
 static int
