@@ -95,6 +95,7 @@ cg_py_loop_forked(void)
 {
     py_auto *done = call_module("_cgunicorn_glue.hosts", "forked", NULL);
     PyErr_Clear();
+    (void)done;
 }
 
 /* ---- seats ---- */
@@ -233,11 +234,13 @@ run_seated(struct cg_py_loop *l, struct cg_exchange *ex)
         return;
     }
     py_auto *alive = py_new(s->self);
+    (void)alive; /* held, not used */
     py_auto *enter = py_new(s->enter);
     s->ex = ex;
     ex->host = s;
     py_auto *back = PyObject_CallNoArgs(enter);
     PyErr_Clear();
+    (void)back;
     if (s->loop == NULL) {
         return;
     }
@@ -266,6 +269,7 @@ cg_py_loop_park(void *loop, struct cg_exchange *ex)
     struct cg_py_loop *l = loop;
     struct seat *s = ex->host;
     py_auto *alive = py_new(s->self);
+    (void)alive; /* held, not used */
     py_auto *me = PyObject_CallNoArgs(l->current);
     if (me == NULL) {
         return -1;
@@ -287,6 +291,7 @@ cg_py_loop_drained(struct cg_py_loop *l, struct cg_exchange *ex)
     py_auto *back =
         greenlet != NULL ? PyObject_CallMethod(greenlet, "switch", NULL) : NULL;
     PyErr_Clear();
+    (void)back;
 }
 
 bool
@@ -457,6 +462,7 @@ cg_py_loop_kill(struct cg_py_loop *l)
                         ? PyObject_CallOneArg(kill, list)
                         : NULL;
     PyErr_Clear();
+    (void)done;
     return l->seats.next == &l->seats;
 }
 
