@@ -172,11 +172,15 @@ def test_a_reader_that_leaves_ends_the_request(green):
 def test_a_blocked_worker_leaves_its_connections_to_the_others(loop):
     s = loop("-w", "2")
     s.wait_workers(2)
-    with peers(s, 20) as all_of_them:
-        seen = set()
-        until(lambda: seen.update(p.get("/pid").reply().body
-                                  for p in all_of_them) or len(seen) == 2,
-              "both have booted and have connections")
+    with contextlib.ExitStack() as stack:
+        all_of_them, seen = [], set()
+
+        def both_have_connections():
+            all_of_them.append(stack.enter_context(s.connect()))
+            seen.add(all_of_them[-1].get("/pid").reply().body)
+            return len(seen) == 2 and len(all_of_them) >= 20
+
+        until(both_have_connections, "both have booted and have connections")
         with s.connect() as stuck:
             stuck.get("/blocking")
             wait_count(s, "began", 1)
