@@ -39,6 +39,27 @@ configure(PyConfig *c, const char *exe, int argc, char *const *argv)
     return st;
 }
 
+/*
+ * Until the program handles INT itself it ends at it. Python's own handler
+ * would raise KeyboardInterrupt wherever the start has come to: a traceback at
+ * best, swallowed at worst.
+ */
+static PyStatus
+initialize(const PyConfig *config)
+{
+    sigset_t interrupt, old;
+    struct sigaction sa;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &old);
+    PyStatus st = Py_InitializeFromConfig(config);
+    if (sigaction(SIGINT, NULL, &sa) == 0 && sa.sa_handler != SIG_IGN) {
+        signal(SIGINT, SIG_DFL);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    return st;
+}
+
 int
 cg_python_start(const struct cg_python_choice *choice, int argc,
                 char *const *argv, struct cg_error *err)
@@ -58,7 +79,7 @@ cg_python_start(const struct cg_python_choice *choice, int argc,
     config.parse_argv = 0;
     st = configure(&config, choice->exe, argc, argv);
     if (!PyStatus_Exception(st)) {
-        st = Py_InitializeFromConfig(&config);
+        st = initialize(&config);
     }
     PyConfig_Clear(&config);
     if (PyStatus_Exception(st)) {

@@ -338,6 +338,9 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
     pthread_atfork(NULL, on_fork_in_parent, on_fork_in_child);
     run->on_stop = stop;
     run->on_abort = abort_now;
+    if (run->abort_wanted) { /* its exception may have been swallowed */
+        abort_now(run);
+    }
     if (run->stop_wanted) { /* told while the application was loading */
         stop(run);
     }

@@ -27,6 +27,9 @@ def prepare(worker):
     from gevent import hub
     patch()
     hub.reinit()
+    # gevent does it after the first fork: a child that ends before is never
+    # noticed, and who waits for it waits for ever
+    hub.get_hub().loop.install_sigchld()
     seat_handlers(worker, gevent.spawn, lambda: gevent.getcurrent() is hub.get_hub())
     QUIET = gevent.GreenletExit
 
