@@ -82,7 +82,9 @@ BIN := $(OUT)/cgunicorn
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 # objects of unit tests are made on the way: kept, or each run compiles them
 .PRECIOUS: $(OUT)/%.o
-UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c))
+# UNITS=engine: only the tests of that folder
+UNITS ?= *
+UNIT := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/$(UNITS)/test_*.c))
 
 # one short line for each command; the whole of it with V=1
 Q := $(if $(V),,@)
