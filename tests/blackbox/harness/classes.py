@@ -20,7 +20,9 @@ def under_test():
 
 def multithread():
     """wsgi.multithread of that class with its settings' defaults."""
-    name = under_test()
+    words, name = command(), under_test()
+    if "--threads" in words[:-1]:
+        return int(words[words.index("--threads") + 1]) > 1
     return MULTITHREAD.get(name, name != "gthread")
 
 
