@@ -247,6 +247,18 @@ def when_ready(server):
     until(lambda: zombies(s.pid) == [], "no zombie is left")
 
 
+def test_fields_that_a_hook_adds_may_hold_anything(server):
+    s = server("shop:app", files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["HTTP_X_MARK"].encode()]
+"""}, config="""\
+def pre_request(worker, req):
+    req.headers += [("X-MARK", "a"), ("X-MARK", 7), ("X-MARK", None)]
+""")
+    assert s.get("/").body == b"a,7,None"
+
+
 def zombies(parent):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
