@@ -247,6 +247,29 @@ def when_ready(server):
     until(lambda: zombies(s.pid) == [], "no zombie is left")
 
 
+def test_a_child_of_a_hook_has_signals_of_its_own(server):
+    # multiprocessing ends its children by TERM, which is not the server's
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, signal, threading, time
+def work(server):
+    while not server.WORKERS:
+        time.sleep(0.01)
+    for n in (signal.SIGTERM, signal.SIGHUP):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                time.sleep(1)
+        os.kill(pid, n)
+        server.log.info("ended by %s", os.waitpid(pid, 0)[1])
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    s.wait_log(f"ended by {signal.SIGTERM:d}")
+    s.wait_log(f"ended by {signal.SIGHUP:d}")
+    assert s.get("/").status == 200
+    assert s.log_count("Handling signal") == 0
+
+
 def test_fields_that_a_hook_adds_may_hold_anything(server):
     s = server("shop:app", files={"shop.py": """\
 def app(environ, start_response):
