@@ -231,6 +231,23 @@ bury(struct cg_arbiter *a, int pid, int status)
     cg_py_worker_free(child.object);
 }
 
+/* Whether that child has ended. One whose status somebody else took counts as
+ * ended well: nobody knows better. */
+static bool
+has_ended(struct cg_arbiter *a, int pid, int *ret_status)
+{
+    pid_t r = waitpid(pid, ret_status, WNOHANG);
+    if (r < 0 && errno == ECHILD) {
+        *ret_status = 0;
+        cg_log_line(a->log, CG_WARNING,
+                    "Process (pid:%d) has ended, and its exit status went to "
+                    "somebody else: a hook that waits for any child?",
+                    pid);
+        return true;
+    }
+    return r == pid;
+}
+
 /* Children of ours, one by one: waiting for any child would take the status
  * from a thread of a hook that runs a command. */
 static void
@@ -239,12 +256,12 @@ reap_ours(struct cg_arbiter *a)
     int status;
     for (int i = a->nchildren - 1; i >= 0; i--) {
         int pid = a->children[i].pid;
-        if (waitpid(pid, &status, WNOHANG) == pid) {
+        if (has_ended(a, pid, &status)) {
             bury(a, pid, status);
         }
     }
     int reexec = a->plan.reexec_pid;
-    if (reexec != 0 && waitpid(reexec, &status, WNOHANG) == reexec) {
+    if (reexec != 0 && has_ended(a, reexec, &status)) {
         bury_stranger(a, reexec, status);
     }
 }

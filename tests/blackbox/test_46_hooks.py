@@ -270,6 +270,24 @@ def when_ready(server):
     assert s.log_count("Handling signal") == 0
 
 
+def test_a_worker_whose_status_a_hook_took_is_replaced(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, threading, time
+def work(server):
+    while True:
+        try:
+            server.log.info("took %s", os.waitpid(-1, 0))
+        except ChildProcessError:
+            time.sleep(0.01)
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    old, = s.wait_workers(1)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: s.workers() not in ([], [old]), "it is replaced")
+    assert s.get("/").status == 200
+
+
 def test_fields_that_a_hook_adds_may_hold_anything(server):
     s = server("shop:app", files={"shop.py": """\
 def app(environ, start_response):
