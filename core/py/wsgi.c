@@ -159,11 +159,11 @@ end(ExchangeObject *x)
     if (x->ex->streaming) {
         cg_stream_release(x);
     }
-    if (x->window != NULL) {
-        cg_input_release(x);
-    }
     x->ex = NULL;
     x->write = x->early_hints = x->socket = NULL;
+    if (x->window != NULL || x->reading) {
+        cg_input_release(x);
+    }
 }
 
 /* ---- the iterable ---- */
