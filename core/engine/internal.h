@@ -97,7 +97,8 @@ struct cg_engine {
     struct cg_watch wakeup, master, kick, queue, poke;
     int nconns;
     uint64_t stop_at_us; /* graceful stop ends then */
-    bool stopping, orphaned;
+    bool orphaned;
+    _Atomic bool stopping; /* relief reads it while it watches, too */
     struct cg_relief relief;
 
     /* hosted */
