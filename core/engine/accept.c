@@ -180,16 +180,6 @@ on_starved(struct cg_executor *x, int listener, int code)
     e->accept_pause_us = e->now_us + PAUSE_US;
 }
 
-/* An application closed its standard streams: what it prints must not go to a
- * client that got their numbers. */
-static int
-above_stdio(int fd)
-{
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    cg_fd_close(&fd);
-    return high;
-}
-
 static bool
 is_starvation(int code)
 {
@@ -211,10 +201,7 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     if (fd < 0 && is_starvation(errno)) {
         on_starved(x, listener, errno);
     }
-    if (fd >= 0 && fd <= STDERR_FILENO) {
-        fd = above_stdio(fd);
-    }
-    return fd;
+    return cg_fd_above_stdio(fd);
 }
 
 static bool

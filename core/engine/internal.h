@@ -90,6 +90,7 @@ struct cg_engine {
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
+    uint64_t adopt_pause_us;  /* the same for the shared queue */
     uint64_t full_us;         /* no slot: the next look for one to spare */
     int reserve_fd;           /* given up to turn a peer away */
     int starved;              /* accepts in a row that found no descriptor */

@@ -72,6 +72,9 @@ next_of_others(const struct cg_engine *e)
     if (e->accept_pause_us > e->now_us) {
         next = earlier(e, next, e->accept_pause_us);
     }
+    if (e->adopt_pause_us > e->now_us) {
+        next = earlier(e, next, e->adopt_pause_us);
+    }
     if (e->full_us > e->now_us) {
         next = earlier(e, next, e->full_us);
     }
@@ -305,7 +308,7 @@ is_done(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     return e->nconns == 0 && e->in_flight == 0 &&
            (cg_sibling_serves(e) ||
-            (x->id == RELIEF ? !cg_queue_waits(e) : !cg_adopt(x)));
+            ((x->id == RELIEF || !cg_adopt(x)) && !cg_queue_waits(e)));
 }
 
 void
@@ -385,7 +388,8 @@ cg_take_part(struct cg_engine *e)
     }
     /* who stops leaves the queue to those who go on: under load it is never
      * empty, and so it would never be done */
-    bool queue = room && !(e->stopping && cg_sibling_serves(e));
+    bool queue = room && e->now_us >= e->adopt_pause_us &&
+                 !(e->stopping && cg_sibling_serves(e));
     if (queue != e->attending) {
         cg_attend(e, queue);
     }

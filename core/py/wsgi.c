@@ -245,16 +245,27 @@ respond(ExchangeObject *x, PyObject *result)
 }
 
 static void
+log_dropped(ExchangeObject *x, const struct cg_buf *path)
+{
+    const struct cg_exchange *ex = x->ex;
+    char why[32] = "method (HEAD)";
+    if (!ex->req->method_is_head) {
+        snprintf(why, sizeof why, "status (%d)", ex->status);
+    }
+    cg_log_line(x->wsgi->o->log, CG_WARNING,
+                "Response to %.*s has a body although its %s allows none: it "
+                "was dropped",
+                (int)path->n, path->p, why);
+}
+
+static void
 log_overrun(ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
     if (x->reply.framing == CG_FRAME_NONE) {
-        cg_log_line(x->wsgi->o->log, CG_WARNING,
-                    "Response to %.*s has a body although its status (%d) "
-                    "allows none: it was dropped",
-                    (int)path.n, path.p, ex->status);
+        log_dropped(x, &path);
         return;
     }
     cg_log_line(x->wsgi->o->log, CG_ERROR,

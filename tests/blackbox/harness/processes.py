@@ -4,9 +4,11 @@
 The runner is a subreaper: whatever a server leaves behind, daemons included,
 becomes our child, so that nothing can hide and every exit status is ours.
 """
+import contextlib
 import ctypes
 import os
 import re
+import resource
 import signal
 
 from .waiting import until
@@ -84,6 +86,24 @@ def is_sanitized(pid):
 
 def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+@contextlib.contextmanager
+def spare_descriptors(pid, spare):
+    """Leaves a process only so many descriptors to open."""
+    used = set(open_descriptors(pid))
+    limit = 0
+    while limit in used or spare > 0:
+        spare -= limit not in used
+        limit += 1
+    while limit in used:
+        limit += 1
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
 
 
 def sleeps(pid):
