@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/host_loop.h"
@@ -265,6 +266,7 @@ live(struct cg_host_run *run)
         status = serve(run);
     }
     cg_py_worker_over(start->worker);
+    cg_slot_end(start->slot, cg_now_us());
     say_goodbye(start);
     cg_log_drain(start->log);
     int finish = run->leave_at_once ? 0 : finish_python(run);

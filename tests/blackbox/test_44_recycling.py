@@ -189,6 +189,15 @@ def test_a_second_term_ends_the_shutdown_delay(server):
     assert s.stop() == 0
 
 
+def test_a_worker_may_need_longer_than_timeout_for_its_end(server):
+    s = server("shop:app", "--timeout", "1", files={
+        "shop.py": "import atexit, time\natexit.register(time.sleep, 3)\n"
+        + PID})
+    s.get("/")
+    assert s.stop() == 0
+    assert "TIMEOUT" not in s.log()
+
+
 @pytest.mark.parametrize("bind", ["tcp", "unix"])
 def test_what_waits_in_the_listen_queue_is_served_before_the_end(
         waiting, bind):
