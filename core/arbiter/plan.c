@@ -862,6 +862,17 @@ kill_worker(struct cg_plan *p, struct cg_plan_worker *w,
     send_signal(p, w->pid, SIGKILL);
 }
 
+bool
+cg_plan_is_stopping(const struct cg_plan *p, int pid)
+{
+    for (int i = 0; i < p->nworkers; i++) {
+        if (p->workers[i].pid == pid) {
+            return p->workers[i].state == ROSTER_STOPPING;
+        }
+    }
+    return false;
+}
+
 void
 cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
 {

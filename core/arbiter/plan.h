@@ -178,6 +178,8 @@ void cg_plan_reexeced(struct cg_plan *p, int pid);
 /* The parent is no longer the master that we are to succeed. */
 void cg_plan_orphaned(struct cg_plan *p);
 void cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms);
+/* Whether it was told to stop, so that graceful_timeout bounds it. */
+bool cg_plan_is_stopping(const struct cg_plan *p, int pid);
 /* A worker gave no sign of life for that long. */
 void cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms,
                     uint64_t now_ms);

@@ -177,6 +177,7 @@ on_starved(struct cg_executor *x, int listener, int code)
         turn_away(x, listener);
     }
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     e->accept_pause_us = e->now_us + PAUSE_US;
 }
 
@@ -211,6 +212,7 @@ is_full(struct cg_engine *e)
         return false;
     }
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     e->full_us = e->now_us + PAUSE_US;
     return true;
 }
@@ -251,30 +253,30 @@ accept_from(struct cg_executor *x, int listener)
     return true;
 }
 
-void
+bool
 cg_accept_one(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
     if (!e->listening || is_full(e)) {
-        return;
+        return false;
     }
     if (is_above_share(e)) {
         watch(e, listener, false);
         watch(e, listener, true);
     }
-    accept_from(x, listener);
+    return accept_from(x, listener);
 }
 
 void
 cg_accept_rest(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    /* while others accept, the queue may never be empty, and loses nothing */
-    if (!atomic_load(&e->board->closing)) {
-        return;
-    }
-    for (int i = 0; i < e->nlisteners; i++) {
-        while (!e->listeners[i].adopted && accept_from(x, i)) {
+    bool all = atomic_load(&e->board->closing) != 0;
+    for (int i = 0; (all || e->listening) && i < e->nlisteners; i++) {
+        bool rest = all && !e->listeners[i].adopted;
+        /* the kernel woke us, and us only, for the first; while others accept,
+         * the queue may never be empty, and loses nothing */
+        while (accept_from(x, i) && rest) {
         }
     }
 }

@@ -171,7 +171,8 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 
 /* accept.c */
 void cg_accept_listen(struct cg_engine *e, bool on);
-void cg_accept_one(struct cg_executor *x, int listener);
+/* Whether one was there and taken. */
+bool cg_accept_one(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
 /* Keeps a descriptor back for the time when there are none. */
 void cg_accept_reserve(struct cg_engine *e);

@@ -278,14 +278,23 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
 
 /* ---- running ---- */
 
+/* Nobody is to come back here: this worker stops, or the server is about to
+ * and clients shall find another one. */
+static bool
+is_leaving(const struct cg_engine *e)
+{
+    return e->stopping || atomic_load_explicit(&e->stop_wanted, RELAXED) ||
+           atomic_load_explicit(&e->board->draining, RELAXED) != 0;
+}
+
 static bool
 may_keep(const struct cg_engine *e, const struct cg_conn *c,
          const struct cg_request *req)
 {
+    bool more = c->rest_at < c->rest.n; /* pipelined: it is answered, too */
     return req->keep_alive && !req->force_close &&
            c->requests < e->config->max_keepalive_requests &&
-           e->config->keepalive_us != 0 && !e->stopping &&
-           !atomic_load_explicit(&e->stop_wanted, RELAXED);
+           e->config->keepalive_us != 0 && (more || !is_leaving(e));
 }
 
 static const char *

@@ -168,17 +168,22 @@ on_master_gone(struct cg_engine *e)
     cg_engine_stop(e, ORPHAN_US);
 }
 
-/* Somebody swallowed a wake-up: whatever it was for, here is a try. */
+/* Somebody swallowed a wake-up: whatever it was for, here is a try. One poke
+ * may stand for several, so what is still there goes on to the next one. */
 static void
 on_poke(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    cg_drain_fd(e->poke.fd);
-    if (x->id == RELIEF || cg_adopt(x)) {
-        return;
+    if (x->id == RELIEF) {
+        return; /* a leftover event of the leader's: passed on by withdraw() */
     }
-    for (int i = 0; i < e->nlisteners; i++) {
-        cg_accept_one(x, i);
+    cg_drain_fd(e->poke.fd);
+    bool useful = cg_adopt(x);
+    for (int i = 0; !useful && i < e->nlisteners; i++) {
+        useful = cg_accept_one(x, i);
+    }
+    if (useful) {
+        cg_pass_on(e);
     }
 }
 
@@ -294,6 +299,7 @@ begin_stop(struct cg_executor *x)
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_accept_rest(x);
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
                          keep != 0 && keep < STOP_IDLE_US ? keep : STOP_IDLE_US,
                          e->now_us);

@@ -112,8 +112,24 @@ def sleeps(pid):
     return stat is not None and stat[0] == "S"
 
 
+def describe(pid):
+    """What a process is doing, for messages."""
+    wanted = re.compile(r"(State|PPid|Threads|Sig\w+|ShdPnd):")
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            lines = [line.strip() for line in f if wanted.match(line)]
+        for name in ("wchan", "syscall"):
+            with open(f"/proc/{pid}/{name}", encoding="ascii") as f:
+                lines.append(f"{name}: {f.read().strip()}")
+        lines.append("title: " + command_line(pid))
+    except OSError as e:
+        lines = [str(e)]
+    return "\n  ".join(["", *lines])
+
+
 def wait_gone(pid, what):
-    until(lambda: not is_running(pid), f"{what} (pid {pid}) has ended")
+    until(lambda: not is_running(pid),
+          lambda: f"{what} (pid {pid}) has ended{describe(pid)}")
 
 
 def reap(pid):

@@ -1000,6 +1000,18 @@ START_TEST(a_silent_worker_is_explained_traced_aborted_and_killed)
 }
 END_TEST
 
+START_TEST(it_knows_whom_it_told_to_stop)
+{
+    serve();
+    ck_assert(!cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    cg_plan_signal(&plan, SIGTERM, now);
+    ck_assert(cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    clean_up();
+}
+END_TEST
+
 START_TEST(a_worker_that_comes_back_in_time_is_spared)
 {
     serve();
@@ -1217,6 +1229,7 @@ suite(void)
         &a_fork_that_fails_is_tried_again_later,
         &a_boot_failure_while_others_serve_does_not_halt,
         &a_silent_worker_is_explained_traced_aborted_and_killed,
+        &it_knows_whom_it_told_to_stop,
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,
         &an_overdue_request_has_its_worker_replaced,
