@@ -12,7 +12,7 @@
 #include "core/engine/engine.h"
 #include "core/net/loop.h"
 
-enum { EVENTS = 64, READ_BUFFER = 64 * 1024, RELIEF = 0 };
+enum { EVENTS = 64, READ_BUFFER = 128 * 1024, RELIEF = 0 };
 
 struct cg_executor {
     struct cg_engine *engine;
