@@ -263,8 +263,9 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
            bool rest)
 {
     cg_request_reset(&x->req);
-    enum cg_head_status st = cg_head_read(
-        &x->req, x->engine->config->intake.head, c->peer.trusted, p, n);
+    enum cg_head_status st =
+        cg_head_read_with(&x->req, &x->memo, x->engine->config->intake.head,
+                          c->peer.trusted, p, n);
     struct cg_slice body;
     if (st == CG_HEAD_DONE &&
         x->req.content_length > x->engine->config->intake.max_body) {
