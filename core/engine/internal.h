@@ -10,9 +10,10 @@
 #include "core/engine/conn.h"
 #include "core/engine/deadline.h"
 #include "core/engine/engine.h"
+#include "core/http/memo.h"
 #include "core/net/loop.h"
 
-enum { EVENTS = 64, READ_BUFFER = 64 * 1024, RELIEF = 0 };
+enum { EVENTS = 64, READ_BUFFER = 128 * 1024, RELIEF = 0 };
 
 struct cg_executor {
     struct cg_engine *engine;
@@ -23,6 +24,7 @@ struct cg_executor {
     int64_t date_s; /* second that `date` shows; ours, since the engine's */
     char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
     struct cg_request req;        /* of a request that came in one piece */
+    struct cg_head_memo memo;     /* of the last ones */
     struct cg_buf out; /* lent to the host for heads and small bodies */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */

@@ -327,6 +327,7 @@ cg_worker_main(const struct cg_worker_start *start)
     cg_py_worker_set_pid(start->worker, pid);
     cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
     cg_py_loop_forked();
+    cg_memory_settle();
     int status = live(&w->run);
     free(w);
     return status;
