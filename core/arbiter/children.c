@@ -312,6 +312,9 @@ on_news(struct cg_arbiter *a, const struct cg_worker_news *news)
     case CG_NEWS_RETIRE:
         cg_plan_retire(&a->plan, news->pid, "", cg_arbiter_now_ms());
         break;
+    case CG_NEWS_STUCK:
+        cg_plan_stuck(&a->plan, news->pid, cg_arbiter_now_ms());
+        break;
     case CG_NEWS_FAILED:
         memcpy(a->failure, news->text, sizeof a->failure);
         break;
@@ -363,8 +366,6 @@ cg_arbiter_watch(struct cg_arbiter *a)
         const struct cg_child *c = &a->children[i];
         cg_plan_silent(&a->plan, c->pid, silent_us(a, c, now) / 1000,
                        now / 1000);
-        cg_plan_overdue(&a->plan, c->pid,
-                        cg_arbiter_longest_us(c->slot, now) / 1000, now / 1000);
     }
     weigh(a, now / 1000);
 }

@@ -92,7 +92,11 @@ cg_run_timers(struct cg_engine *e)
     uint64_t next;
     while ((d = cg_deadlines_expired(&e->deadlines, e->now_us, &next)) !=
            NULL) {
-        expire(e, cg_conn_of(d));
+        if (d->list < DEADLINE_CONN_LISTS) {
+            expire(e, cg_conn_of(d));
+        } else {
+            cg_limit_expire(e, d);
+        }
     }
     if (e->report_us != 0 && e->now_us >= e->report_us) {
         e->report_us = 0;
