@@ -50,6 +50,9 @@ cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, void *keep)
 int
 cg_outbox_put_file(struct cg_outbox *o, int fd, off_t offset, size_t n)
 {
+    if (n == 0) {
+        return 0; /* sendfile would tell the end of the file */
+    }
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (copy < 0) {
         return -errno;
@@ -131,8 +134,8 @@ flush_memory(struct cg_outbox *o, int socket, struct cg_segment **dropped)
         parts[count++] = (struct iovec){(void *)(size_t)s->p, s->n};
         wanted += s->n;
     }
-    ssize_t n = cg_socket_send(socket, parts, count, false);
-    if (n > 0) {
+    ssize_t n = wanted > 0 ? cg_socket_send(socket, parts, count, false) : 0;
+    if (n >= 0) { /* parts without bytes go, too */
         consume(o, (size_t)n, dropped);
     }
     return n < 0 ? n : (size_t)n == wanted;

@@ -104,6 +104,33 @@ START_TEST(parts_of_every_kind_go_out_in_order)
 }
 END_TEST
 
+/* An object may have no bytes: it is given back all the same. */
+START_TEST(parts_without_bytes_end_and_are_given_back)
+{
+    int ends[2], owner;
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    int fd = file_with("abc", 3);
+    cg_outbox_hold(&o, "", 0, &owner);
+    ck_assert_int_eq(cg_outbox_put_file(&o, fd, 0, 0), 0);
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, 0);
+    cg_outbox_put(&o, "abc", 3);
+    cg_outbox_hold(&o, "", 0, &owner);
+    cg_outbox_put(&o, "def", 3);
+    cg_outbox_hold(&o, "", 0, &owner);
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, 6);
+    ck_assert_mem_eq(got.p, "abcdef", 6);
+    void *keeps[4];
+    ck_assert_int_eq(count(dropped, keeps), 3);
+    close(fd);
+    close_pair(ends);
+}
+END_TEST
+
 START_TEST(many_small_parts_go_out_too)
 {
     int ends[2];
@@ -201,7 +228,7 @@ START_TEST(a_descriptor_that_cannot_be_copied_is_told)
 END_TEST
 
 TESTS("outbox", parts_of_every_kind_go_out_in_order,
-      many_small_parts_go_out_too,
+      parts_without_bytes_end_and_are_given_back, many_small_parts_go_out_too,
       a_full_socket_takes_nothing_and_blocks_nobody,
       a_peer_that_is_gone_is_told, a_file_that_became_shorter_is_told,
       a_descriptor_that_cannot_be_copied_is_told)
