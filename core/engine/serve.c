@@ -69,29 +69,32 @@ total(const struct iovec *parts, int count)
     return n;
 }
 
+/* Also in a child that the application forked: the answer is its parent's. */
+static bool
+is_closed(const struct cg_call *call)
+{
+    const struct cg_engine *e = call->executor->engine;
+    return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
+}
+
 static int
 send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
            void *keep, bool more)
 {
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
-    ssize_t n = 0;
-    /* a child that the application forked: the answer is its parent's */
-    if (ex->broken ||
-        atomic_load_explicit(&call->executor->engine->forked, RELAXED) != 0) {
+    if (is_closed(call)) {
         return -EPIPE;
     }
-    if (outbox->first != NULL) { /* the reader may have caught up */
-        int r = cg_outbox_flush(outbox, call->conn->fd, &call->dropped);
-        if (r < 0) {
-            return fail(ex, r);
-        }
+    int r = cg_post_take(call);
+    if (r < 0) {
+        return fail(ex, r);
     }
-    if (outbox->first == NULL) {
-        n = cg_socket_send(call->conn->fd, parts, count, more);
-        if (n < 0) {
-            return fail(ex, (int)n);
-        }
+    /* the reader may have caught up with what waits */
+    ssize_t n = cg_outbox_send(outbox, call->conn->fd, parts, count, more,
+                               &call->dropped);
+    if (n < 0) {
+        return fail(ex, (int)n);
     }
     if ((size_t)n < total(parts, count)) {
         keep_rest(call, parts, count, (size_t)n, keep);
@@ -104,6 +107,23 @@ cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
              void *keep)
 {
     return send_parts(ex, parts, count, keep, false);
+}
+
+int
+cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
+{
+    struct cg_call *call = call_of(ex);
+    if (!is_closed(call) &&
+        cg_post_keep(call, parts, count, total(parts, count))) {
+        return 0;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    if (r == 0 && call->conn->outbox.first != NULL &&
+        !call->executor->engine->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return r;
 }
 
 static int
@@ -130,7 +150,7 @@ cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
                   off_t offset, size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
-    int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
+    int r = send_parts(ex, &first, first.iov_len > 0, NULL, n > 0);
     if (r == 0 && outbox->first == NULL && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
@@ -143,7 +163,9 @@ cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
 size_t
 cg_wire_pending(const struct cg_exchange *ex)
 {
-    return call_of((struct cg_exchange *)(size_t)ex)->conn->outbox.bytes;
+    const struct cg_call *call = (const void *)ex;
+    /* what the thread has sent meanwhile is not known yet */
+    return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
 }
 
 static int
@@ -172,10 +194,14 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     struct cg_call *call = call_of(ex);
     struct cg_engine *e = call->executor->engine;
     uint64_t deadline = cg_now_us() + e->config->write_timeout_us;
-    while (!ex->broken && call->conn->outbox.bytes > low) {
+    int r = is_closed(call) ? -EPIPE : cg_post_take(call);
+    if (r < 0) {
+        return fail(ex, r);
+    }
+    while (call->conn->outbox.bytes > low) {
         struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
         poll(&p, 1, POLL_MS);
-        int r = drain_step(call, &deadline);
+        r = drain_step(call, &deadline);
         if (r < 0) {
             return r;
         }
@@ -183,7 +209,10 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
             return fail(ex, -ECANCELED);
         }
     }
-    return ex->broken ? -EPIPE : 0;
+    if (call->conn->outbox.first != NULL && !e->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return 0;
 }
 
 /* Only a peer that asked for another protocol means the bytes behind its head
@@ -193,6 +222,7 @@ cg_wire_take_over(struct cg_exchange *ex)
 {
     struct cg_conn *c = call_of(ex)->conn;
     struct cg_slice unread = {NULL, 0};
+    send_parts(ex, NULL, 0, NULL, false);
     ex->blocking = true;
     if (!ex->req->upgrade) {
         return unread;
@@ -209,6 +239,7 @@ cg_wire_take_over(struct cg_exchange *ex)
 
 const struct cg_wire cg_engine_wire = {
     .send = cg_wire_send,
+    .post = cg_wire_post,
     .send_file = cg_wire_send_file,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
@@ -317,6 +348,9 @@ cg_call_settle(struct cg_call *call)
     if (__builtin_expect(call->ex.blocking, 0)) {
         fcntl(call->conn->fd, F_SETFL, O_RDWR | O_NONBLOCK);
     }
+    if (__builtin_expect(call->parcel.used, 0)) {
+        cg_post_end(call);
+    }
     cg_drop_list(e->host, call->dropped);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
@@ -384,6 +418,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->conn = c;
     call->executor = x;
     call->dropped = NULL;
+    call->parcel = (struct cg_parcel){0};
     call->stream = NULL;
     call->stream_error = 0;
 }

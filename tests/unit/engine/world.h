@@ -8,6 +8,7 @@
  *   /block   enters the application and stays there until world_unblock
  *   /big     answers 4 MiB that an object holds
  *   /close   answers and asks for the end of the connection
+ *   /own     what the test's own function answers
  *
  * A mutex per worker stands for the GIL. Nothing sleeps: tests wait for events
  * with a limit of time.
@@ -24,6 +25,11 @@
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
 
 struct world;
+
+struct worker;
+
+/* In place of an application; has the GIL. */
+typedef void own_app(struct worker *k, struct cg_exchange *ex);
 
 struct worker {
     struct world *world;
@@ -52,6 +58,7 @@ struct world {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
+    own_app *own;
 };
 
 /* Starts `workers` with `threads` executors each; hand-over between them. */
