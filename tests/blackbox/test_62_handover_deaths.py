@@ -94,6 +94,8 @@ def mortal(server, tmp_path):
     s.held = Blocked(s, s.peers.pop(), "held")
     yield s
     s.held.go()
+    for peer in (*s.peers, s.held.peer):
+        peer.close()
 
 
 def runs(s):
