@@ -298,7 +298,8 @@ cg_accept_some(struct cg_executor *x, int listener)
     enum { SWARM = 8, LONG_US = 500 };
     struct cg_engine *e = x->engine;
     uint64_t start_us = e->now_us;
-    int most = e->rested || cg_sibling_idle(e) ? 1 : e->swarm;
+    bool one = e->rested || e->quota > 0 || cg_sibling_idle(e);
+    int most = one ? 1 : e->swarm;
     int n = 0;
     while (n < most && e->now_us - start_us < LONG_US &&
            cg_accept_one(x, listener)) {
