@@ -84,6 +84,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     cg_pool_init(&e->pool);
     cg_post_init(&e->post);
     e->ready_last = &e->ready_first;
+    e->swarm = 1;
     e->date_s = -1;
     atomic_store(&e->baton.word, cg_baton_make(BATON_FREE, 0, 1));
     atomic_store(&e->relief.ticking, 1); /* nobody to wake before it runs */

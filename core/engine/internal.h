@@ -121,6 +121,8 @@ struct cg_engine {
     const struct cg_listener *listeners;
     struct cg_watch *listener_watch; /* one per listener */
     int nlisteners;
+    int swarm;                /* connections to take at the next wake-up */
+    bool rested;              /* the harvest was waited for */
     bool listening;           /* the listeners are in the loop's set */
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
@@ -222,6 +224,8 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 void cg_accept_listen(struct cg_engine *e, bool on);
 /* Whether one was there and taken. */
 bool cg_accept_one(struct cg_executor *x, int listener);
+/* At a wake-up of the listener. */
+void cg_accept_some(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
 /* Keeps a descriptor back for the time when there are none. */
 void cg_accept_reserve(struct cg_engine *e);

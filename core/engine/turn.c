@@ -197,7 +197,7 @@ on_special(struct cg_executor *x, void *ptr)
     struct cg_engine *e = x->engine;
     struct cg_watch *w = ptr;
     if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
-        cg_accept_one(x, (int)(w - e->listener_watch));
+        cg_accept_some(x, (int)(w - e->listener_watch));
     } else if (w == &e->queue) {
         if (e->attending && x->id != RELIEF) {
             cg_adopt(x);
@@ -278,6 +278,7 @@ cg_harvest(struct cg_executor *x, int n)
     e->nevents = n;
     e->event_at = 0;
     e->harvested_us = e->now_us;
+    e->rested = false;
     /* Relief looks while the leader runs: that must not spare the leader its
      * own look, which is the only one with the listeners in the set. And after
      * a long call all that has come stands in line before any of it runs, or
@@ -441,6 +442,7 @@ wait_for_events(struct cg_executor *x, int ms)
     cg_engine_tick(e);
     cg_show(x, CG_WORKER_BUSY);
     cg_harvest(x, n);
+    e->rested = true;
     return true;
 }
 

@@ -78,6 +78,13 @@ def command_line(pid):
         return f.read().rstrip(b"\0").replace(b"\0", b" ").decode()
 
 
+def spent(pid):
+    """Processor time of a process, in ticks."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rsplit(b")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def resident_kib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         for line in f:
