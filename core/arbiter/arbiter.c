@@ -204,7 +204,11 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
     if (!cg_hook_is_set(a->settings, hook)) {
         return 0;
     }
-    int r = cg_hook_server(a->server, hook, err);
+    int r = cg_hook_starting(a->server, hook, &a->status, err);
+    if (r == -ECANCELED) {
+        a->done = true; /* a->status is what the hook asked for */
+        return r;
+    }
     return r < 0 ? cg_error_prefix(err, "the hook %s raised",
                                    cg_setting_name(hook))
                  : 0;
@@ -454,10 +458,11 @@ tear_down(struct cg_arbiter *a)
 static int
 fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
 {
-    int status = a->status != 0 ? a->status : EXIT_ERROR;
+    int status = a->done || a->status != 0 ? a->status : EXIT_ERROR;
     if (a->start->ready_fd >= 0) {
-        cg_ready_fail(&a->start->ready_fd, status, err->text);
-    } else {
+        cg_ready_fail(&a->start->ready_fd, status != 0 ? status : EXIT_ERROR,
+                      err->text);
+    } else if (err->text[0] != '\0') {
         fprintf(stderr, "\nError: %s\n\n", err->text);
     }
     if (a->log != NULL && a->plan.parent_pid != 0) {

@@ -87,6 +87,11 @@ bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);
 /* on_starting, on_reload, when_ready, on_exit, pre_exec: hook(server). */
 int cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                    struct cg_error *err);
+/* The same for a hook that runs before anything serves, where sys.exit() and
+ * gunicorn's HaltServer are no fault: -ECANCELED, the exit status that they ask
+ * for, and their reason in err, "" for none. */
+int cg_hook_starting(struct cg_py_server *server, enum cg_setting_id hook,
+                     int *ret_exit, struct cg_error *err);
 /* pre_fork, post_fork, child_exit, worker_exit: hook(server, worker). */
 int cg_hook_server_worker(struct cg_py_server *server, enum cg_setting_id hook,
                           struct cg_py_worker *w, struct cg_error *err);
