@@ -348,11 +348,14 @@ validate_list(struct cg_value *v, struct cg_error *err)
         }
         replace(v, keys);
     }
+    if (v->kind == CG_VALUE_OBJECT) {
+        return cg_error_set(err, EINVAL, "Not a list of strings: %s",
+                            v->object.repr);
+    }
     if (v->kind != CG_VALUE_LIST) {
-        const char *kind = v->kind == CG_VALUE_INT     ? "int"
-                           : v->kind == CG_VALUE_BOOL  ? "bool"
-                           : v->kind == CG_VALUE_FLOAT ? "float"
-                                                       : "object";
+        const char *kind = v->kind == CG_VALUE_INT    ? "int"
+                           : v->kind == CG_VALUE_BOOL ? "bool"
+                                                      : "float";
         return cg_error_set(err, EINVAL, "'%s' object is not iterable", kind);
     }
     return check_strings(v, err);

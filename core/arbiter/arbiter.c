@@ -77,7 +77,6 @@ cg_arbiter_plan_options(const struct cg_arbiter *a)
         .graceful_ms = (uint64_t)cg_settings_int(s, CG_graceful_timeout) * MS,
         .delay_ms = (uint64_t)cg_settings_int(s, CG_shutdown_delay) * MS,
         .timeout_ms = (uint64_t)cg_settings_int(s, CG_timeout) * MS,
-        .request_ms = (uint64_t)cg_settings_int(s, CG_request_timeout) * MS,
         .lifetime_ms =
             (uint64_t)cg_settings_int(s, CG_max_worker_lifetime) * MS,
         .lifetime_jitter_ms =

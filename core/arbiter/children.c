@@ -71,6 +71,7 @@ in_child(void *self)
 {
     struct cg_arbiter *a = self;
     cg_signals_reset_in_child();
+    cg_worker_keep_usr1();
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
@@ -311,6 +312,9 @@ on_news(struct cg_arbiter *a, const struct cg_worker_news *news)
     case CG_NEWS_RETIRE:
         cg_plan_retire(&a->plan, news->pid, "", cg_arbiter_now_ms());
         break;
+    case CG_NEWS_STUCK:
+        cg_plan_stuck(&a->plan, news->pid, cg_arbiter_now_ms());
+        break;
     case CG_NEWS_FAILED:
         memcpy(a->failure, news->text, sizeof a->failure);
         break;
@@ -343,16 +347,25 @@ weigh(struct cg_arbiter *a, uint64_t now_ms)
     }
 }
 
+/* How long it has been silent for no good reason. Hooks and Python's end show
+ * no sign of life; if it was told to stop, graceful_timeout bounds them. */
+static uint64_t
+silent_us(const struct cg_arbiter *a, const struct cg_child *c, uint64_t now_us)
+{
+    bool ends = atomic_load(&c->slot->state) == CG_WORKER_ENDING;
+    return ends && cg_plan_is_stopping(&a->plan, c->pid)
+               ? 0
+               : cg_slot_silent_us(c->slot, now_us);
+}
+
 void
 cg_arbiter_watch(struct cg_arbiter *a)
 {
     uint64_t now = cg_now_us();
     for (int i = 0; i < a->nchildren; i++) {
         const struct cg_child *c = &a->children[i];
-        cg_plan_silent(&a->plan, c->pid, cg_slot_silent_us(c->slot, now) / 1000,
+        cg_plan_silent(&a->plan, c->pid, silent_us(a, c, now) / 1000,
                        now / 1000);
-        cg_plan_overdue(&a->plan, c->pid,
-                        cg_arbiter_longest_us(c->slot, now) / 1000, now / 1000);
     }
     weigh(a, now / 1000);
 }

@@ -95,21 +95,6 @@ put_flights(struct cg_buf *out, const struct cg_slot *slot)
     return n;
 }
 
-uint64_t
-cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us)
-{
-    uint64_t longest = 0;
-    for (int i = 0; i < CG_BOARD_EXECUTORS; i++) {
-        const struct cg_flight *f = &slot->flight[i];
-        uint64_t since = atomic_load(&f->since_us);
-        if (atomic_load(&f->running) && now_us > since &&
-            now_us - since > longest) {
-            longest = now_us - since;
-        }
-    }
-    return longest;
-}
-
 /* Where the kernel has it: "T" is stopped, "D" waits for a device. */
 static char
 process_state(int pid)

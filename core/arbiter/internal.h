@@ -118,8 +118,6 @@ bool cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
                            const char *what);
 void cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid);
 uint64_t cg_arbiter_resident(int pid);
-/* The longest running request of a worker, in microseconds. */
-uint64_t cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us);
 void cg_arbiter_count_oom(struct cg_arbiter *a);
 enum cg_oom cg_arbiter_was_oom(struct cg_arbiter *a);
 

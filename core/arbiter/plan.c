@@ -862,6 +862,17 @@ kill_worker(struct cg_plan *p, struct cg_plan_worker *w,
     send_signal(p, w->pid, SIGKILL);
 }
 
+bool
+cg_plan_is_stopping(const struct cg_plan *p, int pid)
+{
+    for (int i = 0; i < p->nworkers; i++) {
+        if (p->workers[i].pid == pid) {
+            return p->workers[i].state == ROSTER_STOPPING;
+        }
+    }
+    return false;
+}
+
 void
 cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
 {
@@ -884,20 +895,18 @@ cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
 }
 
 void
-cg_plan_overdue(struct cg_plan *p, int pid, uint64_t runs_ms, uint64_t now_ms)
+cg_plan_stuck(struct cg_plan *p, int pid, uint64_t now_ms)
 {
     struct cg_plan_worker *w = find(p, pid);
-    if (w == NULL || w->spent || p->o.request_ms == 0 ||
-        runs_ms <= p->o.request_ms) {
+    if (w == NULL || w->spent) {
         return;
     }
     w->spent = true;
-    say(p, CG_ERROR, "REQUEST TIMEOUT (pid:%d)", pid);
+    say(p, CG_ERROR, "A request of worker (pid:%d) does not end", pid);
     about(p, EFFECT_EXPLAIN, pid);
     about(p, EFFECT_TRACE, pid);
     w->tell_at_ms = now_ms + TRACE_MS;
-    cg_plan_retire(p, pid, "a request runs for longer than request_timeout",
-                   now_ms);
+    cg_plan_retire(p, pid, "a request runs on after request_timeout", now_ms);
 }
 
 static void

@@ -55,3 +55,14 @@ cg_fd_fill_standard(void)
     } while (fd >= 0 && fd <= STDERR_FILENO);
     cg_fd_close(&fd);
 }
+
+int
+cg_fd_above_stdio(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO) {
+        return fd;
+    }
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    cg_fd_close(&fd);
+    return high;
+}

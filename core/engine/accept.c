@@ -177,17 +177,8 @@ on_starved(struct cg_executor *x, int listener, int code)
         turn_away(x, listener);
     }
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     e->accept_pause_us = e->now_us + PAUSE_US;
-}
-
-/* An application closed its standard streams: what it prints must not go to a
- * client that got their numbers. */
-static int
-above_stdio(int fd)
-{
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    cg_fd_close(&fd);
-    return high;
 }
 
 static bool
@@ -211,10 +202,7 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     if (fd < 0 && is_starvation(errno)) {
         on_starved(x, listener, errno);
     }
-    if (fd >= 0 && fd <= STDERR_FILENO) {
-        fd = above_stdio(fd);
-    }
-    return fd;
+    return cg_fd_above_stdio(fd);
 }
 
 static bool
@@ -224,6 +212,7 @@ is_full(struct cg_engine *e)
         return false;
     }
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     e->full_us = e->now_us + PAUSE_US;
     return true;
 }
@@ -264,30 +253,30 @@ accept_from(struct cg_executor *x, int listener)
     return true;
 }
 
-void
+bool
 cg_accept_one(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
     if (!e->listening || is_full(e)) {
-        return;
+        return false;
     }
     if (is_above_share(e)) {
         watch(e, listener, false);
         watch(e, listener, true);
     }
-    accept_from(x, listener);
+    return accept_from(x, listener);
 }
 
 void
 cg_accept_rest(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    /* while others accept, the queue may never be empty, and loses nothing */
-    if (!atomic_load(&e->board->closing)) {
-        return;
-    }
-    for (int i = 0; i < e->nlisteners; i++) {
-        while (!e->listeners[i].adopted && accept_from(x, i)) {
+    bool all = atomic_load(&e->board->closing) != 0;
+    for (int i = 0; (all || e->listening) && i < e->nlisteners; i++) {
+        bool rest = all && !e->listeners[i].adopted;
+        /* the kernel woke us, and us only, for the first; while others accept,
+         * the queue may never be empty, and loses nothing */
+        while (accept_from(x, i) && rest) {
         }
     }
 }

@@ -19,6 +19,10 @@ extern struct cg_hook_state cg_hook_state;
 struct _object;
 struct _object *cg_glue_get(const char *module, const char *name);
 
+/* wsgi_late.c: whether the request that runs here, in this thread and greenlet,
+ * took too long and was not told yet. It counts as told then. */
+bool cg_late_is_here(void);
+
 /* interp.c: takes a pending SystemExit; false when it is another exception. */
 bool cg_py_take_exit(int *ret_status);
 

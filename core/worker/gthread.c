@@ -40,6 +40,7 @@ struct gthread {
     struct seat seats[CG_BOARD_EXECUTORS];
     int look_fd;      /* eventfd: a thread is wanted, or the end has come */
     _Atomic int want; /* a thread */
+    _Atomic int late; /* a request is to be interrupted */
     _Atomic int left; /* threads that are done with the engine */
 };
 
@@ -64,6 +65,14 @@ static void
 over(void *self)
 {
     look(self);
+}
+
+static void
+interrupt(void *self)
+{
+    struct gthread *g = self;
+    atomic_store(&g->late, 1);
+    look(g);
 }
 
 /* ---- threads ---- */
@@ -143,6 +152,9 @@ attend(struct gthread *g)
     while (!cg_engine_is_over(g->h.engine)) {
         wait_for_look(g, -1);
         cg_wsgi_host_signals(&g->h);
+        if (atomic_exchange(&g->late, 0)) {
+            cg_wsgi_interrupt(g->h.wsgi);
+        }
         make_wanted(g);
     }
 }
@@ -214,7 +226,8 @@ cg_host_gthread(struct cg_host_run *run, struct cg_error *err)
                                              .calls_may_last = true,
                                              .multithread = g->most > 1,
                                              .want_executor = want_executor,
-                                             .over = over};
+                                             .over = over,
+                                             .interrupt = interrupt};
     int r = cg_wsgi_host_init(&g->h, run, &class, err);
     if (r < 0) {
         cg_fd_close(&g->look_fd);

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import resource
 import time
 
 import pytest
@@ -168,27 +167,11 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 # ---- descriptors ----
 
 
-@contextlib.contextmanager
-def spare_descriptors(pid, spare):
-    """Leaves a process only so many descriptors to open."""
-    used = set(processes.open_descriptors(pid))
-    limit = 0
-    while limit in used or spare > 0:
-        spare -= limit not in used
-        limit += 1
-    while limit in used:
-        limit += 1
-    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
-    yield
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
-
-
 def test_lm14_without_descriptors_idle_connections_make_room(server):
     s = server("probe:app", apps=APPS)
     with peers(s, 1, ONE) as first:
         answered(first)
-        with spare_descriptors(s.wait_workers(1)[0], 5), \
+        with processes.spare_descriptors(s.wait_workers(1)[0], 5), \
                 peers(s, 5, ONE) as idle:
             answered(idle)
             for _ in range(3):
@@ -209,7 +192,7 @@ def test_lm14_without_descriptors_some_are_turned_away_with_a_503(server):
     worker = s.wait_workers(1)[0]
     with s.connect() as busy:
         under_way(busy)
-        with spare_descriptors(worker, 0):
+        with processes.spare_descriptors(worker, 0):
             with s.connect() as first, s.connect() as second:
                 first.send(ONE)
                 second.send(ONE)
@@ -228,7 +211,7 @@ def test_lm14_lines_about_descriptors_are_one_a_second_at_most(server):
     with s.connect() as busy:
         under_way(busy)
         start = time.monotonic()
-        with spare_descriptors(s.wait_workers(1)[0], 0):
+        with processes.spare_descriptors(s.wait_workers(1)[0], 0):
             for _ in range(6):
                 with s.connect() as peer:
                     with contextlib.suppress(Closed):

@@ -69,7 +69,29 @@ def _connects(s):
         return False
 
 
-# ---- titles and the pidfile ----
+# ---- signals, titles and the pidfile ----
+
+
+def test_usr1_reaches_a_worker_that_boots(server):
+    s = server("shop:app", "--access-logfile", "access.log", start=False,
+               files={"shop.py": PID}, config="""\
+def post_fork(server, worker):
+    open("forked", "w").close()
+    with open("go") as f:
+        f.read()
+""")
+    os.mkfifo(s.folder / "go")
+    until(lambda: (s.folder / "forked").exists(), "it is in post_fork")
+    (s.folder / "access.log").rename(s.folder / "access.log.1")
+    s.signal("USR1")
+    until(lambda: (s.folder / "access.log").exists(), "the master reopened it")
+    with open(s.folder / "go", "w"):
+        pass
+    assert s.get("/").status == 200
+    until(lambda: (s.folder / "access.log").read_text().count("\n") == 1,
+          lambda: "its line in the new file:\n" + s.tail())
+    assert (s.folder / "access.log.1").read_text() == ""
+    assert s.log_count("Booting worker") == 1
 
 
 def test_processes_are_titled_as_gunicorns(server):

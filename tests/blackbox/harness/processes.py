@@ -4,9 +4,11 @@
 The runner is a subreaper: whatever a server leaves behind, daemons included,
 becomes our child, so that nothing can hide and every exit status is ours.
 """
+import contextlib
 import ctypes
 import os
 import re
+import resource
 import signal
 
 from .waiting import until
@@ -86,14 +88,48 @@ def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+@contextlib.contextmanager
+def spare_descriptors(pid, spare):
+    """Leaves a process only so many descriptors to open."""
+    used = set(open_descriptors(pid))
+    limit = 0
+    while limit in used or spare > 0:
+        spare -= limit not in used
+        limit += 1
+    while limit in used:
+        limit += 1
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+
+
 def sleeps(pid):
     """Whether the main thread waits, with nothing to do."""
     stat = _stat(pid)
     return stat is not None and stat[0] == "S"
 
 
+def describe(pid):
+    """What a process is doing, for messages."""
+    wanted = re.compile(r"(State|PPid|Threads|Sig\w+|ShdPnd):")
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            lines = [line.strip() for line in f if wanted.match(line)]
+        for name in ("wchan", "syscall"):
+            with open(f"/proc/{pid}/{name}", encoding="ascii") as f:
+                lines.append(f"{name}: {f.read().strip()}")
+        lines.append("title: " + command_line(pid))
+    except OSError as e:
+        lines = [str(e)]
+    return "\n  ".join(["", *lines])
+
+
 def wait_gone(pid, what):
-    until(lambda: not is_running(pid), f"{what} (pid {pid}) has ended")
+    until(lambda: not is_running(pid),
+          lambda: f"{what} (pid {pid}) has ended{describe(pid)}")
 
 
 def reap(pid):

@@ -1000,6 +1000,18 @@ START_TEST(a_silent_worker_is_explained_traced_aborted_and_killed)
 }
 END_TEST
 
+START_TEST(it_knows_whom_it_told_to_stop)
+{
+    serve();
+    ck_assert(!cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    cg_plan_signal(&plan, SIGTERM, now);
+    ck_assert(cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    clean_up();
+}
+END_TEST
+
 START_TEST(a_worker_that_comes_back_in_time_is_spared)
 {
     serve();
@@ -1024,19 +1036,17 @@ START_TEST(timeout_0_is_never)
 }
 END_TEST
 
-START_TEST(an_overdue_request_has_its_worker_replaced)
+START_TEST(a_request_that_does_not_end_has_its_worker_replaced)
 {
-    struct cg_plan_options o = usual;
-    o.request_ms = 10000;
-    serve_with(o);
-    cg_plan_overdue(&plan, 1, 10000, now);
-    cg_plan_overdue(&plan, 99, 99999, now);
+    serve();
+    cg_plan_stuck(&plan, 99, now);
     expect("");
-    cg_plan_overdue(&plan, 1, 10001, now);
-    expect("40 REQUEST TIMEOUT (pid:1); explain 1; trace 1; "
-           "20 Worker (pid:1) will be replaced: a request runs for longer "
-           "than request_timeout; spawn");
-    cg_plan_overdue(&plan, 1, 11000, now);
+    cg_plan_stuck(&plan, 1, now);
+    expect("40 A request of worker (pid:1) does not end; explain 1; trace 1; "
+           "20 Worker (pid:1) will be replaced: a request runs on after "
+           "request_timeout; spawn");
+    cg_plan_stuck(&plan, 1, now);
+    expect("");
     ck_assert_int_eq(cg_plan_patience(&plan, now), 200);
     tick(200);
     expect("tell trace 1");
@@ -1044,14 +1054,6 @@ START_TEST(an_overdue_request_has_its_worker_replaced)
     expect("TERM 1");
     tick(31000);
     expect("KILL 1");
-}
-END_TEST
-
-START_TEST(without_request_timeout_no_request_is_overdue)
-{
-    serve();
-    cg_plan_overdue(&plan, 1, UINT64_MAX, now);
-    expect("");
 }
 END_TEST
 
@@ -1217,10 +1219,10 @@ suite(void)
         &a_fork_that_fails_is_tried_again_later,
         &a_boot_failure_while_others_serve_does_not_halt,
         &a_silent_worker_is_explained_traced_aborted_and_killed,
+        &it_knows_whom_it_told_to_stop,
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,
-        &an_overdue_request_has_its_worker_replaced,
-        &without_request_timeout_no_request_is_overdue,
+        &a_request_that_does_not_end_has_its_worker_replaced,
         &the_master_looks_around_at_least_once_a_second,
         &words_exist_for_all_states,
         &any_start_of_chance_will_do,
