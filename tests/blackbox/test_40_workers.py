@@ -341,8 +341,7 @@ def test_a_request_longer_than_the_graceful_timeout_is_cut(waiting):
 
 
 def test_a_quick_stop_does_not_wait_for_a_request(waiting):
-    s = waiting("--graceful-timeout", "60",
-                announced=["Error handling request GET /wait"])
+    s = waiting("--graceful-timeout", "60")
     with s.connect() as peer:
         peer.get("/wait")
         begun(s)
@@ -350,9 +349,18 @@ def test_a_quick_stop_does_not_wait_for_a_request(waiting):
         assert b"done" not in peer.rest()
 
 
+def test_a_quick_stop_of_a_request_is_no_fault_of_the_application(waiting):
+    s = waiting("--graceful-timeout", "60")
+    with s.connect() as peer:
+        peer.get("/wait")
+        begun(s)
+        assert s.stop("INT") == 0
+        assert peer.rest() == b""
+    assert s.log_count("Error handling|Traceback") == 0
+
+
 def test_a_second_signal_hastens_a_graceful_stop(waiting):
-    s = waiting("--graceful-timeout", "60",
-                announced=["Error handling request GET /wait"])
+    s = waiting("--graceful-timeout", "60")
     with s.connect() as peer:
         peer.get("/wait")
         begun(s)
