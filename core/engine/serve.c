@@ -86,7 +86,7 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
     if (is_closed(call)) {
         return -EPIPE;
     }
-    int r = cg_post_take(call);
+    int r = call->parcel.used ? cg_post_take(call) : 0;
     if (r < 0) {
         return fail(ex, r);
     }
