@@ -10,9 +10,10 @@
 #include "core/engine/conn.h"
 #include "core/engine/deadline.h"
 #include "core/engine/engine.h"
+#include "core/http/memo.h"
 #include "core/net/loop.h"
 
-enum { EVENTS = 64, READ_BUFFER = 64 * 1024, RELIEF = 0 };
+enum { EVENTS = 64, READ_BUFFER = 128 * 1024, RELIEF = 0 };
 
 struct cg_executor {
     struct cg_engine *engine;
@@ -23,6 +24,7 @@ struct cg_executor {
     int64_t date_s; /* second that `date` shows; ours, since the engine's */
     char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
     struct cg_request req;        /* of a request that came in one piece */
+    struct cg_head_memo memo;     /* of the last ones */
     struct cg_buf out;        /* lent to the host for heads and small bodies */
     struct cg_segment *spare; /* for blocks that wait; see post.c */
     cg_loop_event events[EVENTS];
@@ -119,10 +121,13 @@ struct cg_engine {
     const struct cg_listener *listeners;
     struct cg_watch *listener_watch; /* one per listener */
     int nlisteners;
+    int swarm;                /* connections to take at the next wake-up */
+    bool rested;              /* the harvest was waited for */
     bool listening;           /* the listeners are in the loop's set */
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
+    uint64_t adopt_pause_us;  /* the same for the shared queue */
     uint64_t full_us;         /* no slot: the next look for one to spare */
     int reserve_fd;           /* given up to turn a peer away */
     int starved;              /* accepts in a row that found no descriptor */
@@ -130,7 +135,8 @@ struct cg_engine {
     struct cg_watch wakeup, master, kick, queue, poke;
     int nconns;
     uint64_t stop_at_us; /* graceful stop ends then */
-    bool stopping, orphaned;
+    bool orphaned;
+    _Atomic bool stopping; /* relief reads it while it watches, too */
     struct cg_relief relief;
 
     /* hosted */
@@ -141,7 +147,8 @@ struct cg_engine {
     bool polling;          /* the host's thread is in cg_engine_poll */
     int in_flight;         /* calls that the host has */
     struct cg_detached *drained_first, **drained_last; /* to be told */
-    struct cg_detached *spare;                         /* pool of calls */
+    struct cg_detached *overdue; /* the host is to interrupt them */
+    struct cg_detached *spare;   /* pool of calls */
     int nspare;
 
     /* ---- any thread ---- */
@@ -162,6 +169,14 @@ struct cg_engine {
 extern const struct cg_wire cg_engine_wire;
 extern const struct cg_wire cg_detached_wire;
 
+/* The time that a call may take, and who has its connection when it is over:
+ * see limit.c. */
+struct cg_limit {
+    _Atomic uint32_t gate;       /* 0: no limit */
+    size_t page_n;               /* bytes of a 504's body */
+    struct cg_deadline deadline; /* with the baton */
+};
+
 /* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
@@ -172,6 +187,7 @@ struct cg_call {
     struct cg_intake *stream; /* the body that is still coming, or NULL */
     int stream_error;         /* negative errno, for ever */
     char stream_fault[256];   /* set with it */
+    struct cg_limit limit;
 };
 
 /* A call that outlives cg_serve: everything of it is on the heap, and its
@@ -188,6 +204,8 @@ struct cg_detached {
     bool waits;               /* it does; with the baton */
     bool told;                /* in the list of the drained; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
+    bool overdue;             /* in that list; with the baton */
+    struct cg_detached *overdue_next;
 };
 
 /* conn.c */
@@ -204,7 +222,10 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 
 /* accept.c */
 void cg_accept_listen(struct cg_engine *e, bool on);
-void cg_accept_one(struct cg_executor *x, int listener);
+/* Whether one was there and taken. */
+bool cg_accept_one(struct cg_executor *x, int listener);
+/* At a wake-up of the listener. */
+void cg_accept_some(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
 /* Keeps a descriptor back for the time when there are none. */
 void cg_accept_reserve(struct cg_engine *e);
@@ -247,7 +268,7 @@ void cg_call_begin(struct cg_call *call);
 /* The host is done with it; without the baton. Returns the time. */
 uint64_t cg_call_settle(struct cg_call *call);
 /* With the baton: the connection is the engine's again. */
-void cg_call_end(const struct cg_call *call, uint64_t end_us);
+void cg_call_end(struct cg_call *call, uint64_t end_us);
 int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
@@ -273,6 +294,47 @@ void cg_lent_broken(struct cg_engine *e, struct cg_conn *c);
 /* Relief took the loop: the host shall poll as soon as it can. */
 void cg_call_host(struct cg_engine *e);
 
+/* A call of the host's took too long. */
+void cg_hosted_overdue(struct cg_engine *e, struct cg_call *call);
+
+/* limit.c. The executor's, without the baton: false when the connection is no
+ * longer its own. After an enter that said true comes leave. */
+bool cg_limit_enter_slow(struct cg_call *call);
+void cg_limit_leave_slow(struct cg_call *call);
+/* The application may use the socket itself: no limit any more. */
+void cg_limit_taken(struct cg_exchange *ex);
+bool cg_limit_is_late(const struct cg_call *call);
+enum cg_late cg_wire_late(const struct cg_exchange *ex, size_t *page_n);
+void cg_wire_sent(struct cg_exchange *ex);
+/* It came back. */
+void cg_limit_over(struct cg_call *call);
+/* With the baton: one of the lists of calls; begin; end, after which the
+ * connection's fields say what the limit did to it. */
+void cg_limit_expire(struct cg_engine *e, struct cg_deadline *d);
+void cg_limit_begin(struct cg_call *call);
+void cg_limit_end(struct cg_call *call);
+
+static inline bool
+cg_limit_is_on(const struct cg_limit *l)
+{
+    return __builtin_expect(
+        atomic_load_explicit(&l->gate, memory_order_relaxed) != 0, 0);
+}
+
+static inline bool
+cg_limit_enter(struct cg_call *call)
+{
+    return !cg_limit_is_on(&call->limit) || cg_limit_enter_slow(call);
+}
+
+static inline void
+cg_limit_leave(struct cg_call *call)
+{
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_leave_slow(call);
+    }
+}
+
 /* refuse.c */
 void cg_refuse(struct cg_engine *e, struct cg_conn *c,
                const struct cg_request *req, const char *base);
@@ -282,6 +344,8 @@ void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
  * text. */
 void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
                      const struct cg_error *err);
+/* The host sums up in a second what it held back. */
+void cg_expect_report(struct cg_engine *e);
 /* To the host, with the counter; the sum of what it held back follows. */
 void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
 void cg_tell_trouble(struct cg_engine *e, const char *text);

@@ -34,6 +34,28 @@ fail(struct cg_exchange *ex, int code)
     return code;
 }
 
+/* Also in a child that the application forked: the answer is its parent's. */
+static bool
+is_closed(const struct cg_call *call)
+{
+    const struct cg_engine *e = call->executor->engine;
+    return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
+}
+
+/* The connection is ours to write to, until cg_limit_leave. */
+static bool
+enter(struct cg_exchange *ex)
+{
+    if (is_closed(call_of(ex))) {
+        return false;
+    }
+    if (!cg_limit_enter(call_of(ex))) {
+        fail(ex, -EPIPE);
+        return false;
+    }
+    return true;
+}
+
 /* Keeps what is left of the parts after `sent` bytes. */
 static void
 keep_rest(struct cg_call *call, const struct iovec *parts, int count,
@@ -69,23 +91,12 @@ total(const struct iovec *parts, int count)
     return n;
 }
 
-/* Also in a child that the application forked: the answer is its parent's. */
-static bool
-is_closed(const struct cg_call *call)
-{
-    const struct cg_engine *e = call->executor->engine;
-    return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
-}
-
 static int
 send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
            void *keep, bool more)
 {
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
-    if (is_closed(call)) {
-        return -EPIPE;
-    }
     int r = call->parcel.used ? cg_post_take(call) : 0;
     if (r < 0) {
         return fail(ex, r);
@@ -106,16 +117,20 @@ int
 cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
              void *keep)
 {
-    return send_parts(ex, parts, count, keep, false);
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    cg_limit_leave(call_of(ex));
+    return r;
 }
 
-int
-cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
-             void *keep)
+static int
+post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
+           void *keep)
 {
     struct cg_call *call = call_of(ex);
-    if (!is_closed(call) &&
-        cg_post_keep(call, parts, count, total(parts, count))) {
+    if (cg_post_keep(call, parts, count, total(parts, count))) {
         return 0;
     }
     int r = send_parts(ex, parts, count, keep, false);
@@ -123,6 +138,18 @@ cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
         !call->executor->engine->config->hosted) {
         cg_post_entrust(call);
     }
+    return r;
+}
+
+int
+cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = post_parts(ex, parts, count, keep);
+    cg_limit_leave(call_of(ex));
     return r;
 }
 
@@ -145,9 +172,9 @@ send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
     return 0;
 }
 
-int
-cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                  off_t offset, size_t n)
+static int
+send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
+          size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = send_parts(ex, &first, first.iov_len > 0, NULL, n > 0);
@@ -158,6 +185,18 @@ cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
         r = cg_outbox_put_file(outbox, fd, offset, n);
     }
     return r < 0 ? fail(ex, r) : 0;
+}
+
+int
+cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
+                  off_t offset, size_t n)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = send_file(ex, first, fd, offset, n);
+    cg_limit_leave(call_of(ex));
+    return r;
 }
 
 size_t
@@ -174,7 +213,11 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     struct cg_engine *e = call->executor->engine;
     struct cg_conn *c = call->conn;
     size_t before = c->outbox.bytes;
+    if (!enter(&call->ex)) {
+        return -EPIPE;
+    }
     int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
+    cg_limit_leave(call);
     if (r < 0) {
         return fail(&call->ex, r);
     }
@@ -188,15 +231,27 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     return 0;
 }
 
+/* What the thread of the waiting blocks has of it. */
+static int
+take_back(struct cg_exchange *ex)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = cg_post_take(call_of(ex));
+    cg_limit_leave(call_of(ex));
+    return r < 0 ? fail(ex, r) : 0;
+}
+
 int
 cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_call *call = call_of(ex);
     struct cg_engine *e = call->executor->engine;
     uint64_t deadline = cg_now_us() + e->config->write_timeout_us;
-    int r = is_closed(call) ? -EPIPE : cg_post_take(call);
+    int r = take_back(ex);
     if (r < 0) {
-        return fail(ex, r);
+        return r;
     }
     while (call->conn->outbox.bytes > low) {
         struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
@@ -222,11 +277,18 @@ cg_wire_take_over(struct cg_exchange *ex)
 {
     struct cg_conn *c = call_of(ex)->conn;
     struct cg_slice unread = {NULL, 0};
-    send_parts(ex, NULL, 0, NULL, false);
+    bool ours = cg_limit_enter(call_of(ex));
+    if (ours && !is_closed(call_of(ex))) {
+        send_parts(ex, NULL, 0, NULL, false); /* what waits comes first */
+    }
     ex->blocking = true;
+    if (ours) {
+        cg_limit_leave(call_of(ex));
+    }
     if (!ex->req->upgrade) {
         return unread;
     }
+    cg_limit_taken(ex);
     ex->taken = true;
     ex->may_keep = false;
     if (c->rest.p != NULL) {
@@ -246,6 +308,8 @@ const struct cg_wire cg_engine_wire = {
     .receive = cg_stream_receive,
     .can_skip = cg_stream_can_skip,
     .take_over = cg_wire_take_over,
+    .late = cg_wire_late,
+    .sent = cg_wire_sent,
 };
 
 /* ---- the scoreboard's part ---- */
@@ -309,14 +373,23 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
 
 /* ---- running ---- */
 
+/* Nobody is to come back here: this worker stops, or the server is about to
+ * and clients shall find another one. */
+static bool
+is_leaving(const struct cg_engine *e)
+{
+    return e->stopping || atomic_load_explicit(&e->stop_wanted, RELAXED) ||
+           atomic_load_explicit(&e->board->draining, RELAXED) != 0;
+}
+
 static bool
 may_keep(const struct cg_engine *e, const struct cg_conn *c,
          const struct cg_request *req)
 {
+    bool more = c->rest_at < c->rest.n; /* pipelined: it is answered, too */
     return req->keep_alive && !req->force_close &&
            c->requests < e->config->max_keepalive_requests &&
-           e->config->keepalive_us != 0 && !e->stopping &&
-           !atomic_load_explicit(&e->stop_wanted, RELAXED);
+           e->config->keepalive_us != 0 && (more || !is_leaving(e));
 }
 
 static const char *
@@ -336,6 +409,9 @@ cg_call_begin(struct cg_call *call)
     call->conn->state = CONN_RUN;
     add(&call->executor->engine->requests, 1);
     flight_begin(call->executor, call);
+    if (call->executor->engine->config->request_timeout_us != 0) {
+        cg_limit_begin(call);
+    }
 }
 
 uint64_t
@@ -351,6 +427,9 @@ cg_call_settle(struct cg_call *call)
     if (__builtin_expect(call->parcel.used, 0)) {
         cg_post_end(call);
     }
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_over(call);
+    }
     cg_drop_list(e->host, call->dropped);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
@@ -358,7 +437,7 @@ cg_call_settle(struct cg_call *call)
 }
 
 void
-cg_call_end(const struct cg_call *call, uint64_t end_us)
+cg_call_end(struct cg_call *call, uint64_t end_us)
 {
     struct cg_engine *e = call->executor->engine;
     struct cg_conn *c = call->conn;
@@ -369,6 +448,9 @@ cg_call_end(const struct cg_call *call, uint64_t end_us)
     c->broken = call->ex.broken;
     c->polite = call->ex.req->keep_alive;
     c->taken = call->ex.blocking && !c->keep;
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_end(call);
+    }
 }
 
 /* Runs the request; the baton is ours again afterwards. */
@@ -421,6 +503,9 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->parcel = (struct cg_parcel){0};
     call->stream = NULL;
     call->stream_error = 0;
+    atomic_store_explicit(&call->limit.gate, 0, RELAXED);
+    call->limit.page_n = 0;
+    call->limit.deadline.next = call->limit.deadline.prev = NULL;
 }
 
 void
@@ -446,6 +531,8 @@ end_stream(struct cg_engine *e, struct cg_conn *c, const struct cg_call *call)
 {
     if (call->stream_error != 0) {
         c->keep = false;
+    }
+    if (call->stream_error != 0 && !cg_limit_is_late(call)) {
         cg_tell_refused(e, (struct cg_refused){
                                .peer = &c->peer,
                                .message = cg_slice_of(call->stream_fault),

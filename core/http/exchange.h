@@ -18,6 +18,14 @@
 
 struct cg_exchange;
 
+/* What became of the reply to a request that took longer than it may. */
+enum cg_late {
+    CG_LATE_NO,       /* nothing: it is in time */
+    CG_LATE_ANSWERED, /* a 504 page was sent in its place */
+    CG_LATE_CUT,      /* a part of it was out: the connection was cut */
+    CG_LATE_SENT      /* it was complete already; the call goes on */
+};
+
 /*
  * What a host may do with the connection. Bytes that the socket does not take
  * are kept (copied, or referenced through `keep`) and flushed by the engine
@@ -64,6 +72,11 @@ struct cg_wire {
      * taken from the connection, which the host talks to itself from now on and
      * which is closed after the reply. Valid until the reply is done. */
     struct cg_slice (*take_over)(struct cg_exchange *ex);
+    /* Whether its time is over; nothing more is sent then, every send fails.
+     * page_n (may be NULL): bytes of the page. Any thread. */
+    enum cg_late (*late)(const struct cg_exchange *ex, size_t *page_n);
+    /* All of the reply was given to `send`. */
+    void (*sent)(struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */

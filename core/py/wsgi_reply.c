@@ -297,8 +297,7 @@ static size_t
 account(ExchangeObject *x, size_t n)
 {
     if (x->no_more) {
-        /* of HEAD an application need not know */
-        x->overrun = x->overrun || (n > 0 && !x->ex->req->method_is_head);
+        x->overrun = x->overrun || n > 0;
         return 0;
     }
     if (x->reply.framing == CG_FRAME_LENGTH) {
