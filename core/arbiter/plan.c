@@ -383,6 +383,12 @@ halt(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
     }
 }
 
+void
+cg_plan_exit(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
+{
+    halt(p, status, reason, now_ms);
+}
+
 /* ---- reloading ---- */
 
 /* Not while more workers are ending than serve: a storm of HUPs would fill the
@@ -472,17 +478,29 @@ revert(struct cg_plan *p, uint64_t now_ms)
     manage(p, now_ms);
 }
 
+int
+cg_plan_fitting(const struct cg_plan_options *o)
+{
+    return o->most != 0 && o->target > o->most ? o->most : o->target;
+}
+
 void
 cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                  uint64_t now_ms)
 {
-    if (o == NULL) {
+    if (o == NULL || is_ending(p)) { /* a hook of the reload wants the end */
         return;
     }
     p->old = p->o;
     p->o = *o;
+    p->o.target = cg_plan_fitting(o);
+    if (p->o.target != o->target) {
+        say(p, CG_WARNING,
+            "no more than %d of %d workers fit until the next start or USR2",
+            p->o.target, o->target);
+    }
     p->generation++;
-    p->gate = o->target;
+    p->gate = p->o.target;
     p->gate_failures = 0;
     p->before_winch = 0;
     forgive(p);

@@ -147,13 +147,9 @@ cg_drain_fd(int fd)
 }
 
 static void
-on_wakeup(struct cg_executor *x)
+hear_signals(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    cg_drain_fd(e->wakeup.fd);
-    if (x->id == RELIEF) {
-        return; /* withdrawn from relief; a leftover event of the leader's */
-    }
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
@@ -161,6 +157,15 @@ on_wakeup(struct cg_executor *x)
     e->host->signals(e->host->self);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+}
+
+static void
+on_wakeup(struct cg_executor *x)
+{
+    cg_drain_fd(x->engine->wakeup.fd);
+    if (x->id != RELIEF) { /* else a leftover event of the leader's */
+        hear_signals(x);
     }
 }
 
@@ -443,6 +448,11 @@ wait_for_events(struct cg_executor *x, int ms)
     cg_show(x, CG_WORKER_BUSY);
     cg_harvest(x, n);
     e->rested = true;
+    /* a signal, perhaps, whose wake-up went to the application: asyncio takes
+     * them for add_signal_handler, and gives none back */
+    if (n == 0 && x->id != RELIEF && e->wakeup.fd >= 0) {
+        hear_signals(x);
+    }
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/py/hooks_internal.h"
 #include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
@@ -329,16 +330,19 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
-/* Exceptions that are no failure: the greenlet was ended; or the application
- * has taken the socket over and is done with it (simple-websocket raises
- * StopIteration then). Nothing is left to answer. */
+/* Exceptions that are no failure: the greenlet was ended; a handler of INT or
+ * QUIT ends the worker; or the application has taken the socket over and is
+ * done with it (simple-websocket raises StopIteration then). Nothing is left to
+ * answer. */
 static bool
 is_quiet_end(ExchangeObject *x)
 {
     PyObject *quiet = x->wsgi->o->quiet;
     bool taken = x->ex->blocking && !x->head_sent &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
-    if (!taken && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+    bool quits =
+        cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit);
+    if (!taken && !quits && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
         return false;
     }
     PyErr_Clear();

@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import signal
+import time
 
 from .waiting import until
 
@@ -41,6 +42,13 @@ def parents():
             if stat and stat[0] not in "ZX":
                 found[int(name)] = stat[1]
     return found
+
+
+def zombies():
+    """(pid, ppid) of each."""
+    stats = ((int(n), _stat(int(n))) for n in os.listdir("/proc")
+             if n.isdigit())
+    return [(pid, stat[1]) for pid, stat in stats if stat and stat[0] == "Z"]
 
 
 def descendants(root):
@@ -132,6 +140,24 @@ def describe(pid):
     except OSError as e:
         lines = [str(e)]
     return "\n  ".join(["", *lines])
+
+
+def _switches(pid):
+    """How often its threads went to sleep."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            for line in f:
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+    return total
+
+
+def is_quiet(pid):
+    """Whether nothing wakes it for a second."""
+    before, end = _switches(pid), time.monotonic() + 1
+    until(lambda: time.monotonic() > end, "a second is over")
+    return _switches(pid) == before
 
 
 def wait_gone(pid, what):
