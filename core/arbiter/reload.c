@@ -190,7 +190,7 @@ cg_arbiter_reload(struct cg_arbiter *a)
         cg_log_line(a->log, CG_INFO, "Listening at: %s", cg_buf_str(&text));
     }
     const struct cg_plan_options o = cg_arbiter_plan_options(a);
-    cg_arbiter_tell_workers(a, o.target, a->plan.o.target);
+    cg_arbiter_tell_workers(a, cg_plan_fitting(&o), a->plan.o.target);
     cg_arbiter_hook(a, CG_on_reload, NULL);
     cg_plan_reloaded(&a->plan, &o, cg_arbiter_now_ms());
 }

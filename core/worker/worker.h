@@ -19,7 +19,8 @@
 #define CG_WORKER_NEWS(X)                                                      \
     X(FAILED, "failed") /* it does not serve; text says why */                 \
     X(READY, "ready")   /* it serves */                                        \
-    X(RETIRE, "retire") /* it wants to be replaced, and serves until then */
+    X(RETIRE, "retire") /* it wants to be replaced, and serves until then */   \
+    X(STUCK, "stuck")   /* likewise, since a request of it does not end */
 enum cg_news_kind {
 #define X(id, word) CG_NEWS_##id,
     CG_WORKER_NEWS(X)
@@ -36,6 +37,8 @@ struct cg_worker_news {
 /* What makes a worker write its stacks to its trace_fd. Not one that programs
  * are likely to use. */
 #define CG_TRACE_SIGNAL (SIGRTMAX - 3)
+/* And what interrupts a request in its main thread. */
+#define CG_LATE_SIGNAL (SIGRTMAX - 4)
 
 struct cg_worker_start {
     const struct cg_settings *settings;

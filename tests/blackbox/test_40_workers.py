@@ -366,8 +366,7 @@ def test_a_request_longer_than_the_graceful_timeout_is_cut(waiting):
 
 
 def test_a_quick_stop_does_not_wait_for_a_request(waiting):
-    s = waiting("--graceful-timeout", "60",
-                announced=["Error handling request GET /wait"])
+    s = waiting("--graceful-timeout", "60")
     with s.connect() as peer:
         peer.get("/wait")
         begun(s)
@@ -375,9 +374,35 @@ def test_a_quick_stop_does_not_wait_for_a_request(waiting):
         assert b"done" not in peer.rest()
 
 
+def test_a_quick_stop_of_a_request_is_no_fault_of_the_application(waiting):
+    s = waiting("--graceful-timeout", "60")
+    with s.connect() as peer:
+        peer.get("/wait")
+        begun(s)
+        assert s.stop("INT") == 0
+        assert peer.rest() == b""
+    assert s.log_count("Error handling|Traceback") == 0
+
+
+def test_an_idle_worker_hears_signals_whose_wake_ups_were_taken(server):
+    # asyncio takes them for add_signal_handler and gives none back
+    s = server("shop:app", "--graceful-timeout", "60", files={"shop.py": """\
+import signal
+def app(environ, start_response):
+    signal.set_wakeup_fd(-1)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"deaf"]
+"""})
+    if "Using worker: sync" not in s.log():
+        pytest.skip("requests of this class do not run on the main thread")
+    with s.connect() as peer:
+        assert peer.get("/").reply().body == b"deaf"
+    until(lambda: processes.sleeps(s.workers()[0]), "it is idle")
+    assert s.stop() == 0
+
+
 def test_a_second_signal_hastens_a_graceful_stop(waiting):
-    s = waiting("--graceful-timeout", "60",
-                announced=["Error handling request GET /wait"])
+    s = waiting("--graceful-timeout", "60")
     with s.connect() as peer:
         peer.get("/wait")
         begun(s)

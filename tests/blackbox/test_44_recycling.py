@@ -2,7 +2,6 @@
 """Workers that are replaced before they are bad, stops that lose nothing, and
 what is told about workers that hang or die."""
 import os
-import re
 import signal
 
 import pytest
@@ -282,23 +281,6 @@ def test_a_stopped_worker_is_told_as_such_and_killed(server):
         s.wait_log("Booting worker", 2)
         peer.rest()
     assert s.get("/").body == b"fine"
-
-
-def test_a_request_timeout_has_the_worker_replaced(waiting):
-    s = waiting("--request-timeout", "1", "--graceful-timeout", "60",
-                announced=["REQUEST TIMEOUT", "is running:",
-                           "Stacks of worker"])
-    with s.connect() as peer:
-        peer.get("/wait")
-        s.wait_log(r"\[ERROR\] REQUEST TIMEOUT \(pid:\d+\)")
-        s.wait_log("is running: GET /wait")
-        s.wait_log(r"Stacks of worker(.*\n)*.* in app")
-        victim = int(re.search(r"REQUEST TIMEOUT \(pid:(\d+)\)",
-                               s.log()).group(1))
-        until(lambda: int(s.get("/").body) != victim, "the successor serves")
-        release(s)
-        assert int(peer.reply().body) == victim
-    processes.wait_gone(victim, "the worker of the long request")
 
 
 def test_a_crash_tells_the_stack_and_what_was_lost(server):

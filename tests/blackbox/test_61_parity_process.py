@@ -307,6 +307,26 @@ def test_a_pidfile_follows_a_reload_as_gunicorns(server):
         assert not (s.folder / "second").exists()
 
 
+# hook -> its arguments; each calls sys.exit(7) in a server that serves
+EXITS = {"child_exit": "s, w", "on_exit": "s", "worker_exit": "s, w"}
+
+
+@pytest.mark.parametrize("hook", EXITS)
+def test_sys_exit_in_a_hook_at_the_end_is_gunicorns(server, hook):
+    told = []
+    for program in PROGRAMS:
+        s = server("shop:app", program=program, files={"shop.py": APP},
+                   config=f"""\
+import os, sys
+def {hook}({EXITS[hook]}):
+    sys.exit(7)
+""")
+        s.expected_status = None
+        until(Act(s).answers, "it answers")
+        told.append([s.stop(), [x for x in lines(s) if "Shutting" not in x]])
+    assert told[1] == told[0]
+
+
 FAILURES = {
     "import": (["bad:app"], {"bad.py": "import no_such_module\n"}),
     "raise": (["bad:app"], {"bad.py": "1 / 0\n"}),
@@ -318,6 +338,10 @@ FAILURES = {
     "when_ready": (["shop:app", "-c", "c.py"],
                    {"c.py": "def when_ready(s):\n    1 / 0\n"}),
     "pidfile folder": (["shop:app", "--pid", "no/p"], {}),
+    **{f"sys.exit in {hook}": (["shop:app", "-c", "c.py"], {
+        "c.py": f"import sys\ndef {hook}({args}):\n    sys.exit(7)\n"})
+       for hook, args in (("on_starting", "s"), ("when_ready", "s"),
+                          ("nworkers_changed", "s, n, o"))},
     "preload": (["shop:none", "--preload"], {}),
 }
 

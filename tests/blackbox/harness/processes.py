@@ -4,10 +4,13 @@
 The runner is a subreaper: whatever a server leaves behind, daemons included,
 becomes our child, so that nothing can hide and every exit status is ours.
 """
+import contextlib
 import ctypes
 import os
 import re
+import resource
 import signal
+import time
 
 from .waiting import until
 
@@ -75,6 +78,13 @@ def command_line(pid):
         return f.read().rstrip(b"\0").replace(b"\0", b" ").decode()
 
 
+def spent(pid):
+    """Processor time of a process, in ticks."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rsplit(b")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def resident_kib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         for line in f:
@@ -91,6 +101,24 @@ def is_sanitized(pid):
 
 def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+@contextlib.contextmanager
+def spare_descriptors(pid, spare):
+    """Leaves a process only so many descriptors to open."""
+    used = set(open_descriptors(pid))
+    limit = 0
+    while limit in used or spare > 0:
+        spare -= limit not in used
+        limit += 1
+    while limit in used:
+        limit += 1
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
 
 
 def sleeps(pid):
@@ -112,6 +140,24 @@ def describe(pid):
     except OSError as e:
         lines = [str(e)]
     return "\n  ".join(["", *lines])
+
+
+def _switches(pid):
+    """How often its threads went to sleep."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            for line in f:
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+    return total
+
+
+def is_quiet(pid):
+    """Whether nothing wakes it for a second."""
+    before, end = _switches(pid), time.monotonic() + 1
+    until(lambda: time.monotonic() > end, "a second is over")
+    return _switches(pid) == before
 
 
 def wait_gone(pid, what):
