@@ -52,6 +52,9 @@ wait_for_peer(struct cg_call *call)
     struct pollfd p = {.fd = call->conn->fd, .events = POLLIN};
     while (poll(&p, 1, POLL_MS) <= 0) {
         now = cg_now_us();
+        if (cg_limit_is_late(call)) {
+            return fail(call, -ETIMEDOUT, 504, "Request took too long");
+        }
         atomic_store_explicit(&e->slot->beat_us, now, memory_order_relaxed);
         if (atomic_load_explicit(&e->abort_wanted, memory_order_relaxed) ||
             atomic_load_explicit(&e->over, memory_order_relaxed)) {
@@ -99,7 +102,11 @@ receive_more(struct cg_call *call)
     char *p = call->executor->rbuf;
     ssize_t n = recv(call->conn->fd, p, READ_BUFFER, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (!cg_limit_enter(call)) {
+            return fail(call, -ETIMEDOUT, 504, "Request took too long");
+        }
         cg_send_continue(call->conn, call->stream);
+        cg_limit_leave(call);
         return wait_for_peer(call);
     }
     if (n <= 0) {

@@ -389,8 +389,14 @@ static int
 finish_hook(PyObject *result, struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf traceback = {0};
+    int status;
     if (result != NULL) {
         return 0;
+    }
+    if (cg_py_take_exit(&status)) {
+        cg_error_set(err, 0, "sys.exit(%d)", status);
+        err->code = status;
+        return CG_HOOK_EXIT;
     }
     int r = cg_py_error(err, &traceback);
     while (traceback.n > 0 && traceback.p[traceback.n - 1] == '\n') {

@@ -18,7 +18,7 @@ complete -c cgunicorn -l max-worker-rss -x -d 'MiB of resident memory above whic
 complete -c cgunicorn -l recycle-share -x -d 'Percent of the workers that are replaced at the same time when their requests, lifetime or memory reach a limit; at least one.'
 complete -c cgunicorn -s t -l timeout -x -d 'Seconds after which a worker that shows no sign of life is killed and replaced; 0 is never.'
 complete -c cgunicorn -l graceful-timeout -x -d 'Seconds that a stopping worker has to finish its requests.'
-complete -c cgunicorn -l request-timeout -x -d 'Seconds that the application may take for a request; 0 is no limit. The stacks of the worker are logged, and it is replaced once its other requests are done.'
+complete -c cgunicorn -l request-timeout -x -d 'Seconds that the application may take for a request, its reply included; 0 is no limit. The client gets a 504, or is cut off if the reply has begun, and the exception RequestTimeout is raised in the request. One that runs on all the same has its worker replaced.'
 complete -c cgunicorn -l shutdown-delay -x -d 'Seconds for which the server goes on serving after TERM, so that load balancers notice that it is about to stop; INT, QUIT or a second TERM end the wait.'
 complete -c cgunicorn -l keep-alive -x -d 'Seconds to wait for the next request of a connection; 0 closes after each response.'
 complete -c cgunicorn -l asgi-loop -x -a 'auto asyncio uvloop' -d 'Event loop of the asgi class.'

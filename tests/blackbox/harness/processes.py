@@ -44,6 +44,13 @@ def parents():
     return found
 
 
+def zombies():
+    """(pid, ppid) of each."""
+    stats = ((int(n), _stat(int(n))) for n in os.listdir("/proc")
+             if n.isdigit())
+    return [(pid, stat[1]) for pid, stat in stats if stat and stat[0] == "Z"]
+
+
 def descendants(root):
     table = parents()
     found = set()
@@ -69,6 +76,13 @@ def is_running(pid):
 def command_line(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as f:
         return f.read().rstrip(b"\0").replace(b"\0", b" ").decode()
+
+
+def spent(pid):
+    """Processor time of a process, in ticks."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rsplit(b")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def resident_kib(pid):
@@ -113,6 +127,21 @@ def sleeps(pid):
     return stat is not None and stat[0] == "S"
 
 
+def describe(pid):
+    """What a process is doing, for messages."""
+    wanted = re.compile(r"(State|PPid|Threads|Sig\w+|ShdPnd):")
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            lines = [line.strip() for line in f if wanted.match(line)]
+        for name in ("wchan", "syscall"):
+            with open(f"/proc/{pid}/{name}", encoding="ascii") as f:
+                lines.append(f"{name}: {f.read().strip()}")
+        lines.append("title: " + command_line(pid))
+    except OSError as e:
+        lines = [str(e)]
+    return "\n  ".join(["", *lines])
+
+
 def _switches(pid):
     """How often its threads went to sleep."""
     total = 0
@@ -132,7 +161,8 @@ def is_quiet(pid):
 
 
 def wait_gone(pid, what):
-    until(lambda: not is_running(pid), f"{what} (pid {pid}) has ended")
+    until(lambda: not is_running(pid),
+          lambda: f"{what} (pid {pid}) has ended{describe(pid)}")
 
 
 def reap(pid):
