@@ -50,7 +50,7 @@ expire(struct cg_engine *e, struct cg_conn *c)
     case CONN_IDLE:
     case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
-    case CONN_LENT: cg_lent_broken(e, c); break;
+    case CONN_LENT: cg_lent_expired(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
     case CONN_DEAD: break;
@@ -216,7 +216,7 @@ on_conn(struct cg_executor *x, struct cg_conn *c)
     case CONN_BODY:
     case CONN_IDLE: cg_receive(x, c); break;
     case CONN_FLUSH: cg_flush(x->engine, c); break;
-    case CONN_LENT: cg_lent_flush(x->engine, c); break;
+    case CONN_LENT: cg_lent_ready(x->engine, c); break;
     case CONN_DRAIN: cg_stream_drain(x, c); break;
     case CONN_LINGER: cg_linger(x, c); break;
     case CONN_READY:

@@ -26,6 +26,20 @@ def multithread():
     return MULTITHREAD.get(name, name != "gthread")
 
 
+def shares_thread():
+    """Requests of that class take turns on one thread, in greenlets."""
+    return under_test() in ("gevent", "eventlet")
+
+
+def streams():
+    """request_buffering = False has an effect."""
+    return under_test() != "tornado"
+
+
+needs_streaming = pytest.mark.skipif(
+    not streams(), reason="this class waits for the whole body")
+
+
 def skip_unless_installed(run, name):
     """For classes that need a package of the interpreter inside."""
     if name != "tornado" and _checks_stacks():

@@ -8,6 +8,7 @@ spawn(body)   a greenlet that will call body(), and what starts it; or None
 leave()       the function that switches from a greenlet to the loop
 sit()         the same for greenlets of spawn's
 current()     the running greenlet
+later(f)      calls f() from the loop
 QUIET         exceptions that end a greenlet on purpose
 handled       handled(result): the application has answered by itself; or None
 serve(fds, poll, set_over)

@@ -73,6 +73,11 @@ def current():
     return getcurrent()
 
 
+def later(function):
+    from eventlet import hubs
+    hubs.get_hub().schedule_call_global(0, function)
+
+
 def serve(fds, poll, set_over):
     from eventlet import hubs
     from greenlet import getcurrent

@@ -60,6 +60,11 @@ def current():
     return getcurrent()
 
 
+def later(function):
+    from gevent.hub import get_hub
+    get_hub().loop.run_callback(function)
+
+
 def serve(fds, poll, set_over):
     from gevent.hub import Waiter, get_hub
     hub = get_hub()
