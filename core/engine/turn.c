@@ -285,8 +285,12 @@ begin_stop(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     uint64_t keep = e->config->keepalive_us;
+    cg_engine_tick(e); /* a hosted engine's last look may be long ago */
     e->stopping = true;
     e->stop_at_us = e->now_us + atomic_load(&e->graceful_us);
+    if (x->id != RELIEF) {
+        atomic_store(&e->slot->beat_us, e->now_us);
+    }
     /* by relief too: siblings rely on who does not stop */
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_accept_rest(x);

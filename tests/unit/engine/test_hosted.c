@@ -350,6 +350,22 @@ END_TEST
 
 /* ---- ends ---- */
 
+START_TEST(a_stop_of_an_idle_engine_begins_now)
+{
+    start();
+    ck_assert(cg_engine_poll(engine, executor));
+    atomic_store(&w.board->slot[0].beat_us, 1); /* its last look is long ago */
+    cg_engine_stop(engine, 20 * SECOND_US);
+    poll_to_the_end();
+    ck_assert_int_eq(atomic_load(&w.board->slot[0].state), CG_WORKER_STOPPING);
+    ck_assert_uint_lt(cg_slot_silent_us(&w.board->slot[0], cg_now_us()) /
+                          SECOND_US,
+                      LIMIT_MS / 1000);
+    ck_assert_int_eq(cg_engine_end(engine), CG_END_STOPPED);
+    end();
+}
+END_TEST
+
 START_TEST(a_stop_waits_for_a_request_under_way)
 {
     start();
@@ -399,6 +415,7 @@ main(void)
         a_reader_that_stalls_is_given_up,
         a_reader_that_leaves_is_told,
         requests_beyond_the_limit_wait,
+        a_stop_of_an_idle_engine_begins_now,
         a_stop_waits_for_a_request_under_way,
         a_request_may_end_after_an_abort};
     return run_tests_in("hosted", set_up, tests, CG_COUNT(tests));
