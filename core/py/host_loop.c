@@ -83,6 +83,13 @@ cg_py_loop_patch(const char *module, bool *ret_patched, struct cg_error *err)
 }
 
 int
+cg_py_loop_settle(const char *module, struct cg_error *err)
+{
+    py_auto *done = call_module(module, "settle", NULL);
+    return done != NULL ? 0 : cg_py_error(err, NULL);
+}
+
+int
 cg_py_loop_prepare(const char *module, struct cg_py_worker *worker,
                    struct cg_error *err)
 {

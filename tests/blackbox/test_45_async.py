@@ -367,6 +367,21 @@ def test_a_preloaded_application_is_loaded_patched_in_the_master(green):
             assert peer.reply().body == b"locked"
 
 
+def test_a_preloaded_application_may_have_started_a_thread(green):
+    s = green("--preload", "-w", "2", files={"early.py": """\
+import threading
+threading.Thread(target=threading.Event().wait, name="early",
+                 daemon=True).start()
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"fine"]
+"""}, app="early:app")
+    s.wait_log("preload_app: loading the application started threads, "
+               "which no worker has: 'early'\\.")
+    assert s.get("/").body == b"fine"
+    assert "preload_app: descriptor" not in s.log()
+
+
 def test_a_configuration_that_patches_itself_is_no_trouble(gevent):
     s = gevent("-w", "2", config="from gevent import monkey\n"
                "monkey.patch_all()\nimport gevent\ngevent.sleep(0)\n",

@@ -36,6 +36,12 @@ def streams():
     return under_test() != "tornado"
 
 
+needs_sleep_that_blocks = pytest.mark.skipif(
+    shares_thread(), reason="time.sleep lets others go on in this class")
+needs_other_than_tornado = pytest.mark.skipif(
+    under_test() == "tornado", reason="requests run on an asyncio loop: Django "
+    "refuses its database there, under gunicorn as well, and a long reply to "
+    "a slow reader stops it")
 needs_streaming = pytest.mark.skipif(
     not streams(), reason="this class waits for the whole body")
 

@@ -3,6 +3,7 @@
 
 check()       None, or a sentence: what is missing and the command that gets it
 patch()       monkey patches, before the application is loaded: True if any
+settle()      in a master that has loaded it: nothing is half done at a fork
 prepare(w)    in a worker after the fork: patch, the loop anew, w's handlers
 spawn(body)   a greenlet that will call body(), and what starts it; or None
 leave()       the function that switches from a greenlet to the loop

@@ -16,8 +16,15 @@ def check():
 
 def patch():
     import eventlet
+    from eventlet import hubs
     eventlet.monkey_patch()
+    hubs.get_hub()  # not in the middle of the application's import
     return True
+
+
+def settle():
+    import eventlet
+    eventlet.sleep(0)
 
 
 def prepare(worker):
