@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import processes
+from harness import classes, processes
 from harness.waiting import until
 
 APP = """\
@@ -254,6 +254,7 @@ def worker_exit(server, worker):
                "ZeroDivisionError")
 
 
+@classes.needs_sleep_that_blocks
 def test_a_worker_abort_that_hangs_is_ended_by_kill(server):
     s = server("shop:app", "--timeout", "1", files={"shop.py": """\
 def app(environ, start_response):
@@ -429,7 +430,7 @@ threading.Thread(target=threading.Event().wait, name="reaper",
 def test_preload_without_threads_and_sockets_is_quiet(server):
     s = server("shop:app", "--preload", files={"shop.py": APP})
     s.get("/")
-    assert "preload_app" not in s.log()
+    assert "[WARNING] preload_app" not in s.log()
 
 
 @pytest.mark.parametrize("text", [
