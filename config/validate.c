@@ -348,11 +348,14 @@ validate_list(struct cg_value *v, struct cg_error *err)
         }
         replace(v, keys);
     }
+    if (v->kind == CG_VALUE_OBJECT) {
+        return cg_error_set(err, EINVAL, "Not a list of strings: %s",
+                            v->object.repr);
+    }
     if (v->kind != CG_VALUE_LIST) {
-        const char *kind = v->kind == CG_VALUE_INT     ? "int"
-                           : v->kind == CG_VALUE_BOOL  ? "bool"
-                           : v->kind == CG_VALUE_FLOAT ? "float"
-                                                       : "object";
+        const char *kind = v->kind == CG_VALUE_INT    ? "int"
+                           : v->kind == CG_VALUE_BOOL ? "bool"
+                                                      : "float";
         return cg_error_set(err, EINVAL, "'%s' object is not iterable", kind);
     }
     return check_strings(v, err);
@@ -513,6 +516,30 @@ all_digits(const char *s)
     return *s != '\0' && strspn(s, "0123456789") == strlen(s);
 }
 
+/* A number as an id. setuid() takes 32 bits of it: 2^32 would be root. */
+static int
+check_id(const char *complaint, struct cg_value *v, struct cg_error *err)
+{
+    enum { DIGITS = 10 };
+    int64_t n = v->i;
+    if (v->kind == CG_VALUE_STR) {
+        const char *digits = v->s + strspn(v->s, "0");
+        n = strlen(digits) > DIGITS ? INT64_MAX : atoll(digits);
+    }
+    if (n < 0 || n >= UINT32_MAX) {
+        return wrong(err, complaint, v, "': ids go from 0 to 4294967294");
+    }
+    replace(v, cg_value_int(n));
+    return 0;
+}
+
+static bool
+is_id(const struct cg_value *v)
+{
+    return v->kind == CG_VALUE_INT ||
+           (v->kind == CG_VALUE_STR && all_digits(v->s));
+}
+
 static int
 validate_user(struct cg_value *v, struct cg_error *err)
 {
@@ -520,12 +547,8 @@ validate_user(struct cg_value *v, struct cg_error *err)
         replace(v, cg_value_int(geteuid()));
         return 0;
     }
-    if (v->kind == CG_VALUE_INT) {
-        return 0;
-    }
-    if (v->kind == CG_VALUE_STR && all_digits(v->s)) {
-        replace(v, cg_value_int(atoll(v->s)));
-        return 0;
+    if (is_id(v)) {
+        return check_id("No such user: '", v, err);
     }
     struct passwd *pw = v->kind == CG_VALUE_STR ? getpwnam(v->s) : NULL;
     if (pw == NULL) {
@@ -542,12 +565,8 @@ validate_group(struct cg_value *v, struct cg_error *err)
         replace(v, cg_value_int(getegid()));
         return 0;
     }
-    if (v->kind == CG_VALUE_INT) {
-        return 0;
-    }
-    if (v->kind == CG_VALUE_STR && all_digits(v->s)) {
-        replace(v, cg_value_int(atoll(v->s)));
-        return 0;
+    if (is_id(v)) {
+        return check_id("No such group: '", v, err);
     }
     struct group *gr = v->kind == CG_VALUE_STR ? getgrnam(v->s) : NULL;
     if (gr == NULL) {

@@ -478,6 +478,12 @@ revert(struct cg_plan *p, uint64_t now_ms)
     manage(p, now_ms);
 }
 
+int
+cg_plan_fitting(const struct cg_plan_options *o)
+{
+    return o->most != 0 && o->target > o->most ? o->most : o->target;
+}
+
 void
 cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                  uint64_t now_ms)
@@ -487,8 +493,14 @@ cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
     }
     p->old = p->o;
     p->o = *o;
+    p->o.target = cg_plan_fitting(o);
+    if (p->o.target != o->target) {
+        say(p, CG_WARNING,
+            "no more than %d of %d workers fit until the next start or USR2",
+            p->o.target, o->target);
+    }
     p->generation++;
-    p->gate = o->target;
+    p->gate = p->o.target;
     p->gate_failures = 0;
     p->before_winch = 0;
     forgive(p);
@@ -866,6 +878,17 @@ kill_worker(struct cg_plan *p, struct cg_plan_worker *w,
 {
     w->killed = why;
     send_signal(p, w->pid, SIGKILL);
+}
+
+bool
+cg_plan_is_stopping(const struct cg_plan *p, int pid)
+{
+    for (int i = 0; i < p->nworkers; i++) {
+        if (p->workers[i].pid == pid) {
+            return p->workers[i].state == ROSTER_STOPPING;
+        }
+    }
+    return false;
 }
 
 void

@@ -168,6 +168,8 @@ void cg_plan_retire(struct cg_plan *p, int pid, const char *why,
 /* status as of waitpid. False: no child of ours. */
 bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                     uint64_t now_ms);
+/* The target, or as many as there is room for. */
+int cg_plan_fitting(const struct cg_plan_options *o);
 /* The answer to RELOAD; o is NULL when nothing changed (it failed). A new
  * target is not an effect: the hook nworkers_changed comes before on_reload. */
 void cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
@@ -180,6 +182,8 @@ void cg_plan_reexeced(struct cg_plan *p, int pid);
 /* The parent is no longer the master that we are to succeed. */
 void cg_plan_orphaned(struct cg_plan *p);
 void cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms);
+/* Whether it was told to stop, so that graceful_timeout bounds it. */
+bool cg_plan_is_stopping(const struct cg_plan *p, int pid);
 /* A worker gave no sign of life for that long. */
 void cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms,
                     uint64_t now_ms);

@@ -215,6 +215,7 @@ glue_worker_event(PyObject *self, PyObject *number)
         return NULL;
     }
     void (*const on[])(void *) = {s->on_term, s->on_usr1, s->on_wakeup};
+    cg_hook_state.quits = cg_hook_state.quits || n == 2;
     if (n >= 0 && n < 3 && on[n] != NULL) {
         on[n](s->self);
     }

@@ -11,6 +11,7 @@ struct cg_hook_state {
     struct cg_server_calls calls;
     struct cg_worker_signals signals;
     int wakeup_fd; /* the worker's, to be written to; 0: none */
+    bool quits;    /* it was told to stop at once */
 };
 extern struct cg_hook_state cg_hook_state;
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/py/hooks_internal.h"
 #include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
@@ -163,11 +164,11 @@ end(ExchangeObject *x)
     if (x->ex->streaming) {
         cg_stream_release(x);
     }
-    if (x->window != NULL) {
-        cg_input_release(x);
-    }
     x->ex = NULL;
     x->write = x->early_hints = x->socket = NULL;
+    if (x->window != NULL || x->reading) {
+        cg_input_release(x);
+    }
 }
 
 /* ---- the iterable ---- */
@@ -249,16 +250,27 @@ respond(ExchangeObject *x, PyObject *result)
 }
 
 static void
+log_dropped(ExchangeObject *x, const struct cg_buf *path)
+{
+    const struct cg_exchange *ex = x->ex;
+    char why[32] = "method (HEAD)";
+    if (!ex->req->method_is_head) {
+        snprintf(why, sizeof why, "status (%d)", ex->status);
+    }
+    cg_log_line(x->wsgi->o->log, CG_WARNING,
+                "Response to %.*s has a body although its %s allows none: it "
+                "was dropped",
+                (int)path->n, path->p, why);
+}
+
+static void
 log_overrun(ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
     if (x->reply.framing == CG_FRAME_NONE) {
-        cg_log_line(x->wsgi->o->log, CG_WARNING,
-                    "Response to %.*s has a body although its status (%d) "
-                    "allows none: it was dropped",
-                    (int)path.n, path.p, ex->status);
+        log_dropped(x, &path);
         return;
     }
     cg_log_line(x->wsgi->o->log, CG_ERROR,
@@ -318,16 +330,19 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
-/* Exceptions that are no failure: the greenlet was ended; or the application
- * has taken the socket over and is done with it (simple-websocket raises
- * StopIteration then). Nothing is left to answer. */
+/* Exceptions that are no failure: the greenlet was ended; a handler of INT or
+ * QUIT ends the worker; or the application has taken the socket over and is
+ * done with it (simple-websocket raises StopIteration then). Nothing is left to
+ * answer. */
 static bool
 is_quiet_end(ExchangeObject *x)
 {
     PyObject *quiet = x->wsgi->o->quiet;
     bool taken = x->ex->blocking && !x->head_sent &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
-    if (!taken && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+    bool quits =
+        cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit);
+    if (!taken && !quits && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
         return false;
     }
     PyErr_Clear();

@@ -41,9 +41,10 @@ typedef struct {
     char *window; /* a part of a body that lies in a file, for readline */
     uint64_t window_at;
     size_t window_n;
+    int readers;      /* threads that read that file, without the GIL */
     struct cg_buf in; /* streaming: what came and was not read yet */
     size_t in_at;     /* first byte of it */
-    bool reading;     /* a thread waits for more, without the GIL */
+    bool reading;     /* a thread waits for bytes, without the GIL */
 
     /* reply */
     struct cg_reply reply;
@@ -103,6 +104,8 @@ void cg_stream_release(ExchangeObject *x);
 /* input.c */
 extern PyMethodDef cg_input_methods[];
 PyObject *cg_input_iternext(PyObject *self);
+/* Waits for a read of another thread, then forgets what was read. After the
+ * end, when x->ex is NULL. */
 void cg_input_release(ExchangeObject *x);
 
 /* wsgi_reply.c */

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/host_loop.h"
@@ -38,6 +39,24 @@ on_usr1(void *self)
 {
     struct cg_host_run *run = self;
     cg_py_server_reopen_logs(run->start->server);
+}
+
+/* The master sends USR1 to all its workers, those that boot included. */
+static volatile sig_atomic_t usr1_came;
+
+static void
+on_early_usr1(int sig)
+{
+    usr1_came = 1;
+}
+
+void
+cg_worker_keep_usr1(void)
+{
+    struct sigaction sa = {.sa_handler = on_early_usr1, .sa_flags = SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    usr1_came = 0;
+    sigaction(SIGUSR1, &sa, NULL);
 }
 
 static void
@@ -177,6 +196,9 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         log_failure(start, "Exception in worker process", &err);
         return CG_EXIT_BOOT;
     }
+    if (usr1_came) {
+        on_usr1(run);
+    }
     /* a change of user clears it, so only now */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != start->master_pid) {
@@ -276,6 +298,7 @@ live(struct cg_host_run *run)
         status = serve(run);
     }
     cg_py_worker_over(start->worker);
+    cg_slot_end(start->slot, cg_now_us());
     status = say_goodbye(start, status);
     cg_log_drain(start->log);
     int finish = run->leave_at_once ? 0 : finish_python(run);
@@ -315,6 +338,7 @@ cg_worker_main(const struct cg_worker_start *start)
     cg_py_worker_set_pid(start->worker, pid);
     cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
     cg_py_loop_forked();
+    cg_memory_settle();
     int status = live(&w->run);
     free(w);
     return status;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ways to name an application."""
+import importlib.util
+
 import pytest
 
 from harness.waiting import until
@@ -102,3 +104,41 @@ def test_the_program_names_itself_to_the_application(server):
     software, argv0 = s.get("/").body.decode().split(" ", 1)
     assert software.startswith("gunicorn/")
     assert argv0
+
+
+# ---- applications that embed gunicorn ----
+
+STANDALONE = """\
+import gunicorn.app.base
+
+class Standalone(gunicorn.app.base.BaseApplication):
+    def load_config(self):
+        self.cfg.set("workers", 2)
+
+    def load(self):
+        return app
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"standalone"]
+"""
+without_gunicorn = pytest.mark.skipif(
+    importlib.util.find_spec("gunicorn") is not None,
+    reason="an installed gunicorn wins")
+
+
+@without_gunicorn
+def test_the_callable_of_an_application_that_embeds_gunicorn_is_served(server):
+    s = server("shop:app", bind="unix", files={
+        "shop.py": STANDALONE +
+        'if __name__ == "__main__":\n    Standalone().run()\n'})
+    assert s.get("/").body == b"standalone"
+
+
+@without_gunicorn
+def test_an_application_that_starts_gunicorn_is_told_what_to_do(run):
+    done = run("-b", "unix:s.sock", "shop:app",
+               files={"shop.py": STANDALONE + "Standalone().run()\n"},
+               announced=["Standalone"])
+    assert done.status == 3
+    done.line_with("Standalone.run()", "cgunicorn module:callable")

@@ -471,6 +471,12 @@ def test_a_file_wrapper_can_be_iterated(probe):
     assert probe.get("/file_iterated").body == FILE
 
 
+def test_a_file_wrapper_without_its_file_raises(probe):
+    raised = json.loads(probe.get("/file_taken").body)
+    assert len(raised) == 3
+    assert all("filelike" in text for text in raised)
+
+
 def test_a_file_goes_to_an_http_1_0_client(probe):
     with probe.connect() as peer:
         r = peer.send("GET /file HTTP/1.0\r\n\r\n").reply()

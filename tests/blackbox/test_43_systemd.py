@@ -262,6 +262,19 @@ def test_ready_is_told_when_the_workers_serve_and_not_before(server, manager):
     manager.wait("STOPPING=1")
 
 
+def test_stopping_is_told_when_the_shutdown_delay_begins(server, manager):
+    s = server("shop:app", "--shutdown-delay", "3600",
+               env={"NOTIFY_SOCKET": manager.sock.getsockname()},
+               files={"shop.py": APP})
+    manager.wait("READY=1")
+    s.signal("TERM")
+    manager.wait("STOPPING=1",
+                 "STATUS=Serving on until shutdown_delay is over")
+    assert s.get("/").status == 200
+    assert s.stop() == 0
+    manager.wait("STOPPING=1", "STATUS=Finishing requests")
+
+
 def test_a_reload_is_told_with_its_end(server, manager):
     s = server("shop:app", config="workers = 1\n", files={"shop.py": APP},
                env={"NOTIFY_SOCKET": manager.sock.getsockname()})

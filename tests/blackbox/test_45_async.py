@@ -202,9 +202,9 @@ def test_a_request_that_blocks_the_loop_for_good_ends_its_worker(loop):
 
 
 def test_a_request_that_waits_longer_than_the_timeout_is_no_trouble(green):
-    s = green("--timeout", "1")
+    s = green("--timeout", "4")
     pid = s.get("/pid").body
-    assert s.get("/long?2.5").body == b"long"
+    assert s.get("/long?5.5").body == b"long"
     assert s.get("/pid").body == pid
 
 

@@ -317,6 +317,59 @@ def when_ready(server):
     until(lambda: zombies(s.pid) == [], "no zombie is left")
 
 
+def test_a_child_of_a_hook_has_signals_of_its_own(server):
+    # multiprocessing ends its children by TERM, which is not the server's
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, signal, threading, time
+def work(server):
+    while not server.WORKERS:
+        time.sleep(0.01)
+    for n in (signal.SIGTERM, signal.SIGHUP):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                time.sleep(1)
+        os.kill(pid, n)
+        server.log.info("ended by %s", os.waitpid(pid, 0)[1])
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    s.wait_log(f"ended by {signal.SIGTERM:d}")
+    s.wait_log(f"ended by {signal.SIGHUP:d}")
+    assert s.get("/").status == 200
+    assert s.log_count("Handling signal") == 0
+
+
+def test_a_worker_whose_status_a_hook_took_is_replaced(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, threading, time
+def work(server):
+    while True:
+        try:
+            server.log.info("took %s", os.waitpid(-1, 0))
+        except ChildProcessError:
+            time.sleep(0.01)
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    old, = s.wait_workers(1)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: s.workers() not in ([], [old]), "it is replaced")
+    assert s.get("/").status == 200
+
+
+def test_fields_that_a_hook_adds_may_hold_anything(server):
+    s = server("shop:app", files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["HTTP_X_MARK"].encode()]
+"""}, config="""\
+def pre_request(worker, req):
+    req.headers += [("X-MARK", "a"), ("X-MARK", 7), ("X-MARK", None)]
+""")
+    assert s.get("/").body == b"a,7,None"
+
+
 def zombies(parent):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):

@@ -607,34 +607,3 @@ def test_03_a_worker_that_gets_no_memory_tells_and_serves_on(server):
     assert s.get("/eat").status == 500
     s.wait_log("MemoryError")
     assert s.get("/").status == 200
-
-
-# ---- everything at random ----
-
-
-def test_random_signals_and_kills_end_with_the_right_workers(server):
-    rng = random.Random(4711)
-    s = shop(server, "-w", "3", announced=["SIGKILL", "Stacks", "took",
-                                           "Error handling request"])
-    s.wait_workers(3)
-    names = ["HUP", "TTIN", "TTOU", "USR1", "WINCH", "CHLD", "KILL", "KILL",
-             "W-TERM", "W-ABRT"]
-    with Load(s.address, clients=3) as load:
-        for _ in range(50):
-            name = rng.choice(names)
-            workers = s.workers()
-            if name in ("KILL", "W-TERM", "W-ABRT"):
-                if workers:
-                    sig = getattr(signal, "SIG" + name.rsplit("-", 1)[-1])
-                    try:
-                        os.kill(rng.choice(workers), sig)
-                    except ProcessLookupError:
-                        pass
-            else:
-                s.signal(name)
-            load.wait_answers(3)
-    old = set(s.workers())
-    s.signal("HUP")
-    until(lambda: len(s.workers()) == 3 and not old & set(s.workers()),
-          lambda: f"three new workers, not {s.workers()}:\n{s.tail()}")
-    assert s.get("/").status == 200

@@ -486,6 +486,23 @@ START_TEST(a_reload_to_no_workers_needs_no_gate)
 }
 END_TEST
 
+/* Else the gate would wait for workers that are never started. */
+START_TEST(a_reload_to_more_workers_than_fit_starts_those_that_do)
+{
+    struct cg_plan_options o = usual;
+    serve();
+    o.target = 5;
+    o.most = 3;
+    cg_plan_reloaded(&plan, &o, now);
+    expect("30 no more than 3 of 5 workers fit until the next start or USR2; "
+           "spawn; spawn; spawn");
+    for (int pid = 3; pid <= 5; pid++) {
+        cg_plan_ready(&plan, pid, now);
+    }
+    expect("commit; TERM 1; TERM 2");
+}
+END_TEST
+
 START_TEST(new_workers_that_do_not_boot_bring_the_old_settings_back)
 {
     serve();
@@ -1000,6 +1017,18 @@ START_TEST(a_silent_worker_is_explained_traced_aborted_and_killed)
 }
 END_TEST
 
+START_TEST(it_knows_whom_it_told_to_stop)
+{
+    serve();
+    ck_assert(!cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    cg_plan_signal(&plan, SIGTERM, now);
+    ck_assert(cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    clean_up();
+}
+END_TEST
+
 START_TEST(a_worker_that_comes_back_in_time_is_spared)
 {
     serve();
@@ -1201,6 +1230,7 @@ suite(void)
         &a_reload_that_fails_changes_nothing,
         &hup_forgets_what_ttin_added,
         &a_reload_to_no_workers_needs_no_gate,
+        &a_reload_to_more_workers_than_fit_starts_those_that_do,
         &new_workers_that_do_not_boot_bring_the_old_settings_back,
         &an_old_worker_that_dies_in_a_reload_is_not_replaced,
         &hups_during_a_reload_become_one_more_reload,
@@ -1233,6 +1263,7 @@ suite(void)
         &a_fork_that_fails_is_tried_again_later,
         &a_boot_failure_while_others_serve_does_not_halt,
         &a_silent_worker_is_explained_traced_aborted_and_killed,
+        &it_knows_whom_it_told_to_stop,
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,
         &a_request_that_does_not_end_has_its_worker_replaced,
