@@ -9,6 +9,7 @@
 #
 # PYTHON=python3.12    the interpreter to embed (default: the active virtual
 #                      environment's, else /usr/bin/python3, else python3)
+# make soak SOAK_SECONDS=600 SOAK="--seed 7 -- -k gthread"   random signals
 # BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
 
@@ -94,7 +95,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all run test unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -178,6 +179,9 @@ test-matrix:
 	@tools/test_matrix
 parity: all
 	@tools/parity
+SOAK_SECONDS ?= 600
+soak: all
+	@$(or $(PYTEST_PYTHON),$(PYEXE)) tests/soak/random_signals.py --seconds $(SOAK_SECONDS) $(SOAK)
 bench:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all

@@ -232,7 +232,11 @@ begin(struct cg_courier *c)
     c->ending = false;
     c->last = c->first != NULL ? c->last : &c->first;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->news, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->news, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 struct cg_courier *
@@ -307,7 +311,7 @@ cg_courier_drain(struct cg_courier *c, int patience_ms)
     if (!c->running || c->pid != getpid()) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &end);
+    clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += patience_ms / 1000;
     end.tv_nsec += patience_ms % 1000 * 1000000L;
     if (end.tv_nsec >= 1000000000L) {

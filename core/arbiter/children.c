@@ -32,7 +32,9 @@ cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
     }
     int r = w != NULL ? cg_hook_server_worker(a->server, hook, w, &err)
                       : cg_hook_server(a->server, hook, &err);
-    if (r < 0) {
+    if (r == CG_HOOK_EXIT) {
+        cg_arbiter_exit(a, hook, err.code);
+    } else if (r < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text, "Exception in the hook %s\n%s",
                     cg_setting_name(hook), err.text);
@@ -128,7 +130,10 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         cg_log_line(a->log, CG_ERROR, "cannot make a worker: %s", err.text);
         return -ENOMEM;
     }
-    cg_arbiter_hook(a, CG_pre_fork, w);
+    if (cg_arbiter_hook(a, CG_pre_fork, w) == CG_HOOK_EXIT) {
+        cg_py_worker_free(w);
+        return -ECANCELED;
+    }
     cg_slot_claim(a->board, slot, age, a->plan.generation);
     atomic_store(&slot->started_us, cg_now_us());
     struct cg_child c = {

@@ -383,6 +383,12 @@ halt(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
     }
 }
 
+void
+cg_plan_exit(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
+{
+    halt(p, status, reason, now_ms);
+}
+
 /* ---- reloading ---- */
 
 /* Not while more workers are ending than serve: a storm of HUPs would fill the
@@ -482,7 +488,7 @@ void
 cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                  uint64_t now_ms)
 {
-    if (o == NULL) {
+    if (o == NULL || is_ending(p)) { /* a hook of the reload wants the end */
         return;
     }
     p->old = p->o;

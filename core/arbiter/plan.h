@@ -174,6 +174,9 @@ int cg_plan_fitting(const struct cg_plan_options *o);
  * target is not an effect: the hook nworkers_changed comes before on_reload. */
 void cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                       uint64_t now_ms);
+/* A hook wants the end, with that status; reason must stay. */
+void cg_plan_exit(struct cg_plan *p, int status, const char *reason,
+                  uint64_t now_ms);
 /* The answer to REEXEC; pid < 0 when fork failed. */
 void cg_plan_reexeced(struct cg_plan *p, int pid);
 /* The parent is no longer the master that we are to succeed. */

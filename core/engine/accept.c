@@ -95,13 +95,32 @@ cg_pass_on(struct cg_engine *e)
     }
 }
 
+/* inet_ntop is made of printf. */
+static void
+put_ipv4(char *to, struct in_addr addr)
+{
+    uint8_t byte[4];
+    memcpy(byte, &addr, sizeof byte);
+    for (int i = 0; i < 4; i++) {
+        unsigned b = byte[i];
+        if (b >= 100) {
+            *to++ = (char)('0' + b / 100);
+        }
+        if (b >= 10) {
+            *to++ = (char)('0' + b / 10 % 10);
+        }
+        *to++ = (char)('0' + b % 10);
+        *to++ = i < 3 ? '.' : '\0';
+    }
+}
+
 static void
 describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
 {
     c->peer.family = (uint8_t)sa->ss_family;
     if (sa->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)sa;
-        inet_ntop(AF_INET, &in->sin_addr, c->peer.addr, sizeof c->peer.addr);
+        put_ipv4(c->peer.addr, in->sin_addr);
         c->peer.port = ntohs(in->sin_port);
     } else if (sa->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const void *)sa;
@@ -265,6 +284,28 @@ cg_accept_one(struct cg_executor *x, int listener)
         watch(e, listener, true);
     }
     return accept_from(x, listener);
+}
+
+/*
+ * Each is accepted only when the one before has been read, and run if it was a
+ * request: so nothing is taken that has to wait here. More than one only while
+ * no sibling would take it at once, and while we are not waiting for clients: a
+ * look that finds nobody is a system call.
+ */
+void
+cg_accept_some(struct cg_executor *x, int listener)
+{
+    enum { SWARM = 8, LONG_US = 500 };
+    struct cg_engine *e = x->engine;
+    uint64_t start_us = e->now_us;
+    bool one = e->rested || e->quota > 0 || cg_sibling_idle(e);
+    int most = one ? 1 : e->swarm;
+    int n = 0;
+    while (n < most && e->now_us - start_us < LONG_US &&
+           cg_accept_one(x, listener)) {
+        n++;
+    }
+    e->swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
 }
 
 void

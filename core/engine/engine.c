@@ -82,7 +82,9 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->drained_last = &e->drained_first;
     e->reserve_fd = -1;
     cg_pool_init(&e->pool);
+    cg_post_init(&e->post);
     e->ready_last = &e->ready_first;
+    e->swarm = 1;
     e->date_s = -1;
     atomic_store(&e->baton.word, cg_baton_make(BATON_FREE, 0, 1));
     atomic_store(&e->relief.ticking, 1); /* nobody to wake before it runs */
@@ -136,6 +138,7 @@ cg_engine_free(struct cg_engine *e)
     struct cg_conn *c;
     atomic_store(&e->over, 1);
     cg_relief_stop(e);
+    cg_post_stop(&e->post);
     while ((c = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, c);
     }
@@ -182,6 +185,7 @@ cg_executor_free(struct cg_executor *x)
     if (x != NULL) {
         cg_request_release(&x->req);
         cg_buf_release(&x->out);
+        free(x->spare);
         free(x);
     }
 }

@@ -251,7 +251,8 @@ static int
 lend_rest(struct cg_exchange *ex, int result)
 {
     struct cg_detached *d = detached(ex);
-    if (result == 0 && d->call.conn->outbox.first != NULL) {
+    if (result == 0 && !d->call.parcel.shared &&
+        d->call.conn->outbox.first != NULL) {
         lend(d, false, 0);
     }
     return result;
@@ -267,6 +268,18 @@ detached_send(struct cg_exchange *ex, const struct iovec *parts, int count,
     }
     reclaim(d);
     return lend_rest(ex, cg_wire_send(ex, parts, count, keep));
+}
+
+static int
+detached_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+              void *keep)
+{
+    struct cg_detached *d = detached(ex);
+    if (__builtin_expect(is_child(d->call.executor->engine), 0)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    return lend_rest(ex, cg_wire_post(ex, parts, count, keep));
 }
 
 static int
@@ -313,6 +326,11 @@ await_drain(struct cg_exchange *ex, size_t low)
         ex->broken = true;
         return -EPIPE;
     }
+    int r = cg_post_take(&d->call);
+    if (r < 0) {
+        ex->broken = true;
+        return r;
+    }
     if (d->call.conn->outbox.bytes <= low) {
         return lend_rest(ex, 0) == 0;
     }
@@ -329,6 +347,7 @@ detached_take_over(struct cg_exchange *ex)
 
 const struct cg_wire cg_detached_wire = {
     .send = detached_send,
+    .post = detached_post,
     .send_file = detached_send_file,
     .pending = detached_pending,
     .drain = detached_drain,

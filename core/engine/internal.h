@@ -25,7 +25,8 @@ struct cg_executor {
     char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
     struct cg_request req;        /* of a request that came in one piece */
     struct cg_head_memo memo;     /* of the last ones */
-    struct cg_buf out; /* lent to the host for heads and small bodies */
+    struct cg_buf out;        /* lent to the host for heads and small bodies */
+    struct cg_segment *spare; /* for blocks that wait; see post.c */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };
@@ -59,6 +60,38 @@ struct cg_relief {
     _Alignas(64) _Atomic int ticking;
 };
 
+/* A call's blocks that wait for more; see post.c. */
+struct cg_parcel {
+    /* with the lock */
+    struct cg_parcel *next, *prev; /* NULL: in no list */
+    uint64_t since_us;             /* when the oldest block came */
+    int error;                     /* the thread found the peer gone */
+    bool late;                     /* the thread sent some of it */
+    /* the executor's own */
+    bool used;         /* blocks waited in this call */
+    bool shared;       /* it may be in a list */
+    bool direct;       /* blocks come slowly: each leaves at once */
+    uint64_t block_us; /* when the last one of these came */
+    size_t fresh;      /* bytes since the last try to send */
+    size_t waits;      /* bytes that waited at the last look */
+};
+
+/* The thread that sends what nothing follows; see post.c. */
+struct cg_post {
+    pthread_mutex_t lock;
+    /* with the lock */
+    struct cg_parcel young, stuck; /* list heads */
+    bool watches;                  /* the thread will look by itself */
+    bool lazy;                     /* its alarm is left to fire */
+    uint64_t set_us;               /* the alarm was set then */
+    bool tried, usable;            /* to start the thread; it runs */
+    bool over;
+    /* of who makes and ends it */
+    int alarm_fd;
+    bool runs;
+    pthread_t thread;
+};
+
 struct cg_engine {
     struct cg_baton baton;
 
@@ -88,6 +121,8 @@ struct cg_engine {
     const struct cg_listener *listeners;
     struct cg_watch *listener_watch; /* one per listener */
     int nlisteners;
+    int swarm;                /* connections to take at the next wake-up */
+    bool rested;              /* the harvest was waited for */
     bool listening;           /* the listeners are in the loop's set */
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
@@ -118,6 +153,7 @@ struct cg_engine {
 
     /* ---- any thread ---- */
     struct cg_pool pool;
+    struct cg_post post;
     _Alignas(64) _Atomic uint64_t requests;
     _Atomic int stop_wanted;
     _Atomic uint64_t graceful_us;
@@ -147,9 +183,10 @@ struct cg_call {
     struct cg_conn *conn;
     struct cg_executor *executor;
     struct cg_segment *dropped; /* flushed by drain(), entered again later */
-    struct cg_intake *stream;   /* the body that is still coming, or NULL */
-    int stream_error;           /* negative errno, for ever */
-    char stream_fault[256];     /* set with it */
+    struct cg_parcel parcel;
+    struct cg_intake *stream; /* the body that is still coming, or NULL */
+    int stream_error;         /* negative errno, for ever */
+    char stream_fault[256];   /* set with it */
     struct cg_limit limit;
 };
 
@@ -187,6 +224,8 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 void cg_accept_listen(struct cg_engine *e, bool on);
 /* Whether one was there and taken. */
 bool cg_accept_one(struct cg_executor *x, int listener);
+/* At a wake-up of the listener. */
+void cg_accept_some(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
 /* Keeps a descriptor back for the time when there are none. */
 void cg_accept_reserve(struct cg_engine *e);
@@ -231,6 +270,8 @@ uint64_t cg_call_settle(struct cg_call *call);
 /* With the baton: the connection is the engine's again. */
 void cg_call_end(struct cg_call *call, uint64_t end_us);
 int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+                 void *keep);
+int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
                       off_t offset, size_t n);
@@ -339,6 +380,20 @@ bool cg_pool_park(struct cg_executor *x);
 /* Gives the baton, if it is still `seen`, to an idle executor. */
 bool cg_pool_promote(struct cg_engine *e, uint32_t seen);
 void cg_pool_dismiss(struct cg_engine *e);
+
+/* post.c */
+void cg_post_init(struct cg_post *p);
+void cg_post_stop(struct cg_post *p);
+/* The executor's, in a call, without the baton. True: the n bytes of the parts
+ * wait for more, and leave within a tick; false: they are to be sent. */
+bool cg_post_keep(struct cg_call *call, const struct iovec *parts, int count,
+                  size_t n);
+/* What the socket did not take is sent while the application goes on. */
+void cg_post_entrust(struct cg_call *call);
+/* The outbox is the executor's alone; a negative errno: the peer is gone. */
+int cg_post_take(struct cg_call *call);
+/* The last of a call that used it. */
+void cg_post_end(struct cg_call *call);
 
 /* relief.c */
 int cg_relief_start(struct cg_engine *e, struct cg_error *err);

@@ -34,13 +34,19 @@ fail(struct cg_exchange *ex, int code)
     return code;
 }
 
+/* Also in a child that the application forked: the answer is its parent's. */
+static bool
+is_closed(const struct cg_call *call)
+{
+    const struct cg_engine *e = call->executor->engine;
+    return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
+}
+
 /* The connection is ours to write to, until cg_limit_leave. */
 static bool
 enter(struct cg_exchange *ex)
 {
-    const struct cg_engine *e = call_of(ex)->executor->engine;
-    /* a child that the application forked: the answer is its parent's */
-    if (ex->broken || atomic_load_explicit(&e->forked, RELAXED) != 0) {
+    if (is_closed(call_of(ex))) {
         return false;
     }
     if (!cg_limit_enter(call_of(ex))) {
@@ -91,18 +97,15 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
 {
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
-    ssize_t n = 0;
-    if (outbox->first != NULL) { /* the reader may have caught up */
-        int r = cg_outbox_flush(outbox, call->conn->fd, &call->dropped);
-        if (r < 0) {
-            return fail(ex, r);
-        }
+    int r = cg_post_take(call);
+    if (r < 0) {
+        return fail(ex, r);
     }
-    if (outbox->first == NULL) {
-        n = cg_socket_send(call->conn->fd, parts, count, more);
-        if (n < 0) {
-            return fail(ex, (int)n);
-        }
+    /* the reader may have caught up with what waits */
+    ssize_t n = cg_outbox_send(outbox, call->conn->fd, parts, count, more,
+                               &call->dropped);
+    if (n < 0) {
+        return fail(ex, (int)n);
     }
     if ((size_t)n < total(parts, count)) {
         keep_rest(call, parts, count, (size_t)n, keep);
@@ -118,6 +121,34 @@ cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
         return -EPIPE;
     }
     int r = send_parts(ex, parts, count, keep, false);
+    cg_limit_leave(call_of(ex));
+    return r;
+}
+
+static int
+post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
+           void *keep)
+{
+    struct cg_call *call = call_of(ex);
+    if (cg_post_keep(call, parts, count, total(parts, count))) {
+        return 0;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    if (r == 0 && call->conn->outbox.first != NULL &&
+        !call->executor->engine->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return r;
+}
+
+int
+cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = post_parts(ex, parts, count, keep);
     cg_limit_leave(call_of(ex));
     return r;
 }
@@ -146,7 +177,7 @@ send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
           size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
-    int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
+    int r = send_parts(ex, &first, first.iov_len > 0, NULL, n > 0);
     if (r == 0 && outbox->first == NULL && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
@@ -171,7 +202,9 @@ cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
 size_t
 cg_wire_pending(const struct cg_exchange *ex)
 {
-    return call_of((struct cg_exchange *)(size_t)ex)->conn->outbox.bytes;
+    const struct cg_call *call = (const void *)ex;
+    /* what the thread has sent meanwhile is not known yet */
+    return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
 }
 
 static int
@@ -198,16 +231,32 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     return 0;
 }
 
+/* What the thread of the waiting blocks has of it. */
+static int
+take_back(struct cg_exchange *ex)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = cg_post_take(call_of(ex));
+    cg_limit_leave(call_of(ex));
+    return r < 0 ? fail(ex, r) : 0;
+}
+
 int
 cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_call *call = call_of(ex);
     struct cg_engine *e = call->executor->engine;
     uint64_t deadline = cg_now_us() + e->config->write_timeout_us;
-    while (!ex->broken && call->conn->outbox.bytes > low) {
+    int r = take_back(ex);
+    if (r < 0) {
+        return r;
+    }
+    while (call->conn->outbox.bytes > low) {
         struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
         poll(&p, 1, POLL_MS);
-        int r = drain_step(call, &deadline);
+        r = drain_step(call, &deadline);
         if (r < 0) {
             return r;
         }
@@ -215,7 +264,10 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
             return fail(ex, -ECANCELED);
         }
     }
-    return ex->broken ? -EPIPE : 0;
+    if (call->conn->outbox.first != NULL && !e->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return 0;
 }
 
 /* Only a peer that asked for another protocol means the bytes behind its head
@@ -226,6 +278,9 @@ cg_wire_take_over(struct cg_exchange *ex)
     struct cg_conn *c = call_of(ex)->conn;
     struct cg_slice unread = {NULL, 0};
     bool ours = cg_limit_enter(call_of(ex));
+    if (ours && !is_closed(call_of(ex))) {
+        send_parts(ex, NULL, 0, NULL, false); /* what waits comes first */
+    }
     ex->blocking = true;
     if (ours) {
         cg_limit_leave(call_of(ex));
@@ -246,6 +301,7 @@ cg_wire_take_over(struct cg_exchange *ex)
 
 const struct cg_wire cg_engine_wire = {
     .send = cg_wire_send,
+    .post = cg_wire_post,
     .send_file = cg_wire_send_file,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
@@ -368,6 +424,9 @@ cg_call_settle(struct cg_call *call)
     if (__builtin_expect(call->ex.blocking, 0)) {
         fcntl(call->conn->fd, F_SETFL, O_RDWR | O_NONBLOCK);
     }
+    if (__builtin_expect(call->parcel.used, 0)) {
+        cg_post_end(call);
+    }
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_over(call);
     }
@@ -441,6 +500,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->conn = c;
     call->executor = x;
     call->dropped = NULL;
+    call->parcel = (struct cg_parcel){0};
     call->stream = NULL;
     call->stream_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);

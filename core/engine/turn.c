@@ -202,7 +202,7 @@ on_special(struct cg_executor *x, void *ptr)
     struct cg_engine *e = x->engine;
     struct cg_watch *w = ptr;
     if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
-        cg_accept_one(x, (int)(w - e->listener_watch));
+        cg_accept_some(x, (int)(w - e->listener_watch));
     } else if (w == &e->queue) {
         if (e->attending && x->id != RELIEF) {
             cg_adopt(x);
@@ -283,6 +283,7 @@ cg_harvest(struct cg_executor *x, int n)
     e->nevents = n;
     e->event_at = 0;
     e->harvested_us = e->now_us;
+    e->rested = false;
     /* Relief looks while the leader runs: that must not spare the leader its
      * own look, which is the only one with the listeners in the set. And after
      * a long call all that has come stands in line before any of it runs, or
@@ -446,6 +447,7 @@ wait_for_events(struct cg_executor *x, int ms)
     cg_engine_tick(e);
     cg_show(x, CG_WORKER_BUSY);
     cg_harvest(x, n);
+    e->rested = true;
     /* a signal, perhaps, whose wake-up went to the application: asyncio takes
      * them for add_signal_handler, and gives none back */
     if (n == 0 && x->id != RELIEF && e->wakeup.fd >= 0) {

@@ -39,6 +39,11 @@ struct cg_wire {
      * drop(keep), instead of copying. */
     int (*send)(struct cg_exchange *ex, const struct iovec *parts, int count,
                 void *keep);
+    /* The same for parts that more will follow: they may wait for it, but not
+     * for longer than a millisecond, whatever the host does meanwhile. Any
+     * other call sends them first; a count of 0 in `send` does only that. */
+    int (*post)(struct cg_exchange *ex, const struct iovec *parts, int count,
+                void *keep);
     /* Sends a part (may be empty) and then n bytes of an open file from offset.
      * The descriptor is duplicated when the rest has to wait. A file that turns
      * out to be shorter cuts the reply: ex->broken. */

@@ -389,8 +389,14 @@ static int
 finish_hook(PyObject *result, struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf traceback = {0};
+    int status;
     if (result != NULL) {
         return 0;
+    }
+    if (cg_py_take_exit(&status)) {
+        cg_error_set(err, 0, "sys.exit(%d)", status);
+        err->code = status;
+        return CG_HOOK_EXIT;
     }
     int r = cg_py_error(err, &traceback);
     while (traceback.n > 0 && traceback.p[traceback.n - 1] == '\n') {
@@ -417,43 +423,6 @@ cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                struct cg_error *err)
 {
     return call(server, hook, server_object(server), NULL, NULL, err);
-}
-
-/* 1: the pending exception, which goes then, is a wish to end; 0: it is none.
- */
-static int
-take_wish(int *ret_exit, struct cg_error *err)
-{
-    PyObject *type, *value, *traceback;
-    const char *reason;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    py_auto *ask = cg_glue_get("_cgunicorn_glue.hooks", "wish_to_end");
-    py_auto *wish =
-        ask != NULL && value != NULL ? PyObject_CallOneArg(ask, value) : NULL;
-    if (wish == NULL || wish == Py_None ||
-        !PyArg_ParseTuple(wish, "is", ret_exit, &reason)) {
-        PyErr_Restore(type, value, traceback);
-        return 0;
-    }
-    cg_error_set(err, ECANCELED, "%s", reason);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    return 1;
-}
-
-int
-cg_hook_starting(struct cg_py_server *server, enum cg_setting_id hook,
-                 int *ret_exit, struct cg_error *err)
-{
-    py_auto *f = hook_object(server, hook);
-    py_auto *result =
-        f != NULL ? PyObject_CallOneArg(f, server_object(server)) : NULL;
-    if (result == NULL && take_wish(ret_exit, err)) {
-        return -ECANCELED;
-    }
-    return finish_hook(result, err);
 }
 
 int

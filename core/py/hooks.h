@@ -84,14 +84,15 @@ void cg_py_server_del_worker(struct cg_py_server *server, int pid);
 
 /* Whether the user set that hook (the defaults do nothing we must call). */
 bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);
+/*
+ * The hooks give 0, a negative value and a traceback in err, or CG_HOOK_EXIT:
+ * sys.exit() was called, err->code is the status. Its text, if that is what it
+ * was given, is on stderr by then.
+ */
+enum { CG_HOOK_EXIT = -100000 };
 /* on_starting, on_reload, when_ready, on_exit, pre_exec: hook(server). */
 int cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                    struct cg_error *err);
-/* The same for a hook that runs before anything serves, where sys.exit() and
- * gunicorn's HaltServer are no fault: -ECANCELED, the exit status that they ask
- * for, and their reason in err, "" for none. */
-int cg_hook_starting(struct cg_py_server *server, enum cg_setting_id hook,
-                     int *ret_exit, struct cg_error *err);
 /* pre_fork, post_fork, child_exit, worker_exit: hook(server, worker). */
 int cg_hook_server_worker(struct cg_py_server *server, enum cg_setting_id hook,
                           struct cg_py_worker *w, struct cg_error *err);

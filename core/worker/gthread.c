@@ -102,14 +102,12 @@ make_thread(struct gthread *g, struct cg_error *err)
     return 0;
 }
 
+/* Those that there are go on. */
 static void
-make_wanted(struct gthread *g)
+make_another(struct gthread *g)
 {
     struct cg_error err = {0};
-    if (!atomic_exchange(&g->want, 0) || g->made >= g->most) {
-        return;
-    }
-    if (make_thread(g, &err) < 0) {
+    if (g->made < g->most && make_thread(g, &err) < 0) {
         cg_log_line(g->h.run->start->log, CG_ERROR, "%s (%d of %d threads run)",
                     err.text, g->made, g->most);
         g->most = g->made; /* no use to try at every long call */
@@ -119,13 +117,11 @@ make_wanted(struct gthread *g)
 static int
 make_first(struct gthread *g, struct cg_error *err)
 {
-    for (int i = 0; i < SPARE && i < g->most; i++) {
-        int r = make_thread(g, err);
-        if (r < 0) {
-            return r;
-        }
+    int r = make_thread(g, err);
+    while (r == 0 && g->made < SPARE && g->made < g->most) {
+        make_another(g);
     }
-    return 0;
+    return r;
 }
 
 /* ---- the main thread ---- */
@@ -155,7 +151,9 @@ attend(struct gthread *g)
         if (atomic_exchange(&g->late, 0)) {
             cg_wsgi_interrupt(g->h.wsgi);
         }
-        make_wanted(g);
+        if (atomic_exchange(&g->want, 0)) {
+            make_another(g);
+        }
     }
 }
 

@@ -72,6 +72,31 @@ def _connects(s):
 # ---- signals, titles and the pidfile ----
 
 
+def test_usr1_does_not_end_a_worker_that_is_ending(server):
+    # modules are taken down after Python has given up its signal handlers
+    s = server("shop:app", files={"shop.py": PID + """\
+
+class Last:
+    def __del__(self, open=os.open, read=os.read, new=os.O_CREAT | os.O_RDWR):
+        open("ending", new)
+        read(open("go", 0), 1)
+        open("done", new)
+
+import sys
+sys.last = Last()
+"""})
+    os.mkfifo(s.folder / "go")
+    s.get("/")
+    worker = s.workers()[0]
+    s.signal("TERM")
+    until(lambda: (s.folder / "ending").exists(), "it is ending")
+    os.kill(worker, signal.SIGUSR1)
+    release(s)
+    assert s.wait() == 0
+    assert (s.folder / "done").exists()
+    assert "SIGUSR1" not in s.log()
+
+
 def test_usr1_reaches_a_worker_that_boots(server):
     s = server("shop:app", "--access-logfile", "access.log", start=False,
                files={"shop.py": PID}, config="""\

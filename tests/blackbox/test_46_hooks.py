@@ -129,47 +129,46 @@ def test_a_killed_worker_has_its_child_exit(noted):
 # ---- hooks that go wrong ----
 
 
-@pytest.mark.parametrize("hook", ["on_starting", "when_ready"])
-def test_a_hook_that_fails_before_anything_serves_ends_the_start(run, hook):
+BEFORE = [("on_starting", "server"), ("when_ready", "server"),
+          ("nworkers_changed", "server, new, old"),
+          ("pre_fork", "server, worker")]
+
+
+@pytest.mark.parametrize("hook, args", BEFORE[:3])
+def test_a_hook_that_fails_before_anything_serves_ends_the_start(
+        run, hook, args):
     r = run("-c", "conf.py", "-b", "unix:s.sock", "--pid", "p", "shop:app",
             files={"shop.py": APP,
-                   "conf.py": f"def {hook}(server):\n    1 / 0\n"},
+                   "conf.py": f"def {hook}({args}):\n    1 / 0\n"},
             announced=["."])
     assert r.status == 1
     r.line_with(hook)
 
 
-@pytest.mark.parametrize("hook", ["on_starting", "when_ready"])
-@pytest.mark.parametrize("deed, status, told", [
-    ("sys.exit(7)", 7, None), ("sys.exit()", 0, None),
-    ("sys.exit('no licence')", 1, "Error: no licence"),
-    ("raise HaltServer('no licence', 9)", 9, "Error: no licence")])
-def test_a_hook_may_end_the_start_with_a_status_of_its_own(
-        run, tmp_path, hook, deed, status, told):
+@pytest.mark.parametrize("hook, args", BEFORE)
+@pytest.mark.parametrize("given, status, shown", [
+    ("7", 7, ""), ("", 0, ""), ("'not today'", 1, "not today\n")])
+def test_sys_exit_before_anything_serves_is_the_exit_status(
+        run, tmp_path, hook, args, given, status, shown):
     r = run("-c", "conf.py", "-b", "unix:s.sock", "--pid", "p", "shop:app",
-            files={"shop.py": APP, "conf.py": f"""\
-import sys
-from gunicorn.errors import HaltServer
-def {hook}(server):
-    {deed}
-"""})
+            files={"shop.py": APP, "conf.py":
+                   f"import sys\ndef {hook}({args}):\n    sys.exit({given})\n"})
     assert r.status == status
-    assert [line for line in r.lines() if "Error" in line] == (
-        [told] if told else [])
-    assert not (tmp_path / "p").exists() and not (tmp_path / "s.sock").exists()
+    assert shown in r.err
+    assert "Traceback" not in r.err and "Booting worker" not in r.err
+    assert not list(tmp_path.rglob("p")) and not list(tmp_path.rglob("s.sock"))
 
 
 @pytest.mark.parametrize("hook, args", [
     ("pre_fork", "server, worker"), ("child_exit", "server, worker"),
     ("on_reload", "server"), ("nworkers_changed", "server, new, old")])
-@pytest.mark.parametrize("deed", ["1 / 0", "raise SystemExit(7)"])
 def test_a_hook_that_fails_in_the_master_is_told_and_survived(
-        server, hook, args, deed):
+        server, hook, args):
     s = server("shop:app", files={"shop.py": APP}, config=f"""\
 import os
 def {hook}({args}):
     if os.path.exists("now"):
-        {deed}
+        1 / 0
 """, announced=["Exception in the hook"])
     victim = s.wait_workers(1)[0]
     s.get("/")
@@ -178,6 +177,59 @@ def {hook}({args}):
     processes.wait_gone(victim, "the old worker")
     s.wait_log(rf"\[ERROR\] Exception in the hook {hook}\n")
     assert s.get("/").status == 200
+
+
+@pytest.mark.parametrize("hook, args, sent", [
+    ("pre_fork", "server, worker", "HUP"),
+    ("child_exit", "server, worker", "HUP"),
+    ("child_exit", "server, worker", "TERM"),
+    ("on_reload", "server", "HUP"), ("on_exit", "server", "TERM"),
+    ("nworkers_changed", "server, new, old", "TTIN")])
+def test_sys_exit_in_the_master_stops_the_server_with_that_status(
+        server, hook, args, sent):
+    s = server("shop:app", "--pid", "p", files={"shop.py": APP}, config=f"""\
+import os, sys
+def {hook}({args}):
+    if os.path.exists("now"):
+        sys.exit(7)
+""")
+    s.expected_status = 7
+    s.get("/")
+    (s.folder / "now").write_text("")
+    s.signal(sent)
+    assert s.wait() == 7
+    assert not (s.folder / "p").exists()
+    assert "Traceback" not in s.log()
+    if sent != "TERM":
+        s.wait_log(rf"Reason: sys\.exit\(7\) in the hook {hook}\.")
+
+
+@pytest.mark.parametrize("hook, args", [
+    ("post_fork", "server, worker"), ("post_worker_init", "worker")])
+def test_sys_exit_in_a_new_worker_ends_that_worker_with_it(server, hook, args):
+    """And as in gunicorn the master goes on trying."""
+    s = server("shop:app", files={"shop.py": APP}, bind="unix", config=f"""\
+import os, sys
+def {hook}({args}):
+    if not os.path.exists("now"):
+        sys.exit(7)
+""")
+    s.wait_log(r"Worker \(pid:\d+\) exited with code 7\.", 2)
+    assert "Traceback" not in s.log()
+    (s.folder / "now").write_text("")
+    assert s.get("/").status == 200
+
+
+def test_sys_exit_in_worker_exit_is_the_workers_status(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import sys
+def worker_exit(server, worker):
+    sys.exit(7)
+""")
+    s.get("/")
+    assert s.stop() == 0
+    s.wait_log(r"Worker \(pid:\d+\) exited with code 7\.")
+    assert "Exception" not in s.log()
 
 
 def test_hooks_that_fail_in_a_new_worker_halt_the_start_with_3(run):

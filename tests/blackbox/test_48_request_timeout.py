@@ -333,6 +333,7 @@ def app(environ, start_response):
     with s.connect() as peer:
         peer.get("/")
         expect_504(peer)
-    until(lambda: (s.folder / "caught").exists(), "it was caught")
-    assert "request_timeout" in (s.folder / "caught").read_text()
+    caught = s.folder / "caught"
+    until(lambda: caught.exists() and "request_timeout" in caught.read_text(),
+          "it was caught")
     assert "timed out" not in s.log()

@@ -2,7 +2,6 @@
 """No complete request waits while a worker is idle, whoever is blocked or dies."""
 import os
 import signal
-import time
 
 import pytest
 
@@ -250,19 +249,5 @@ def test_an_idle_server_wakes_nobody(server):
     s = start(server, "-w", "1")
     assert s.get("/").status == 200
     worker = next(iter(s.workers()))
-
-    def switches():
-        total = 0
-        for task in os.listdir(f"/proc/{worker}/task"):
-            with open(f"/proc/{worker}/task/{task}/status") as f:
-                for line in f:
-                    if line.startswith("voluntary_ctxt_switches"):
-                        total += int(line.split()[1])
-        return total
-
-    def quiet():
-        before, end = switches(), time.monotonic() + 1
-        until(lambda: time.monotonic() > end, "a second is over")
-        return switches() == before
-
-    until(quiet, "a second without a wake-up in the worker")
+    until(lambda: processes.is_quiet(worker),
+          "a second without a wake-up in the worker")

@@ -394,17 +394,6 @@ class Response:
         self.version = "gunicorn"
 
 
-def wish_to_end(error):
-    """(exit status, reason) of sys.exit() and HaltServer; None: a fault."""
-    halt = getattr(sys.modules.get("gunicorn.errors"), "HaltServer", ())
-    if isinstance(error, halt):
-        return int(error.exit_status) & 255, str(error.reason)
-    if not isinstance(error, SystemExit):
-        return None
-    code = 0 if error.code is None else error.code
-    return (code & 255, "") if isinstance(code, int) else (1, str(code))
-
-
 def call_post_request(hook, worker, req, environ, resp):
     from _cgunicorn_glue.config import arity
 

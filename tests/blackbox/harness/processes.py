@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import signal
+import time
 
 from .waiting import until
 
@@ -43,6 +44,13 @@ def parents():
     return found
 
 
+def zombies():
+    """(pid, ppid) of each."""
+    stats = ((int(n), _stat(int(n))) for n in os.listdir("/proc")
+             if n.isdigit())
+    return [(pid, stat[1]) for pid, stat in stats if stat and stat[0] == "Z"]
+
+
 def descendants(root):
     table = parents()
     found = set()
@@ -68,6 +76,13 @@ def is_running(pid):
 def command_line(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as f:
         return f.read().rstrip(b"\0").replace(b"\0", b" ").decode()
+
+
+def spent(pid):
+    """Processor time of a process, in ticks."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rsplit(b")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def resident_kib(pid):
@@ -125,6 +140,24 @@ def describe(pid):
     except OSError as e:
         lines = [str(e)]
     return "\n  ".join(["", *lines])
+
+
+def _switches(pid):
+    """How often its threads went to sleep."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            for line in f:
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+    return total
+
+
+def is_quiet(pid):
+    """Whether nothing wakes it for a second."""
+    before, end = _switches(pid), time.monotonic() + 1
+    until(lambda: time.monotonic() > end, "a second is over")
+    return _switches(pid) == before
 
 
 def wait_gone(pid, what):

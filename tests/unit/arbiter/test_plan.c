@@ -1074,6 +1074,32 @@ START_TEST(a_request_that_does_not_end_has_its_worker_replaced)
 }
 END_TEST
 
+/* ---- sys.exit in a hook ---- */
+
+START_TEST(a_hook_ends_the_server_with_its_status)
+{
+    serve();
+    cg_plan_exit(&plan, 7, "a hook.", now);
+    expect("stop listening; TERM 1; TERM 2");
+    cg_plan_exit(&plan, 8, "another one.", now);
+    ended(1, 0);
+    ended(2, 0);
+    expect("exit 7 a hook.");
+}
+END_TEST
+
+START_TEST(a_hook_of_a_reload_ends_it)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_exit(&plan, 0, "on_reload.", now);
+    cg_plan_reloaded(&plan, &usual, now);
+    expect("stop listening; TERM 1; TERM 2");
+    ck_assert_int_eq(plan.phase, PLAN_STOPPING);
+}
+END_TEST
+
 /* ---- the rest ---- */
 
 START_TEST(the_master_looks_around_at_least_once_a_second)
@@ -1241,6 +1267,8 @@ suite(void)
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,
         &a_request_that_does_not_end_has_its_worker_replaced,
+        &a_hook_ends_the_server_with_its_status,
+        &a_hook_of_a_reload_ends_it,
         &the_master_looks_around_at_least_once_a_second,
         &words_exist_for_all_states,
         &any_start_of_chance_will_do,

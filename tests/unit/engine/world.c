@@ -102,6 +102,10 @@ run(void *self, struct cg_exchange *ex)
     ex->keep = ex->may_keep;
     if (cg_slice_is(path, "/block")) {
         block(k);
+    } else if (cg_slice_is(path, "/own")) {
+        k->world->own(k, ex);
+        atomic_fetch_add(&k->ran, 1);
+        return;
     } else if (cg_slice_is(path, "/big")) {
         answer(k, ex, big, sizeof big, big);
         return;

@@ -13,6 +13,7 @@
  *   /whole   answers and says so, then blocks
  *   /about   takes about as long as the limit, then answers
  *   /take    takes the socket over if the request is an upgrade, then blocks
+ *   /own     what the test's own function answers
  *
  * A mutex per worker stands for the GIL. Nothing sleeps: tests wait for events
  * with a limit of time.
@@ -29,6 +30,11 @@
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
 
 struct world;
+
+struct worker;
+
+/* In place of an application; has the GIL. */
+typedef void own_app(struct worker *k, struct cg_exchange *ex);
 
 struct worker {
     struct world *world;
@@ -60,6 +66,7 @@ struct world {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
+    own_app *own;
 };
 
 /* Starts `workers` with `threads` executors each; hand-over between them. */
