@@ -315,7 +315,7 @@ def when_ready(server):
             os._exit(0)
 """)
     s.get("/")
-    until(lambda: zombies(s.pid) == [], "no zombie is left")
+    until(lambda: processes.zombies(s.pid) == [], "no zombie is left")
 
 
 def test_a_child_of_a_hook_has_signals_of_its_own(server):
@@ -369,19 +369,6 @@ def pre_request(worker, req):
     req.headers += [("X-MARK", "a"), ("X-MARK", 7), ("X-MARK", None)]
 """)
     assert s.get("/").body == b"a,7,None"
-
-
-def zombies(parent):
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8") as f:
-                state, ppid = f.read().rsplit(")", 1)[1].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state == "Z" and int(ppid) == parent:
-            found.append(int(name))
-    return found
 
 
 def test_server_stop_and_reload_of_hooks_act(server):
