@@ -344,6 +344,6 @@ def test_a_crash_loop_slows_down(server):
 def test_a_worker_that_leaves_without_a_word_is_told_and_slows_down(server):
     s = server("loop:app", start=False,
                files={"loop.py": "import os\nos._exit(0)\n"})
-    s.wait_log(r"Worker \(pid:\d+\) ended by itself before it served")
+    s.wait_log(r"Worker \(pid:\d+\) ended before it served, without an error")
     s.wait_log("3 workers in a row ended")
     assert s.stop() == 0

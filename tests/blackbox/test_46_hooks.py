@@ -432,15 +432,6 @@ def test_preload_without_threads_and_sockets_is_quiet(server):
     assert "preload_app" not in s.log()
 
 
-def test_a_reload_says_that_a_preloaded_application_stays(server):
-    s = server("shop:app", "--preload", files={"shop.py": APP})
-    s.get("/")
-    s.signal("HUP")
-    s.wait_log("preload_app: the application is not loaded again by a reload; "
-               "USR2 starts a new master")
-    s.wait_log("Booting worker", 2)
-
-
 @pytest.mark.parametrize("text", [
     "import no_such_module\n", "application = 1\n"])
 def test_a_preloaded_application_that_fails_ends_the_start(run, text):
