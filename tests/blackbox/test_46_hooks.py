@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import processes
+from harness import classes, processes
 from harness.waiting import until
 
 APP = """\
@@ -254,6 +254,7 @@ def worker_exit(server, worker):
                "ZeroDivisionError")
 
 
+@classes.needs_sleep_that_blocks
 def test_a_worker_abort_that_hangs_is_ended_by_kill(server):
     s = server("shop:app", "--timeout", "1", files={"shop.py": """\
 def app(environ, start_response):
@@ -416,16 +417,7 @@ threading.Thread(target=threading.Event().wait, name="reaper",
 def test_preload_without_threads_and_sockets_is_quiet(server):
     s = server("shop:app", "--preload", files={"shop.py": APP})
     s.get("/")
-    assert "preload_app" not in s.log()
-
-
-def test_a_reload_says_that_a_preloaded_application_stays(server):
-    s = server("shop:app", "--preload", files={"shop.py": APP})
-    s.get("/")
-    s.signal("HUP")
-    s.wait_log("preload_app: the application is not loaded again by a reload"
-               rf".* kill -USR2 {s.pid},")
-    s.wait_log("Booting worker", 2)
+    assert "[WARNING] preload_app" not in s.log()
 
 
 @pytest.mark.parametrize("text", [
