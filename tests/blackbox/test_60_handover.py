@@ -167,6 +167,7 @@ def test_a_worker_without_descriptors_loses_no_request_of_the_queue(
     s = start(server, "-w", "2")
     victim, peers = pinned(s, count=5)
     other = next(iter(set(s.workers()) - {victim}))
+    pinned(s, other)  # it has booted
     held = Blocked(s, peers.pop(), "b")
     with processes.spare_descriptors(other, 0):
         for peer in peers:
@@ -201,6 +202,7 @@ def test_a_worker_short_of_descriptors_closes_idle_ones_for_the_queue(
     s = start(server, "-w", "2")
     victim, peers = pinned(s, count=5)
     other = next(iter(set(s.workers()) - {victim}))
+    pinned(s, other)  # it has booted
     held = Blocked(s, peers.pop(), "b")
     with processes.spare_descriptors(other, 2):
         for peer in peers:

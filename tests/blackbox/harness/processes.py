@@ -113,6 +113,15 @@ def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+def descriptor_targets(pid):
+    """What each of them is."""
+    found = {}
+    for fd in open_descriptors(pid):
+        with contextlib.suppress(FileNotFoundError):
+            found[fd] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
+
+
 @contextlib.contextmanager
 def spare_descriptors(pid, spare):
     """Leaves a process only so many descriptors to open."""
