@@ -759,7 +759,9 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
                 WEXITSTATUS(status));
         } else if (w->state == ROSTER_BOOTING) {
             say(p, CG_ERROR,
-                "Worker (pid:%d) ended by itself before it served.", w->pid);
+                "Worker (pid:%d) ended before it served, without an error: it "
+                "was sent TERM, or the application ended it.",
+                w->pid);
         }
         return;
     }

@@ -556,7 +556,8 @@ int gettimeofday(struct timeval *tv, void *z) {
     subprocess.run(["cc", "-shared", "-fPIC", f'-DJUMP="{tmp_path}/now"',
                     f"-DBY={seconds}", "-o", tmp_path / "jump.so",
                     tmp_path / "jump.c"], check=True)
-    s = shop(server, "-w", "2", "--timeout", "1", "--keep-alive", "2",
+    # shorter than the jump, longer than a loaded machine stands still
+    s = shop(server, "-w", "2", "--timeout", "600", "--keep-alive", "600",
              env={"LD_PRELOAD": str(tmp_path / "jump.so")})
     workers = s.wait_workers(2)
     (tmp_path / "now").write_text("")

@@ -6,6 +6,7 @@ the end, and at quiet moments on the way, there have to be the right workers,
 no zombie, as many descriptors and as much memory as before; every line of the
 log names its cause, and whatever a client lost was taken by a kill of ours.
 """
+import contextlib
 import os
 import random
 import re
@@ -46,6 +47,7 @@ LINES = re.compile("|".join([
     r"Autorestarting worker after current request\.$",
     r"Worker \(pid:\d+\) was sent SIG(TERM|KILL|ABRT)!",
     r"Worker \(pid:\d+\) exited with code 1\.$",  # ABRT, with its handler
+    r"Worker \(pid:\d+\) ended before it served, without an error: ",
     r"Worker \(pid:\d+\) took \d+ requests? with it: ",
     r"Worker \(pid:\d+\) had \d+ (other )?connections?",
     r"\d+ workers in a row ended within 5 s: the next one is started in ",
@@ -103,6 +105,7 @@ class Soak:
         self.tell = tell or (lambda text: None)
         self.halt = threading.Event()
         self.lost, self.kills, self.samples = [], [], []
+        self.history = []
         self.server = Server(
             folder, "-D", "--pid", "server.pid", "--error-logfile", "error.log",
             "-w", str(WORKERS), "--max-requests", "400", "--recycle-share",
@@ -120,7 +123,18 @@ class Soak:
     def workers(self):
         return [p for p in processes.children(self.pid) if p != self.new]
 
+    @contextlib.contextmanager
+    def killing(self, pids):
+        """Until these are gone, what their clients lose is excused."""
+        began = time.monotonic()
+        yield
+        for pid in pids:
+            processes.wait_gone(pid, "a killed process")
+        if pids:
+            self.kills.append((began, time.monotonic()))
+
     def send(self, pid, name):
+        self.history.append((time.monotonic(), f"{name} to {pid}"))
         try:
             os.kill(pid, getattr(signal, "SIG" + name))
         except ProcessLookupError:
@@ -145,12 +159,12 @@ class Soak:
         for _ in range(self.rng.randrange(5, 60)):
             self.to_master()
 
-    def kill(self):
-        name = self.rng.choice(["KILL", "KILL", "ABRT"])
+    def kill(self, *names):
         victims = self.workers()
         if victims:
-            self.kills.append(time.monotonic())
-            self.send(self.rng.choice(victims), name)
+            victim = self.rng.choice(victims)
+            with self.killing([victim]):
+                self.send(victim, self.rng.choice(names or ["KILL", "ABRT"]))
 
     def end_worker(self):
         victims = self.workers()
@@ -162,7 +176,8 @@ class Soak:
         victim = self.rng.choice(victims)
         self.send(victim, "STOP")
         self.rest()
-        self.rng.choice([self.to_master, self.kill, self.rest])()
+        self.rng.choice([self.to_master, self.rest,
+                         lambda: self.kill("KILL")])()
         self.rest()
         self.send(victim, "CONT")
 
@@ -188,9 +203,9 @@ class Soak:
             self.send(old, "WINCH")
             self.rest()
         name = self.rng.choice(["TERM", "TERM", "QUIT"])
-        if name == "QUIT":  # which waits for nobody
-            self.kills.append(time.monotonic())
-        self.send(old, name)
+        doomed = [old] if name == "QUIT" else []  # it waits for nobody
+        with self.killing(doomed):
+            self.send(old, name)
         status = processes.reap(old)
         assert status == 0, f"the old master ended with {status}"
         self.server.pid = self.pid
@@ -200,9 +215,9 @@ class Soak:
     def back_out(self):
         new = self.new
         name = self.rng.choice(["TERM", "QUIT", "KILL"])
-        if name != "TERM":
-            self.kills.append(time.monotonic())
-        self.send(new, name)
+        doomed = [new, *processes.children(new)] if name != "TERM" else []
+        with self.killing(doomed):
+            self.send(new, name)
         processes.wait_gone(new, "the new master")
         self.new = None
         self.server.wait_log(rf"The new master \(pid:{new}\) (has|was)")
@@ -264,8 +279,15 @@ class Soak:
 
     def unexplained(self):
         """Losses without a kill since the client last heard something."""
-        return [(e, f"{until_ - since:.2f} s") for since, until_, e in self.lost
-                if not any(since - 1 < k < until_ for k in self.kills)]
+        return [(e, f"{end - since:.2f} s", self.around(end))
+                for since, end, e in self.lost
+                if not any(begun < end and since < over
+                           for begun, over in self.kills)]
+
+    def around(self, moment):
+        """What had happened in the seconds before."""
+        return [f"{at - moment:.2f} s: {what}" for at, what in self.history
+                if moment - 3 < at < moment]
 
     def strange_lines(self):
         found, known = [], True

@@ -929,7 +929,8 @@ START_TEST(a_worker_that_ends_by_itself_before_it_serves_counts_too)
     cg_plan_start(&plan, now);
     effects();
     ended(1, CLEAN);
-    expect("40 Worker (pid:1) ended by itself before it served.; spawn");
+    expect("40 Worker (pid:1) ended before it served, without an error: it was "
+           "sent TERM, or the application ended it.; spawn");
     ended(2, CLEAN);
     ck_assert(strstr(effects(), "spawn") == NULL);
 }
