@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Accepting: one per wake-up, shared out between workers, never a busy loop. */
+/* Accepting: a few per wake-up, shared out between workers, never a busy loop.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -97,7 +97,7 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
 {
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
-    int r = cg_post_take(call);
+    int r = call->parcel.used ? cg_post_take(call) : 0;
     if (r < 0) {
         return fail(ex, r);
     }

@@ -106,6 +106,29 @@ def test_the_program_names_itself_to_the_application(server):
     assert argv0
 
 
+@pytest.mark.parametrize("package", [None, "gunicorn"])
+def test_a_configuration_may_change_how_the_server_names_itself(
+        server, package, tmp_path):
+    """Whether or not there is a package of gunicorn's name to import."""
+    if package:
+        there = tmp_path / "site" / package
+        there.mkdir(parents=True)
+        (there / "__init__.py").write_text(
+            "__version__ = '27.0.1'\nSERVER = 'gunicorn'\n"
+            "SERVER_SOFTWARE = 'gunicorn/27.0.1'\n")
+    s = server("shop:app", env={"PYTHONPATH": str(tmp_path / "site")}, config="""\
+import gunicorn
+gunicorn.SERVER = "Mine"
+gunicorn.SERVER_SOFTWARE = "Mine/1"
+""", files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["SERVER_SOFTWARE"].encode()]
+"""})
+    reply = s.get("/")
+    assert (reply.one("server"), reply.body) == ("Mine", b"Mine/1")
+
+
 # ---- applications that embed gunicorn ----
 
 STANDALONE = """\

@@ -47,7 +47,7 @@ START_TEST(a_request_that_takes_too_long_is_answered_504)
     send_get(fd, "/block");
     expect_504(fd);
     ck_assert_int_eq(atomic_load(&w.worker[0].blocked), 1);
-    ck_assert_int_eq(atomic_load(&w.worker[0].late), CG_LATE_ANSWERED);
+    wait_for(&w.worker[0].late, CG_LATE_ANSWERED);
     close(fd);
     world_stop(&w);
     ck_assert_int_eq(atomic_load(&w.worker[0].overdue), 1);
