@@ -192,20 +192,6 @@ lower(char *s)
     }
 }
 
-static bool
-has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *w = words; *w != '\0';) {
-        size_t m = strcspn(w, " ");
-        if (m == n && memcmp(w, word, n) == 0) {
-            return true;
-        }
-        w += m + (w[m] == ' ');
-    }
-    return false;
-}
-
 /* No string: None is the default, except where gunicorn keeps it. */
 static int
 validate_no_word(const struct cg_row *row, struct cg_value *v,
@@ -232,7 +218,7 @@ static int
 validate_engine(const struct cg_row *row, struct cg_value *v,
                 struct cg_error *err)
 {
-    if (v->kind == CG_VALUE_STR && has_word(row->words, v->s)) {
+    if (v->kind == CG_VALUE_STR && cg_has_word(row->words, ' ', v->s)) {
         return 0;
     }
     cg_auto(buf) struct cg_buf b = {0};
@@ -253,7 +239,7 @@ validate_word(const struct cg_row *row, struct cg_value *v,
     }
     char *word = stripped(v->s);
     lower(word);
-    if (has_word(row->words, word)) {
+    if (cg_has_word(row->words, ' ', word)) {
         replace_str(v, word);
         return 0;
     }

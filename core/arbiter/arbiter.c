@@ -206,6 +206,12 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
     cg_log_line(a->log, CG_DEBUG, "Arbiter booted");
     cg_log_line(a->log, CG_INFO, "Listening at: %s (%d)", cg_buf_str(&text),
                 a->master_pid);
+    cg_auto(buf) struct cg_buf names = {0};
+    cg_sockets_names(&a->sockets, &names);
+    if (names.n > 0) {
+        cg_log_line(a->log, CG_INFO, "Sockets of systemd: %s",
+                    cg_buf_str(&names));
+    }
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
     cg_arbiter_log_workers(a);

@@ -137,7 +137,8 @@ cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err)
                     (struct cg_slice){traceback.p, traceback.n});
         return -ENOEXEC; /* as gunicorn: 1, not the status of a worker */
     }
+    r = cg_worker_class_settle(a->settings, err);
     warn_of_threads(a);
     warn_of_descriptors(a, &before);
-    return 0;
+    return r;
 }

@@ -5,7 +5,7 @@
  * outlive the call that started them. Between two polls the baton rests in APP,
  * as during a long call of the application, so that relief may take it.
  *
- * Everything here but the flushing of lent connections runs on the thread of
+ * Everything here but the work on lent connections runs on the thread of
  * the host's loop; what it calls may switch greenlets, so nothing keeps a
  * pointer into a C frame or a fact about the engine across it.
  */
@@ -163,12 +163,36 @@ expect_limit(struct cg_engine *e, const struct cg_call *call)
     }
 }
 
+/* d may be gone when it returns. */
+static void
+start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
+{
+    struct cg_engine *e = x->engine;
+    d->call.ex.wire = &cg_detached_wire;
+    d->call.ex.out = &d->out;
+    d->waits = d->reads = d->told = d->lent = d->overdue = false;
+    c->call = d;
+    e->in_flight++;
+    cg_call_begin(&d->call);
+    expect_limit(e, &d->call);
+    open_baton(e, x);
+    e->host->run(e->host->self, &d->call.ex);
+    take_baton(e, x);
+}
+
+void
+cg_serve_stream_detached(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_detached *d = take_call(x->engine);
+    cg_call_init_stream(&d->call, x, c);
+    start_call(x, c, d);
+}
+
 void
 cg_serve_detached(struct cg_executor *x, struct cg_conn *c, const char *base,
                   struct cg_body body, struct cg_intake *intake)
 {
-    struct cg_engine *e = x->engine;
-    struct cg_detached *d = take_call(e);
+    struct cg_detached *d = take_call(x->engine);
     if (intake != NULL) {
         d->intake = intake;
         cg_call_init(&d->call, x, c, &intake->req, base);
@@ -177,19 +201,10 @@ cg_serve_detached(struct cg_executor *x, struct cg_conn *c, const char *base,
         cg_call_init(&d->call, x, c, &d->req, d->bytes.p);
     }
     d->call.ex.body = body;
-    d->call.ex.wire = &cg_detached_wire;
-    d->call.ex.out = &d->out;
-    d->waits = d->told = d->lent = d->overdue = false;
-    c->call = d;
-    e->in_flight++;
-    cg_call_begin(&d->call);
-    expect_limit(e, &d->call);
-    open_baton(e, x);
-    e->host->run(e->host->self, &d->call.ex); /* d may be gone now */
-    take_baton(e, x);
+    start_call(x, c, d);
 }
 
-/* ---- the outbox, while the application goes on ---- */
+/* ---- lent connections: the engine waits for the peer ---- */
 
 static bool
 is_child(const struct cg_engine *e)
@@ -221,7 +236,7 @@ reclaim(struct cg_detached *d)
         return;
     }
     take_baton(e, x);
-    d->lent = d->waits = false;
+    d->lent = d->waits = d->reads = false;
     if (d->told) {
         forget_told(e, d);
     }
@@ -229,22 +244,29 @@ reclaim(struct cg_detached *d)
     open_baton(e, x);
 }
 
+/* With the baton. */
+static void
+lend(struct cg_detached *d, unsigned interest, enum cg_deadline_list list)
+{
+    struct cg_engine *e = d->call.executor->engine;
+    struct cg_conn *c = d->call.conn;
+    d->lent = true;
+    c->state = CONN_LENT;
+    cg_deadline_set(&e->deadlines, &c->deadline, list, cg_now_us());
+    cg_conn_arm(e, c, interest);
+}
+
 /* What the socket did not take is flushed by the engine while the application
  * goes on, whatever it does next. */
 static void
-lend(struct cg_detached *d, bool waits, size_t low)
+lend_outbox(struct cg_detached *d, bool waits, size_t low)
 {
     struct cg_executor *x = d->call.executor;
-    struct cg_engine *e = x->engine;
-    struct cg_conn *c = d->call.conn;
-    take_baton(e, x);
-    d->lent = true;
+    take_baton(x->engine, x);
     d->waits = waits;
     d->low = low;
-    c->state = CONN_LENT;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, cg_now_us());
-    cg_conn_arm(e, c, CG_LOOP_WRITE);
-    open_baton(e, x);
+    lend(d, CG_LOOP_WRITE, DEADLINE_WRITE);
+    open_baton(x->engine, x);
 }
 
 static int
@@ -253,7 +275,7 @@ lend_rest(struct cg_exchange *ex, int result)
     struct cg_detached *d = detached(ex);
     if (result == 0 && !d->call.parcel.shared &&
         d->call.conn->outbox.first != NULL) {
-        lend(d, false, 0);
+        lend_outbox(d, false, 0);
     }
     return result;
 }
@@ -334,7 +356,38 @@ await_drain(struct cg_exchange *ex, size_t low)
     if (d->call.conn->outbox.bytes <= low) {
         return lend_rest(ex, 0) == 0;
     }
-    lend(d, true, low);
+    lend_outbox(d, true, low);
+    return 0;
+}
+
+static int
+detached_receive(struct cg_exchange *ex, struct cg_buf *to)
+{
+    struct cg_detached *d = detached(ex);
+    if (is_child(d->call.executor->engine)) {
+        return -EPIPE; /* so are the client's bytes */
+    }
+    return cg_stream_receive_now(ex, to);
+}
+
+/* An answer that is under way goes on meanwhile. */
+static int
+await_input(struct cg_exchange *ex)
+{
+    struct cg_detached *d = detached(ex);
+    struct cg_executor *x = d->call.executor;
+    if (is_child(x->engine) || cg_limit_is_late(&d->call)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    if (cg_post_take(&d->call) < 0) {
+        ex->broken = true;
+    }
+    bool flushes = !ex->broken && d->call.conn->outbox.first != NULL;
+    take_baton(x->engine, x);
+    d->waits = d->reads = true;
+    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0), DEADLINE_BODY);
+    open_baton(x->engine, x);
     return 0;
 }
 
@@ -352,6 +405,9 @@ const struct cg_wire cg_detached_wire = {
     .pending = detached_pending,
     .drain = detached_drain,
     .await_drain = await_drain,
+    .receive = detached_receive,
+    .await_input = await_input,
+    .can_skip = cg_stream_can_skip,
     .take_over = detached_take_over,
     .late = cg_wire_late,
     .sent = cg_wire_sent,
@@ -370,22 +426,44 @@ tell(struct cg_engine *e, struct cg_detached *d)
     e->drained_last = &d->next;
 }
 
-void
-cg_lent_broken(struct cg_engine *e, struct cg_conn *c)
+/* There is nothing to wait for any more. */
+static void
+end_wait(struct cg_engine *e, struct cg_conn *c)
 {
-    c->call->call.ex.broken = true;
     cg_conn_disarm(e, c);
     cg_deadline_clear(&c->deadline);
     tell(e, c->call);
 }
 
 void
-cg_lent_flush(struct cg_engine *e, struct cg_conn *c)
+cg_lent_broken(struct cg_engine *e, struct cg_conn *c)
+{
+    c->call->call.ex.broken = true;
+    end_wait(e, c);
+}
+
+void
+cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_detached *d = c->call;
+    if (d->reads) {
+        cg_stream_time_out(&d->call);
+    } else {
+        d->call.ex.broken = true;
+    }
+    end_wait(e, c);
+}
+
+void
+cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
     size_t before = c->outbox.bytes;
     int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
     if (r < 0) {
-        cg_lent_broken(e, c);
+        c->call->call.ex.broken = true;
+    }
+    if (r < 0 || c->call->reads) {
+        end_wait(e, c);
         return;
     }
     if (c->outbox.bytes <= c->call->low) {
@@ -463,6 +541,9 @@ cg_engine_done(struct cg_exchange *ex)
     cg_call_end(&d->call, end_us);
     if (d->overdue) {
         forget_overdue(e, d);
+    }
+    if (d->call.stream != NULL) {
+        cg_stream_end(e, c, &d->call);
     }
     c->call = NULL;
     e->in_flight--;

@@ -202,6 +202,7 @@ struct cg_detached {
     int body_fd;              /* of an adopted one */
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
+    bool reads;               /* it waits for the peer's bytes instead */
     bool told;                /* in the list of the drained; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
     bool overdue;             /* in that list; with the baton */
@@ -257,12 +258,15 @@ struct cg_conn *cg_ready_pop(struct cg_engine *e);
 void cg_serve(struct cg_executor *x, struct cg_conn *c,
               const struct cg_request *req, const char *base,
               struct cg_body body, struct cg_intake *intake);
-/* The same with the body still coming: c->intake. Not in hosted engines. */
+/* The same with the body still coming: c->intake. */
 void cg_serve_stream(struct cg_executor *x, struct cg_conn *c);
 void cg_after_response(struct cg_engine *e, struct cg_conn *c);
 void cg_call_init(struct cg_call *call, struct cg_executor *x,
                   struct cg_conn *c, const struct cg_request *req,
                   const char *base);
+/* The same for a body that is still coming. */
+void cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
+                         struct cg_conn *c);
 /* With the baton: the connection is the host's. */
 void cg_call_begin(struct cg_call *call);
 /* The host is done with it; without the baton. Returns the time. */
@@ -288,8 +292,12 @@ void cg_hosted_release(struct cg_engine *e);
 void cg_serve_detached(struct cg_executor *x, struct cg_conn *c,
                        const char *base, struct cg_body body,
                        struct cg_intake *intake);
-/* A connection in LENT is writable, or its peer takes no more. */
-void cg_lent_flush(struct cg_engine *e, struct cg_conn *c);
+void cg_serve_stream_detached(struct cg_executor *x, struct cg_conn *c);
+/* A connection in LENT is ready for what it waits for, or its deadline is
+ * over. */
+void cg_lent_ready(struct cg_engine *e, struct cg_conn *c);
+void cg_lent_expired(struct cg_engine *e, struct cg_conn *c);
+/* Nothing more goes to its peer. */
 void cg_lent_broken(struct cg_engine *e, struct cg_conn *c);
 /* Relief took the loop: the host shall poll as soon as it can. */
 void cg_call_host(struct cg_engine *e);
@@ -354,7 +362,14 @@ void cg_linger(struct cg_executor *x, struct cg_conn *c);
 
 /* stream.c */
 int cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to);
+/* -EAGAIN in place of waiting. */
+int cg_stream_receive_now(struct cg_exchange *ex, struct cg_buf *to);
+/* The body makes no progress: every later receive says so. */
+void cg_stream_time_out(struct cg_call *call);
 bool cg_stream_can_skip(const struct cg_exchange *ex);
+/* The request is answered; its connection has its c->keep. */
+void cg_stream_end(struct cg_engine *e, struct cg_conn *c,
+                   const struct cg_call *call);
 /* The rest of the body is read away, within bounds. */
 void cg_stream_drain_start(struct cg_engine *e, struct cg_conn *c);
 void cg_stream_drain(struct cg_executor *x, struct cg_conn *c);

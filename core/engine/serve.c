@@ -509,6 +509,17 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
 }
 
 void
+cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
+                    struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    cg_call_init(call, x, c, &i->req, i->head.p);
+    call->stream = i;
+    call->ex.streaming = true;
+    call->ex.body = (struct cg_body){.p = "", .fd = -1};
+}
+
+void
 cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
          const char *base, struct cg_body body, struct cg_intake *intake)
 {
@@ -524,35 +535,17 @@ cg_serve(struct cg_executor *x, struct cg_conn *c, const struct cg_request *req,
     cg_finish(x->engine, c);
 }
 
-/* The application may have left some of the body, or seen what is wrong with
- * it; c->intake stays only if there is a rest to be read away. */
-static void
-end_stream(struct cg_engine *e, struct cg_conn *c, const struct cg_call *call)
-{
-    if (call->stream_error != 0) {
-        c->keep = false;
-    }
-    if (call->stream_error != 0 && !cg_limit_is_late(call)) {
-        cg_tell_refused(e, (struct cg_refused){
-                               .peer = &c->peer,
-                               .message = cg_slice_of(call->stream_fault),
-                           });
-    }
-    if (!c->keep || c->intake->done) {
-        cg_conn_drop_intake(c);
-    }
-}
-
 void
 cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
 {
-    struct cg_intake *i = c->intake;
-    struct cg_call call = {.conn = c, .executor = x, .stream = i};
-    call.ex = exchange_of(x, c, &i->req, i->head.p);
-    call.ex.streaming = true;
-    call.ex.body = (struct cg_body){.p = "", .fd = -1};
+    struct cg_call call;
+    if (x->engine->config->hosted) {
+        cg_serve_stream_detached(x, c);
+        return;
+    }
+    cg_call_init_stream(&call, x, c);
     run(x, &call);
-    end_stream(x->engine, c, &call);
+    cg_stream_end(x->engine, c, &call);
     cg_finish(x->engine, c);
 }
 

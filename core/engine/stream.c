@@ -3,6 +3,7 @@
  * Streaming: a request that runs while its body is still coming. The executor
  * reads the socket itself, through the same decoder and limits as an intake
  * that is filled first; what the application leaves is read away by the engine.
+ * In a hosted engine it does not wait: the connection is lent (hosted.c).
  */
 #include <errno.h>
 #include <poll.h>
@@ -41,6 +42,16 @@ fail_refused(struct cg_call *call)
                 cg_buf_str(&text));
 }
 
+static int
+check_rate(struct cg_call *call)
+{
+    if (cg_body_is_slow(call->executor->engine->config, call->stream,
+                        cg_now_us())) {
+        return fail(call, -ETIMEDOUT, 408, "Request body comes too slowly");
+    }
+    return 0;
+}
+
 /* Waits until the socket is readable; a worker that waits for a peer, within
  * the peer's own limits, is alive. */
 static int
@@ -64,10 +75,7 @@ wait_for_peer(struct cg_call *call)
             return fail(call, -ETIMEDOUT, 408, "Request body timed out");
         }
     }
-    if (cg_body_is_slow(e->config, call->stream, cg_now_us())) {
-        return fail(call, -ETIMEDOUT, 408, "Request body comes too slowly");
-    }
-    return 0;
+    return check_rate(call);
 }
 
 /* All in memory: what is decoded is taken away at once. */
@@ -96,39 +104,80 @@ feed(struct cg_call *call, const char *p, size_t n)
     return 0;
 }
 
-static int
+/* False: the client has to send more first. */
+static bool
 receive_more(struct cg_call *call)
 {
     char *p = call->executor->rbuf;
     ssize_t n = recv(call->conn->fd, p, READ_BUFFER, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         if (!cg_limit_enter(call)) {
-            return fail(call, -ETIMEDOUT, 504, "Request took too long");
+            fail(call, -ETIMEDOUT, 504, "Request took too long");
+            return true;
         }
         cg_send_continue(call->conn, call->stream);
         cg_limit_leave(call);
-        return wait_for_peer(call);
+        return false;
     }
     if (n <= 0) {
-        return fail(call, -ECONNRESET, 400, "Request body ended early");
+        fail(call, -ECONNRESET, 400, "Request body ended early");
+    } else {
+        feed(call, p, (size_t)n);
     }
-    return feed(call, p, (size_t)n);
+    return true;
+}
+
+static bool
+is_wanting(const struct cg_call *call)
+{
+    const struct cg_intake *i = call->stream;
+    return i->body.n == 0 && !i->done && call->stream_error == 0;
+}
+
+/* Also what came before a fault. */
+static int
+take_body(struct cg_call *call, struct cg_buf *to)
+{
+    struct cg_buf *body = &call->stream->body;
+    if (body->n == 0) {
+        return call->stream_error;
+    }
+    cg_buf_put(to, body->p, body->n);
+    cg_buf_reset(body);
+    return 1;
 }
 
 int
 cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to)
 {
     struct cg_call *call = (struct cg_call *)(void *)ex;
-    struct cg_intake *i = call->stream;
-    while (i->body.n == 0 && !i->done && call->stream_error == 0) {
-        receive_more(call);
+    while (is_wanting(call)) {
+        if (!receive_more(call)) {
+            wait_for_peer(call);
+        }
     }
-    if (i->body.n > 0) { /* also what came before the fault */
-        cg_buf_put(to, i->body.p, i->body.n);
-        cg_buf_reset(&i->body);
-        return 1;
+    return take_body(call, to);
+}
+
+int
+cg_stream_receive_now(struct cg_exchange *ex, struct cg_buf *to)
+{
+    struct cg_call *call = (struct cg_call *)(void *)ex;
+    while (is_wanting(call)) {
+        if (receive_more(call)) {
+            continue;
+        }
+        if (check_rate(call) == 0) {
+            return -EAGAIN;
+        }
     }
-    return call->stream_error;
+    return take_body(call, to);
+}
+
+void
+cg_stream_time_out(struct cg_call *call)
+{
+    fail(call, -ETIMEDOUT, 408, "Request body timed out");
 }
 
 bool
@@ -146,6 +195,26 @@ cg_stream_can_skip(const struct cg_exchange *ex)
 }
 
 /* ---- after the response, with the baton ---- */
+
+/* The application may have left some of the body, or seen what is wrong with
+ * it; c->intake stays only if there is a rest to be read away. */
+void
+cg_stream_end(struct cg_engine *e, struct cg_conn *c,
+              const struct cg_call *call)
+{
+    if (call->stream_error != 0) {
+        c->keep = false;
+    }
+    if (call->stream_error != 0 && !cg_limit_is_late(call)) {
+        cg_tell_refused(e, (struct cg_refused){
+                               .peer = &c->peer,
+                               .message = cg_slice_of(call->stream_fault),
+                           });
+    }
+    if (!c->keep || c->intake->done) {
+        cg_conn_drop_intake(c);
+    }
+}
 
 void
 cg_stream_drain_start(struct cg_engine *e, struct cg_conn *c)

@@ -50,7 +50,7 @@ expire(struct cg_engine *e, struct cg_conn *c)
     case CONN_IDLE:
     case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
-    case CONN_LENT: cg_lent_broken(e, c); break;
+    case CONN_LENT: cg_lent_expired(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
     case CONN_DEAD: break;
@@ -233,7 +233,7 @@ on_conn(struct cg_executor *x, struct cg_conn *c)
     case CONN_BODY:
     case CONN_IDLE: cg_receive(x, c); break;
     case CONN_FLUSH: cg_flush(x->engine, c); break;
-    case CONN_LENT: cg_lent_flush(x->engine, c); break;
+    case CONN_LENT: cg_lent_ready(x->engine, c); break;
     case CONN_DRAIN: cg_stream_drain(x, c); break;
     case CONN_LINGER: cg_linger(x, c); break;
     case CONN_READY:
@@ -303,8 +303,12 @@ begin_stop(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     uint64_t keep = e->config->keepalive_us;
+    cg_engine_tick(e); /* a hosted engine's last look may be long ago */
     e->stopping = true;
     e->stop_at_us = e->now_us + atomic_load(&e->graceful_us);
+    if (x->id != RELIEF) {
+        atomic_store(&e->slot->beat_us, e->now_us);
+    }
     /* by relief too: siblings rely on who does not stop */
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_accept_rest(x);

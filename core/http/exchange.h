@@ -58,8 +58,13 @@ struct cg_wire {
      * waits for them. 1: some came; 0: that was the end; -ECONNRESET: it ended
      * early, -ETIMEDOUT, -EBADMSG: it breaks a rule or a limit; then also
      * ex->input_status and input_fault, and every later call fails likewise.
-     * One caller at a time, who has given up the GIL. */
+     * One caller at a time, who has given up the GIL. Where await_input is
+     * there it does not wait: -EAGAIN. */
     int (*receive)(struct cg_exchange *ex, struct cg_buf *to);
+    /* Only where several requests share a thread (NULL elsewhere), after that
+     * -EAGAIN: 0 when the host will be told, as by await_drain, once it is
+     * worth asking again; a negative errno when that will never be. */
+    int (*await_input)(struct cg_exchange *ex);
     /* While ex->streaming: what is left of the body can be read away after the
      * response, so that the connection may stay. */
     bool (*can_skip)(const struct cg_exchange *ex);

@@ -19,6 +19,7 @@ struct cg_listener {
     char text[320];      /* "http://127.0.0.1:8000" */
     char host[108];      /* SERVER_NAME: address, or the unix path */
     char port[8];        /* SERVER_PORT: "8000", "" for unix */
+    char fd_name[256];   /* that systemd gave it, or "" */
     struct cg_addr addr; /* as configured */
     dev_t file_dev;      /* of the unix socket file, to know it again */
     ino_t file_ino;      /* 0: no file */
@@ -28,7 +29,8 @@ struct cg_listener_options {
     int backlog;
     bool reuse_port;
     unsigned umask; /* of unix socket files */
-    int uid, gid;   /* owner of unix socket files, -1 = leave */
+    int uid, gid;   /* owner of unix socket files, by the bits of an
+                       id; -1 = leave */
 };
 
 /*

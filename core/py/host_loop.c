@@ -25,7 +25,7 @@ struct seat {
     PyObject *greenlet;
     PyObject *enter;  /* starts the greenlet, then switches into it */
     PyObject *self;   /* the capsule, whose end is the seat's */
-    PyObject *parked; /* the greenlet that waits for the reader */
+    PyObject *parked; /* the greenlet that waits for the client */
     struct cg_exchange *ex;
     bool waited;
 };
@@ -83,6 +83,13 @@ cg_py_loop_patch(const char *module, bool *ret_patched, struct cg_error *err)
 }
 
 int
+cg_py_loop_settle(const char *module, struct cg_error *err)
+{
+    py_auto *done = call_module(module, "settle", NULL);
+    return done != NULL ? 0 : cg_py_error(err, NULL);
+}
+
+int
 cg_py_loop_prepare(const char *module, struct cg_py_worker *worker,
                    struct cg_error *err)
 {
@@ -125,6 +132,22 @@ stand_up(struct seat *s)
     Py_CLEAR(s->greenlet);
 }
 
+/* A greenlet of the application may still wait for the client of a request that
+ * is over: it is told so, from the loop. */
+static void
+wake_stray(struct seat *s)
+{
+    py_auto *stray = s->parked;
+    s->parked = NULL;
+    py_auto *wake =
+        stray != NULL ? PyObject_GetAttrString(stray, "switch") : NULL;
+    py_auto *done =
+        wake != NULL ? PyObject_CallMethod(s->loop->module, "later", "O", wake)
+                     : NULL;
+    PyErr_Clear();
+    (void)done;
+}
+
 /* Every request sees the context variables as they were when the worker
  * started, as in a greenlet of its own. */
 static void
@@ -136,6 +159,7 @@ run_request(struct seat *s)
     bool entered = context != NULL && PyContext_Enter(context) == 0;
     PyErr_Clear();
     l->calls.run(l->calls.self, ex);
+    wake_stray(s);
     if (entered && PyContext_Exit(context) < 0) {
         PyErr_Clear(); /* the application left another one behind */
     }
@@ -261,7 +285,7 @@ cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex)
     l->calls.done(ex);
 }
 
-/* ---- waiting for a reader ---- */
+/* ---- waiting for the client ---- */
 
 int
 cg_py_loop_park(void *loop, struct cg_exchange *ex)
@@ -274,7 +298,12 @@ cg_py_loop_park(void *loop, struct cg_exchange *ex)
     if (me == NULL) {
         return -1;
     }
-    Py_XSETREF(s->parked, py_new(me));
+    if (s->parked != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "two greenlets wait for the client "
+                                            "of one request at once");
+        return -1;
+    }
+    s->parked = py_new(me);
     py_auto *woken = PyObject_CallNoArgs(l->leave);
     if (s->parked == me) {
         Py_CLEAR(s->parked);

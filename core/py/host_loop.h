@@ -33,6 +33,8 @@ int cg_py_loop_check(const char *module, struct cg_error *err);
 /* In a master that loads the application itself, before it does. */
 int cg_py_loop_patch(const char *module, bool *ret_patched,
                      struct cg_error *err);
+/* The same, once it has: what it started gets to its first wait. */
+int cg_py_loop_settle(const char *module, struct cg_error *err);
 /* In a worker, before the application is loaded: patches, a loop of its own,
  * the signal handlers of `worker`. */
 int cg_py_loop_prepare(const char *module, struct cg_py_worker *worker,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wsgi.input of a body that is still coming (request_buffering = False). Reads
- * wait for the client without the GIL. A body that ends early, too slowly or
- * against the rules raises, now and at every later call: the end of the input
- * is always the end of the body.
+ * wait for the client without the GIL, or in a parked greenlet. A body that
+ * ends early, too slowly or against the rules raises, now and at every later
+ * call: the end of the input is always the end of the body.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -22,8 +23,9 @@ available(const ExchangeObject *x)
 static int
 raise_fault(const struct cg_exchange *ex, int code)
 {
-    py_auto *error =
-        PyObject_CallFunction(PyExc_OSError, "is", -code, ex->input_fault);
+    const char *fault =
+        ex->input_fault != NULL ? ex->input_fault : strerror(-code);
+    py_auto *error = PyObject_CallFunction(PyExc_OSError, "is", -code, fault);
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     }
@@ -40,29 +42,61 @@ forget_what_was_read(ExchangeObject *x)
     }
 }
 
+static int
+raise_ended(void)
+{
+    PyErr_SetString(PyExc_ValueError,
+                    "wsgi.input used after the end of its request");
+    return -1;
+}
+
+/* As fill(), letting other requests of the thread go on. */
+static int
+receive_parked(ExchangeObject *x)
+{
+    const struct cg_wsgi_options *o = x->wsgi->o;
+    struct cg_exchange *ex = x->ex;
+    int r;
+    while ((r = ex->wire->receive(ex, &x->in)) == -EAGAIN) {
+        r = ex->wire->await_input(ex);
+        if (r < 0) {
+            break;
+        }
+        if (o->park(o->park_self, ex) < 0) {
+            return -1;
+        }
+        if (x->ex != ex) {
+            return raise_ended();
+        }
+    }
+    return r < 0 ? raise_fault(ex, r) : r;
+}
+
+/* As fill(), without the GIL. */
+static int
+receive_blocking(ExchangeObject *x)
+{
+    struct cg_exchange *ex = x->ex;
+    int r;
+    Py_BEGIN_ALLOW_THREADS r = ex->wire->receive(ex, &x->in);
+    Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
+}
+
 /* Waits for more. 1: some came, 0: the end, -1: an exception. */
 static int
 fill(ExchangeObject *x)
 {
-    struct cg_exchange *ex = x->ex;
-    int r;
-    if (ex == NULL) { /* it ended while this thread was in the wait below */
-        PyErr_SetString(PyExc_ValueError,
-                        "wsgi.input used after the end of its request");
-        return -1;
+    if (x->ex == NULL) { /* it ended while this thread waited below */
+        return raise_ended();
     }
     if (x->reading) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "two threads read wsgi.input at once");
+                        "wsgi.input is read by two at once");
         return -1;
     }
     forget_what_was_read(x);
     x->reading = true;
-    Py_BEGIN_ALLOW_THREADS r = ex->wire->receive(ex, &x->in);
-    Py_END_ALLOW_THREADS if (r < 0)
-    {
-        r = raise_fault(ex, r);
-    }
+    int r = x->wsgi->o->park != NULL ? receive_parked(x) : receive_blocking(x);
     x->reading = false; /* from here on ex may be gone */
     return r;
 }
@@ -118,12 +152,12 @@ cg_stream_line(ExchangeObject *x, uint64_t max)
 }
 
 /* A thread of the application may still wait for the client: an end of the
- * input wakes it, before the exchange goes. */
+ * input wakes it, before the exchange goes. A greenlet is woken by its loop. */
 static void
 end_reading(ExchangeObject *x)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
-    while (x->reading) {
+    while (x->reading && x->wsgi->o->park == NULL) {
         x->ex->keep = false;
         shutdown(x->ex->fd, SHUT_RD);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);

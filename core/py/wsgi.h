@@ -39,10 +39,11 @@ struct cg_wsgi_options {
     bool pre_request, post_request;
     /*
      * Classes whose requests share a thread: park sleeps until it is worth
-     * asking ex->wire->await_drain again; -1 with an exception. NULL: drain
-     * blocks. A request that ends by one of the exceptions `quiet` (a class or
-     * a tuple) is cut without a word; `handled(result)` is true when the
-     * application answered through the socket. Both are PyObject *, or NULL.
+     * asking ex->wire->await_drain or receive again; -1 with an exception.
+     * NULL: drain and receive block. A request that ends by one of the
+     * exceptions `quiet` (a class or a tuple) is cut without a word;
+     * `handled(result)` is true when the application answered through the
+     * socket. Both are PyObject *, or NULL.
      */
     int (*park)(void *park_self, struct cg_exchange *ex);
     void *park_self;

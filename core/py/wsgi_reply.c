@@ -11,8 +11,7 @@
 enum {
     COPY_MAX = 8 * 1024,     /* bodies up to this ride in the head's buffer */
     HIGH_WATER = 256 * 1024, /* waiting bytes that pause a generator */
-    LOW_WATER = 64 * 1024,
-    OUT_KEEP = 256 * 1024 /* a larger scratch buffer is given back */
+    LOW_WATER = 64 * 1024
 };
 
 /* ---- start_response ---- */

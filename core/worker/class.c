@@ -112,3 +112,10 @@ cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,
     }
     return cg_py_loop_patch(class->module, ret_patched, err);
 }
+
+int
+cg_worker_class_settle(const struct cg_settings *s, struct cg_error *err)
+{
+    const struct cg_worker_class *class = cg_worker_class_of(s);
+    return class->module != NULL ? cg_py_loop_settle(class->module, err) : 0;
+}

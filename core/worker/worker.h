@@ -77,5 +77,7 @@ int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
  * there were any. GIL held. */
 int cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,
                           struct cg_error *err);
+/* And once it is loaded there. */
+int cg_worker_class_settle(const struct cg_settings *s, struct cg_error *err);
 
 #endif

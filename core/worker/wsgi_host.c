@@ -383,7 +383,8 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->handover = start->handover;
     config->hosted = class->loop != NULL;
-    if (config->hosted && config->streaming) {
+    if (class->loop != NULL && !cg_py_loop_parks(class->loop) &&
+        config->streaming) {
         cg_log_line(start->log, CG_WARNING,
                     "request_buffering: this worker class always buffers "
                     "request bodies");

@@ -192,6 +192,17 @@ def test_the_master_survives_its_terminal_being_resized(server):
     assert s.get("/").body == b"hello"
 
 
+def test_names_need_not_be_utf_8(server, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    s = server("--name", os.fsdecode(b"caf\xe9"), "shop:app", folder=folder,
+               files={"shop.py": HELLO}, config="""\
+def when_ready(server):
+    server.log.info("called %a", server.proc_name)
+""")
+    s.wait_log(r"called 'caf\\udce9'")
+    assert s.get("/").body == b"hello"
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_are_nobody_elses(server, closed):
     # else a pipe of ours gets the number, and a line of a log is a signal

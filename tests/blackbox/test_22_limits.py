@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import processes
+from harness import classes, processes
 from harness.waiting import until
 from harness.wire import Closed
 
@@ -129,6 +129,7 @@ def has_bytes(peer):
     return bool(peer.buffer)
 
 
+@classes.needs_other_than_tornado
 def test_lm13_a_full_worker_does_not_spin(server):
     s = server("probe:app", *FIVE, apps=APPS)
     worker = s.wait_workers(1)[0]

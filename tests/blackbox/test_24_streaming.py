@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from harness import processes
+from harness import classes, processes
 from harness.waiting import until
 
+pytestmark = classes.needs_streaming
 APPS = ["probe.py"]
 READER = """\
 import json

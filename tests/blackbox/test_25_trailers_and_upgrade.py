@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness import classes
 from harness.waiting import until
 
 APPS = ["probe.py"]
@@ -48,6 +49,7 @@ def test_tr01_trailers_are_in_req_trailers_and_not_in_environ(server, split):
                            ["post", []]]
 
 
+@classes.needs_streaming
 def test_trailers_of_a_streamed_body_are_there_when_it_was_read(server):
     s = server("probe:app", "--stream-requests", apps=APPS, config=HOOKS)
     with s.connect() as peer:

@@ -243,7 +243,9 @@ def app(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("where", ["in_python", "in_sleep", "with_the_gil"])
+@pytest.mark.parametrize("where", [
+    "in_python", pytest.param("in_sleep", marks=classes.needs_sleep_that_blocks),
+    "with_the_gil"])
 def test_a_timeout_tells_the_request_and_the_stack(server, where):
     s = server("stuck:app", "--timeout", "1", files={"stuck.py": STUCK},
                announced=["WORKER TIMEOUT", "is running:", "SystemExit",
@@ -268,6 +270,7 @@ def test_a_timeout_tells_the_request_and_the_stack(server, where):
     assert s.get("/").body == b"fine"
 
 
+@classes.needs_sleep_that_blocks
 def test_a_stopped_worker_is_told_as_such_and_killed(server):
     s = server("stuck:app", "--timeout", "1", files={"stuck.py": STUCK},
                announced=["WORKER TIMEOUT", "is running:"])

@@ -166,6 +166,62 @@ def test_a_reader_that_leaves_ends_the_request(green):
     assert s.stop() == 0
 
 
+# ---- bodies that are still coming ----
+
+
+def begin_body(peer, path):
+    peer.get(path, "Content-Length: 6", method="POST").send(b"ab\n")
+
+
+def test_a_body_that_is_waited_for_stops_nobody(green):
+    s = green("--stream-requests")
+    with peers(s, 3) as all_of_them:
+        for peer in all_of_them:
+            begin_body(peer, "/reading")
+        wait_count(s, "began", 3)
+        assert s.get("/pid").status == 200
+        for peer in reversed(all_of_them):
+            assert peer.send(b"cd\n").reply().body == b"ab\ncd\n"
+            assert peer.get("/pid").reply().status == 200
+
+
+def test_another_greenlet_of_the_request_may_read_its_body(green):
+    s = green("--stream-requests")
+    with s.connect() as peer:
+        begin_body(peer, "/reading_elsewhere")
+        wait_count(s, "began", 1)
+        assert peer.send(b"cd\n").reply().body == b"ab\ncd\n"
+
+
+def test_a_greenlet_that_reads_the_body_of_an_ended_request_is_told(green):
+    s = green("--stream-requests")
+    with s.connect() as peer:
+        begin_body(peer, "/reading_too_late")
+        wait_count(s, "began", 1)
+        go(s)
+        assert peer.reply().body == b"left"
+        wait_count(s, "told", 1)
+    assert s.get("/pid").status == 200
+
+
+def test_a_client_that_leaves_in_its_body_ends_the_read(green):
+    s = green("--stream-requests", announced=["Request body ended early"])
+    with s.connect() as peer:
+        begin_body(peer, "/reading")
+        wait_count(s, "began", 1)
+    s.wait_log("Request body ended early")
+    assert s.get("/pid").status == 200
+
+
+def test_tornado_says_that_it_buffers_all_the_same(run, server):
+    classes.skip_unless_installed(run, "tornado")
+    s = starter("tornado", server)("--stream-requests")
+    s.wait_log("request_buffering: this worker class always buffers")
+    with s.connect() as peer:
+        begin_body(peer, "/reading")
+        assert peer.send(b"cd\n").reply().body == b"ab\ncd\n"
+
+
 # ---- a loop that is blocked ----
 
 
@@ -309,6 +365,21 @@ def test_a_preloaded_application_is_loaded_patched_in_the_master(green):
             peer.get("/early_lock")
         for peer in all_of_them:
             assert peer.reply().body == b"locked"
+
+
+def test_a_preloaded_application_may_have_started_a_thread(green):
+    s = green("--preload", "-w", "2", files={"early.py": """\
+import threading
+threading.Thread(target=threading.Event().wait, name="early",
+                 daemon=True).start()
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"fine"]
+"""}, app="early:app")
+    s.wait_log("preload_app: loading the application started threads, "
+               "which no worker has: 'early'\\.")
+    assert s.get("/").body == b"fine"
+    assert "preload_app: descriptor" not in s.log()
 
 
 def test_a_configuration_that_patches_itself_is_no_trouble(gevent):

@@ -104,6 +104,20 @@ def test_sockets_and_logs_belong_to_the_user(folder, server, nobody):
 
 
 @root
+def test_an_id_beyond_31_bits_owns_its_socket_and_log(folder, server):
+    big = 3000000000  # as containers with a range of their own have them
+    try:
+        os.chown(folder, big, big)
+    except OSError:
+        pytest.skip("no such id in this user namespace")
+    s = server("shop:app", "--user", str(big), "--group", str(big),
+               "--error-logfile", "error.log", files={"shop.py": APP},
+               folder=folder, bind="unix", errorlog="error.log")
+    assert set(seen(s)[0]) == {big}
+    assert owner(folder / "error.log") == owner(s.address) == (big, big)
+
+
+@root
 def test_usr1_reopens_logs_after_the_privileges_are_gone(
         folder, server, nobody):
     # the folder is root's: only the master can make the new files
@@ -203,21 +217,7 @@ def app(environ, start_response):
     assert s.get("/").body == b"1"
     s.wait_log(r"Reaped unknown child process \(pid:\d+, status:768\)")
     master = processes.children(s.pid)[0]
-    until(lambda: zombies(master) == [], "no zombie is left")
+    until(lambda: processes.zombies(master) == [], "no zombie is left")
     assert s.get("/").status == 200
     os.kill(master, signal.SIGTERM)
     assert s.wait() == 0
-
-
-def zombies(parent):
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="utf-8") as f:
-                    state, ppid = f.read().rsplit(")", 1)[1].split()[:2]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if state == "Z" and int(ppid) == parent:
-                found.append(int(name))
-    return found

@@ -94,6 +94,9 @@ def test_hooks_tell_what_happens(sample):
     s.wait_log(r"\[INFO\] ready: \[\('127.0.0.1', \d+\)\]")
     for pid in (first, second):
         s.wait_log(rf"\[INFO\] worker {pid}\n")
+    seen = set()
+    until(lambda: seen.add(json.loads(s.get("/").body)["pid"])
+          or seen == {first, second}, "both have booted")
     os.kill(first, signal.SIGTERM)
     s.wait_log(rf"\[INFO\] worker {first} says goodbye")
     s.wait_log(rf"\[INFO\] worker {first} is gone")

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import processes
+from harness import classes, processes
 from harness.waiting import until
 
 APP = """\
@@ -254,6 +254,7 @@ def worker_exit(server, worker):
                "ZeroDivisionError")
 
 
+@classes.needs_sleep_that_blocks
 def test_a_worker_abort_that_hangs_is_ended_by_kill(server):
     s = server("shop:app", "--timeout", "1", files={"shop.py": """\
 def app(environ, start_response):
@@ -314,7 +315,7 @@ def when_ready(server):
             os._exit(0)
 """)
     s.get("/")
-    until(lambda: zombies(s.pid) == [], "no zombie is left")
+    until(lambda: processes.zombies(s.pid) == [], "no zombie is left")
 
 
 def test_a_child_of_a_hook_has_signals_of_its_own(server):
@@ -370,19 +371,6 @@ def pre_request(worker, req):
     assert s.get("/").body == b"a,7,None"
 
 
-def zombies(parent):
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8") as f:
-                state, ppid = f.read().rsplit(")", 1)[1].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state == "Z" and int(ppid) == parent:
-            found.append(int(name))
-    return found
-
-
 def test_server_stop_and_reload_of_hooks_act(server):
     s = server("shop:app", files={"shop.py": APP}, config="""\
 def child_exit(server, worker):
@@ -429,7 +417,7 @@ threading.Thread(target=threading.Event().wait, name="reaper",
 def test_preload_without_threads_and_sockets_is_quiet(server):
     s = server("shop:app", "--preload", files={"shop.py": APP})
     s.get("/")
-    assert "preload_app" not in s.log()
+    assert "[WARNING] preload_app" not in s.log()
 
 
 @pytest.mark.parametrize("text", [

@@ -9,10 +9,12 @@ import subprocess
 
 import pytest
 
-from harness import embedded, processes
+from harness import classes, embedded, processes
 from harness.clients import Browser, curl
 from harness.server import APPS, environment, free_port
 from harness.waiting import until
+
+pytestmark = classes.needs_other_than_tornado
 
 UPLOAD = bytes(range(256)) * 4096 * 20  # 20 MiB
 SHA = hashlib.sha256(UPLOAD).hexdigest()

@@ -153,5 +153,7 @@ def other_threads():
     threading = sys.modules.get("threading")
     if threading is None:
         return ""
-    here = threading.current_thread()
-    return ", ".join(ascii(t.name) for t in threading.enumerate() if t is not here)
+    # we are the main thread; eventlet's current_thread() is another object
+    ours = (threading.current_thread(), threading.main_thread())
+    return ", ".join(
+        ascii(t.name) for t in threading.enumerate() if t not in ours)

@@ -71,7 +71,7 @@ def _final(name, value):
 
 
 def _items(namespace, lines, path, module):
-    shown = path.rsplit("/", 1)[-1]
+    shown = path.rsplit("/", 1)[-1].encode("utf-8", "backslashreplace").decode()
     out = []
     for name, value in list(namespace.items()):
         if isinstance(name, str) and not name.startswith("__"):

@@ -84,6 +84,35 @@ def spinning(environ, start_response):
         pass
 
 
+def reading(environ, start_response):
+    note("began")
+    return reply(start_response, environ["wsgi.input"].read())
+
+
+def reading_elsewhere(environ, start_response):
+    """A body that another greenlet reads."""
+    parts = []
+    reader = threading.Thread(
+        target=lambda: parts.extend(environ["wsgi.input"]))
+    reader.start()
+    note("began")
+    reader.join()
+    return reply(start_response, b"".join(parts))
+
+
+def reading_too_late(environ, start_response):
+    """A body that another greenlet still reads when the request is over."""
+    def read():
+        try:
+            note("began")
+            environ["wsgi.input"].read()
+        except ValueError:
+            note("told")
+    threading.Thread(target=read).start()
+    wait_for("go")
+    return reply(start_response, b"left")
+
+
 def pid(environ, start_response):
     return reply(start_response, b"%d" % os.getpid())
 

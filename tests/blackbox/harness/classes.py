@@ -26,6 +26,26 @@ def multithread():
     return MULTITHREAD.get(name, name != "gthread")
 
 
+def shares_thread():
+    """Requests of that class take turns on one thread, in greenlets."""
+    return under_test() in ("gevent", "eventlet")
+
+
+def streams():
+    """request_buffering = False has an effect."""
+    return under_test() != "tornado"
+
+
+needs_sleep_that_blocks = pytest.mark.skipif(
+    shares_thread(), reason="time.sleep lets others go on in this class")
+needs_other_than_tornado = pytest.mark.skipif(
+    under_test() == "tornado", reason="requests run on an asyncio loop: Django "
+    "refuses its database there, under gunicorn as well, and a long reply to "
+    "a slow reader stops it")
+needs_streaming = pytest.mark.skipif(
+    not streams(), reason="this class waits for the whole body")
+
+
 def skip_unless_installed(run, name):
     """For classes that need a package of the interpreter inside."""
     if name != "tornado" and _checks_stacks():

@@ -68,6 +68,16 @@ def children(pid):
     return sorted(p for p, parent in parents().items() if parent == pid)
 
 
+def zombies(pid):
+    """Its children that have ended and that nobody has waited for."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        stat = _stat(int(name))
+        if stat and stat[0] == "Z" and stat[1] == pid:
+            found.append(int(name))
+    return found
+
+
 def is_running(pid):
     stat = _stat(pid)
     return stat is not None and stat[0] not in "ZX"

@@ -3,11 +3,13 @@
 
 check()       None, or a sentence: what is missing and the command that gets it
 patch()       monkey patches, before the application is loaded: True if any
+settle()      in a master that has loaded it: nothing is half done at a fork
 prepare(w)    in a worker after the fork: patch, the loop anew, w's handlers
 spawn(body)   a greenlet that will call body(), and what starts it; or None
 leave()       the function that switches from a greenlet to the loop
 sit()         the same for greenlets of spawn's
 current()     the running greenlet
+later(f)      calls f() from the loop
 QUIET         exceptions that end a greenlet on purpose
 handled       handled(result): the application has answered by itself; or None
 serve(fds, poll, set_over)

@@ -16,8 +16,15 @@ def check():
 
 def patch():
     import eventlet
+    from eventlet import hubs
     eventlet.monkey_patch()
+    hubs.get_hub()  # not in the middle of the application's import
     return True
+
+
+def settle():
+    import eventlet
+    eventlet.sleep(0)
 
 
 def prepare(worker):
@@ -71,6 +78,11 @@ def sit():
 def current():
     from greenlet import getcurrent
     return getcurrent()
+
+
+def later(function):
+    from eventlet import hubs
+    hubs.get_hub().schedule_call_global(0, function)
 
 
 def serve(fds, poll, set_over):

@@ -15,9 +15,16 @@ def check():
 
 
 def patch():
-    from gevent import monkey
+    from gevent import get_hub, monkey
     monkey.patch_all()
+    get_hub()  # not in the middle of the application's import
     return True
+
+
+def settle():
+    """Callbacks that wait in the hub refer to locks that a fork makes anew."""
+    import gevent
+    gevent.sleep(0)
 
 
 def prepare(worker):
@@ -58,6 +65,11 @@ def sit():
 def current():
     from gevent import getcurrent
     return getcurrent()
+
+
+def later(function):
+    from gevent.hub import get_hub
+    get_hub().loop.run_callback(function)
 
 
 def serve(fds, poll, set_over):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from . import gevent_, own
 
-check, patch = gevent_.check, gevent_.patch
+check, patch, settle = gevent_.check, gevent_.patch, gevent_.settle
 
 
 def prepare(worker):

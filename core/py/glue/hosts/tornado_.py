@@ -21,6 +21,10 @@ def patch():
     return False
 
 
+def settle():
+    pass
+
+
 def prepare(worker):
     from tornado.ioloop import IOLoop
     IOLoop.clear_current()

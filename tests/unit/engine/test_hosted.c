@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hosted engine, polled by the test in place of a package's loop. The host
+ * keeps each request until the test ends it.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "tests/unit/check_main.h"
+#include "tests/unit/engine/world.h"
+
+enum { LIMIT_MS = 30 * 1000, SECOND_US = 1000 * 1000 };
+
+static struct world w; /* its listener and its board */
+static struct cg_engine_config config;
+static struct cg_engine *engine;
+static struct cg_executor *executor;
+static struct cg_exchange *running; /* the last request */
+static int nrun, ndrained, nrefused;
+static char big[BIG];
+
+/* ---- the host ---- */
+
+static void
+nothing(void *self)
+{
+}
+
+static void
+run(void *self, struct cg_exchange *ex)
+{
+    running = ex;
+    nrun++;
+}
+
+static void
+keep(void *self, void *object)
+{
+}
+
+static void
+drained(void *self, struct cg_exchange *ex)
+{
+    ck_assert_ptr_eq(ex, running);
+    ndrained++;
+}
+
+static void
+refused(void *self, const struct cg_refused *why)
+{
+    nrefused++;
+}
+
+static void
+trouble(void *self, const char *text)
+{
+}
+
+static const struct cg_host host = {
+    .enter = nothing,
+    .leave = nothing,
+    .run = run,
+    .hold = keep,
+    .drop = keep,
+    .signals = nothing,
+    .refused = refused,
+    .trouble = trouble,
+    .report = nothing,
+    .drained = drained,
+};
+
+/* ---- the engine ---- */
+
+static void
+set_up(void)
+{
+    struct cg_error err = {0};
+    struct cg_addr addr;
+    const struct cg_listener_options o = {.backlog = 128, .uid = -1, .gid = -1};
+    signal(SIGPIPE, SIG_IGN);
+    ck_assert_int_eq(cg_addr_parse("127.0.0.1:0", &addr, &err), 0);
+    ck_assert_int_eq(cg_listener_open(&addr, &o, &w.listener, &err), 0);
+    w.board = cg_scoreboard_new(1);
+    config = (struct cg_engine_config){
+        .intake = {.head = &cg_head_policy_default,
+                   .max_body = 1000 * 1000,
+                   .body_memory = 64 * 1024},
+        .streaming = true,
+        .server = "test",
+        .first_timeout_us = 60 * SECOND_US,
+        .header_timeout_us = 60 * SECOND_US,
+        .body_timeout_us = 60 * SECOND_US,
+        .write_timeout_us = 60 * SECOND_US,
+        .keepalive_us = 60 * SECOND_US,
+        .max_keepalive_requests = UINT32_MAX,
+        .max_connections = 100,
+        .max_executors = 1,
+        .hosted = true,
+        .max_in_flight = 2,
+    };
+    cg_slot_claim(w.board, &w.board->slot[0], 1, 1);
+}
+
+static void
+start(void)
+{
+    struct cg_error err = {0};
+    ck_assert_int_eq(cg_engine_new(&config, &host, &w.listener, 1, w.board,
+                                   &w.board->slot[0], &engine, &err),
+                     0);
+    executor = cg_executor_new(engine, 1);
+}
+
+static void
+end(void)
+{
+    cg_engine_free(engine);
+    cg_executor_free(executor);
+    cg_scoreboard_free(w.board);
+    cg_listener_close(&w.listener, true);
+}
+
+/* Polls as a loop would until *value is at least n. */
+static void
+poll_until(const int *value, int n)
+{
+    uint64_t limit = cg_now_us() + LIMIT_MS * 1000u;
+    struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
+    while (*value < n) {
+        ck_assert_msg(cg_now_us() < limit, "what was waited for did not come");
+        ck_assert_int_ge(poll(&p, 1, LIMIT_MS), 0);
+        ck_assert(cg_engine_poll(engine, executor));
+    }
+}
+
+static void
+poll_to_the_end(void)
+{
+    struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
+    while (cg_engine_poll(engine, executor)) {
+        ck_assert_int_gt(poll(&p, 1, LIMIT_MS), 0);
+    }
+}
+
+static void
+answer(struct cg_exchange *ex)
+{
+    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    struct iovec part = {(void *)(size_t)text, sizeof text - 1};
+    ex->status = 200;
+    ex->keep = ex->may_keep;
+    ex->wire->send(ex, &part, 1, NULL);
+    cg_engine_done(ex);
+}
+
+static int
+begin(const char *text)
+{
+    int fd = client_connect(&w), before = nrun;
+    client_send(fd, text);
+    poll_until(&nrun, before + 1);
+    return fd;
+}
+
+static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+static const char half[] = "POST / HTTP/1.1\r\nHost: a\r\n"
+                           "Content-Length: 6\r\n\r\nabc";
+
+/* ---- bodies ---- */
+
+START_TEST(a_body_is_waited_for_without_blocking)
+{
+    start();
+    int fd = begin(half);
+    cg_auto(buf) struct cg_buf body = {0};
+    ck_assert(running->streaming);
+    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
+    ck_assert_int_eq(running->wire->await_input(running), 0);
+    client_send(fd, "def");
+    poll_until(&ndrained, 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_str_eq(cg_buf_str(&body), "abcdef");
+    ck_assert_int_eq(running->wire->receive(running, &body), 0);
+    answer(running);
+    ck_assert_str_eq(client_read(fd), "ok");
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_body_without_progress_times_out)
+{
+    config.body_timeout_us = 1000;
+    start();
+    int fd = begin(half);
+    cg_auto(buf) struct cg_buf body = {0};
+    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
+    ck_assert_int_eq(running->wire->await_input(running), 0);
+    poll_until(&ndrained, 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -ETIMEDOUT);
+    ck_assert_int_eq(running->input_status, 408);
+    answer(running);
+    ck_assert_int_eq(nrefused, 1);
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_body_that_ends_early_says_so_at_every_read)
+{
+    start();
+    int fd = begin(half);
+    cg_auto(buf) struct cg_buf body = {0};
+    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
+    ck_assert_int_eq(running->wire->await_input(running), 0);
+    close(fd);
+    poll_until(&ndrained, 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -ECONNRESET);
+    ck_assert_int_eq(running->wire->receive(running, &body), -ECONNRESET);
+    answer(running);
+    ck_assert_int_eq(cg_engine_in_flight(engine), 0);
+    end();
+}
+END_TEST
+
+START_TEST(a_request_that_ends_while_it_waits_is_not_told)
+{
+    start();
+    int fd = begin(half);
+    cg_auto(buf) struct cg_buf body = {0};
+    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
+    ck_assert_int_eq(running->wire->await_input(running), 0);
+    answer(running);
+    client_send(fd, "def");
+    client_send(fd, get);
+    ck_assert_str_eq(client_read(fd), "ok");
+    poll_until(&nrun, 2); /* the rest of the body was read away */
+    ck_assert_int_eq(ndrained, 0);
+    answer(running);
+    close(fd);
+    end();
+}
+END_TEST
+
+/* ---- answers ---- */
+
+/* More than the socket takes. */
+static void
+send_big(void)
+{
+    struct iovec part = {big, sizeof big};
+    ck_assert_int_eq(running->wire->send(running, &part, 1, NULL), 0);
+    ck_assert_uint_gt(running->wire->pending(running), 0);
+}
+
+START_TEST(a_reader_that_catches_up_is_told)
+{
+    start();
+    int fd = begin(get);
+    for (int i = 0; i < 4; i++) {
+        send_big();
+    }
+    ck_assert_int_eq(running->wire->await_drain(running, 0), 0);
+    size_t got = 0;
+    while (got < 4 * sizeof big) {
+        char buf[65536];
+        ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
+        ck_assert(n > 0 || (n < 0 && errno == EAGAIN));
+        got += n > 0 ? (size_t)n : 0;
+        ck_assert(cg_engine_poll(engine, executor));
+    }
+    poll_until(&ndrained, 1);
+    ck_assert_int_eq(running->wire->await_drain(running, 0), 1);
+    cg_engine_done(running);
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_reader_that_stalls_is_given_up)
+{
+    config.write_timeout_us = 1000;
+    start();
+    int fd = begin(get);
+    for (int i = 0; i < 4; i++) {
+        send_big();
+    }
+    ck_assert_int_eq(running->wire->await_drain(running, 0), 0);
+    poll_until(&ndrained, 1);
+    ck_assert(running->broken);
+    ck_assert_int_eq(running->wire->await_drain(running, 0), -EPIPE);
+    cg_engine_done(running);
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_reader_that_leaves_is_told)
+{
+    start();
+    int fd = begin(get);
+    for (int i = 0; i < 4; i++) {
+        send_big();
+    }
+    ck_assert_int_eq(running->wire->await_drain(running, 0), 0);
+    close(fd); /* with unread bytes: a reset */
+    poll_until(&ndrained, 1);
+    ck_assert_int_eq(running->wire->await_drain(running, 0), -EPIPE);
+    cg_engine_done(running);
+    end();
+}
+END_TEST
+
+/* ---- how many ---- */
+
+START_TEST(requests_beyond_the_limit_wait)
+{
+    start();
+    int one = begin(get);
+    struct cg_exchange *first = running;
+    int two = begin(get);
+    struct cg_exchange *second = running;
+    int three = client_connect(&w);
+    client_send(three, get);
+    for (int i = 0; i < 10; i++) {
+        ck_assert(cg_engine_poll(engine, executor));
+    }
+    ck_assert_int_eq(nrun, 2);
+    answer(first);
+    poll_until(&nrun, 3);
+    answer(second);
+    answer(running);
+    ck_assert_str_eq(client_read(three), "ok");
+    close(one);
+    close(two);
+    close(three);
+    end();
+}
+END_TEST
+
+/* ---- ends ---- */
+
+START_TEST(a_stop_of_an_idle_engine_begins_now)
+{
+    start();
+    ck_assert(cg_engine_poll(engine, executor));
+    atomic_store(&w.board->slot[0].beat_us, 1); /* its last look is long ago */
+    cg_engine_stop(engine, 20 * SECOND_US);
+    poll_to_the_end();
+    ck_assert_int_eq(atomic_load(&w.board->slot[0].state), CG_WORKER_STOPPING);
+    ck_assert_uint_lt(cg_slot_silent_us(&w.board->slot[0], cg_now_us()) /
+                          SECOND_US,
+                      LIMIT_MS / 1000);
+    ck_assert_int_eq(cg_engine_end(engine), CG_END_STOPPED);
+    end();
+}
+END_TEST
+
+START_TEST(a_stop_waits_for_a_request_under_way)
+{
+    start();
+    int fd = begin(get);
+    cg_engine_stop(engine, 20 * SECOND_US);
+    ck_assert(cg_engine_poll(engine, executor));
+    answer(running);
+    poll_to_the_end();
+    ck_assert_str_eq(client_read(fd), "ok");
+    ck_assert_int_eq(cg_engine_end(engine), CG_END_STOPPED);
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_request_may_end_after_an_abort)
+{
+    start();
+    int one = begin(half);
+    cg_auto(buf) struct cg_buf body = {0};
+    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
+    ck_assert_int_eq(running->wire->await_input(running), 0);
+    struct cg_exchange *first = running;
+    int two = begin(get);
+    cg_engine_abort(engine);
+    ck_assert(!cg_engine_poll(engine, executor));
+    cg_engine_done(first);
+    cg_engine_done(running);
+    ck_assert_int_eq(cg_engine_in_flight(engine), 0);
+    ck_assert_int_eq(cg_engine_end(engine), CG_END_FORCED);
+    close(one);
+    close(two);
+    end();
+}
+END_TEST
+
+int
+main(void)
+{
+    const TTest *const tests[] = {
+        a_body_is_waited_for_without_blocking,
+        a_body_without_progress_times_out,
+        a_body_that_ends_early_says_so_at_every_read,
+        a_request_that_ends_while_it_waits_is_not_told,
+        a_reader_that_catches_up_is_told,
+        a_reader_that_stalls_is_given_up,
+        a_reader_that_leaves_is_told,
+        requests_beyond_the_limit_wait,
+        a_stop_of_an_idle_engine_begins_now,
+        a_stop_waits_for_a_request_under_way,
+        a_request_may_end_after_an_abort};
+    return run_tests_in("hosted", set_up, tests, CG_COUNT(tests));
+}
