@@ -231,8 +231,8 @@ class Soak:
         """How much the tree uses, once it is at rest."""
         self.settle()
         everybody = [self.pid, *self.workers()]
-        zombies = [p for p in processes.zombies() if p[1] in everybody]
-        assert not zombies, f"zombies: {zombies}"
+        until(lambda: not any(map(processes.zombies, everybody)),
+              "no zombie is left")
         fds = len(processes.open_descriptors(self.pid))
         rss = processes.resident_kib(self.pid)
         self.samples.append((fds, rss))
