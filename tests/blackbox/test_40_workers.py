@@ -97,6 +97,34 @@ sys.last = Last()
     assert "SIGUSR1" not in s.log()
 
 
+@pytest.mark.parametrize("name", ["TERM", "QUIT", "ABRT"])
+def test_a_stop_in_a_callback_of_the_boot_is_not_swallowed(server, name):
+    # nothing can be raised out of there, and loading would go on for ever
+    s = server("shop:app", start=False, files={"shop.py": PID + f"""\
+import signal, time, weakref
+
+class Thing:
+    pass
+
+def callback(ref):
+    os.kill(os.getpid(), signal.SIG{name})
+    for _ in range(1000):
+        pass
+
+if not os.path.exists("second"):
+    open("second", "w").close()
+    thing = Thing()
+    ref = weakref.ref(thing, callback)
+    del thing
+    while True:
+        time.sleep(0.01)
+"""})
+    s.wait_log("Booting worker", 2)
+    s.wait_log("Listening at")
+    assert s.get("/").status == 200
+    s.wait_log(r"Worker exiting \(pid: \d+\)")
+
+
 def test_usr1_reaches_a_worker_that_boots(server):
     s = server("shop:app", "--access-logfile", "access.log", start=False,
                files={"shop.py": PID}, config="""\

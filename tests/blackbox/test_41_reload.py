@@ -297,10 +297,10 @@ def test_a_preloaded_application_stays_and_the_log_says_what_to_do(server):
                       r".*: (kill -TERM \d+)")
     # and what it says is true
     subprocess.run(told[0], shell=True, check=True)
-    wait_body(s, b"deployed")
     path = s.folder / "shop.pid.2"
     until(lambda: path.exists() and path.read_text(), "the second pidfile")
     new = int(path.read_text())
+    until(lambda: processes.children(new), "a worker of the new master")
     subprocess.run(told[1], shell=True, check=True)
     assert s.wait() == 0
     assert s.get("/").body == b"deployed"

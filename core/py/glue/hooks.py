@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from _thread import start_new_thread  # before anything patches it
 
 import _cgunicorn
 from _cgunicorn_glue import logger
@@ -260,7 +261,29 @@ class Worker:
             _cgunicorn.worker_event(0)
         elif first and not self._ending:  # it has nothing to finish
             _cgunicorn.worker_event(2)
-            sys.exit(0)
+            self._leave(sig, 0)
+
+    def _leave(self, sig, status):
+        """Raises SystemExit, again if it was swallowed.
+
+        A handler may run in a weak reference's callback or in __del__ (the
+        import system has such a callback), and nothing leaves these.
+        """
+        leaving = SystemExit(status)
+        previous = sys.unraisablehook
+
+        def go(sig, frame):
+            raise leaving
+
+        def again(unraisable):
+            if unraisable.exc_value is not leaving:
+                return previous(unraisable)
+            signal.signal(sig, go)
+            # not from here: nothing leaves this hook either
+            start_new_thread(os.kill, (os.getpid(), sig))
+
+        sys.unraisablehook = again
+        raise leaving
 
     def handle_quit(self, sig, frame):
         if self._ending:
@@ -269,13 +292,13 @@ class Worker:
         _cgunicorn.worker_event(2)
         self.cfg.worker_int(self)
         time.sleep(0.1)
-        sys.exit(0)
+        self._leave(sig, 0)
 
     def handle_abort(self, sig, frame):
         self.alive = False
         _cgunicorn.worker_event(2)
         self.cfg.worker_abort(self)
-        sys.exit(1)
+        self._leave(sig, 1)
 
     def handle_usr1(self, sig, frame):
         logger.reopen(self.log)

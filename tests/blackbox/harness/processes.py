@@ -44,13 +44,6 @@ def parents():
     return found
 
 
-def zombies():
-    """(pid, ppid) of each."""
-    stats = ((int(n), _stat(int(n))) for n in os.listdir("/proc")
-             if n.isdigit())
-    return [(pid, stat[1]) for pid, stat in stats if stat and stat[0] == "Z"]
-
-
 def descendants(root):
     table = parents()
     found = set()
