@@ -5,10 +5,12 @@
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado
 # make check           layers, format, exported symbols
+# make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make install PREFIX=/usr/local DESTDIR=
 #
 # PYTHON=python3.12    the interpreter to embed (default: the active virtual
 #                      environment's, else /usr/bin/python3, else python3)
+# make soak SOAK_SECONDS=600 SOAK="--seed 7 -- -k gthread"   random signals
 # BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
 
@@ -94,7 +96,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-classes docs
+.PHONY: all run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -179,6 +181,11 @@ check: all
 	@tools/check $(BIN)
 test-matrix:
 	@tools/test_matrix
+parity: all
+	@tools/parity
+SOAK_SECONDS ?= 600
+soak: all
+	@$(or $(PYTEST_PYTHON),$(PYEXE)) tests/soak/random_signals.py --seconds $(SOAK_SECONDS) $(SOAK)
 bench:
 	@tools/setup bench
 	@$(MAKE) --no-print-directory all

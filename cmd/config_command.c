@@ -125,13 +125,6 @@ diff(const struct cg_load *base, const struct cg_command *c)
 
 /* ---- convert ---- */
 
-static bool
-ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 /* A file that cannot be loaded is not converted. */
 static int
 check_file(const struct cg_load *base, const char *path)
@@ -159,7 +152,7 @@ convert(const struct cg_load *base, const struct cg_command *c)
         return usage_error("convert FILE", "name one configuration file");
     }
     const char *path = c->words[0];
-    bool yaml = ends_with(path, ".yaml") || ends_with(path, ".yml");
+    bool yaml = cg_ends_with(path, ".yaml") || cg_ends_with(path, ".yml");
     cg_auto(buf) struct cg_buf out = {0};
     cg_auto(findings) struct cg_findings f = {0};
     int status = yaml || strncmp(path, "python:", 7) == 0

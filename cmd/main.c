@@ -14,6 +14,7 @@
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/title.h"
 #include "core/base/addr.h"
+#include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/app.h"
 #include "core/py/config_file.h"
@@ -350,6 +351,7 @@ main(int argc, char **argv)
 {
     struct program p = {0};
     cg_auto(free) char *python = NULL;
+    cg_fd_fill_standard();
     init_program(&p, argc, argv);
     int status = first_look(&p, &python);
     if (status < 0) {

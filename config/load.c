@@ -112,13 +112,6 @@ option_of(const struct cg_command *c, enum cg_setting_id id)
     return found != NULL && *found != '\0' ? found : NULL;
 }
 
-static bool
-ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 static int
 check_file(const char *path, const char *shown, const char *start_dir,
            struct cg_error *err)
@@ -172,7 +165,7 @@ read_file(const struct cg_load *load, const char *name, struct cg_settings *s,
         cg_findings_problem(f, err.text);
         return err.code;
     }
-    if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
+    if (cg_ends_with(path, ".yaml") || cg_ends_with(path, ".yml")) {
         return cg_yaml_read(path, shown, s, f);
     }
     return python->read(python->self, path, false, s, ret_exit, f);

@@ -192,20 +192,6 @@ lower(char *s)
     }
 }
 
-static bool
-has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *w = words; *w != '\0';) {
-        size_t m = strcspn(w, " ");
-        if (m == n && memcmp(w, word, n) == 0) {
-            return true;
-        }
-        w += m + (w[m] == ' ');
-    }
-    return false;
-}
-
 /* No string: None is the default, except where gunicorn keeps it. */
 static int
 validate_no_word(const struct cg_row *row, struct cg_value *v,
@@ -232,7 +218,7 @@ static int
 validate_engine(const struct cg_row *row, struct cg_value *v,
                 struct cg_error *err)
 {
-    if (v->kind == CG_VALUE_STR && has_word(row->words, v->s)) {
+    if (v->kind == CG_VALUE_STR && cg_has_word(row->words, ' ', v->s)) {
         return 0;
     }
     cg_auto(buf) struct cg_buf b = {0};
@@ -253,7 +239,7 @@ validate_word(const struct cg_row *row, struct cg_value *v,
     }
     char *word = stripped(v->s);
     lower(word);
-    if (has_word(row->words, word)) {
+    if (cg_has_word(row->words, ' ', word)) {
         replace_str(v, word);
         return 0;
     }
@@ -348,11 +334,14 @@ validate_list(struct cg_value *v, struct cg_error *err)
         }
         replace(v, keys);
     }
+    if (v->kind == CG_VALUE_OBJECT) {
+        return cg_error_set(err, EINVAL, "Not a list of strings: %s",
+                            v->object.repr);
+    }
     if (v->kind != CG_VALUE_LIST) {
-        const char *kind = v->kind == CG_VALUE_INT     ? "int"
-                           : v->kind == CG_VALUE_BOOL  ? "bool"
-                           : v->kind == CG_VALUE_FLOAT ? "float"
-                                                       : "object";
+        const char *kind = v->kind == CG_VALUE_INT    ? "int"
+                           : v->kind == CG_VALUE_BOOL ? "bool"
+                                                      : "float";
         return cg_error_set(err, EINVAL, "'%s' object is not iterable", kind);
     }
     return check_strings(v, err);
@@ -513,6 +502,30 @@ all_digits(const char *s)
     return *s != '\0' && strspn(s, "0123456789") == strlen(s);
 }
 
+/* A number as an id. setuid() takes 32 bits of it: 2^32 would be root. */
+static int
+check_id(const char *complaint, struct cg_value *v, struct cg_error *err)
+{
+    enum { DIGITS = 10 };
+    int64_t n = v->i;
+    if (v->kind == CG_VALUE_STR) {
+        const char *digits = v->s + strspn(v->s, "0");
+        n = strlen(digits) > DIGITS ? INT64_MAX : atoll(digits);
+    }
+    if (n < 0 || n >= UINT32_MAX) {
+        return wrong(err, complaint, v, "': ids go from 0 to 4294967294");
+    }
+    replace(v, cg_value_int(n));
+    return 0;
+}
+
+static bool
+is_id(const struct cg_value *v)
+{
+    return v->kind == CG_VALUE_INT ||
+           (v->kind == CG_VALUE_STR && all_digits(v->s));
+}
+
 static int
 validate_user(struct cg_value *v, struct cg_error *err)
 {
@@ -520,12 +533,8 @@ validate_user(struct cg_value *v, struct cg_error *err)
         replace(v, cg_value_int(geteuid()));
         return 0;
     }
-    if (v->kind == CG_VALUE_INT) {
-        return 0;
-    }
-    if (v->kind == CG_VALUE_STR && all_digits(v->s)) {
-        replace(v, cg_value_int(atoll(v->s)));
-        return 0;
+    if (is_id(v)) {
+        return check_id("No such user: '", v, err);
     }
     struct passwd *pw = v->kind == CG_VALUE_STR ? getpwnam(v->s) : NULL;
     if (pw == NULL) {
@@ -542,12 +551,8 @@ validate_group(struct cg_value *v, struct cg_error *err)
         replace(v, cg_value_int(getegid()));
         return 0;
     }
-    if (v->kind == CG_VALUE_INT) {
-        return 0;
-    }
-    if (v->kind == CG_VALUE_STR && all_digits(v->s)) {
-        replace(v, cg_value_int(atoll(v->s)));
-        return 0;
+    if (is_id(v)) {
+        return check_id("No such group: '", v, err);
     }
     struct group *gr = v->kind == CG_VALUE_STR ? getgrnam(v->s) : NULL;
     if (gr == NULL) {

@@ -77,29 +77,15 @@ expand(struct reader *r, yaml_mark_t mark, const char *s)
     return cg_buf_take(&b);
 }
 
-static bool
-is_one_of(const char *s, const char *words)
-{
-    size_t n = strlen(s);
-    for (const char *w = words; *w != '\0';) {
-        size_t m = strcspn(w, " ");
-        if (m == n && memcmp(w, s, n) == 0) {
-            return true;
-        }
-        w += m + (w[m] == ' ');
-    }
-    return false;
-}
-
 /* The core schema of YAML 1.2 for a plain scalar. */
 static struct cg_value
 plain(const char *s)
 {
     char *end;
-    if (*s == '\0' || is_one_of(s, "null Null NULL ~")) {
+    if (*s == '\0' || cg_has_word("null Null NULL ~", ' ', s)) {
         return cg_value_none();
     }
-    if (is_one_of(s, "true True TRUE false False FALSE")) {
+    if (cg_has_word("true True TRUE false False FALSE", ' ', s)) {
         return cg_value_bool((s[0] | 32) == 't');
     }
     const char *digits = s + (*s == '-' || *s == '+');
@@ -136,7 +122,7 @@ check_tag(struct reader *r, const yaml_node_t *node)
         YAML_STR_TAG " " YAML_INT_TAG " " YAML_FLOAT_TAG " " YAML_BOOL_TAG
                      " " YAML_NULL_TAG " " YAML_SEQ_TAG " " YAML_MAP_TAG;
     const char *tag = (const char *)node->tag;
-    if (tag == NULL || is_one_of(tag, known)) {
+    if (tag == NULL || cg_has_word(known, ' ', tag)) {
         return 0;
     }
     return fail_name(r, node->start_mark, "unknown tag ", tag,

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "core/base/memory.h"
+#include "logging/stamp.h"
 
 /* One step of a compiled format: text, then an atom. */
 struct step {
@@ -186,20 +186,12 @@ put_number(struct cg_buf *out, uint64_t n)
     cg_buf_put(out, digits + i, sizeof digits - i);
 }
 
-/* "[10/Oct/2000:13:55:36 -0700]", made once a second and thread. */
+/* "[10/Oct/2000:13:55:36 -0700]" */
 static void
 put_time(struct cg_buf *out)
 {
-    static __thread time_t shown = -1;
-    static __thread char text[64];
-    time_t now = time(NULL);
-    if (now != shown) {
-        struct tm tm;
-        localtime_r(&now, &tm);
-        strftime(text, sizeof text, "[%d/%b/%Y:%H:%M:%S %z]", &tm);
-        shown = now;
-    }
-    cg_buf_puts(out, text);
+    static __thread struct cg_stamp stamp;
+    cg_buf_puts(out, cg_stamp_now(&stamp, "[%d/%b/%Y:%H:%M:%S %z]"));
 }
 
 static int

@@ -40,7 +40,8 @@ struct cg_courier {
     pthread_mutex_t lock;
     pthread_cond_t news; /* something to send, sent, or the end */
     struct message *first, **last;
-    size_t bytes; /* of all that waits or is under way */
+    struct message *carried; /* the thread's; a child made meanwhile has one */
+    size_t bytes;            /* of all that waits or is under way */
     _Atomic bool ending;
     _Atomic unsigned long lost;
     _Atomic int fault; /* why the last try failed, 0: it did not */
@@ -160,6 +161,7 @@ next_message(struct cg_courier *c)
         c->first = m->next;
         c->last = c->first != NULL ? c->last : &c->first;
     }
+    c->carried = m;
     pthread_mutex_unlock(&c->lock);
     return m;
 }
@@ -169,6 +171,7 @@ done_with(struct cg_courier *c, struct message *m)
 {
     pthread_mutex_lock(&c->lock);
     c->bytes -= m->n;
+    c->carried = NULL;
     pthread_cond_broadcast(&c->news);
     pthread_mutex_unlock(&c->lock);
     free(m);
@@ -232,7 +235,11 @@ begin(struct cg_courier *c)
     c->ending = false;
     c->last = c->first != NULL ? c->last : &c->first;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->news, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->news, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 struct cg_courier *
@@ -260,6 +267,7 @@ cg_courier_free(struct cg_courier *c)
         pthread_join(c->thread, NULL);
     }
     drop_queue(c);
+    free(c->carried);
     cg_fd_close(&c->fd);
     free(c);
 }
@@ -270,6 +278,8 @@ static void
 begin_in_child(struct cg_courier *c)
 {
     drop_queue(c);
+    free(c->carried);
+    c->carried = NULL;
     cg_fd_close(&c->fd);
     begin(c);
 }
@@ -307,7 +317,7 @@ cg_courier_drain(struct cg_courier *c, int patience_ms)
     if (!c->running || c->pid != getpid()) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &end);
+    clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += patience_ms / 1000;
     end.tv_nsec += patience_ms % 1000 * 1000000L;
     if (end.tv_nsec >= 1000000000L) {

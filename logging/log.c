@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "logging/route.h"
 #include "logging/sink.h"
+#include "logging/stamp.h"
 
 enum {
     LINE_MAX_BYTES = 64 * 1024,
@@ -316,20 +316,12 @@ after_syslog(struct cg_log *log, int r)
 
 /* ---- records ---- */
 
-/* "[2024-01-31 12:00:00 +0000]", made once a second and thread. */
+/* "[2024-01-31 12:00:00 +0000]" */
 static const char *
 now_text(void)
 {
-    static __thread time_t shown = -1;
-    static __thread char text[64];
-    time_t now = time(NULL);
-    if (now != shown) {
-        struct tm tm;
-        localtime_r(&now, &tm);
-        strftime(text, sizeof text, "[%Y-%m-%d %H:%M:%S %z]", &tm);
-        shown = now;
-    }
-    return text;
+    static __thread struct cg_stamp stamp;
+    return cg_stamp_now(&stamp, "[%Y-%m-%d %H:%M:%S %z]");
 }
 
 static const char *

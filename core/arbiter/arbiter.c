@@ -77,7 +77,6 @@ cg_arbiter_plan_options(const struct cg_arbiter *a)
         .graceful_ms = (uint64_t)cg_settings_int(s, CG_graceful_timeout) * MS,
         .delay_ms = (uint64_t)cg_settings_int(s, CG_shutdown_delay) * MS,
         .timeout_ms = (uint64_t)cg_settings_int(s, CG_timeout) * MS,
-        .request_ms = (uint64_t)cg_settings_int(s, CG_request_timeout) * MS,
         .lifetime_ms =
             (uint64_t)cg_settings_int(s, CG_max_worker_lifetime) * MS,
         .lifetime_jitter_ms =
@@ -120,6 +119,22 @@ set_start(struct cg_arbiter *a)
     cg_py_server_set_start(a->server, a->start->start_dir, exe);
 }
 
+/* What a hook did before there is a server: an exception ends it with a text,
+ * sys.exit() without one. */
+static int
+told(struct cg_arbiter *a, enum cg_setting_id hook, int r, struct cg_error *err)
+{
+    if (r == CG_HOOK_EXIT) {
+        a->exiting = true;
+        a->status = err->code;
+        return cg_error_set(err, ECANCELED, "the hook %s called sys.exit(%d)",
+                            cg_setting_name(hook), a->status);
+    }
+    return r < 0 ? cg_error_prefix(err, "the hook %s raised",
+                                   cg_setting_name(hook))
+                 : 0;
+}
+
 /* The master's construction: log, environment, application, server object. */
 static int
 construct(struct cg_arbiter *a, struct cg_error *err)
@@ -154,7 +169,8 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     cg_arbiter_publish_masters(a);
     set_start(a);
     if (cg_hook_is_set(s, CG_nworkers_changed)) {
-        r = cg_hook_nworkers(a->server, workers, -1, err);
+        r = told(a, CG_nworkers_changed,
+                 cg_hook_nworkers(a->server, workers, -1, err), err);
     }
     return r < 0 ? r : cg_arbiter_apply_env(a, err);
 }
@@ -190,6 +206,12 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
     cg_log_line(a->log, CG_DEBUG, "Arbiter booted");
     cg_log_line(a->log, CG_INFO, "Listening at: %s (%d)", cg_buf_str(&text),
                 a->master_pid);
+    cg_auto(buf) struct cg_buf names = {0};
+    cg_sockets_names(&a->sockets, &names);
+    if (names.n > 0) {
+        cg_log_line(a->log, CG_INFO, "Sockets of systemd: %s",
+                    cg_buf_str(&names));
+    }
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
     cg_arbiter_log_workers(a);
@@ -204,10 +226,7 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
     if (!cg_hook_is_set(a->settings, hook)) {
         return 0;
     }
-    int r = cg_hook_server(a->server, hook, err);
-    return r < 0 ? cg_error_prefix(err, "the hook %s raised",
-                                   cg_setting_name(hook))
-                 : 0;
+    return told(a, hook, cg_hook_server(a->server, hook, err), err);
 }
 
 /* An application that is broken into owns the machine then. */
@@ -265,16 +284,33 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
                                      : cg_strdup(e->text);
     cg_ready_fail(&a->start->ready_fd, e->status != 0 ? e->status : EXIT_ERROR,
                   reason);
-    a->status = e->status;
+    a->status = a->exiting ? a->status : e->status;
     a->done = true;
+}
+
+void
+cg_arbiter_exit(struct cg_arbiter *a, enum cg_setting_id hook, int status)
+{
+    if (a->plan.phase == PLAN_DONE) { /* the last child_exit, or on_exit */
+        a->exiting = true;
+        a->status = status;
+    }
+    snprintf(a->exit_reason, sizeof a->exit_reason,
+             "sys.exit(%d) in the hook %s.", status, cg_setting_name(hook));
+    cg_plan_exit(&a->plan, status, a->exit_reason, cg_arbiter_now_ms());
 }
 
 void
 cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old)
 {
     struct cg_error err = {0};
-    if (cg_hook_is_set(a->settings, CG_nworkers_changed) &&
-        cg_hook_nworkers(a->server, number, old, &err) < 0) {
+    if (!cg_hook_is_set(a->settings, CG_nworkers_changed)) {
+        return;
+    }
+    int r = cg_hook_nworkers(a->server, number, old, &err);
+    if (r == CG_HOOK_EXIT) {
+        cg_arbiter_exit(a, CG_nworkers_changed, err.code);
+    } else if (r < 0) {
         cg_log_line(a->log, CG_ERROR,
                     "Exception in the hook nworkers_changed\n%s", err.text);
     }
@@ -454,10 +490,10 @@ tear_down(struct cg_arbiter *a)
 static int
 fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
 {
-    int status = a->status != 0 ? a->status : EXIT_ERROR;
+    int status = a->exiting || a->status != 0 ? a->status : EXIT_ERROR;
     if (a->start->ready_fd >= 0) {
         cg_ready_fail(&a->start->ready_fd, status, err->text);
-    } else {
+    } else if (!a->exiting) {
         fprintf(stderr, "\nError: %s\n\n", err->text);
     }
     if (a->log != NULL && a->plan.parent_pid != 0) {

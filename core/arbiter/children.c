@@ -32,7 +32,9 @@ cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
     }
     int r = w != NULL ? cg_hook_server_worker(a->server, hook, w, &err)
                       : cg_hook_server(a->server, hook, &err);
-    if (r < 0) {
+    if (r == CG_HOOK_EXIT) {
+        cg_arbiter_exit(a, hook, err.code);
+    } else if (r < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text, "Exception in the hook %s\n%s",
                     cg_setting_name(hook), err.text);
@@ -71,6 +73,7 @@ in_child(void *self)
 {
     struct cg_arbiter *a = self;
     cg_signals_reset_in_child();
+    cg_worker_keep_usr1();
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
@@ -127,7 +130,10 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         cg_log_line(a->log, CG_ERROR, "cannot make a worker: %s", err.text);
         return -ENOMEM;
     }
-    cg_arbiter_hook(a, CG_pre_fork, w);
+    if (cg_arbiter_hook(a, CG_pre_fork, w) == CG_HOOK_EXIT) {
+        cg_py_worker_free(w);
+        return -ECANCELED;
+    }
     cg_slot_claim(a->board, slot, age, a->plan.generation);
     atomic_store(&slot->started_us, cg_now_us());
     struct cg_child c = {
@@ -231,6 +237,23 @@ bury(struct cg_arbiter *a, int pid, int status)
     cg_py_worker_free(child.object);
 }
 
+/* Whether that child has ended. One whose status somebody else took counts as
+ * ended well: nobody knows better. */
+static bool
+has_ended(struct cg_arbiter *a, int pid, int *ret_status)
+{
+    pid_t r = waitpid(pid, ret_status, WNOHANG);
+    if (r < 0 && errno == ECHILD) {
+        *ret_status = 0;
+        cg_log_line(a->log, CG_WARNING,
+                    "Process (pid:%d) has ended, and its exit status went to "
+                    "somebody else: a hook that waits for any child?",
+                    pid);
+        return true;
+    }
+    return r == pid;
+}
+
 /* Children of ours, one by one: waiting for any child would take the status
  * from a thread of a hook that runs a command. */
 static void
@@ -239,12 +262,12 @@ reap_ours(struct cg_arbiter *a)
     int status;
     for (int i = a->nchildren - 1; i >= 0; i--) {
         int pid = a->children[i].pid;
-        if (waitpid(pid, &status, WNOHANG) == pid) {
+        if (has_ended(a, pid, &status)) {
             bury(a, pid, status);
         }
     }
     int reexec = a->plan.reexec_pid;
-    if (reexec != 0 && waitpid(reexec, &status, WNOHANG) == reexec) {
+    if (reexec != 0 && has_ended(a, reexec, &status)) {
         bury_stranger(a, reexec, status);
     }
 }
@@ -294,6 +317,9 @@ on_news(struct cg_arbiter *a, const struct cg_worker_news *news)
     case CG_NEWS_RETIRE:
         cg_plan_retire(&a->plan, news->pid, "", cg_arbiter_now_ms());
         break;
+    case CG_NEWS_STUCK:
+        cg_plan_stuck(&a->plan, news->pid, cg_arbiter_now_ms());
+        break;
     case CG_NEWS_FAILED:
         memcpy(a->failure, news->text, sizeof a->failure);
         break;
@@ -326,16 +352,25 @@ weigh(struct cg_arbiter *a, uint64_t now_ms)
     }
 }
 
+/* How long it has been silent for no good reason. Hooks and Python's end show
+ * no sign of life; if it was told to stop, graceful_timeout bounds them. */
+static uint64_t
+silent_us(const struct cg_arbiter *a, const struct cg_child *c, uint64_t now_us)
+{
+    bool ends = atomic_load(&c->slot->state) == CG_WORKER_ENDING;
+    return ends && cg_plan_is_stopping(&a->plan, c->pid)
+               ? 0
+               : cg_slot_silent_us(c->slot, now_us);
+}
+
 void
 cg_arbiter_watch(struct cg_arbiter *a)
 {
     uint64_t now = cg_now_us();
     for (int i = 0; i < a->nchildren; i++) {
         const struct cg_child *c = &a->children[i];
-        cg_plan_silent(&a->plan, c->pid, cg_slot_silent_us(c->slot, now) / 1000,
+        cg_plan_silent(&a->plan, c->pid, silent_us(a, c, now) / 1000,
                        now / 1000);
-        cg_plan_overdue(&a->plan, c->pid,
-                        cg_arbiter_longest_us(c->slot, now) / 1000, now / 1000);
     }
     weigh(a, now / 1000);
 }

@@ -95,21 +95,6 @@ put_flights(struct cg_buf *out, const struct cg_slot *slot)
     return n;
 }
 
-uint64_t
-cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us)
-{
-    uint64_t longest = 0;
-    for (int i = 0; i < CG_BOARD_EXECUTORS; i++) {
-        const struct cg_flight *f = &slot->flight[i];
-        uint64_t since = atomic_load(&f->since_us);
-        if (atomic_load(&f->running) && now_us > since &&
-            now_us - since > longest) {
-            longest = now_us - since;
-        }
-    }
-    return longest;
-}
-
 /* Where the kernel has it: "T" is stopped, "D" waits for a device. */
 static char
 process_state(int pid)
@@ -249,6 +234,20 @@ cg_arbiter_resident(int pid)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* In a container that shares its host's names of groups, its own group is the
+ * root of what it sees. */
+static bool
+find_in(char *out, size_t size, const char *mount, const char *group,
+        const char *name)
+{
+    snprintf(out, size, "%s%s/%s", mount, group, name);
+    if (access(out, R_OK) == 0) {
+        return true;
+    }
+    snprintf(out, size, "%s/%s", mount, name);
+    return access(out, R_OK) == 0;
+}
+
 /* The file that counts OOM kills in this process's cgroup; false: none. */
 static bool
 oom_file(char *out, size_t size)
@@ -258,14 +257,13 @@ oom_file(char *out, size_t size)
     bool found = false;
     while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        char *memory = strstr(line, ":memory:");
+        const char *memory = strstr(line, ":memory:");
         if (strncmp(line, "0::", 3) == 0) {
-            snprintf(out, size, "/sys/fs/cgroup%s/memory.events", line + 3);
-            found = access(out, R_OK) == 0;
+            found =
+                find_in(out, size, "/sys/fs/cgroup", line + 3, "memory.events");
         } else if (memory != NULL) {
-            snprintf(out, size, "/sys/fs/cgroup/memory%s/memory.oom_control",
-                     memory + strlen(":memory:"));
-            found = access(out, R_OK) == 0;
+            found = find_in(out, size, "/sys/fs/cgroup/memory",
+                            memory + strlen(":memory:"), "memory.oom_control");
         }
     }
     if (f != NULL) {

@@ -57,7 +57,9 @@ struct cg_arbiter {
     bool done;
     bool serving; /* when_ready was called */
     int status;
-    char failure[1000]; /* the last boot failure, for a daemon's shell */
+    char failure[1000];   /* the last boot failure, for a daemon's shell */
+    bool exiting;         /* `status` is what a hook gave to sys.exit */
+    char exit_reason[64]; /* which one */
 };
 
 /* logs.c: the log of the current settings; warnings about them; the numbers
@@ -76,11 +78,14 @@ void cg_arbiter_spawn(struct cg_arbiter *a);
 void cg_arbiter_reap(struct cg_arbiter *a);
 void cg_arbiter_read_news(struct cg_arbiter *a);
 void cg_arbiter_watch(struct cg_arbiter *a);
-/* Runs a hook if it is set; a raised exception is logged. */
+/* Runs a hook if it is set; a raised exception is logged, sys.exit() stops the
+ * server. */
 int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
                     struct cg_py_worker *w);
 
 /* arbiter.c */
+/* A hook called sys.exit: the server ends with that status. */
+void cg_arbiter_exit(struct cg_arbiter *a, enum cg_setting_id hook, int status);
 void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
 
 /* reload.c */
@@ -118,8 +123,6 @@ bool cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
                            const char *what);
 void cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid);
 uint64_t cg_arbiter_resident(int pid);
-/* The longest running request of a worker, in microseconds. */
-uint64_t cg_arbiter_longest_us(const struct cg_slot *slot, uint64_t now_us);
 void cg_arbiter_count_oom(struct cg_arbiter *a);
 enum cg_oom cg_arbiter_was_oom(struct cg_arbiter *a);
 

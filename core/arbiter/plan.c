@@ -383,6 +383,12 @@ halt(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
     }
 }
 
+void
+cg_plan_exit(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
+{
+    halt(p, status, reason, now_ms);
+}
+
 /* ---- reloading ---- */
 
 /* Not while more workers are ending than serve: a storm of HUPs would fill the
@@ -472,17 +478,29 @@ revert(struct cg_plan *p, uint64_t now_ms)
     manage(p, now_ms);
 }
 
+int
+cg_plan_fitting(const struct cg_plan_options *o)
+{
+    return o->most != 0 && o->target > o->most ? o->most : o->target;
+}
+
 void
 cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                  uint64_t now_ms)
 {
-    if (o == NULL) {
+    if (o == NULL || is_ending(p)) { /* a hook of the reload wants the end */
         return;
     }
     p->old = p->o;
     p->o = *o;
+    p->o.target = cg_plan_fitting(o);
+    if (p->o.target != o->target) {
+        say(p, CG_WARNING,
+            "no more than %d of %d workers fit until the next start or USR2",
+            p->o.target, o->target);
+    }
     p->generation++;
-    p->gate = o->target;
+    p->gate = p->o.target;
     p->gate_failures = 0;
     p->before_winch = 0;
     forgive(p);
@@ -741,7 +759,9 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
                 WEXITSTATUS(status));
         } else if (w->state == ROSTER_BOOTING) {
             say(p, CG_ERROR,
-                "Worker (pid:%d) ended by itself before it served.", w->pid);
+                "Worker (pid:%d) ended before it served, without an error: it "
+                "was sent TERM, or the application ended it.",
+                w->pid);
         }
         return;
     }
@@ -862,6 +882,17 @@ kill_worker(struct cg_plan *p, struct cg_plan_worker *w,
     send_signal(p, w->pid, SIGKILL);
 }
 
+bool
+cg_plan_is_stopping(const struct cg_plan *p, int pid)
+{
+    for (int i = 0; i < p->nworkers; i++) {
+        if (p->workers[i].pid == pid) {
+            return p->workers[i].state == ROSTER_STOPPING;
+        }
+    }
+    return false;
+}
+
 void
 cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
 {
@@ -884,20 +915,18 @@ cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
 }
 
 void
-cg_plan_overdue(struct cg_plan *p, int pid, uint64_t runs_ms, uint64_t now_ms)
+cg_plan_stuck(struct cg_plan *p, int pid, uint64_t now_ms)
 {
     struct cg_plan_worker *w = find(p, pid);
-    if (w == NULL || w->spent || p->o.request_ms == 0 ||
-        runs_ms <= p->o.request_ms) {
+    if (w == NULL || w->spent) {
         return;
     }
     w->spent = true;
-    say(p, CG_ERROR, "REQUEST TIMEOUT (pid:%d)", pid);
+    say(p, CG_ERROR, "A request of worker (pid:%d) does not end", pid);
     about(p, EFFECT_EXPLAIN, pid);
     about(p, EFFECT_TRACE, pid);
     w->tell_at_ms = now_ms + TRACE_MS;
-    cg_plan_retire(p, pid, "a request runs for longer than request_timeout",
-                   now_ms);
+    cg_plan_retire(p, pid, "a request runs on after request_timeout", now_ms);
 }
 
 static void

@@ -70,7 +70,6 @@ struct cg_plan_options {
     uint64_t graceful_ms;
     uint64_t delay_ms;    /* shutdown_delay */
     uint64_t timeout_ms;  /* 0: never, here and in the next ones */
-    uint64_t request_ms;  /* request_timeout */
     uint64_t lifetime_ms; /* of a worker */
     uint64_t lifetime_jitter_ms;
     uint64_t rss_limit; /* bytes */
@@ -169,21 +168,27 @@ void cg_plan_retire(struct cg_plan *p, int pid, const char *why,
 /* status as of waitpid. False: no child of ours. */
 bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                     uint64_t now_ms);
+/* The target, or as many as there is room for. */
+int cg_plan_fitting(const struct cg_plan_options *o);
 /* The answer to RELOAD; o is NULL when nothing changed (it failed). A new
  * target is not an effect: the hook nworkers_changed comes before on_reload. */
 void cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
                       uint64_t now_ms);
+/* A hook wants the end, with that status; reason must stay. */
+void cg_plan_exit(struct cg_plan *p, int status, const char *reason,
+                  uint64_t now_ms);
 /* The answer to REEXEC; pid < 0 when fork failed. */
 void cg_plan_reexeced(struct cg_plan *p, int pid);
 /* The parent is no longer the master that we are to succeed. */
 void cg_plan_orphaned(struct cg_plan *p);
 void cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms);
+/* Whether it was told to stop, so that graceful_timeout bounds it. */
+bool cg_plan_is_stopping(const struct cg_plan *p, int pid);
 /* A worker gave no sign of life for that long. */
 void cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms,
                     uint64_t now_ms);
-/* Its oldest request runs for that long. */
-void cg_plan_overdue(struct cg_plan *p, int pid, uint64_t runs_ms,
-                     uint64_t now_ms);
+/* A request of it took longer than it may, and does not end. */
+void cg_plan_stuck(struct cg_plan *p, int pid, uint64_t now_ms);
 /* A worker's resident bytes. */
 void cg_plan_weighed(struct cg_plan *p, int pid, uint64_t rss, uint64_t now_ms);
 void cg_plan_tick(struct cg_plan *p, uint64_t now_ms);

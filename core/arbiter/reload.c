@@ -12,6 +12,7 @@
 #include "core/arbiter/notify.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/py/app.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
@@ -109,6 +110,52 @@ follow_settings(struct cg_arbiter *a)
     cg_arbiter_set_title(a, "master");
 }
 
+/* A clean interpreter for the new code is a new process: what the old code put
+ * into registries, extension modules and hooks cannot be taken back here. */
+static void
+tell_how_to_load_anew(const struct cg_arbiter *a)
+{
+    static const char fact[] =
+        "preload_app: the application is not loaded again by a reload, its "
+        "code stays as it is.";
+    if (a->master_pid == 1) {
+        cg_log_line(a->log, CG_WARNING,
+                    "%s For new code, start the container "
+                    "anew",
+                    fact);
+    } else {
+        cg_log_line(a->log, CG_WARNING,
+                    "%s For new code: kill -USR2 %d, and when the workers of "
+                    "the new master serve: kill -TERM %d",
+                    fact, a->master_pid, a->master_pid);
+    }
+}
+
+static int
+preload(struct cg_arbiter *a, struct cg_error *err)
+{
+    if (a->app != NULL) {
+        tell_how_to_load_anew(a);
+        return 0;
+    }
+    int r = cg_arbiter_preload(a, err);
+    if (a->app != NULL) {
+        cg_app_freeze();
+    }
+    return r;
+}
+
+static void
+fail(struct cg_arbiter *a, const struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_buf_putf(&text, "Reload failed, the previous configuration stays: %s",
+                err->text);
+    cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
+    cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
+}
+
 void
 cg_arbiter_reload(struct cg_arbiter *a)
 {
@@ -122,13 +169,7 @@ cg_arbiter_reload(struct cg_arbiter *a)
     if (prepare(a, &s, &sockets, &handover, &err) < 0) {
         struct cg_error ignored;
         cg_arbiter_apply_env(a, &ignored); /* it was good before */
-        cg_auto(buf) struct cg_buf text = {0};
-        cg_buf_putf(&text,
-                    "Reload failed, the previous configuration stays: %s",
-                    err.text);
-        cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
-        cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
-        cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
+        fail(a, &err);
         return;
     }
     a->old_settings = a->settings;
@@ -138,18 +179,18 @@ cg_arbiter_reload(struct cg_arbiter *a)
     a->old_handover = a->handover;
     a->handover = handover;
     follow_settings(a);
+    if (preload(a, &err) < 0) {
+        cg_arbiter_revert(a);
+        fail(a, &err);
+        return;
+    }
     if (binds_changed(a)) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_sockets_text(&a->sockets, &text);
         cg_log_line(a->log, CG_INFO, "Listening at: %s", cg_buf_str(&text));
     }
     const struct cg_plan_options o = cg_arbiter_plan_options(a);
-    if (a->app != NULL) {
-        cg_log_line(a->log, CG_WARNING,
-                    "preload_app: the application is not loaded again by a "
-                    "reload; USR2 starts a new master that does");
-    }
-    cg_arbiter_tell_workers(a, o.target, a->plan.o.target);
+    cg_arbiter_tell_workers(a, cg_plan_fitting(&o), a->plan.o.target);
     cg_arbiter_hook(a, CG_on_reload, NULL);
     cg_plan_reloaded(&a->plan, &o, cg_arbiter_now_ms());
 }
@@ -176,6 +217,10 @@ cg_arbiter_revert(struct cg_arbiter *a)
     a->settings = a->old_settings;
     a->old_sockets = (struct cg_sockets){0};
     a->old_settings = NULL;
+    if (!cg_settings_bool(a->settings, CG_preload_app)) {
+        cg_app_free(a->app); /* the reload has loaded it */
+        a->app = NULL;
+    }
     follow_settings(a);
     cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
 }

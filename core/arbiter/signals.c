@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,39 @@ cg_signals_install(void)
     }
 }
 
+/* ---- forks of others: what a hook forks must not write to our pipe ---- */
+
+static __thread sigset_t before_fork;
+
+static void
+on_fork(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_fork);
+}
+
+static void
+on_fork_in_parent(void)
+{
+    pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
+}
+
+static void
+on_fork_in_child(void)
+{
+    struct sigaction sa;
+    for (size_t i = 0; i < CG_COUNT(handled); i++) {
+        if (sigaction(handled[i], NULL, &sa) == 0 &&
+            sa.sa_handler == on_signal) {
+            signal(handled[i], SIG_DFL);
+        }
+    }
+    cg_fd_close(&read_fd);
+    cg_fd_close(&write_fd);
+    pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
+}
+
 int
 cg_signals_init(int *ret_fd, struct cg_error *err)
 {
@@ -52,6 +86,7 @@ cg_signals_init(int *ret_fd, struct cg_error *err)
     read_fd = fds[0];
     write_fd = fds[1];
     cg_signals_install();
+    pthread_atfork(on_fork, on_fork_in_parent, on_fork_in_child);
     *ret_fd = read_fd;
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/py/config_file.h"
 #include "core/py/interp.h"
 
 enum { TRIES = 5, SLICE_MS = 100, SLICES = 10 };
@@ -67,11 +68,26 @@ log_try(struct cg_log *log, const struct cg_addr *addr,
     cg_log_line(log, CG_ERROR, "connection to %s failed: %s", tuple, err->text);
 }
 
+/* gunicorn's text for what is no number goes on. */
+static int
+no_such_name(const char *text, struct cg_error *err)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+    return cg_error_set(err, EBADF,
+                        "'%s' is not a valid file descriptor. Nor is it the "
+                        "name of a socket that systemd gave "
+                        "(LISTEN_FDNAMES='%.200s').",
+                        text + strlen("fd://"), names != NULL ? names : "");
+}
+
 static int
 open_one(const struct cg_addr *addr, const struct cg_listener_options *o,
          struct cg_log *log, bool (*interrupted)(void *self), void *self,
          struct cg_listener *ret, struct cg_error *err)
 {
+    if (addr->kind == CG_ADDR_FD && addr->fd < 0) {
+        return no_such_name(addr->text, err);
+    }
     if (addr->kind == CG_ADDR_FD) {
         return cg_listener_adopt(addr->fd, o, ret, err);
     }
@@ -158,6 +174,25 @@ has_fd(const struct cg_value *bind)
     return false;
 }
 
+/* All of that name. */
+static int
+keep_named(const struct cg_sockets *old, const struct cg_addr *addr,
+           struct cg_sockets *made, struct cg_error *err)
+{
+    int before = made->n;
+    for (int i = 0; old != NULL && i < old->n; i++) {
+        if (strcmp(old->items[i].fd_name, addr->text + strlen("fd://")) != 0) {
+            continue;
+        }
+        int r = take_over(&old->items[i], &made->items[made->n], err);
+        if (r < 0) {
+            return r;
+        }
+        made->n++;
+    }
+    return made->n > before ? 0 : no_such_name(addr->text, err);
+}
+
 int
 cg_sockets_open(const struct cg_settings *s,
                 const struct cg_settings *old_settings,
@@ -170,8 +205,8 @@ cg_sockets_open(const struct cg_settings *s,
     if (old_settings != NULL && same_binds(s, old_settings)) {
         return keep_all(old, &o, log, ret, err);
     }
-    struct cg_sockets made = {.items =
-                                  cg_calloc(bind->list.n, sizeof *made.items)};
+    size_t most = bind->list.n + (old != NULL ? (size_t)old->n : 0);
+    struct cg_sockets made = {.items = cg_calloc(most, sizeof *made.items)};
     bool fds_only = has_fd(bind);
     int r = 0;
     for (size_t i = 0; r == 0 && i < bind->list.n; i++) {
@@ -180,6 +215,10 @@ cg_sockets_open(const struct cg_settings *s,
         if (r < 0) {
             cg_error_prefix(err, "%s: bind", s->source[CG_bind].text);
         } else if (!fds_only || addr.kind == CG_ADDR_FD) {
+            if (addr.kind == CG_ADDR_FD && addr.fd < 0) {
+                r = keep_named(old, &addr, &made, err);
+                continue;
+            }
             const struct cg_listener *kept = find(old, addr.text);
             r = kept != NULL
                     ? keep_or_renew(kept, &o, log, &made.items[made.n], err)
@@ -274,7 +313,100 @@ adopt_list(const struct cg_settings *s, const char *list,
     return r;
 }
 
-enum { LISTEN_FIRST = 3, LISTEN_MOST = 1024 };
+enum { LISTEN_FIRST = 3, LISTEN_MOST = 1024, NAME_MOST = 255 };
+
+/* ---- names ---- */
+
+/* The number-th of "web:admin"; "" if there is none. */
+static void
+name_of(const char *names, int number, char *out)
+{
+    while (number-- > 0 && names != NULL) {
+        names = strchr(names, ':');
+        names = names != NULL ? names + 1 : NULL;
+    }
+    size_t n = names != NULL ? strcspn(names, ":") : 0;
+    n = n < NAME_MOST ? n : NAME_MOST;
+    memcpy(out, names != NULL ? names : "", n);
+    out[n] = '\0';
+}
+
+/* bind has fd://NAME: 1 that name, 0 only others, -1 none. */
+static int
+wants(const struct cg_settings *s, const char *name)
+{
+    const struct cg_value *bind = cg_settings_value(s, CG_bind);
+    int found = -1;
+    for (size_t i = 0; i < bind->list.n && found < 1; i++) {
+        struct cg_addr addr;
+        if (cg_addr_parse(bind->list.items[i].s, &addr, NULL) == 0 &&
+            addr.kind == CG_ADDR_FD && addr.fd < 0) {
+            found = strcmp(addr.text + strlen("fd://"), name) == 0;
+        }
+    }
+    return found;
+}
+
+/* Every name of bind was found. */
+static int
+check_names(const struct cg_settings *s, const struct cg_sockets *made,
+            struct cg_error *err)
+{
+    const struct cg_value *bind = cg_settings_value(s, CG_bind);
+    for (size_t i = 0; i < bind->list.n; i++) {
+        struct cg_addr addr;
+        if (cg_addr_parse(bind->list.items[i].s, &addr, NULL) == 0 &&
+            addr.kind == CG_ADDR_FD && addr.fd < 0 &&
+            find(made, addr.text) == NULL) {
+            return no_such_name(addr.text, err);
+        }
+    }
+    return 0;
+}
+
+/* One of systemd's: all are served, unless bind has names. *names: of those
+ * that are. */
+static int
+adopt_named(const struct cg_settings *s, int fd, const char *name,
+            struct cg_sockets *made, struct cg_buf *names, struct cg_error *err)
+{
+    int wanted = wants(s, name);
+    if (wanted == 0) {
+        close(fd); /* systemd keeps it */
+        return 0;
+    }
+    int r = adopt(s, fd, false, made, err);
+    if (r == 0) {
+        struct cg_listener *l = &made->items[made->n - 1];
+        snprintf(l->fd_name, sizeof l->fd_name, "%s", name);
+        if (wanted == 1) {
+            snprintf(l->addr.text, sizeof l->addr.text, "fd://%s", name);
+        }
+        cg_buf_putf(names, "%s%s", made->n > 1 ? ":" : "", name);
+    }
+    return r;
+}
+
+static int
+adopt_systemds(const struct cg_settings *s, int n, struct cg_sockets *made,
+               struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf names = {0};
+    const char *given = getenv("LISTEN_FDNAMES");
+    char name[NAME_MOST + 1];
+    for (int i = 0; i < n; i++) {
+        name_of(given, i, name);
+        int r = adopt_named(s, LISTEN_FIRST + i, name, made, &names, err);
+        if (r < 0) {
+            return cg_error_prefix(err, "LISTEN_FDS=%d", n);
+        }
+    }
+    int r = check_names(s, made, err);
+    if (r == 0 && given != NULL) { /* as many as there are now, for USR2 */
+        cg_python_setenv("LISTEN_FDNAMES", cg_buf_str(&names), NULL);
+    }
+    return r;
+}
 
 /* systemd's are for us only if LISTEN_PID says so. */
 static int
@@ -298,12 +430,7 @@ cg_sockets_inherit(const struct cg_settings *s, struct cg_sockets *ret,
     struct cg_sockets made = {0};
     int r = 0;
     if (n > 0) {
-        for (int i = 0; r == 0 && i < n; i++) {
-            r = adopt(s, LISTEN_FIRST + i, false, &made, err);
-        }
-        if (r < 0) {
-            cg_error_prefix(err, "LISTEN_FDS=%d", n);
-        }
+        r = adopt_systemds(s, n, &made, err);
         *ret_from = INHERITED_SYSTEMD;
     } else if (list != NULL && list[0] != '\0') {
         r = adopt_list(s, list, &made, err);
@@ -336,6 +463,19 @@ cg_sockets_quiesce(const struct cg_sockets *s)
 {
     for (int i = 0; i < s->n; i++) {
         cg_listener_quiesce(&s->items[i]);
+    }
+}
+
+void
+cg_sockets_names(const struct cg_sockets *s, struct cg_buf *out)
+{
+    for (int i = 0; i < s->n; i++) {
+        const struct cg_listener *l = &s->items[i];
+        if (l->fd_name[0] != '\0') {
+            cg_buf_puts(out, out->n > 0 ? ", " : "");
+            cg_buf_put_escaped(out, cg_slice_of(l->fd_name), NAME_MOST);
+            cg_buf_putf(out, " (%s)", l->text);
+        }
     }
 }
 

@@ -37,6 +37,8 @@ void cg_sockets_close(struct cg_sockets *s, const struct cg_sockets *next,
                       bool unlink_paths);
 /* Kernel: no new connections; those that wait stay. */
 void cg_sockets_quiesce(const struct cg_sockets *s);
+/* "web (http://127.0.0.1:8000), admin (…)": those that systemd named. */
+void cg_sockets_names(const struct cg_sockets *s, struct cg_buf *out);
 /* "http://127.0.0.1:8000,unix:/run/app.sock" */
 void cg_sockets_text(const struct cg_sockets *s, struct cg_buf *out);
 

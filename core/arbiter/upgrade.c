@@ -126,7 +126,10 @@ become_new_master(struct cg_arbiter *a)
     for (int i = 0; i < n; i++) {
         fds[i] = a->sockets.items[i].fd;
     }
-    cg_py_server_reexec(a->server, a->master_pid, fds, n, &err);
+    if (cg_py_server_reexec(a->server, a->master_pid, fds, n, &err) ==
+        CG_HOOK_EXIT) {
+        _exit(err.code);
+    }
     cg_log_line(a->log, CG_ERROR, "the new master cannot be started: %s",
                 err.text);
     _exit(1);

@@ -74,10 +74,29 @@ parse_port(const char *p, size_t n, const char *hint, uint16_t *ret_port,
 
 /* ---- the three kinds ---- */
 
+/* What a socket unit may call its sockets (FileDescriptorName=), as far as it
+ * is no number. */
+static bool
+is_name(const char *text)
+{
+    if (!isalpha((unsigned char)text[0]) && text[0] != '_') {
+        return false;
+    }
+    while (isalnum((unsigned char)*text) ||
+           (*text != '\0' && strchr("_.@-", *text) != NULL)) {
+        text++;
+    }
+    return *text == '\0';
+}
+
 static int
 parse_fd(const char *text, struct cg_addr *a, struct cg_error *err)
 {
     long value;
+    if (is_name(text)) {
+        a->kind = CG_ADDR_FD;
+        return 0;
+    }
     if (parse_int(text, strlen(text), &value) < 0 || value < 0 ||
         value > INT_MAX) {
         return cg_error_set(err, EINVAL, "'%s' is not a valid file descriptor.",

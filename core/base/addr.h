@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bind addresses: gunicorn's grammar (HOST, HOST:PORT, :PORT, [v6]:PORT,
- * tcp://…, unix:PATH, unix:@abstract, fd://N) in, one struct out. `unix:\0name`
- * (the two characters) is the abstract socket too.
+ * tcp://…, unix:PATH, unix:@abstract, fd://N) in, one struct out; and
+ * fd://NAME, a socket that systemd gave that name. `unix:\0name` (the two
+ * characters) is the abstract socket too.
  */
 #ifndef CG_BASE_ADDR_H
 #define CG_BASE_ADDR_H
@@ -21,7 +22,7 @@ struct cg_addr {
     uint16_t port;
     int v6;         /* host is an IPv6 literal */
     char path[108]; /* unix; first byte '@' = abstract */
-    int fd;
+    int fd;         /* -1: the one of that name */
     char text[300]; /* as the user wrote it */
 };
 

@@ -23,6 +23,27 @@ cg_slice_is_nocase(struct cg_slice a, const char *lower)
     return lower[a.n] == '\0';
 }
 
+bool
+cg_has_word(const char *list, char separator, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *w = list; w != NULL && *w != '\0';) {
+        const char *end = strchrnul(w, separator);
+        if ((size_t)(end - w) == n && memcmp(w, word, n) == 0) {
+            return true;
+        }
+        w = *end != '\0' ? end + 1 : end;
+    }
+    return false;
+}
+
+bool
+cg_ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && memcmp(s + n - m, end, m) == 0;
+}
+
 struct cg_slice
 cg_slice_trim(struct cg_slice a)
 {

@@ -32,6 +32,10 @@ cg_slice_is(struct cg_slice a, const char *s)
 /* ASCII case-insensitive comparison; `lower` is in lower case. */
 bool cg_slice_is_nocase(struct cg_slice a, const char *lower);
 
+/* Whether a list of words with single separators between them has the word. */
+bool cg_has_word(const char *list, char separator, const char *word);
+bool cg_ends_with(const char *s, const char *end);
+
 /* Without leading and trailing SP and HTAB (RFC 9110, 5.6.3 OWS). */
 struct cg_slice cg_slice_trim(struct cg_slice a);
 

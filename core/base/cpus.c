@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/bytes.h"
 #include "core/base/memory.h"
 
 enum { CPUS_MAX = 8192 };
@@ -87,20 +88,6 @@ least_quota(const char *mount, char *group, double (*quota_of)(const char *))
     }
 }
 
-static bool
-has_word(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *p = list; *p != '\0';) {
-        size_t m = strcspn(p, ",");
-        if (m == n && memcmp(p, word, n) == 0) {
-            return true;
-        }
-        p += m + (p[m] == ',');
-    }
-    return false;
-}
-
 /* One line of /proc/self/cgroup: "0::/path", or "4:cpu,cpuacct:/path". */
 static double
 quota_of_line(const char *root, char *line)
@@ -117,8 +104,9 @@ quota_of_line(const char *root, char *line)
         return least_quota(unified, group, quota_v2);
     }
     cg_auto(free) char *mount = cg_strf("%s/sys/fs/cgroup/cpu", root);
-    return has_word(controllers, "cpu") ? least_quota(mount, group, quota_v1)
-                                        : 0;
+    return cg_has_word(controllers, ',', "cpu")
+               ? least_quota(mount, group, quota_v1)
+               : 0;
 }
 
 static double

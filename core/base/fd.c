@@ -45,3 +45,24 @@ cg_fd_set_cloexec(int fd, int on)
 {
     return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
 }
+
+void
+cg_fd_fill_standard(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    cg_fd_close(&fd);
+}
+
+int
+cg_fd_above_stdio(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO) {
+        return fd;
+    }
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    cg_fd_close(&fd);
+    return high;
+}

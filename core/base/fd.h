@@ -12,5 +12,12 @@ void cg_cleanup_fd_close(int *fd); /* cg_auto(fd_close) */
 /* 0 or -errno. */
 int cg_fd_set_nonblock(int fd);
 int cg_fd_set_cloexec(int fd, int on);
+/* Gives closed standard streams to /dev/null, so that what is opened later does
+ * not get their numbers. Before anything else is opened. */
+void cg_fd_fill_standard(void);
+/* A program closed its standard streams: what it prints must not go to whom got
+ * their numbers. Returns fd, or its CLOEXEC copy above them; -1 when there is
+ * no number left, and fd is closed. */
+int cg_fd_above_stdio(int fd);
 
 #endif

@@ -61,6 +61,18 @@ cg_realloc(void *p, size_t n)
     return q;
 }
 
+/* glibc learns from the first large block that is freed: blocks up to its size
+ * come from the heap from then on, which is trimmed at twice that. Set by
+ * mallopt it would never learn of larger ones; who did, or set the variables
+ * that glibc reads, has decided already. */
+void
+cg_memory_settle(void)
+{
+    enum { LARGE = 1024 * 1024 };
+    void *volatile p = malloc(LARGE);
+    free(p);
+}
+
 char *
 cg_strdup(const char *s)
 {

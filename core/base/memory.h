@@ -18,6 +18,10 @@ char *cg_strndup(const char *s, size_t n);
 /* printf into fresh memory. */
 char *cg_strf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The allocator keeps up to 2 MiB of what is freed, and gives none of it back
+ * to the kernel only to ask for it again with the next request. */
+void cg_memory_settle(void);
+
 /* Prints one line and ends the process with status 255. Async-signal-safe. */
 _Noreturn void cg_die(const char *what);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Accepting: one per wake-up, shared out between workers, never a busy loop. */
+/* Accepting: a few per wake-up, shared out between workers, never a busy loop.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -95,13 +96,32 @@ cg_pass_on(struct cg_engine *e)
     }
 }
 
+/* inet_ntop is made of printf. */
+static void
+put_ipv4(char *to, struct in_addr addr)
+{
+    uint8_t byte[4];
+    memcpy(byte, &addr, sizeof byte);
+    for (int i = 0; i < 4; i++) {
+        unsigned b = byte[i];
+        if (b >= 100) {
+            *to++ = (char)('0' + b / 100);
+        }
+        if (b >= 10) {
+            *to++ = (char)('0' + b / 10 % 10);
+        }
+        *to++ = (char)('0' + b % 10);
+        *to++ = i < 3 ? '.' : '\0';
+    }
+}
+
 static void
 describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
 {
     c->peer.family = (uint8_t)sa->ss_family;
     if (sa->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)sa;
-        inet_ntop(AF_INET, &in->sin_addr, c->peer.addr, sizeof c->peer.addr);
+        put_ipv4(c->peer.addr, in->sin_addr);
         c->peer.port = ntohs(in->sin_port);
     } else if (sa->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const void *)sa;
@@ -177,17 +197,8 @@ on_starved(struct cg_executor *x, int listener, int code)
         turn_away(x, listener);
     }
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     e->accept_pause_us = e->now_us + PAUSE_US;
-}
-
-/* An application closed its standard streams: what it prints must not go to a
- * client that got their numbers. */
-static int
-above_stdio(int fd)
-{
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    cg_fd_close(&fd);
-    return high;
 }
 
 static bool
@@ -211,10 +222,7 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     if (fd < 0 && is_starvation(errno)) {
         on_starved(x, listener, errno);
     }
-    if (fd >= 0 && fd <= STDERR_FILENO) {
-        fd = above_stdio(fd);
-    }
-    return fd;
+    return cg_fd_above_stdio(fd);
 }
 
 static bool
@@ -224,6 +232,7 @@ is_full(struct cg_engine *e)
         return false;
     }
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     e->full_us = e->now_us + PAUSE_US;
     return true;
 }
@@ -264,30 +273,52 @@ accept_from(struct cg_executor *x, int listener)
     return true;
 }
 
-void
+bool
 cg_accept_one(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
     if (!e->listening || is_full(e)) {
-        return;
+        return false;
     }
     if (is_above_share(e)) {
         watch(e, listener, false);
         watch(e, listener, true);
     }
-    accept_from(x, listener);
+    return accept_from(x, listener);
+}
+
+/*
+ * Each is accepted only when the one before has been read, and run if it was a
+ * request: so nothing is taken that has to wait here. More than one only while
+ * no sibling would take it at once, and while we are not waiting for clients: a
+ * look that finds nobody is a system call.
+ */
+void
+cg_accept_some(struct cg_executor *x, int listener)
+{
+    enum { SWARM = 8, LONG_US = 500 };
+    struct cg_engine *e = x->engine;
+    uint64_t start_us = e->now_us;
+    bool one = e->rested || e->quota > 0 || cg_sibling_idle(e);
+    int most = one ? 1 : e->swarm;
+    int n = 0;
+    while (n < most && e->now_us - start_us < LONG_US &&
+           cg_accept_one(x, listener)) {
+        n++;
+    }
+    e->swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
 }
 
 void
 cg_accept_rest(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    /* while others accept, the queue may never be empty, and loses nothing */
-    if (!atomic_load(&e->board->closing)) {
-        return;
-    }
-    for (int i = 0; i < e->nlisteners; i++) {
-        while (!e->listeners[i].adopted && accept_from(x, i)) {
+    bool all = atomic_load(&e->board->closing) != 0;
+    for (int i = 0; (all || e->listening) && i < e->nlisteners; i++) {
+        bool rest = all && !e->listeners[i].adopted;
+        /* the kernel woke us, and us only, for the first; while others accept,
+         * the queue may never be empty, and loses nothing */
+        while (accept_from(x, i) && rest) {
         }
     }
 }

@@ -87,6 +87,10 @@ cg_conn_close(struct cg_engine *e, struct cg_conn *c)
     if (c->taken ||
         atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
         shutdown(c->fd, SHUT_RDWR);
+    } else if (!e->relieved) {
+        /* ours alone: it leaves the event set with its last descriptor. Not
+         * during a long call, which may be a vfork whose child has them all */
+        c->armed = 0;
     }
     cg_conn_forget(e, c);
 }

@@ -38,7 +38,12 @@ enum cg_deadline_list {
     DEADLINE_KEEP,
     DEADLINE_DRAIN,
     DEADLINE_LINGER,
-    DEADLINE_LISTS
+    /* of calls, not of connections: see limit.c */
+    DEADLINE_LIMIT,
+    DEADLINE_RETRY,
+    DEADLINE_GRACE,
+    DEADLINE_LISTS,
+    DEADLINE_CONN_LISTS = DEADLINE_LIMIT
 };
 
 struct cg_deadline {

@@ -12,7 +12,14 @@
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
 
-enum { LINGER_US = 2 * 1000 * 1000, DRAIN_US = 5 * 1000 * 1000 };
+enum {
+    LINGER_US = 2 * 1000 * 1000,
+    DRAIN_US = 5 * 1000 * 1000,
+    /* a request that is over: until the executor in the wire is asked again */
+    RETRY_US = 5 * 1000,
+    /* and until one that does not come back counts as stuck */
+    GRACE_US = 5 * 1000 * 1000
+};
 
 #define RELAXED memory_order_relaxed
 
@@ -31,6 +38,10 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_KEEP] = c->keepalive_us;
     length[DEADLINE_DRAIN] = DRAIN_US;
     length[DEADLINE_LINGER] = LINGER_US;
+    length[DEADLINE_LIMIT] = c->request_timeout_us;
+    length[DEADLINE_RETRY] = RETRY_US;
+    length[DEADLINE_GRACE] =
+        c->request_timeout_us < GRACE_US ? c->request_timeout_us : GRACE_US;
 }
 
 static int
@@ -71,7 +82,9 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->drained_last = &e->drained_first;
     e->reserve_fd = -1;
     cg_pool_init(&e->pool);
+    cg_post_init(&e->post);
     e->ready_last = &e->ready_first;
+    e->swarm = 1;
     e->date_s = -1;
     atomic_store(&e->baton.word, cg_baton_make(BATON_FREE, 0, 1));
     atomic_store(&e->relief.ticking, 1); /* nobody to wake before it runs */
@@ -125,10 +138,11 @@ cg_engine_free(struct cg_engine *e)
     struct cg_conn *c;
     atomic_store(&e->over, 1);
     cg_relief_stop(e);
+    cg_post_stop(&e->post);
     while ((c = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, c);
     }
-    for (int list = 0; list < DEADLINE_LISTS; list++) {
+    for (int list = 0; list < DEADLINE_CONN_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);
     }
     cg_drop_held(e);
@@ -171,6 +185,7 @@ cg_executor_free(struct cg_executor *x)
     if (x != NULL) {
         cg_request_release(&x->req);
         cg_buf_release(&x->out);
+        free(x->spare);
         free(x);
     }
 }

@@ -64,6 +64,15 @@ struct cg_host {
     /* Hosted engines: what ex->wire->await_drain announced. NULL: the host
      * never asks for it. */
     void (*drained)(void *self, struct cg_exchange *ex);
+    /* request_timeout is over for a request that is still in run: its client
+     * has been told (ex->wire->late; page_n bytes of a page). From any thread,
+     * as `refused`; ex may be read, it is there until this returns. */
+    void (*overdue)(void *self, const struct cg_exchange *ex, size_t page_n);
+    /* The same request has not ended some seconds later. */
+    void (*stuck)(void *self, const struct cg_exchange *ex);
+    /* Hosted engines, after `overdue`, and again after `stuck`: on the thread
+     * of the loop, as `drained`, unless the request has ended. */
+    void (*interrupt)(void *self, struct cg_exchange *ex);
     void *self;
 };
 
@@ -78,6 +87,7 @@ struct cg_engine_config {
     uint64_t body_min_rate;          /* bytes per second on average; 0: any */
     uint64_t body_grace_us;          /* not counted in that average */
     uint64_t write_timeout_us;       /* without progress */
+    uint64_t request_timeout_us;     /* in the application; 0: any */
     uint64_t keepalive_us;           /* 0: every response closes */
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;

@@ -5,7 +5,9 @@
  * already, in a file when it is large) and what was pipelined behind it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,7 +67,7 @@ static int
 body_file(const struct cg_body *body)
 {
     if (body->p == NULL) {
-        return dup(body->fd);
+        return fcntl(body->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     }
     int fd = memfd_create("cgunicorn-body", MFD_CLOEXEC);
     if (fd >= 0 && !write_whole(fd, body->p, (size_t)body->n)) {
@@ -193,6 +195,57 @@ cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
     return true;
 }
 
+/* ---- room for descriptors ---- */
+
+/* Whether a connection and a body's file would find numbers. */
+static bool
+has_numbers(const struct cg_engine *e)
+{
+    cg_auto(fd_close) int one =
+        fcntl(e->kick.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    cg_auto(fd_close) int two =
+        one < 0 ? -1 : fcntl(e->kick.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return two >= 0;
+}
+
+/* Siblings, or we after a pause, take what waits. */
+static void
+leave_queue(struct cg_engine *e, int code)
+{
+    enum { PAUSE_US = 200 * 1000 };
+    char text[160];
+    snprintf(text, sizeof text,
+             "Cannot take a request of another worker: %s (%d connections are "
+             "open); it waits",
+             strerror(code), e->nconns);
+    cg_tell_trouble(e, text);
+    e->adopt_pause_us = e->now_us + PAUSE_US;
+    cg_attend(e, false);
+    cg_pass_on(e);
+}
+
+/* Where there is no room for a descriptor, the kernel drops it with the rest of
+ * the message taken, and so a connection: nothing is asked for without room.
+ * Idle connections go for it, as they do for new ones. */
+static bool
+has_room(struct cg_engine *e)
+{
+    if (e->now_us < e->adopt_pause_us) {
+        return false;
+    }
+    while (!has_numbers(e)) {
+        int code = errno;
+        if (!cg_queue_waits(e)) {
+            return false;
+        }
+        if (!cg_room_make(e)) {
+            leave_queue(e, code);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- adopting ---- */
 
 static void
@@ -206,6 +259,18 @@ take_descriptors(struct msghdr *m, int fds[2])
                    n < 2 * sizeof(int) ? n : 2 * sizeof(int));
         }
     }
+    fds[0] = cg_fd_above_stdio(fds[0]);
+    fds[1] = cg_fd_above_stdio(fds[1]);
+}
+
+/* Another thread was faster than we: the number that has_room() saw is gone. */
+static void
+tell_lost(struct cg_engine *e, int fd)
+{
+    cg_tell_trouble(e, fd < 0 ? "A request of another worker is lost: Too "
+                                "many open files"
+                              : "A request of another worker has lost its "
+                                "body: Too many open files");
 }
 
 /* Number of bytes behind the header, or -1: nothing (whole) was there. */
@@ -224,6 +289,9 @@ receive_message(struct cg_executor *x, struct message *m, int fds[2])
         return -1;
     }
     take_descriptors(&msg, fds);
+    if ((msg.msg_flags & MSG_CTRUNC) != 0) {
+        tell_lost(x->engine, fds[0]);
+    }
     n -= (ssize_t)sizeof *m;
     bool whole =
         n >= 0 && m->magic == MAGIC && fds[0] >= 0 &&
@@ -256,7 +324,7 @@ cg_adopt(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     struct message m;
     int fds[2] = {-1, -1};
-    if (e->config->handover == NULL || !cg_may_run(e) ||
+    if (e->config->handover == NULL || !cg_may_run(e) || !has_room(e) ||
         receive_message(x, &m, fds) < 0) {
         return false;
     }

@@ -141,6 +141,28 @@ take_baton(struct cg_engine *e, const struct cg_executor *x)
     cg_baton_take(&e->baton, (unsigned)x->id);
 }
 
+static void
+set_timer_to(struct cg_engine *e, uint64_t due_us)
+{
+    const struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(due_us / 1000000),
+                     .tv_nsec = (long)(due_us % 1000000) * 1000}};
+    timerfd_settime(e->timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
+    e->timer_us = due_us;
+}
+
+/* The application may block the loop from here on: relief, which sleeps on the
+ * event set, must hear of the end of its time. */
+static void
+expect_limit(struct cg_engine *e, const struct cg_call *call)
+{
+    uint64_t due = call->ex.start_us + e->config->request_timeout_us;
+    if (cg_limit_is_on(&call->limit) &&
+        (e->timer_us == 0 || e->timer_us > due)) {
+        set_timer_to(e, due);
+    }
+}
+
 /* d may be gone when it returns. */
 static void
 start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
@@ -148,10 +170,11 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     struct cg_engine *e = x->engine;
     d->call.ex.wire = &cg_detached_wire;
     d->call.ex.out = &d->out;
-    d->waits = d->reads = d->told = d->lent = false;
+    d->waits = d->reads = d->told = d->lent = d->overdue = false;
     c->call = d;
     e->in_flight++;
     cg_call_begin(&d->call);
+    expect_limit(e, &d->call);
     open_baton(e, x);
     e->host->run(e->host->self, &d->call.ex);
     take_baton(e, x);
@@ -250,7 +273,8 @@ static int
 lend_rest(struct cg_exchange *ex, int result)
 {
     struct cg_detached *d = detached(ex);
-    if (result == 0 && d->call.conn->outbox.first != NULL) {
+    if (result == 0 && !d->call.parcel.shared &&
+        d->call.conn->outbox.first != NULL) {
         lend_outbox(d, false, 0);
     }
     return result;
@@ -266,6 +290,18 @@ detached_send(struct cg_exchange *ex, const struct iovec *parts, int count,
     }
     reclaim(d);
     return lend_rest(ex, cg_wire_send(ex, parts, count, keep));
+}
+
+static int
+detached_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+              void *keep)
+{
+    struct cg_detached *d = detached(ex);
+    if (__builtin_expect(is_child(d->call.executor->engine), 0)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    return lend_rest(ex, cg_wire_post(ex, parts, count, keep));
 }
 
 static int
@@ -307,8 +343,15 @@ await_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_detached *d = detached(ex);
     reclaim(d);
-    if (ex->broken || is_child(d->call.executor->engine)) {
+    if (ex->broken || is_child(d->call.executor->engine) ||
+        cg_limit_is_late(&d->call)) {
+        ex->broken = true;
         return -EPIPE;
+    }
+    int r = cg_post_take(&d->call);
+    if (r < 0) {
+        ex->broken = true;
+        return r;
     }
     if (d->call.conn->outbox.bytes <= low) {
         return lend_rest(ex, 0) == 0;
@@ -333,10 +376,13 @@ await_input(struct cg_exchange *ex)
 {
     struct cg_detached *d = detached(ex);
     struct cg_executor *x = d->call.executor;
-    if (is_child(x->engine)) {
+    if (is_child(x->engine) || cg_limit_is_late(&d->call)) {
         return -EPIPE;
     }
     reclaim(d);
+    if (cg_post_take(&d->call) < 0) {
+        ex->broken = true;
+    }
     bool flushes = !ex->broken && d->call.conn->outbox.first != NULL;
     take_baton(x->engine, x);
     d->waits = d->reads = true;
@@ -354,6 +400,7 @@ detached_take_over(struct cg_exchange *ex)
 
 const struct cg_wire cg_detached_wire = {
     .send = detached_send,
+    .post = detached_post,
     .send_file = detached_send_file,
     .pending = detached_pending,
     .drain = detached_drain,
@@ -362,6 +409,8 @@ const struct cg_wire cg_detached_wire = {
     .await_input = await_input,
     .can_skip = cg_stream_can_skip,
     .take_over = detached_take_over,
+    .late = cg_wire_late,
+    .sent = cg_wire_sent,
 };
 
 static void
@@ -384,6 +433,13 @@ end_wait(struct cg_engine *e, struct cg_conn *c)
     cg_conn_disarm(e, c);
     cg_deadline_clear(&c->deadline);
     tell(e, c->call);
+}
+
+void
+cg_lent_broken(struct cg_engine *e, struct cg_conn *c)
+{
+    c->call->call.ex.broken = true;
+    end_wait(e, c);
 }
 
 void
@@ -432,6 +488,42 @@ tell_first(struct cg_executor *x)
     take_baton(e, x);
 }
 
+/* ---- requests that take too long ---- */
+
+void
+cg_hosted_overdue(struct cg_engine *e, struct cg_call *call)
+{
+    struct cg_detached *d = detached(&call->ex);
+    if (d->overdue) {
+        return;
+    }
+    d->overdue = true;
+    d->overdue_next = e->overdue;
+    e->overdue = d;
+}
+
+static void
+forget_overdue(struct cg_engine *e, struct cg_detached *d)
+{
+    struct cg_detached **at = &e->overdue;
+    while (*at != d) {
+        at = &(*at)->overdue_next;
+    }
+    *at = d->overdue_next;
+    d->overdue = false;
+}
+
+static void
+interrupt_first(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_detached *d = e->overdue;
+    forget_overdue(e, d);
+    open_baton(e, x);
+    e->host->interrupt(e->host->self, &d->call.ex); /* d may be gone now */
+    take_baton(e, x);
+}
+
 /* ---- the end of a request ---- */
 
 void
@@ -447,6 +539,9 @@ cg_engine_done(struct cg_exchange *ex)
     uint64_t end_us = cg_call_settle(&d->call);
     take_baton(e, x);
     cg_call_end(&d->call, end_us);
+    if (d->overdue) {
+        forget_overdue(e, d);
+    }
     if (d->call.stream != NULL) {
         cg_stream_end(e, c, &d->call);
     }
@@ -525,6 +620,10 @@ step(struct cg_executor *x)
         tell_first(x);
         return true;
     }
+    if (__builtin_expect(e->overdue != NULL, 0)) {
+        interrupt_first(x);
+        return true;
+    }
     if (__builtin_expect(e->dropped != NULL, 0)) {
         cg_drop_held_now(x);
         return true;
@@ -547,11 +646,7 @@ set_timer(struct cg_engine *e)
     if (e->timer_us != 0 && e->timer_us <= due) {
         return;
     }
-    const struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(due / 1000000),
-                     .tv_nsec = (long)(due % 1000000) * 1000}};
-    timerfd_settime(e->timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
-    e->timer_us = due;
+    set_timer_to(e, due);
 }
 
 static void
@@ -571,7 +666,8 @@ work(struct cg_executor *x)
     cg_take_part(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || e->dropped != NULL || e->drained_first != NULL) {
+    if (left == 0 || e->dropped != NULL || e->drained_first != NULL ||
+        e->overdue != NULL) {
         cg_engine_kick(e);
     }
     cg_show(x, CG_WORKER_IDLE);

@@ -10,7 +10,11 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 
-enum { ROOM_MIN = 16 * 1024, ROOM_MAX = 256 * 1024 };
+enum {
+    ROOM_MIN = 64 * 1024,
+    ROOM_MAX = 256 * 1024,
+    ROOM_SPARE = 16 * 1024 /* what is left is used up before more is made */
+};
 
 struct cg_intake *
 cg_intake_new(void)
@@ -129,6 +133,19 @@ spill(struct cg_intake *i, const struct cg_intake_policy *policy,
     return r;
 }
 
+/* Room for n bytes, and for as many again that Content-Length announces: a
+ * length that is only announced costs nothing. */
+static void
+put_in_memory(struct cg_intake *i, const char *p, size_t n)
+{
+    size_t ahead = i->body.n + n;
+    if (i->body_left < n + ahead) {
+        ahead = i->body_left > n ? (size_t)(i->body_left - n) : 0;
+    }
+    cg_buf_reserve(&i->body, n + ahead);
+    cg_buf_put(&i->body, p, n);
+}
+
 static int
 store(struct cg_intake *i, const struct cg_intake_policy *policy, const char *p,
       size_t n, struct cg_error *err)
@@ -140,7 +157,7 @@ store(struct cg_intake *i, const struct cg_intake_policy *policy, const char *p,
     if (r == 0 && i->body_fd >= 0) {
         r = append_to_file(i, policy, p, n, err);
     } else if (r == 0) {
-        cg_buf_put(&i->body, p, n);
+        put_in_memory(i, p, n);
     }
     i->body_n += n;
     return r;
@@ -251,9 +268,11 @@ cg_intake_room(struct cg_intake *i, const struct cg_intake_policy *policy,
         i->req.content_length > policy->body_memory) {
         return NULL;
     }
-    /* grows with what really came: a length that is only announced costs
-     * nothing */
-    size_t room = i->body.n < ROOM_MIN ? ROOM_MIN : i->body.n;
+    /* grows with what really came */
+    size_t room = i->body.cap - i->body.n;
+    if (room < ROOM_SPARE) {
+        room = i->body.n < ROOM_MIN ? ROOM_MIN : i->body.n;
+    }
     if (room > ROOM_MAX) {
         room = ROOM_MAX;
     }

@@ -10,9 +10,10 @@
 #include "core/engine/conn.h"
 #include "core/engine/deadline.h"
 #include "core/engine/engine.h"
+#include "core/http/memo.h"
 #include "core/net/loop.h"
 
-enum { EVENTS = 64, READ_BUFFER = 64 * 1024, RELIEF = 0 };
+enum { EVENTS = 64, READ_BUFFER = 128 * 1024, RELIEF = 0 };
 
 struct cg_executor {
     struct cg_engine *engine;
@@ -23,7 +24,9 @@ struct cg_executor {
     int64_t date_s; /* second that `date` shows; ours, since the engine's */
     char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
     struct cg_request req;        /* of a request that came in one piece */
-    struct cg_buf out; /* lent to the host for heads and small bodies */
+    struct cg_head_memo memo;     /* of the last ones */
+    struct cg_buf out;        /* lent to the host for heads and small bodies */
+    struct cg_segment *spare; /* for blocks that wait; see post.c */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };
@@ -57,6 +60,38 @@ struct cg_relief {
     _Alignas(64) _Atomic int ticking;
 };
 
+/* A call's blocks that wait for more; see post.c. */
+struct cg_parcel {
+    /* with the lock */
+    struct cg_parcel *next, *prev; /* NULL: in no list */
+    uint64_t since_us;             /* when the oldest block came */
+    int error;                     /* the thread found the peer gone */
+    bool late;                     /* the thread sent some of it */
+    /* the executor's own */
+    bool used;         /* blocks waited in this call */
+    bool shared;       /* it may be in a list */
+    bool direct;       /* blocks come slowly: each leaves at once */
+    uint64_t block_us; /* when the last one of these came */
+    size_t fresh;      /* bytes since the last try to send */
+    size_t waits;      /* bytes that waited at the last look */
+};
+
+/* The thread that sends what nothing follows; see post.c. */
+struct cg_post {
+    pthread_mutex_t lock;
+    /* with the lock */
+    struct cg_parcel young, stuck; /* list heads */
+    bool watches;                  /* the thread will look by itself */
+    bool lazy;                     /* its alarm is left to fire */
+    uint64_t set_us;               /* the alarm was set then */
+    bool tried, usable;            /* to start the thread; it runs */
+    bool over;
+    /* of who makes and ends it */
+    int alarm_fd;
+    bool runs;
+    pthread_t thread;
+};
+
 struct cg_engine {
     struct cg_baton baton;
 
@@ -86,10 +121,13 @@ struct cg_engine {
     const struct cg_listener *listeners;
     struct cg_watch *listener_watch; /* one per listener */
     int nlisteners;
+    int swarm;                /* connections to take at the next wake-up */
+    bool rested;              /* the harvest was waited for */
     bool listening;           /* the listeners are in the loop's set */
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
+    uint64_t adopt_pause_us;  /* the same for the shared queue */
     uint64_t full_us;         /* no slot: the next look for one to spare */
     int reserve_fd;           /* given up to turn a peer away */
     int starved;              /* accepts in a row that found no descriptor */
@@ -97,7 +135,8 @@ struct cg_engine {
     struct cg_watch wakeup, master, kick, queue, poke;
     int nconns;
     uint64_t stop_at_us; /* graceful stop ends then */
-    bool stopping, orphaned;
+    bool orphaned;
+    _Atomic bool stopping; /* relief reads it while it watches, too */
     struct cg_relief relief;
 
     /* hosted */
@@ -108,11 +147,13 @@ struct cg_engine {
     bool polling;          /* the host's thread is in cg_engine_poll */
     int in_flight;         /* calls that the host has */
     struct cg_detached *drained_first, **drained_last; /* to be told */
-    struct cg_detached *spare;                         /* pool of calls */
+    struct cg_detached *overdue; /* the host is to interrupt them */
+    struct cg_detached *spare;   /* pool of calls */
     int nspare;
 
     /* ---- any thread ---- */
     struct cg_pool pool;
+    struct cg_post post;
     _Alignas(64) _Atomic uint64_t requests;
     _Atomic int stop_wanted;
     _Atomic uint64_t graceful_us;
@@ -128,15 +169,25 @@ struct cg_engine {
 extern const struct cg_wire cg_engine_wire;
 extern const struct cg_wire cg_detached_wire;
 
+/* The time that a call may take, and who has its connection when it is over:
+ * see limit.c. */
+struct cg_limit {
+    _Atomic uint32_t gate;       /* 0: no limit */
+    size_t page_n;               /* bytes of a 504's body */
+    struct cg_deadline deadline; /* with the baton */
+};
+
 /* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
     struct cg_conn *conn;
     struct cg_executor *executor;
     struct cg_segment *dropped; /* flushed by drain(), entered again later */
-    struct cg_intake *stream;   /* the body that is still coming, or NULL */
-    int stream_error;           /* negative errno, for ever */
-    char stream_fault[256];     /* set with it */
+    struct cg_parcel parcel;
+    struct cg_intake *stream; /* the body that is still coming, or NULL */
+    int stream_error;         /* negative errno, for ever */
+    char stream_fault[256];   /* set with it */
+    struct cg_limit limit;
 };
 
 /* A call that outlives cg_serve: everything of it is on the heap, and its
@@ -154,6 +205,8 @@ struct cg_detached {
     bool reads;               /* it waits for the peer's bytes instead */
     bool told;                /* in the list of the drained; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
+    bool overdue;             /* in that list; with the baton */
+    struct cg_detached *overdue_next;
 };
 
 /* conn.c */
@@ -170,7 +223,10 @@ const char *cg_conn_state_word(enum cg_conn_state s);
 
 /* accept.c */
 void cg_accept_listen(struct cg_engine *e, bool on);
-void cg_accept_one(struct cg_executor *x, int listener);
+/* Whether one was there and taken. */
+bool cg_accept_one(struct cg_executor *x, int listener);
+/* At a wake-up of the listener. */
+void cg_accept_some(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
 /* Keeps a descriptor back for the time when there are none. */
 void cg_accept_reserve(struct cg_engine *e);
@@ -216,8 +272,10 @@ void cg_call_begin(struct cg_call *call);
 /* The host is done with it; without the baton. Returns the time. */
 uint64_t cg_call_settle(struct cg_call *call);
 /* With the baton: the connection is the engine's again. */
-void cg_call_end(const struct cg_call *call, uint64_t end_us);
+void cg_call_end(struct cg_call *call, uint64_t end_us);
 int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+                 void *keep);
+int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
                       off_t offset, size_t n);
@@ -239,8 +297,51 @@ void cg_serve_stream_detached(struct cg_executor *x, struct cg_conn *c);
  * over. */
 void cg_lent_ready(struct cg_engine *e, struct cg_conn *c);
 void cg_lent_expired(struct cg_engine *e, struct cg_conn *c);
+/* Nothing more goes to its peer. */
+void cg_lent_broken(struct cg_engine *e, struct cg_conn *c);
 /* Relief took the loop: the host shall poll as soon as it can. */
 void cg_call_host(struct cg_engine *e);
+
+/* A call of the host's took too long. */
+void cg_hosted_overdue(struct cg_engine *e, struct cg_call *call);
+
+/* limit.c. The executor's, without the baton: false when the connection is no
+ * longer its own. After an enter that said true comes leave. */
+bool cg_limit_enter_slow(struct cg_call *call);
+void cg_limit_leave_slow(struct cg_call *call);
+/* The application may use the socket itself: no limit any more. */
+void cg_limit_taken(struct cg_exchange *ex);
+bool cg_limit_is_late(const struct cg_call *call);
+enum cg_late cg_wire_late(const struct cg_exchange *ex, size_t *page_n);
+void cg_wire_sent(struct cg_exchange *ex);
+/* It came back. */
+void cg_limit_over(struct cg_call *call);
+/* With the baton: one of the lists of calls; begin; end, after which the
+ * connection's fields say what the limit did to it. */
+void cg_limit_expire(struct cg_engine *e, struct cg_deadline *d);
+void cg_limit_begin(struct cg_call *call);
+void cg_limit_end(struct cg_call *call);
+
+static inline bool
+cg_limit_is_on(const struct cg_limit *l)
+{
+    return __builtin_expect(
+        atomic_load_explicit(&l->gate, memory_order_relaxed) != 0, 0);
+}
+
+static inline bool
+cg_limit_enter(struct cg_call *call)
+{
+    return !cg_limit_is_on(&call->limit) || cg_limit_enter_slow(call);
+}
+
+static inline void
+cg_limit_leave(struct cg_call *call)
+{
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_leave_slow(call);
+    }
+}
 
 /* refuse.c */
 void cg_refuse(struct cg_engine *e, struct cg_conn *c,
@@ -251,6 +352,8 @@ void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
  * text. */
 void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
                      const struct cg_error *err);
+/* The host sums up in a second what it held back. */
+void cg_expect_report(struct cg_engine *e);
 /* To the host, with the counter; the sum of what it held back follows. */
 void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
 void cg_tell_trouble(struct cg_engine *e, const char *text);
@@ -292,6 +395,20 @@ bool cg_pool_park(struct cg_executor *x);
 /* Gives the baton, if it is still `seen`, to an idle executor. */
 bool cg_pool_promote(struct cg_engine *e, uint32_t seen);
 void cg_pool_dismiss(struct cg_engine *e);
+
+/* post.c */
+void cg_post_init(struct cg_post *p);
+void cg_post_stop(struct cg_post *p);
+/* The executor's, in a call, without the baton. True: the n bytes of the parts
+ * wait for more, and leave within a tick; false: they are to be sent. */
+bool cg_post_keep(struct cg_call *call, const struct iovec *parts, int count,
+                  size_t n);
+/* What the socket did not take is sent while the application goes on. */
+void cg_post_entrust(struct cg_call *call);
+/* The outbox is the executor's alone; a negative errno: the peer is gone. */
+int cg_post_take(struct cg_call *call);
+/* The last of a call that used it. */
+void cg_post_end(struct cg_call *call);
 
 /* relief.c */
 int cg_relief_start(struct cg_engine *e, struct cg_error *err);

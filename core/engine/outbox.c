@@ -11,7 +11,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 
-enum { GATHER = 16, FILE_STEP = 1 << 20 };
+enum { GATHER = 16, PARTS_MAX = 4, FILE_STEP = 1 << 20 };
 
 static void
 append(struct cg_outbox *o, struct cg_segment *s)
@@ -26,17 +26,76 @@ append(struct cg_outbox *o, struct cg_segment *s)
     o->bytes += s->n;
 }
 
+/* An empty segment at the end; it gets its bytes at once. */
+static void
+append_room(struct cg_outbox *o, size_t room)
+{
+    struct cg_segment *s = cg_malloc(sizeof *s + room);
+    *s = (struct cg_segment){.room = room, .fd = -1};
+    s->p = s->copy;
+    append(o, s);
+}
+
 void
 cg_outbox_put(struct cg_outbox *o, const char *p, size_t n)
 {
     if (n == 0) {
         return;
     }
-    struct cg_segment *s = cg_malloc(sizeof *s + n);
-    *s = (struct cg_segment){.n = n, .fd = -1};
-    memcpy(s->copy, p, n);
+    if (o->last == NULL || o->last->room < n) {
+        append_room(o, n);
+    }
+    struct cg_segment *s = o->last;
+    memcpy(s->copy + (s->p - s->copy) + s->n, p, n);
+    s->n += n;
+    s->room -= n;
+    o->bytes += n;
+}
+
+static void
+append_spare(struct cg_outbox *o)
+{
+    struct cg_segment *s = o->spare;
+    o->spare = NULL;
     s->p = s->copy;
+    s->n = 0;
+    s->room = CG_OUTBOX_COLLECTED;
     append(o, s);
+}
+
+void
+cg_outbox_collect(struct cg_outbox *o, const char *p, size_t n)
+{
+    if ((o->last == NULL || o->last->room < n) && n <= CG_OUTBOX_COLLECTED) {
+        if (o->spare != NULL) {
+            append_spare(o);
+        } else {
+            append_room(o, CG_OUTBOX_COLLECTED);
+            o->last->collects = true;
+        }
+    }
+    cg_outbox_put(o, p, n);
+}
+
+struct cg_segment *
+cg_outbox_take_spare(struct cg_outbox *o)
+{
+    struct cg_segment *spare = o->spare;
+    o->spare = NULL;
+    for (struct cg_segment *s = o->first; s != NULL; s = s->next) {
+        s->collects = false;
+    }
+    return spare;
+}
+
+void
+cg_outbox_spare(struct cg_outbox *o, struct cg_segment *spare)
+{
+    if (o->spare == NULL) {
+        o->spare = spare;
+    } else {
+        free(spare);
+    }
 }
 
 void
@@ -50,6 +109,9 @@ cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, void *keep)
 int
 cg_outbox_put_file(struct cg_outbox *o, int fd, off_t offset, size_t n)
 {
+    if (n == 0) {
+        return 0; /* sendfile would tell the end of the file */
+    }
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (copy < 0) {
         return -errno;
@@ -73,6 +135,8 @@ discard_first(struct cg_outbox *o, struct cg_segment **dropped)
     if (s->keep != NULL) {
         s->next = *dropped;
         *dropped = s;
+    } else if (s->collects) {
+        cg_outbox_spare(o, s);
     } else {
         free(s);
     }
@@ -84,6 +148,8 @@ cg_outbox_clear(struct cg_outbox *o, struct cg_segment **dropped)
     while (o->first != NULL) {
         discard_first(o, dropped);
     }
+    free(o->spare);
+    o->spare = NULL;
 }
 
 ssize_t
@@ -120,19 +186,29 @@ consume(struct cg_outbox *o, size_t n, struct cg_segment **dropped)
     }
 }
 
+/* The first segments that lie in memory, as parts. */
+static int
+gather(const struct cg_outbox *o, struct iovec *parts, size_t *ret_bytes)
+{
+    int count = 0;
+    size_t bytes = 0;
+    for (struct cg_segment *s = o->first;
+         s != NULL && s->p != NULL && count < GATHER; s = s->next) {
+        parts[count++] = (struct iovec){(void *)(size_t)s->p, s->n};
+        bytes += s->n;
+    }
+    *ret_bytes = bytes;
+    return count;
+}
+
 static ssize_t
 flush_memory(struct cg_outbox *o, int socket, struct cg_segment **dropped)
 {
     struct iovec parts[GATHER];
-    int count = 0;
-    size_t wanted = 0;
-    for (struct cg_segment *s = o->first;
-         s != NULL && s->p != NULL && count < GATHER; s = s->next) {
-        parts[count++] = (struct iovec){(void *)(size_t)s->p, s->n};
-        wanted += s->n;
-    }
-    ssize_t n = cg_socket_send(socket, parts, count, false);
-    if (n > 0) {
+    size_t wanted;
+    int count = gather(o, parts, &wanted);
+    ssize_t n = wanted > 0 ? cg_socket_send(socket, parts, count, false) : 0;
+    if (n >= 0) { /* parts without bytes go, too */
         consume(o, (size_t)n, dropped);
     }
     return n < 0 ? n : (size_t)n == wanted;
@@ -169,4 +245,51 @@ cg_outbox_flush(struct cg_outbox *o, int socket, struct cg_segment **dropped)
         }
     }
     return 1;
+}
+
+/* What waits and the parts with one call. */
+static ssize_t
+send_behind(struct cg_outbox *o, int socket, const struct iovec *parts,
+            int count, bool more, struct cg_segment **dropped)
+{
+    struct iovec all[GATHER + PARTS_MAX];
+    size_t waiting;
+    int n = gather(o, all, &waiting);
+    for (int i = 0; i < count; i++) {
+        all[n++] = parts[i];
+    }
+    ssize_t sent = cg_socket_send(socket, all, n, more);
+    if (sent < 0) {
+        return sent;
+    }
+    bool rest = (size_t)sent > waiting;
+    consume(o, rest ? waiting : (size_t)sent, dropped);
+    return rest ? sent - (ssize_t)waiting : 0;
+}
+
+/* Whether all that waits is few pieces of memory. */
+static bool
+is_short(const struct cg_outbox *o)
+{
+    int count = 0;
+    for (struct cg_segment *s = o->first; s != NULL; s = s->next) {
+        if (s->p == NULL || ++count > GATHER) {
+            return false;
+        }
+    }
+    return true;
+}
+
+ssize_t
+cg_outbox_send(struct cg_outbox *o, int socket, const struct iovec *parts,
+               int count, bool more, struct cg_segment **dropped)
+{
+    if (o->first != NULL && count <= PARTS_MAX && is_short(o)) {
+        return send_behind(o, socket, parts, count, more, dropped);
+    }
+    int r = o->first != NULL ? cg_outbox_flush(o, socket, dropped) : 1;
+    if (r <= 0 || count == 0) {
+        return r < 0 ? r : 0;
+    }
+    return cg_socket_send(socket, parts, count, more);
 }

@@ -263,8 +263,9 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
            bool rest)
 {
     cg_request_reset(&x->req);
-    enum cg_head_status st = cg_head_read(
-        &x->req, x->engine->config->intake.head, c->peer.trusted, p, n);
+    enum cg_head_status st =
+        cg_head_read_with(&x->req, &x->memo, x->engine->config->intake.head,
+                          c->peer.trusted, p, n);
     struct cg_slice body;
     if (st == CG_HEAD_DONE &&
         x->req.content_length > x->engine->config->intake.max_body) {
@@ -406,39 +407,44 @@ on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
     cg_conn_close(e, c);
 }
 
-static bool
-receive_into_room(struct cg_executor *x, struct cg_conn *c)
+/* One recv; returns how many bytes came, *room how many had been welcome. */
+static size_t
+receive_once(struct cg_executor *x, struct cg_conn *c, size_t *room)
 {
-    size_t room = 0;
     char *p = c->intake != NULL
-                  ? cg_intake_room(c->intake, &x->engine->config->intake, &room)
+                  ? cg_intake_room(c->intake, &x->engine->config->intake, room)
                   : NULL;
-    if (p == NULL) {
-        return false;
+    bool direct = p != NULL;
+    if (!direct) {
+        p = x->rbuf;
+        *room = sizeof x->rbuf;
     }
-    ssize_t n = recv(c->fd, p, room, MSG_DONTWAIT);
+    ssize_t n = recv(c->fd, p, *room, MSG_DONTWAIT);
     if (n <= 0) {
         on_no_bytes(x, c, n);
-        return true;
+        return 0;
     }
-    on_intake(x, c, cg_intake_filled(c->intake, (size_t)n), NULL);
-    return true;
+    if (direct) {
+        on_intake(x, c, cg_intake_filled(c->intake, (size_t)n), NULL);
+    } else if (c->intake != NULL) {
+        feed_intake(x, c, p, (size_t)n);
+    } else if (__builtin_expect(c->preamble, 0)) {
+        feed_first(x, c, p, (size_t)n);
+    } else {
+        feed_fresh(x, c, p, (size_t)n, false);
+    }
+    return (size_t)n;
 }
 
+/* A body that filled its room goes on at once: what else has come is most often
+ * its end, and a body held meanwhile is memory held. */
 void
 cg_receive(struct cg_executor *x, struct cg_conn *c)
 {
-    if (receive_into_room(x, c)) {
-        return;
-    }
-    ssize_t n = recv(c->fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
-    if (n <= 0) {
-        on_no_bytes(x, c, n);
-    } else if (c->intake != NULL) {
-        feed_intake(x, c, x->rbuf, (size_t)n);
-    } else if (__builtin_expect(c->preamble, 0)) {
-        feed_first(x, c, x->rbuf, (size_t)n);
-    } else {
-        feed_fresh(x, c, x->rbuf, (size_t)n, false);
-    }
+    enum { MOST = 1024 * 1024 }; /* others wait */
+    size_t room, n, sum = 0;
+    do {
+        n = receive_once(x, c, &room);
+        sum += n;
+    } while (n == room && c->state == CONN_BODY && sum < MOST);
 }

@@ -57,8 +57,8 @@ show_request(const struct cg_conn *c, struct refused_request r,
     }
 }
 
-static void
-expect_report(struct cg_engine *e)
+void
+cg_expect_report(struct cg_engine *e)
 {
     enum { REPORT_US = 1000 * 1000 };
     if (e->report_us == 0) {
@@ -71,14 +71,14 @@ cg_tell_refused(struct cg_engine *e, struct cg_refused why)
 {
     atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
     e->host->refused(e->host->self, &why);
-    expect_report(e);
+    cg_expect_report(e);
 }
 
 void
 cg_tell_trouble(struct cg_engine *e, const char *text)
 {
     e->host->trouble(e->host->self, text);
-    expect_report(e);
+    cg_expect_report(e);
 }
 
 static void

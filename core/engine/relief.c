@@ -297,10 +297,11 @@ cg_relief_start(struct cg_engine *e, struct cg_error *err)
     int failure = pthread_create(&r->thread, NULL, relief_main, r->executor);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     r->running = failure == 0;
-    return failure == 0
-               ? 0
-               : cg_error_set(err, failure, "cannot start a thread: %s",
-                              strerror(failure));
+    return failure == 0 ? 0
+                        : cg_error_set(err, failure,
+                                       "cannot start a thread: %s (a limit on "
+                                       "processes or memory?)",
+                                       strerror(failure));
 }
 
 void

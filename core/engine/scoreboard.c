@@ -69,6 +69,13 @@ cg_slot_claim(struct cg_scoreboard *b, struct cg_slot *s, uint32_t age,
 }
 
 void
+cg_slot_end(struct cg_slot *s, uint64_t now_us)
+{
+    atomic_store(&s->beat_us, now_us);
+    atomic_store(&s->state, CG_WORKER_ENDING);
+}
+
+void
 cg_slot_clear(struct cg_slot *s)
 {
     clear(s);
@@ -78,7 +85,8 @@ uint64_t
 cg_slot_silent_us(const struct cg_slot *s, uint64_t now_us)
 {
     uint32_t state = atomic_load(&s->state);
-    if (state != CG_WORKER_BUSY && state != CG_WORKER_STOPPING) {
+    if (state != CG_WORKER_BUSY && state != CG_WORKER_STOPPING &&
+        state != CG_WORKER_ENDING) {
         return 0;
     }
     uint64_t beat = atomic_load(&s->beat_us);

@@ -21,7 +21,8 @@ enum { CG_BOARD_EXECUTORS = 256, CG_BOARD_HIST = 40 };
     X(BOOTING, "booting")   /* forked, application not loaded */               \
     X(IDLE, "idle")         /* waits for events; needs no heartbeat */         \
     X(BUSY, "busy")         /* handles events; `beat` says since when */       \
-    X(STOPPING, "stopping") /* finishes what it has */
+    X(STOPPING, "stopping") /* finishes what it has */                         \
+    X(ENDING, "ending")     /* its loop is over; hooks, Python's end */
 enum cg_worker_state {
 #define X(id, word) CG_WORKER_##id,
     CG_WORKER_STATES(X)
@@ -80,6 +81,8 @@ void cg_scoreboard_free(struct cg_scoreboard *b);
  * before it forks; pid is stored by both sides after the fork. */
 void cg_slot_claim(struct cg_scoreboard *b, struct cg_slot *s, uint32_t age,
                    uint32_t generation);
+/* Its loop is over: no sign of life comes after this one. */
+void cg_slot_end(struct cg_slot *s, uint64_t now_us);
 /* Back to FREE. */
 void cg_slot_clear(struct cg_slot *s);
 /*

@@ -34,6 +34,28 @@ fail(struct cg_exchange *ex, int code)
     return code;
 }
 
+/* Also in a child that the application forked: the answer is its parent's. */
+static bool
+is_closed(const struct cg_call *call)
+{
+    const struct cg_engine *e = call->executor->engine;
+    return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
+}
+
+/* The connection is ours to write to, until cg_limit_leave. */
+static bool
+enter(struct cg_exchange *ex)
+{
+    if (is_closed(call_of(ex))) {
+        return false;
+    }
+    if (!cg_limit_enter(call_of(ex))) {
+        fail(ex, -EPIPE);
+        return false;
+    }
+    return true;
+}
+
 /* Keeps what is left of the parts after `sent` bytes. */
 static void
 keep_rest(struct cg_call *call, const struct iovec *parts, int count,
@@ -75,23 +97,15 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
 {
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
-    ssize_t n = 0;
-    /* a child that the application forked: the answer is its parent's */
-    if (ex->broken ||
-        atomic_load_explicit(&call->executor->engine->forked, RELAXED) != 0) {
-        return -EPIPE;
+    int r = call->parcel.used ? cg_post_take(call) : 0;
+    if (r < 0) {
+        return fail(ex, r);
     }
-    if (outbox->first != NULL) { /* the reader may have caught up */
-        int r = cg_outbox_flush(outbox, call->conn->fd, &call->dropped);
-        if (r < 0) {
-            return fail(ex, r);
-        }
-    }
-    if (outbox->first == NULL) {
-        n = cg_socket_send(call->conn->fd, parts, count, more);
-        if (n < 0) {
-            return fail(ex, (int)n);
-        }
+    /* the reader may have caught up with what waits */
+    ssize_t n = cg_outbox_send(outbox, call->conn->fd, parts, count, more,
+                               &call->dropped);
+    if (n < 0) {
+        return fail(ex, (int)n);
     }
     if ((size_t)n < total(parts, count)) {
         keep_rest(call, parts, count, (size_t)n, keep);
@@ -103,7 +117,40 @@ int
 cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
              void *keep)
 {
-    return send_parts(ex, parts, count, keep, false);
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    cg_limit_leave(call_of(ex));
+    return r;
+}
+
+static int
+post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
+           void *keep)
+{
+    struct cg_call *call = call_of(ex);
+    if (cg_post_keep(call, parts, count, total(parts, count))) {
+        return 0;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    if (r == 0 && call->conn->outbox.first != NULL &&
+        !call->executor->engine->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return r;
+}
+
+int
+cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = post_parts(ex, parts, count, keep);
+    cg_limit_leave(call_of(ex));
+    return r;
 }
 
 static int
@@ -125,12 +172,12 @@ send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
     return 0;
 }
 
-int
-cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                  off_t offset, size_t n)
+static int
+send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
+          size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
-    int r = first.iov_len > 0 ? send_parts(ex, &first, 1, NULL, n > 0) : 0;
+    int r = send_parts(ex, &first, first.iov_len > 0, NULL, n > 0);
     if (r == 0 && outbox->first == NULL && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
@@ -140,10 +187,24 @@ cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
     return r < 0 ? fail(ex, r) : 0;
 }
 
+int
+cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
+                  off_t offset, size_t n)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = send_file(ex, first, fd, offset, n);
+    cg_limit_leave(call_of(ex));
+    return r;
+}
+
 size_t
 cg_wire_pending(const struct cg_exchange *ex)
 {
-    return call_of((struct cg_exchange *)(size_t)ex)->conn->outbox.bytes;
+    const struct cg_call *call = (const void *)ex;
+    /* what the thread has sent meanwhile is not known yet */
+    return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
 }
 
 static int
@@ -152,7 +213,11 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     struct cg_engine *e = call->executor->engine;
     struct cg_conn *c = call->conn;
     size_t before = c->outbox.bytes;
+    if (!enter(&call->ex)) {
+        return -EPIPE;
+    }
     int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
+    cg_limit_leave(call);
     if (r < 0) {
         return fail(&call->ex, r);
     }
@@ -166,16 +231,32 @@ drain_step(struct cg_call *call, uint64_t *deadline_us)
     return 0;
 }
 
+/* What the thread of the waiting blocks has of it. */
+static int
+take_back(struct cg_exchange *ex)
+{
+    if (!enter(ex)) {
+        return -EPIPE;
+    }
+    int r = cg_post_take(call_of(ex));
+    cg_limit_leave(call_of(ex));
+    return r < 0 ? fail(ex, r) : 0;
+}
+
 int
 cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_call *call = call_of(ex);
     struct cg_engine *e = call->executor->engine;
     uint64_t deadline = cg_now_us() + e->config->write_timeout_us;
-    while (!ex->broken && call->conn->outbox.bytes > low) {
+    int r = take_back(ex);
+    if (r < 0) {
+        return r;
+    }
+    while (call->conn->outbox.bytes > low) {
         struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
         poll(&p, 1, POLL_MS);
-        int r = drain_step(call, &deadline);
+        r = drain_step(call, &deadline);
         if (r < 0) {
             return r;
         }
@@ -183,7 +264,10 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
             return fail(ex, -ECANCELED);
         }
     }
-    return ex->broken ? -EPIPE : 0;
+    if (call->conn->outbox.first != NULL && !e->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return 0;
 }
 
 /* Only a peer that asked for another protocol means the bytes behind its head
@@ -193,10 +277,18 @@ cg_wire_take_over(struct cg_exchange *ex)
 {
     struct cg_conn *c = call_of(ex)->conn;
     struct cg_slice unread = {NULL, 0};
+    bool ours = cg_limit_enter(call_of(ex));
+    if (ours && !is_closed(call_of(ex))) {
+        send_parts(ex, NULL, 0, NULL, false); /* what waits comes first */
+    }
     ex->blocking = true;
+    if (ours) {
+        cg_limit_leave(call_of(ex));
+    }
     if (!ex->req->upgrade) {
         return unread;
     }
+    cg_limit_taken(ex);
     ex->taken = true;
     ex->may_keep = false;
     if (c->rest.p != NULL) {
@@ -209,12 +301,15 @@ cg_wire_take_over(struct cg_exchange *ex)
 
 const struct cg_wire cg_engine_wire = {
     .send = cg_wire_send,
+    .post = cg_wire_post,
     .send_file = cg_wire_send_file,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
     .receive = cg_stream_receive,
     .can_skip = cg_stream_can_skip,
     .take_over = cg_wire_take_over,
+    .late = cg_wire_late,
+    .sent = cg_wire_sent,
 };
 
 /* ---- the scoreboard's part ---- */
@@ -278,14 +373,23 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
 
 /* ---- running ---- */
 
+/* Nobody is to come back here: this worker stops, or the server is about to
+ * and clients shall find another one. */
+static bool
+is_leaving(const struct cg_engine *e)
+{
+    return e->stopping || atomic_load_explicit(&e->stop_wanted, RELAXED) ||
+           atomic_load_explicit(&e->board->draining, RELAXED) != 0;
+}
+
 static bool
 may_keep(const struct cg_engine *e, const struct cg_conn *c,
          const struct cg_request *req)
 {
+    bool more = c->rest_at < c->rest.n; /* pipelined: it is answered, too */
     return req->keep_alive && !req->force_close &&
            c->requests < e->config->max_keepalive_requests &&
-           e->config->keepalive_us != 0 && !e->stopping &&
-           !atomic_load_explicit(&e->stop_wanted, RELAXED);
+           e->config->keepalive_us != 0 && (more || !is_leaving(e));
 }
 
 static const char *
@@ -305,6 +409,9 @@ cg_call_begin(struct cg_call *call)
     call->conn->state = CONN_RUN;
     add(&call->executor->engine->requests, 1);
     flight_begin(call->executor, call);
+    if (call->executor->engine->config->request_timeout_us != 0) {
+        cg_limit_begin(call);
+    }
 }
 
 uint64_t
@@ -317,6 +424,12 @@ cg_call_settle(struct cg_call *call)
     if (__builtin_expect(call->ex.blocking, 0)) {
         fcntl(call->conn->fd, F_SETFL, O_RDWR | O_NONBLOCK);
     }
+    if (__builtin_expect(call->parcel.used, 0)) {
+        cg_post_end(call);
+    }
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_over(call);
+    }
     cg_drop_list(e->host, call->dropped);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
@@ -324,7 +437,7 @@ cg_call_settle(struct cg_call *call)
 }
 
 void
-cg_call_end(const struct cg_call *call, uint64_t end_us)
+cg_call_end(struct cg_call *call, uint64_t end_us)
 {
     struct cg_engine *e = call->executor->engine;
     struct cg_conn *c = call->conn;
@@ -335,6 +448,9 @@ cg_call_end(const struct cg_call *call, uint64_t end_us)
     c->broken = call->ex.broken;
     c->polite = call->ex.req->keep_alive;
     c->taken = call->ex.blocking && !c->keep;
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_end(call);
+    }
 }
 
 /* Runs the request; the baton is ours again afterwards. */
@@ -384,8 +500,12 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->conn = c;
     call->executor = x;
     call->dropped = NULL;
+    call->parcel = (struct cg_parcel){0};
     call->stream = NULL;
     call->stream_error = 0;
+    atomic_store_explicit(&call->limit.gate, 0, RELAXED);
+    call->limit.page_n = 0;
+    call->limit.deadline.next = call->limit.deadline.prev = NULL;
 }
 
 void

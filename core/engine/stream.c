@@ -63,6 +63,9 @@ wait_for_peer(struct cg_call *call)
     struct pollfd p = {.fd = call->conn->fd, .events = POLLIN};
     while (poll(&p, 1, POLL_MS) <= 0) {
         now = cg_now_us();
+        if (cg_limit_is_late(call)) {
+            return fail(call, -ETIMEDOUT, 504, "Request took too long");
+        }
         atomic_store_explicit(&e->slot->beat_us, now, memory_order_relaxed);
         if (atomic_load_explicit(&e->abort_wanted, memory_order_relaxed) ||
             atomic_load_explicit(&e->over, memory_order_relaxed)) {
@@ -108,7 +111,12 @@ receive_more(struct cg_call *call)
     char *p = call->executor->rbuf;
     ssize_t n = recv(call->conn->fd, p, READ_BUFFER, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (!cg_limit_enter(call)) {
+            fail(call, -ETIMEDOUT, 504, "Request took too long");
+            return true;
+        }
         cg_send_continue(call->conn, call->stream);
+        cg_limit_leave(call);
         return false;
     }
     if (n <= 0) {
@@ -196,6 +204,8 @@ cg_stream_end(struct cg_engine *e, struct cg_conn *c,
 {
     if (call->stream_error != 0) {
         c->keep = false;
+    }
+    if (call->stream_error != 0 && !cg_limit_is_late(call)) {
         cg_tell_refused(e, (struct cg_refused){
                                .peer = &c->peer,
                                .message = cg_slice_of(call->stream_fault),

@@ -72,6 +72,9 @@ next_of_others(const struct cg_engine *e)
     if (e->accept_pause_us > e->now_us) {
         next = earlier(e, next, e->accept_pause_us);
     }
+    if (e->adopt_pause_us > e->now_us) {
+        next = earlier(e, next, e->adopt_pause_us);
+    }
     if (e->full_us > e->now_us) {
         next = earlier(e, next, e->full_us);
     }
@@ -89,7 +92,11 @@ cg_run_timers(struct cg_engine *e)
     uint64_t next;
     while ((d = cg_deadlines_expired(&e->deadlines, e->now_us, &next)) !=
            NULL) {
-        expire(e, cg_conn_of(d));
+        if (d->list < DEADLINE_CONN_LISTS) {
+            expire(e, cg_conn_of(d));
+        } else {
+            cg_limit_expire(e, d);
+        }
     }
     if (e->report_us != 0 && e->now_us >= e->report_us) {
         e->report_us = 0;
@@ -140,13 +147,9 @@ cg_drain_fd(int fd)
 }
 
 static void
-on_wakeup(struct cg_executor *x)
+hear_signals(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    cg_drain_fd(e->wakeup.fd);
-    if (x->id == RELIEF) {
-        return; /* withdrawn from relief; a leftover event of the leader's */
-    }
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
@@ -158,6 +161,15 @@ on_wakeup(struct cg_executor *x)
 }
 
 static void
+on_wakeup(struct cg_executor *x)
+{
+    cg_drain_fd(x->engine->wakeup.fd);
+    if (x->id != RELIEF) { /* else a leftover event of the leader's */
+        hear_signals(x);
+    }
+}
+
+static void
 on_master_gone(struct cg_engine *e)
 {
     e->orphaned = true;
@@ -165,17 +177,22 @@ on_master_gone(struct cg_engine *e)
     cg_engine_stop(e, ORPHAN_US);
 }
 
-/* Somebody swallowed a wake-up: whatever it was for, here is a try. */
+/* Somebody swallowed a wake-up: whatever it was for, here is a try. One poke
+ * may stand for several, so what is still there goes on to the next one. */
 static void
 on_poke(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    cg_drain_fd(e->poke.fd);
-    if (x->id == RELIEF || cg_adopt(x)) {
-        return;
+    if (x->id == RELIEF) {
+        return; /* a leftover event of the leader's: passed on by withdraw() */
     }
-    for (int i = 0; i < e->nlisteners; i++) {
-        cg_accept_one(x, i);
+    cg_drain_fd(e->poke.fd);
+    bool useful = cg_adopt(x);
+    for (int i = 0; !useful && i < e->nlisteners; i++) {
+        useful = cg_accept_one(x, i);
+    }
+    if (useful) {
+        cg_pass_on(e);
     }
 }
 
@@ -185,7 +202,7 @@ on_special(struct cg_executor *x, void *ptr)
     struct cg_engine *e = x->engine;
     struct cg_watch *w = ptr;
     if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
-        cg_accept_one(x, (int)(w - e->listener_watch));
+        cg_accept_some(x, (int)(w - e->listener_watch));
     } else if (w == &e->queue) {
         if (e->attending && x->id != RELIEF) {
             cg_adopt(x);
@@ -266,6 +283,7 @@ cg_harvest(struct cg_executor *x, int n)
     e->nevents = n;
     e->event_at = 0;
     e->harvested_us = e->now_us;
+    e->rested = false;
     /* Relief looks while the leader runs: that must not spare the leader its
      * own look, which is the only one with the listeners in the set. And after
      * a long call all that has come stands in line before any of it runs, or
@@ -295,6 +313,7 @@ begin_stop(struct cg_executor *x)
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_accept_rest(x);
     cg_accept_listen(e, false);
+    cg_pass_on(e);
     cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
                          keep != 0 && keep < STOP_IDLE_US ? keep : STOP_IDLE_US,
                          e->now_us);
@@ -309,7 +328,7 @@ is_done(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     return e->nconns == 0 && e->in_flight == 0 &&
            (cg_sibling_serves(e) ||
-            (x->id == RELIEF ? !cg_queue_waits(e) : !cg_adopt(x)));
+            ((x->id == RELIEF || !cg_adopt(x)) && !cg_queue_waits(e)));
 }
 
 void
@@ -389,7 +408,8 @@ cg_take_part(struct cg_engine *e)
     }
     /* who stops leaves the queue to those who go on: under load it is never
      * empty, and so it would never be done */
-    bool queue = room && !(e->stopping && cg_sibling_serves(e));
+    bool queue = room && e->now_us >= e->adopt_pause_us &&
+                 !(e->stopping && cg_sibling_serves(e));
     if (queue != e->attending) {
         cg_attend(e, queue);
     }
@@ -431,6 +451,12 @@ wait_for_events(struct cg_executor *x, int ms)
     cg_engine_tick(e);
     cg_show(x, CG_WORKER_BUSY);
     cg_harvest(x, n);
+    e->rested = true;
+    /* a signal, perhaps, whose wake-up went to the application: asyncio takes
+     * them for add_signal_handler, and gives none back */
+    if (n == 0 && x->id != RELIEF && e->wakeup.fd >= 0) {
+        hear_signals(x);
+    }
     return true;
 }
 

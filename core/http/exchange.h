@@ -18,6 +18,14 @@
 
 struct cg_exchange;
 
+/* What became of the reply to a request that took longer than it may. */
+enum cg_late {
+    CG_LATE_NO,       /* nothing: it is in time */
+    CG_LATE_ANSWERED, /* a 504 page was sent in its place */
+    CG_LATE_CUT,      /* a part of it was out: the connection was cut */
+    CG_LATE_SENT      /* it was complete already; the call goes on */
+};
+
 /*
  * What a host may do with the connection. Bytes that the socket does not take
  * are kept (copied, or referenced through `keep`) and flushed by the engine
@@ -30,6 +38,11 @@ struct cg_wire {
      * engine calls hold(keep) and later, from a thread that may run Python,
      * drop(keep), instead of copying. */
     int (*send)(struct cg_exchange *ex, const struct iovec *parts, int count,
+                void *keep);
+    /* The same for parts that more will follow: they may wait for it, but not
+     * for longer than a millisecond, whatever the host does meanwhile. Any
+     * other call sends them first; a count of 0 in `send` does only that. */
+    int (*post)(struct cg_exchange *ex, const struct iovec *parts, int count,
                 void *keep);
     /* Sends a part (may be empty) and then n bytes of an open file from offset.
      * The descriptor is duplicated when the rest has to wait. A file that turns
@@ -64,6 +77,11 @@ struct cg_wire {
      * taken from the connection, which the host talks to itself from now on and
      * which is closed after the reply. Valid until the reply is done. */
     struct cg_slice (*take_over)(struct cg_exchange *ex);
+    /* Whether its time is over; nothing more is sent then, every send fails.
+     * page_n (may be NULL): bytes of the page. Any thread. */
+    enum cg_late (*late)(const struct cg_exchange *ex, size_t *page_n);
+    /* All of the reply was given to `send`. */
+    void (*sent)(struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */

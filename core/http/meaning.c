@@ -188,25 +188,34 @@ check_framing(struct cg_request *r, const struct gather *g)
     return CG_HEAD_MORE;
 }
 
+/* One field that a rule names. */
+static enum cg_head_status
+on_scheme_field(struct cg_request *r, const struct cg_scheme_rule *rule,
+                const char *p, const struct cg_field *f)
+{
+    struct cg_slice v = {p + f->value, f->value_n};
+    uint8_t scheme =
+        cg_slice_is(v, rule->value) ? CG_SCHEME_HTTPS : CG_SCHEME_HTTP;
+    if (r->scheme != CG_SCHEME_TRANSPORT && r->scheme != scheme) {
+        return refuse(r, CG_REFUSE_SCHEMES, f);
+    }
+    r->scheme = scheme;
+    return CG_HEAD_MORE;
+}
+
 static enum cg_head_status
 check_schemes(struct cg_request *r, const struct cg_head_policy *policy,
               const char *p)
 {
-    for (int i = 0; i < r->nfields; i++) {
-        const struct cg_field *f = &r->fields[i];
-        const struct cg_scheme_rule *rule = policy->schemes;
-        for (; rule != NULL && rule->name != NULL; rule++) {
-            if (strlen(rule->name) != f->name_n ||
-                !cg_name_is(p + f->name, rule->name, f->name_n)) {
-                continue;
+    const struct cg_scheme_rule *rule = policy->schemes;
+    for (; rule != NULL && rule->name != NULL; rule++) {
+        size_t n = strlen(rule->name);
+        for (int i = 0; i < r->nfields; i++) {
+            const struct cg_field *f = &r->fields[i];
+            if (f->name_n == n && cg_name_is(p + f->name, rule->name, n) &&
+                on_scheme_field(r, rule, p, f) == CG_HEAD_REFUSED) {
+                return CG_HEAD_REFUSED;
             }
-            struct cg_slice v = {p + f->value, f->value_n};
-            uint8_t scheme =
-                cg_slice_is(v, rule->value) ? CG_SCHEME_HTTPS : CG_SCHEME_HTTP;
-            if (r->scheme != CG_SCHEME_TRANSPORT && r->scheme != scheme) {
-                return refuse(r, CG_REFUSE_SCHEMES, f);
-            }
-            r->scheme = scheme;
         }
     }
     return CG_HEAD_MORE;
@@ -238,8 +247,9 @@ cg_head_finish(struct cg_request *r, const struct cg_head_policy *policy,
     }
     decide_persistence(r, &g);
     bool plain = !r->folded && !policy->strip_header_spaces;
-    if (!cg_crosscheck(r, p, r->lines, plain)) {
-        return cg_refuse_head(r, CG_REFUSE_DISAGREEMENT, 0, 0);
-    }
-    return CG_HEAD_DONE;
+    enum cg_opinion second = cg_crosscheck(r, p, r->lines, plain);
+    r->agreed = second == CG_AGREES;
+    return second != CG_DISAGREES
+               ? CG_HEAD_DONE
+               : cg_refuse_head(r, CG_REFUSE_DISAGREEMENT, 0, 0);
 }

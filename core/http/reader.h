@@ -18,6 +18,9 @@ enum cg_refusal cg_field_line_read(const struct cg_head_policy *policy,
                                    const char *p, size_t n,
                                    struct cg_field_line *ret);
 
+/* Room for one more field; its contents are the caller's to set. */
+struct cg_field *cg_request_add_field(struct cg_request *r);
+
 /* Stores the refusal; returns CG_HEAD_REFUSED. */
 enum cg_head_status cg_refuse_head(struct cg_request *r, enum cg_refusal why,
                                    size_t at, size_t n);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/http/memo.h"
 #include "core/http/reader.h"
 #include "core/http/scan.h"
 
@@ -149,8 +150,8 @@ cg_field_line_read(const struct cg_head_policy *policy, const char *p, size_t n,
     return CG_REFUSE_NONE;
 }
 
-static struct cg_field *
-new_field(struct cg_request *r)
+struct cg_field *
+cg_request_add_field(struct cg_request *r)
 {
     if (r->nfields == r->fields_cap) {
         unsigned cap = r->fields_cap != 0 ? r->fields_cap * 2u : FIELDS_START;
@@ -244,6 +245,7 @@ on_field(struct cg_request *r, const struct cg_head_policy *policy,
     r->lines++;
     r->field_at = (uint32_t)at;
     r->dropped_last = false;
+    r->has_underscore = r->has_underscore || line.has_underscore;
     bool refuse = false;
     if (line.has_underscore &&
         !keeps_underscore(policy, trusted, p + at, line.name_n, &refuse)) {
@@ -255,7 +257,7 @@ on_field(struct cg_request *r, const struct cg_head_policy *policy,
     if (r->nfields >= policy->limit_fields || line.name_n > UINT16_MAX) {
         return cg_refuse_head(r, CG_REFUSE_FIELDS_LIMIT, at, 0);
     }
-    *new_field(r) = (struct cg_field){
+    *cg_request_add_field(r) = (struct cg_field){
         .name = (uint32_t)at,
         .name_n = (uint16_t)line.name_n,
         .value = (uint32_t)(at + line.value_at),
@@ -355,21 +357,56 @@ on_end_of_line(struct cg_request *r, const struct cg_head_policy *policy,
     return st;
 }
 
-enum cg_head_status
-cg_head_read(struct cg_request *r, const struct cg_head_policy *policy,
-             bool trusted, const char *p, size_t n)
+/* A line that is there: MORE also when there is none, with *ended false. */
+static enum cg_head_status
+read_line(struct cg_request *r, const struct cg_head_policy *policy,
+          bool trusted, const char *p, size_t n, bool *ended)
 {
-    for (;;) {
-        const char *lf = memchr(p + r->scanned, '\n', n - r->scanned);
-        if (lf == NULL) {
-            break;
+    const char *lf = memchr(p + r->scanned, '\n', n - r->scanned);
+    *ended = lf != NULL;
+    return lf != NULL ? on_end_of_line(r, policy, trusted, p, (size_t)(lf - p))
+                      : CG_HEAD_MORE;
+}
+
+static enum cg_head_status
+read_lines(struct cg_request *r, const struct cg_head_memo *memo,
+           const struct cg_head_policy *policy, bool trusted, const char *p,
+           size_t n)
+{
+    bool ended = true;
+    while (ended) {
+        if (memo != NULL && r->phase == CG_PHASE_FIELDS &&
+            cg_memo_take(memo, r, policy, p, n)) {
+            continue;
         }
-        enum cg_head_status st =
-            on_end_of_line(r, policy, trusted, p, (size_t)(lf - p));
+        unsigned before = r->nfields;
+        enum cg_head_status st = read_line(r, policy, trusted, p, n, &ended);
         if (st != CG_HEAD_MORE) {
             return st;
+        }
+        if (memo != NULL && r->nfields > before) {
+            cg_memo_follow(memo, r);
         }
     }
     r->scanned = (uint32_t)n;
     return check_part(r, policy, p, n);
+}
+
+enum cg_head_status
+cg_head_read_with(struct cg_request *r, struct cg_head_memo *memo,
+                  const struct cg_head_policy *policy, bool trusted,
+                  const char *p, size_t n)
+{
+    enum cg_head_status st = read_lines(r, memo, policy, trusted, p, n);
+    if (st == CG_HEAD_DONE && memo != NULL) {
+        cg_memo_learn(memo, r, p);
+    }
+    return st;
+}
+
+enum cg_head_status
+cg_head_read(struct cg_request *r, const struct cg_head_policy *policy,
+             bool trusted, const char *p, size_t n)
+{
+    return read_lines(r, NULL, policy, trusted, p, n);
 }

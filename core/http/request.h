@@ -17,7 +17,8 @@
 
 #include "core/base/bytes.h"
 
-struct cg_trust; /* core/http/trust.h */
+struct cg_trust;     /* core/http/trust.h */
+struct cg_head_memo; /* core/http/memo.h */
 
 /* What is done with a field name that has an underscore (gunicorn header_map).
  */
@@ -82,6 +83,9 @@ enum cg_refusal {
     CG_REFUSAL_COUNT
 };
 
+/* Fields that can be told to be proven. */
+enum { CG_PROVEN_MAX = 64 };
+
 enum cg_scheme { CG_SCHEME_TRANSPORT, CG_SCHEME_HTTP, CG_SCHEME_HTTPS };
 
 struct cg_request {
@@ -92,8 +96,12 @@ struct cg_request {
     uint32_t field_at; /* start of the field that may be folded further */
     uint32_t lines;    /* fields so far, dropped ones included */
     uint8_t blank_lines;
-    bool folded;       /* a folded line was joined in place */
-    bool dropped_last; /* the last field line was dropped */
+    bool folded;         /* a folded line was joined in place */
+    bool dropped_last;   /* the last field line was dropped */
+    bool has_underscore; /* a field's name has one, kept or not */
+    bool agreed;         /* http-parser found the same fields */
+    uint16_t memo_at;    /* the memo's line that may come next */
+    uint64_t proven;     /* bit i: field i is a line of the memo */
 
     /* result, valid after CG_HEAD_DONE */
     uint32_t head_n; /* bytes of the head, with leading CRLF and final CRLF */
@@ -145,6 +153,13 @@ void cg_request_move(struct cg_request *dst, struct cg_request *src);
 enum cg_head_status cg_head_read(struct cg_request *r,
                                  const struct cg_head_policy *policy,
                                  bool trusted, const char *p, size_t n);
+
+/* The same with a memo of lines that were read before (memo.h); memo may be
+ * NULL. */
+enum cg_head_status cg_head_read_with(struct cg_request *r,
+                                      struct cg_head_memo *memo,
+                                      const struct cg_head_policy *policy,
+                                      bool trusted, const char *p, size_t n);
 
 static inline struct cg_slice
 cg_span_of(const char *base, struct cg_span s)

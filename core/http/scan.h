@@ -41,9 +41,10 @@ bool cg_name_is(const char *name, const char *lower, size_t n);
  * empty is for the caller to judge. */
 bool cg_host_is_valid(struct cg_slice host);
 
-/* http-parser reads p[0..head) too and agrees with r. `fields`: field lines
- * seen; plain: the lines are as received (no folding was undone). */
-bool cg_crosscheck(const struct cg_request *r, const char *p, unsigned fields,
-                   bool plain);
+enum cg_opinion { CG_DISAGREES, CG_AGREES_ON_FRAMING, CG_AGREES };
+/* http-parser reads p[0..head) too, and compares it with r. `fields`: field
+ * lines seen; plain: the lines are as received (no folding was undone). */
+enum cg_opinion cg_crosscheck(const struct cg_request *r, const char *p,
+                              unsigned fields, bool plain);
 
 #endif

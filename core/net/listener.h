@@ -19,6 +19,7 @@ struct cg_listener {
     char text[320];      /* "http://127.0.0.1:8000" */
     char host[108];      /* SERVER_NAME: address, or the unix path */
     char port[8];        /* SERVER_PORT: "8000", "" for unix */
+    char fd_name[256];   /* that systemd gave it, or "" */
     struct cg_addr addr; /* as configured */
     dev_t file_dev;      /* of the unix socket file, to know it again */
     ino_t file_ino;      /* 0: no file */

@@ -56,7 +56,9 @@ cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
 {
     py_auto *load = cg_glue_get("_cgunicorn_glue.app", "load");
     PyObject *callable =
-        load != NULL ? PyObject_CallFunction(load, "s", spec) : NULL;
+        load != NULL
+            ? PyObject_CallFunction(load, "N", PyUnicode_DecodeFSDefault(spec))
+            : NULL;
     if (callable == NULL) {
         return take_app_error(err, traceback);
     }

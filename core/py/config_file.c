@@ -96,7 +96,9 @@ read_python(void *self, const char *path, bool is_module, struct cg_settings *s,
     py_auto *read = cg_glue_get("_cgunicorn_glue.config",
                                 is_module ? "read_module" : "read_file");
     py_auto *items =
-        read != NULL ? PyObject_CallFunction(read, "s", path) : NULL;
+        read != NULL
+            ? PyObject_CallFunction(read, "N", PyUnicode_DecodeFSDefault(path))
+            : NULL;
     if (items == NULL) {
         return failed_to_run(path, ret_exit, f);
     }
@@ -156,9 +158,11 @@ cg_python_to_yaml(const char *path, struct cg_buf *out, int *ret_exit,
 {
     py_auto *convert = cg_glue_get("_cgunicorn_glue.to_yaml", "convert");
     py_auto *names = setting_names();
-    py_auto *result = convert != NULL && names != NULL
-                          ? PyObject_CallFunction(convert, "sO", path, names)
-                          : NULL;
+    py_auto *result =
+        convert != NULL && names != NULL
+            ? PyObject_CallFunction(convert, "NO",
+                                    PyUnicode_DecodeFSDefault(path), names)
+            : NULL;
     if (result == NULL || take_converted(result, out, f) < 0) {
         return failed_to_run(path, ret_exit, f);
     }

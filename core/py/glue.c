@@ -215,10 +215,17 @@ glue_worker_event(PyObject *self, PyObject *number)
         return NULL;
     }
     void (*const on[])(void *) = {s->on_term, s->on_usr1, s->on_wakeup};
+    cg_hook_state.quits = cg_hook_state.quits || n == 2;
     if (n >= 0 && n < 3 && on[n] != NULL) {
         on[n](s->self);
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_is_late(PyObject *self, PyObject *unused)
+{
+    return PyBool_FromLong(cg_late_is_here());
 }
 
 static PyMethodDef methods[] = {
@@ -238,11 +245,44 @@ static PyMethodDef methods[] = {
     {"signal_self", glue_signal_self, METH_O, "signal_self(number)"},
     {"worker_event", glue_worker_event, METH_O,
      "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
+    {"is_late", glue_is_late, METH_NOARGS,
+     "is_late(): the request that runs here took too long; once"},
     {NULL, NULL, 0, NULL}};
+
+/* ---- what an application may import ---- */
+
+static PyObject *
+RequestTimeout_str(PyObject *self)
+{
+    return PyUnicode_FromString(
+        "the request ran for longer than request_timeout");
+}
+
+/* Not an Exception: frameworks make a page of those, which nobody would get,
+ * since the client has its answer. */
+static PyType_Slot RequestTimeout_slots[] = {
+    {Py_tp_doc, (void *)(size_t) "Raised in a request that took longer than "
+                                 "request_timeout."},
+    {Py_tp_str, RequestTimeout_str},
+    {0, NULL}};
+
+static PyType_Spec RequestTimeout_spec = {
+    .name = "_cgunicorn.RequestTimeout",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = RequestTimeout_slots,
+};
 
 static int
 fill_module(PyObject *module)
 {
+    py_auto *bases = PyTuple_Pack(1, PyExc_BaseException);
+    py_auto *timeout =
+        bases != NULL ? PyType_FromSpecWithBases(&RequestTimeout_spec, bases)
+                      : NULL;
+    if (timeout == NULL ||
+        PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0) {
+        return -1;
+    }
     return PyModule_AddStringConstant(module, "__version__", CG_VERSION);
 }
 

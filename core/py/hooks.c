@@ -91,10 +91,12 @@ new_config(const struct cg_settings *s)
             return NULL;
         }
     }
-    py_auto *derived = Py_BuildValue(
-        "{s:s,s:O,s:s,s:O}", "worker_class", cg_settings_worker_class(s),
-        "address", address, "proc_name", cg_settings_proc_name(s), "sendfile",
-        cg_settings_sendfile(s) ? Py_True : Py_False);
+    py_auto *derived =
+        Py_BuildValue("{s:N,s:O,s:N,s:O}", "worker_class",
+                      PyUnicode_DecodeFSDefault(cg_settings_worker_class(s)),
+                      "address", address, "proc_name",
+                      PyUnicode_DecodeFSDefault(cg_settings_proc_name(s)),
+                      "sendfile", cg_settings_sendfile(s) ? Py_True : Py_False);
     if (derived == NULL) {
         return NULL;
     }
@@ -126,10 +128,10 @@ static PyObject *
 new_server(const struct cg_settings *settings)
 {
     py_auto *cfg = new_config(settings);
-    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Server");
-    py_auto *server = cfg != NULL && type != NULL
-                          ? PyObject_CallFunctionObjArgs(type, cfg, NULL)
-                          : NULL;
+    py_auto *type =
+        cfg != NULL ? cg_glue_get("_cgunicorn_glue.hooks", "Server") : NULL;
+    py_auto *server =
+        type != NULL ? PyObject_CallFunctionObjArgs(type, cfg, NULL) : NULL;
     return server != NULL && cg_py_logger_adopt(server) == 0 ? py_take(&server)
                                                              : NULL;
 }
@@ -389,8 +391,14 @@ static int
 finish_hook(PyObject *result, struct cg_error *err)
 {
     cg_auto(buf) struct cg_buf traceback = {0};
+    int status;
     if (result != NULL) {
         return 0;
+    }
+    if (cg_py_take_exit(&status)) {
+        cg_error_set(err, 0, "sys.exit(%d)", status);
+        err->code = status;
+        return CG_HOOK_EXIT;
     }
     int r = cg_py_error(err, &traceback);
     while (traceback.n > 0 && traceback.p[traceback.n - 1] == '\n') {

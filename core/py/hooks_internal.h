@@ -11,6 +11,7 @@ struct cg_hook_state {
     struct cg_server_calls calls;
     struct cg_worker_signals signals;
     int wakeup_fd; /* the worker's, to be written to; 0: none */
+    bool quits;    /* it was told to stop at once */
 };
 extern struct cg_hook_state cg_hook_state;
 
@@ -18,6 +19,10 @@ extern struct cg_hook_state cg_hook_state;
  * exception. (PyObject * and back, for files that see Python.h.) */
 struct _object;
 struct _object *cg_glue_get(const char *module, const char *name);
+
+/* wsgi_late.c: whether the request that runs here, in this thread and greenlet,
+ * took too long and was not told yet. It counts as told then. */
+bool cg_late_is_here(void);
 
 /* interp.c: takes a pending SystemExit; false when it is another exception. */
 bool cg_py_take_exit(int *ret_status);

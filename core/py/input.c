@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/memory.h"
@@ -34,23 +35,35 @@ left(const ExchangeObject *x, const struct cg_body *body)
 
 /* The one place of the bridge that waits for a disk, so without the GIL. */
 static ssize_t
-read_file(int fd, char *to, size_t n, uint64_t at)
+read_file(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
 {
     ssize_t got;
+    x->reading = true;
     Py_BEGIN_ALLOW_THREADS do
     {
         got = pread(fd, to, n, (off_t)at);
     }
     while (got < 0 && errno == EINTR)
         ;
-    Py_END_ALLOW_THREADS return got;
+    Py_END_ALLOW_THREADS x->reading = false;
+    return got;
 }
 
+/* After an exception the body may be gone: a thread of the application's may
+ * read on while its request ends. */
 static int
-read_file_all(int fd, char *to, size_t n, uint64_t at)
+read_file_all(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
 {
+    if (x->reading) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "two threads read wsgi.input at once");
+        return -1;
+    }
     while (n > 0) {
-        ssize_t got = read_file(fd, to, n, at);
+        ssize_t got = read_file(x, fd, to, n, at);
+        if (body_of(x) == NULL) {
+            return -1;
+        }
         if (got <= 0) {
             if (got == 0) {
                 errno = EIO;
@@ -76,8 +89,8 @@ take(ExchangeObject *x, const struct cg_body *body, uint64_t n)
         return r;
     }
     py_auto *r = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);
-    if (r == NULL ||
-        read_file_all(body->fd, PyBytes_AS_STRING(r), (size_t)n, x->pos) < 0) {
+    if (r == NULL || read_file_all(x, body->fd, PyBytes_AS_STRING(r), (size_t)n,
+                                   x->pos) < 0) {
         return NULL;
     }
     x->pos += n;
@@ -142,7 +155,7 @@ look(ExchangeObject *x, const struct cg_body *body, uint64_t at, size_t *n)
     if (at < x->window_at || at >= x->window_at + x->window_n) {
         uint64_t left = body->n - at;
         size_t want = left < WINDOW ? (size_t)left : WINDOW;
-        if (read_file_all(body->fd, x->window, want, at) < 0) {
+        if (read_file_all(x, body->fd, x->window, want, at) < 0) {
             x->window_n = 0;
             return NULL;
         }
@@ -259,9 +272,15 @@ PyMethodDef cg_input_methods[] = {
      "close(): does nothing, the server closes its input"},
     {NULL, NULL, 0, NULL}};
 
+/* x->ex is NULL, so that a thread which reads comes to its end. */
 void
 cg_input_release(ExchangeObject *x)
 {
+    const struct timespec moment = {.tv_nsec = 1000 * 1000};
+    while (x->reading) {
+        Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
+        Py_END_ALLOW_THREADS
+    }
     free(x->window);
     x->window = NULL;
     x->window_n = 0;

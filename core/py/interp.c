@@ -197,13 +197,14 @@ cg_python_signals(int *ret_exit, struct cg_error *err)
 int
 cg_python_finish(void)
 {
-    /* Py_FinalizeEx puts handled signals back to their default: a second TERM
-     * would kill a worker that is done */
+    /* Py_FinalizeEx puts handled signals back to their default: a second TERM,
+     * or a USR1 for everybody, would kill a worker that is done */
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGQUIT);
+    sigaddset(&mask, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
     int r = Py_FinalizeEx();
     fflush(NULL);

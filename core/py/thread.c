@@ -69,7 +69,8 @@ cg_py_thread_start(const char *name, void (*body)(void *arg), void *arg,
     py_auto *target = make_target(body, arg);
     if (target == NULL || start(name, target) < 0) {
         cg_py_error(err, NULL);
-        return cg_error_prefix(err, "cannot start a thread");
+        return cg_error_prefix(err, "cannot start a thread (a limit on "
+                                    "processes or memory?)");
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/py/hooks_internal.h"
 #include "core/py/logger.h"
 #include "core/py/wsgi_internal.h"
 
@@ -16,7 +17,9 @@ static int
 init(struct cg_wsgi *w)
 {
     w->app = py_new(cg_app_callable(w->o->app));
-    return cg_wsgi_types_init(w) < 0 ? -1 : cg_environ_init(w);
+    return cg_late_init(w) < 0 || cg_wsgi_types_init(w) < 0
+               ? -1
+               : cg_environ_init(w);
 }
 
 int
@@ -32,6 +35,7 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
         return r < 0 ? r : -1;
     }
     cg_py_logger_settle(); /* the application may have changed loggers */
+    w->python_access = cg_py_logger_takes_access();
     cg_py_logger_defer(true);
     *ret = w;
     return 0;
@@ -58,6 +62,7 @@ cg_wsgi_free(struct cg_wsgi *w)
         release_kit(&w->kits[--w->nkits]);
     }
     cg_environ_release(w);
+    cg_late_release(w);
     PyTypeObject *const types[] = {w->exchange_type, w->file_type,
                                    w->errors_type, w->socket_type};
     for (size_t i = 0; i < CG_COUNT(types); i++) {
@@ -159,11 +164,11 @@ end(ExchangeObject *x)
     if (x->ex->streaming) {
         cg_stream_release(x);
     }
-    if (x->window != NULL) {
-        cg_input_release(x);
-    }
     x->ex = NULL;
     x->write = x->early_hints = x->socket = NULL;
+    if (x->window != NULL || x->reading) {
+        cg_input_release(x);
+    }
 }
 
 /* ---- the iterable ---- */
@@ -245,16 +250,27 @@ respond(ExchangeObject *x, PyObject *result)
 }
 
 static void
+log_dropped(ExchangeObject *x, const struct cg_buf *path)
+{
+    const struct cg_exchange *ex = x->ex;
+    char why[32] = "method (HEAD)";
+    if (!ex->req->method_is_head) {
+        snprintf(why, sizeof why, "status (%d)", ex->status);
+    }
+    cg_log_line(x->wsgi->o->log, CG_WARNING,
+                "Response to %.*s has a body although its %s allows none: it "
+                "was dropped",
+                (int)path->n, path->p, why);
+}
+
+static void
 log_overrun(ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
     if (x->reply.framing == CG_FRAME_NONE) {
-        cg_log_line(x->wsgi->o->log, CG_WARNING,
-                    "Response to %.*s has a body although its status (%d) "
-                    "allows none: it was dropped",
-                    (int)path.n, path.p, ex->status);
+        log_dropped(x, &path);
         return;
     }
     cg_log_line(x->wsgi->o->log, CG_ERROR,
@@ -314,16 +330,19 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
-/* Exceptions that are no failure: the greenlet was ended; or the application
- * has taken the socket over and is done with it (simple-websocket raises
- * StopIteration then). Nothing is left to answer. */
+/* Exceptions that are no failure: the greenlet was ended; a handler of INT or
+ * QUIT ends the worker; or the application has taken the socket over and is
+ * done with it (simple-websocket raises StopIteration then). Nothing is left to
+ * answer. */
 static bool
 is_quiet_end(ExchangeObject *x)
 {
     PyObject *quiet = x->wsgi->o->quiet;
     bool taken = x->ex->blocking && !x->head_sent &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
-    if (!taken && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+    bool quits =
+        cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit);
+    if (!taken && !quits && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
         return false;
     }
     PyErr_Clear();
@@ -341,6 +360,12 @@ on_exception(ExchangeObject *x)
     if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
         cg_reply_abort(x, ex->input_status, ex->input_fault);
+        return;
+    }
+    if (x->wsgi->timeout_type != NULL &&
+        PyErr_ExceptionMatches(x->wsgi->timeout_type)) {
+        cg_wsgi_log_exception(x, "Request timed out:");
+        cg_reply_abort(x, 504, "");
         return;
     }
     cg_wsgi_log_exception(x, "Error handling request");
@@ -378,6 +403,14 @@ answer(ExchangeObject *x, PyObject *result)
     on_exception(x);
 }
 
+/* The 504 of a late request was logged when it was sent, unless that takes
+ * Python. */
+static bool
+is_logged(const ExchangeObject *x)
+{
+    return x->handled || (cg_late_is_answered(x) && !x->wsgi->python_access);
+}
+
 static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
@@ -386,16 +419,33 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
     answer(x, result);
+    if (w->o->limited) {
+        cg_late_settle(x);
+    }
     if (x->overrun) {
         log_overrun(x);
     }
-    if (!x->handled) {
+    if (!is_logged(x)) {
         cg_wsgi_log_access(x, env);
     }
     close_result(x, result);
     if (w->o->post_request && req != NULL) {
         cg_call_post_request(x, req, env);
     }
+}
+
+/* One that waited for the GIL for so long that its client has been told is not
+ * begun any more. */
+static void
+run_limited(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
+{
+    if (x->ex->wire->late(x->ex, NULL) != CG_LATE_NO) {
+        cg_late_settle(x);
+        return;
+    }
+    cg_late_begin(x);
+    run_with(w, x, start_response);
+    cg_late_end(x);
 }
 
 void
@@ -409,7 +459,11 @@ cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
     }
     ExchangeObject *x = (ExchangeObject *)kit.exchange;
     begin(x, ex, &kit);
-    run_with(w, x, kit.start_response);
+    if (w->o->limited) {
+        run_limited(w, x, kit.start_response);
+    } else {
+        run_with(w, x, kit.start_response);
+    }
     end(x);
     give_kit(w, &kit);
     cg_py_logger_flush();

@@ -40,13 +40,18 @@ struct cg_wsgi_options {
     /*
      * Classes whose requests share a thread: park sleeps until it is worth
      * asking ex->wire->await_drain or receive again; -1 with an exception.
-     * NULL: drain and receive block. A request that ends by one of the exceptions `quiet` (a class or
-     * a tuple) is cut without a word; `handled(result)` is true when the
-     * application answered through the socket. Both are PyObject *, or NULL.
+     * NULL: drain and receive block. A request that ends by one of the
+     * exceptions `quiet` (a class or a tuple) is cut without a word;
+     * `handled(result)` is true when the application answered through the
+     * socket. Both are PyObject *, or NULL.
      */
     int (*park)(void *park_self, struct cg_exchange *ex);
     void *park_self;
     void *quiet, *handled;
+    /* request_timeout is set: late requests are interrupted; their 504 is in
+     * the access log already, unless that is a Python logger's. */
+    bool limited;
+    bool greenlets;    /* that is where requests run */
     size_t high_water; /* bytes that wait before a generator does; 0: default */
 };
 
@@ -61,6 +66,17 @@ void cg_wsgi_free(struct cg_wsgi *w);
  * exception behind.
  */
 void cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex);
+
+/*
+ * Requests that took longer than they may get the exception RequestTimeout:
+ * those of other threads; that one, whose greenlet waits while the caller is
+ * the loop's; and the one of the main thread, when `sig` comes. Each one once.
+ */
+/* No GIL: whether access lines are a Python logger's. */
+bool cg_wsgi_logs_in_python(const struct cg_wsgi *w);
+void cg_wsgi_interrupt(struct cg_wsgi *w);
+void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
+int cg_wsgi_listen(int sig, struct cg_error *err);
 
 /* hold and drop of struct cg_host: a reference to a Python object. */
 void cg_wsgi_hold(void *keep);

@@ -122,11 +122,21 @@ File_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+/* A reference of our own: the attribute is the application's to change. */
+static PyObject *
+file_of(PyObject *self)
+{
+    return PyObject_GetAttrString(self, "filelike");
+}
+
 static PyObject *
 File_iternext(PyObject *self)
 {
     FileObject *f = (FileObject *)self;
-    py_auto *data = PyObject_CallMethod(f->filelike, "read", "n", f->blksize);
+    py_auto *file = file_of(self);
+    py_auto *data = file != NULL
+                        ? PyObject_CallMethod(file, "read", "n", f->blksize)
+                        : NULL;
     if (data == NULL) {
         return NULL;
     }
@@ -147,8 +157,12 @@ File_item(PyObject *self, Py_ssize_t index)
 static PyObject *
 File_close(PyObject *self, PyObject *unused)
 {
-    FileObject *f = (FileObject *)self;
-    py_auto *close = PyObject_GetAttrString(f->filelike, "close");
+    py_auto *file = file_of(self);
+    py_auto *close =
+        file != NULL ? PyObject_GetAttrString(file, "close") : NULL;
+    if (file == NULL) {
+        return NULL;
+    }
     if (close == NULL) {
         PyErr_Clear();
         Py_RETURN_NONE;

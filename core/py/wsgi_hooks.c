@@ -168,7 +168,7 @@ put_header(PyObject *env, PyObject *pair)
     const char *text = PyUnicode_AsUTF8(key);
     bool joins = old != NULL && text != NULL && strncmp(text, "HTTP_", 5) == 0;
     return py_dict_put(env, key,
-                       joins ? PyUnicode_FromFormat("%U,%U", old, value)
+                       joins ? PyUnicode_FromFormat("%S,%S", old, value)
                              : py_new(value));
 }
 

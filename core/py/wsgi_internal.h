@@ -17,6 +17,15 @@ struct cg_cached_name {
     PyObject *key;
 };
 
+/* A request under way that has a limit of time; see wsgi_late.c. */
+struct cg_late_link {
+    struct cg_late_link *next, *prev;
+    unsigned long thread;
+    PyObject *greenlet; /* that it runs in; owned, NULL without greenlets */
+    bool told;          /* RequestTimeout was raised */
+    bool pending;       /* or will be, by PyThreadState_SetAsyncExc */
+};
+
 /*
  * Exchange: wsgi.input, and what start_response and write are bound to. One is
  * reused from request to request as long as nobody else holds it.
@@ -32,9 +41,10 @@ typedef struct {
     char *window; /* a part of a body that lies in a file, for readline */
     uint64_t window_at;
     size_t window_n;
+    int readers;      /* threads that read that file, without the GIL */
     struct cg_buf in; /* streaming: what came and was not read yet */
     size_t in_at;     /* first byte of it */
-    bool reading;     /* a thread waits for more, without the GIL */
+    bool reading;     /* a thread waits for bytes, without the GIL */
 
     /* reply */
     struct cg_reply reply;
@@ -44,6 +54,7 @@ typedef struct {
     bool failed;    /* the peer is gone */
     bool overrun;   /* bytes beyond Content-Length were cut */
     bool handled;   /* nothing is to be answered or logged */
+    struct cg_late_link late;
 } ExchangeObject;
 
 /* wsgi.file_wrapper */
@@ -69,6 +80,9 @@ struct cg_wsgi {
     struct cg_cached_name names[NAME_CACHE];
     struct cg_kit kits[KITS]; /* those that are not in use */
     int nkits;
+    struct cg_late_link late_ring; /* when there is a limit */
+    PyObject *timeout_type, *current;
+    bool python_access;  /* a Python logger has the access lines */
     PyObject *last_addr; /* REMOTE_ADDR of the last request */
     /* interned keys and values */
     PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
@@ -90,6 +104,8 @@ void cg_stream_release(ExchangeObject *x);
 /* input.c */
 extern PyMethodDef cg_input_methods[];
 PyObject *cg_input_iternext(PyObject *self);
+/* Waits for a read of another thread, then forgets what was read. After the
+ * end, when x->ex is NULL. */
 void cg_input_release(ExchangeObject *x);
 
 /* wsgi_reply.c */
@@ -116,6 +132,15 @@ PyObject *cg_early_hints(PyObject *self, PyObject *headers);
 /* wsgi_file.c: 1 sent, 0 cannot be sent so (iterate), -1 exception. */
 int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
 extern PyType_Spec cg_file_spec;
+
+/* wsgi_late.c; begin, end and settle only when there is a limit */
+int cg_late_init(struct cg_wsgi *w);
+void cg_late_release(struct cg_wsgi *w);
+void cg_late_begin(ExchangeObject *x);
+void cg_late_end(ExchangeObject *x);
+/* After the reply: what was really sent. */
+void cg_late_settle(ExchangeObject *x);
+bool cg_late_is_answered(const ExchangeObject *x);
 
 /* wsgi_log.c */
 /* Whether a field of the reply's head is the server's, not the application's.

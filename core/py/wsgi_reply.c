@@ -3,7 +3,6 @@
  * Replying: start_response, write, and the items of the iterable on their way
  * to the wire. Headers leave with the first body bytes, as PEP 3333 asks.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/memory.h"
@@ -12,8 +11,7 @@
 enum {
     COPY_MAX = 8 * 1024,     /* bodies up to this ride in the head's buffer */
     HIGH_WATER = 256 * 1024, /* waiting bytes that pause a generator */
-    LOW_WATER = 64 * 1024,
-    OUT_KEEP = 256 * 1024 /* a larger scratch buffer is given back */
+    LOW_WATER = 64 * 1024
 };
 
 /* ---- start_response ---- */
@@ -212,6 +210,21 @@ send_parts(ExchangeObject *x, const struct iovec *parts, int count,
     return 0;
 }
 
+/* Parts that end the body leave at once, others may wait for those that
+ * follow. */
+static int
+post_parts(ExchangeObject *x, const struct iovec *parts, int count,
+           PyObject *keep)
+{
+    if (x->no_more) {
+        return send_parts(x, parts, count, keep);
+    }
+    if (!x->failed && x->ex->wire->post(x->ex, parts, count, keep) < 0) {
+        x->failed = true;
+    }
+    return 0;
+}
+
 static void
 wait_blocking(struct cg_exchange *ex, int *ret)
 {
@@ -283,8 +296,7 @@ static size_t
 account(ExchangeObject *x, size_t n)
 {
     if (x->no_more) {
-        /* of HEAD an application need not know */
-        x->overrun = x->overrun || (n > 0 && !x->ex->req->method_is_head);
+        x->overrun = x->overrun || n > 0;
         return 0;
     }
     if (x->reply.framing == CG_FRAME_LENGTH) {
@@ -308,7 +320,20 @@ send_joined(ExchangeObject *x, const char *p, size_t n)
     memcpy(cg_buf_reserve(out, n), p, n);
     struct iovec part = {out->p + x->reply.begin,
                          x->reply.end - x->reply.begin + n};
-    return send_parts(x, &part, 1, NULL);
+    return post_parts(x, &part, 1, NULL);
+}
+
+/* "400\r\n"; returns its end. */
+static char *
+put_chunk_size(char *p, size_t n)
+{
+    int digits = (64 - __builtin_clzll((unsigned long long)n) + 3) / 4;
+    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
+        *p++ = "0123456789abcdef"[n >> shift & 15];
+    }
+    *p++ = '\r';
+    *p++ = '\n';
+    return p;
 }
 
 static int
@@ -323,15 +348,15 @@ send_framed(ExchangeObject *x, struct cg_slice head, const char *p, size_t n,
     }
     if (x->reply.framing != CG_FRAME_CHUNKED) {
         parts[count++] = (struct iovec){(void *)(size_t)p, n};
-        return send_parts(x, parts, count, keep);
+        return post_parts(x, parts, count, keep);
     }
-    int size_n = snprintf(size, sizeof size, "%zx\r\n", n);
-    parts[count++] = (struct iovec){size, (size_t)size_n};
+    size_t size_n = (size_t)(put_chunk_size(size, n) - size);
+    parts[count++] = (struct iovec){size, size_n};
     parts[count++] = (struct iovec){(void *)(size_t)p, n};
     const char *end = last ? "\r\n0\r\n\r\n" : "\r\n";
     parts[count++] = (struct iovec){(void *)(size_t)end, strlen(end)};
     x->no_more = x->no_more || last;
-    return send_parts(x, parts, count, NULL);
+    return post_parts(x, parts, count, NULL);
 }
 
 static int
@@ -440,11 +465,14 @@ send_end(ExchangeObject *x)
         x->no_more = true;
         return send_parts(x, &part, 1, NULL);
     }
-    if (x->reply.framing == CG_FRAME_LENGTH && !x->no_more && !x->failed) {
+    if (x->no_more) {
+        return 0;
+    }
+    if (x->reply.framing == CG_FRAME_LENGTH && !x->failed) {
         x->ex->keep = false; /* what follows would be read as this body */
         log_short(x);
     }
-    return 0;
+    return send_parts(x, NULL, 0, NULL); /* what waits for more */
 }
 
 int
@@ -471,8 +499,9 @@ cg_reply_abort(ExchangeObject *x, int status, const char *message)
 {
     struct cg_exchange *ex = x->ex;
     ex->keep = false;
-    if (x->head_sent) {
-        return; /* a cut: no terminator, no clean end */
+    if (x->head_sent) { /* a cut: no terminator, no clean end */
+        send_parts(x, NULL, 0, NULL);
+        return;
     }
     cg_buf_reset(ex->out);
     ex->sent =

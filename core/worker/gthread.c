@@ -40,6 +40,7 @@ struct gthread {
     struct seat seats[CG_BOARD_EXECUTORS];
     int look_fd;      /* eventfd: a thread is wanted, or the end has come */
     _Atomic int want; /* a thread */
+    _Atomic int late; /* a request is to be interrupted */
     _Atomic int left; /* threads that are done with the engine */
 };
 
@@ -64,6 +65,14 @@ static void
 over(void *self)
 {
     look(self);
+}
+
+static void
+interrupt(void *self)
+{
+    struct gthread *g = self;
+    atomic_store(&g->late, 1);
+    look(g);
 }
 
 /* ---- threads ---- */
@@ -93,14 +102,12 @@ make_thread(struct gthread *g, struct cg_error *err)
     return 0;
 }
 
+/* Those that there are go on. */
 static void
-make_wanted(struct gthread *g)
+make_another(struct gthread *g)
 {
     struct cg_error err = {0};
-    if (!atomic_exchange(&g->want, 0) || g->made >= g->most) {
-        return;
-    }
-    if (make_thread(g, &err) < 0) {
+    if (g->made < g->most && make_thread(g, &err) < 0) {
         cg_log_line(g->h.run->start->log, CG_ERROR, "%s (%d of %d threads run)",
                     err.text, g->made, g->most);
         g->most = g->made; /* no use to try at every long call */
@@ -110,13 +117,11 @@ make_wanted(struct gthread *g)
 static int
 make_first(struct gthread *g, struct cg_error *err)
 {
-    for (int i = 0; i < SPARE && i < g->most; i++) {
-        int r = make_thread(g, err);
-        if (r < 0) {
-            return r;
-        }
+    int r = make_thread(g, err);
+    while (r == 0 && g->made < SPARE && g->made < g->most) {
+        make_another(g);
     }
-    return 0;
+    return r;
 }
 
 /* ---- the main thread ---- */
@@ -143,7 +148,12 @@ attend(struct gthread *g)
     while (!cg_engine_is_over(g->h.engine)) {
         wait_for_look(g, -1);
         cg_wsgi_host_signals(&g->h);
-        make_wanted(g);
+        if (atomic_exchange(&g->late, 0)) {
+            cg_wsgi_interrupt(g->h.wsgi);
+        }
+        if (atomic_exchange(&g->want, 0)) {
+            make_another(g);
+        }
     }
 }
 
@@ -214,7 +224,8 @@ cg_host_gthread(struct cg_host_run *run, struct cg_error *err)
                                              .calls_may_last = true,
                                              .multithread = g->most > 1,
                                              .want_executor = want_executor,
-                                             .over = over};
+                                             .over = over,
+                                             .interrupt = interrupt};
     int r = cg_wsgi_host_init(&g->h, run, &class, err);
     if (r < 0) {
         cg_fd_close(&g->look_fd);

@@ -165,6 +165,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
     e->write_timeout_us = seconds(s, CG_write_timeout);
+    e->request_timeout_us = seconds(s, CG_request_timeout);
     e->keepalive_us = seconds(s, CG_keepalive);
     e->max_keepalive_requests =
         (uint32_t)bound(s, CG_max_keepalive_requests, UINT32_MAX);

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/host_loop.h"
@@ -38,6 +39,24 @@ on_usr1(void *self)
 {
     struct cg_host_run *run = self;
     cg_py_server_reopen_logs(run->start->server);
+}
+
+/* The master sends USR1 to all its workers, those that boot included. */
+static volatile sig_atomic_t usr1_came;
+
+static void
+on_early_usr1(int sig)
+{
+    usr1_came = 1;
+}
+
+void
+cg_worker_keep_usr1(void)
+{
+    struct sigaction sa = {.sa_handler = on_early_usr1, .sa_flags = SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    usr1_came = 0;
+    sigaction(SIGUSR1, &sa, NULL);
 }
 
 static void
@@ -125,6 +144,7 @@ load_app(struct cg_host_run *run)
     return status;
 }
 
+/* 0, or an exit status. */
 static int
 hook_worker(struct cg_host_run *run, enum cg_setting_id hook, const char *what)
 {
@@ -137,13 +157,15 @@ hook_worker(struct cg_host_run *run, enum cg_setting_id hook, const char *what)
         hook == CG_post_worker_init
             ? cg_hook_worker(start->server, hook, start->worker, &err)
             : cg_hook_server_worker(start->server, hook, start->worker, &err);
-    if (r < 0 && run->abort_wanted) { /* INT or QUIT ended it */
+    if (r == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
-    if (r < 0) {
-        log_failure(start, what, &err);
+    if (r == CG_HOOK_EXIT) {
+        run->abort_wanted = 1; /* also with the status 0 */
+        return err.code;
     }
-    return r;
+    log_failure(start, what, &err);
+    return CG_EXIT_BOOT;
 }
 
 /* Everything up to serving; an exit status, or 0. */
@@ -152,9 +174,10 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
 {
     const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
-    if (hook_worker(run, CG_post_fork,
-                    "Exception in worker process\npost_fork") < 0) {
-        return CG_EXIT_BOOT;
+    int status = hook_worker(run, CG_post_fork,
+                             "Exception in worker process\npost_fork");
+    if (status != 0 || run->abort_wanted) {
+        return status;
     }
     run->module = cg_worker_class_of(start->settings)->module;
     /* before our own handlers: it takes ABRT too */
@@ -173,22 +196,25 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         log_failure(start, "Exception in worker process", &err);
         return CG_EXIT_BOOT;
     }
+    if (usr1_came) {
+        on_usr1(run);
+    }
     /* a change of user clears it, so only now */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != start->master_pid) {
         return EXIT_STOPPED;
     }
-    int status = load_app(run);
+    status = load_app(run);
     if (status != 0 || run->abort_wanted) {
         return status;
     }
     cg_py_worker_set_app(start->worker, run->app);
-    if (hook_worker(run, CG_post_worker_init,
-                    "Exception in worker process\npost_worker_init") < 0) {
-        return CG_EXIT_BOOT;
+    status = hook_worker(run, CG_post_worker_init,
+                         "Exception in worker process\npost_worker_init");
+    if (status == 0) {
+        cg_py_worker_set_booted(start->worker);
     }
-    cg_py_worker_set_booted(start->worker);
-    return 0;
+    return status;
 }
 
 /* ---- life ---- */
@@ -212,19 +238,26 @@ serve(struct cg_host_run *run)
     return run->exit_status;
 }
 
-static void
-say_goodbye(const struct cg_worker_start *start)
+/* The exit status, if worker_exit says another one. */
+static int
+say_goodbye(const struct cg_worker_start *start, int status)
 {
     struct cg_error err = {0};
     cg_py_worker_set_ending(start->worker);
     cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
-    if (cg_hook_is_set(start->settings, CG_worker_exit) &&
-        cg_hook_server_worker(start->server, CG_worker_exit, start->worker,
-                              &err) < 0) {
+    int r = cg_hook_is_set(start->settings, CG_worker_exit)
+                ? cg_hook_server_worker(start->server, CG_worker_exit,
+                                        start->worker, &err)
+                : 0;
+    if (r == CG_HOOK_EXIT) {
+        return err.code;
+    }
+    if (r < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text, "Exception during worker exit:\n%s", err.text);
         cg_log_text(start->log, CG_WARNING, (struct cg_slice){text.p, text.n});
     }
+    return status;
 }
 
 /* LeakSanitizer, if it is there, looks at exit(3), which workers do not reach:
@@ -265,7 +298,8 @@ live(struct cg_host_run *run)
         status = serve(run);
     }
     cg_py_worker_over(start->worker);
-    say_goodbye(start);
+    cg_slot_end(start->slot, cg_now_us());
+    status = say_goodbye(start, status);
     cg_log_drain(start->log);
     int finish = run->leave_at_once ? 0 : finish_python(run);
     return status != 0 ? status : finish;
@@ -304,6 +338,7 @@ cg_worker_main(const struct cg_worker_start *start)
     cg_py_worker_set_pid(start->worker, pid);
     cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
     cg_py_loop_forked();
+    cg_memory_settle();
     int status = live(&w->run);
     free(w);
     return status;

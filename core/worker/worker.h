@@ -19,7 +19,8 @@
 #define CG_WORKER_NEWS(X)                                                      \
     X(FAILED, "failed") /* it does not serve; text says why */                 \
     X(READY, "ready")   /* it serves */                                        \
-    X(RETIRE, "retire") /* it wants to be replaced, and serves until then */
+    X(RETIRE, "retire") /* it wants to be replaced, and serves until then */   \
+    X(STUCK, "stuck")   /* likewise, since a request of it does not end */
 enum cg_news_kind {
 #define X(id, word) CG_NEWS_##id,
     CG_WORKER_NEWS(X)
@@ -36,6 +37,8 @@ struct cg_worker_news {
 /* What makes a worker write its stacks to its trace_fd. Not one that programs
  * are likely to use. */
 #define CG_TRACE_SIGNAL (SIGRTMAX - 3)
+/* And what interrupts a request in its main thread. */
+#define CG_LATE_SIGNAL (SIGRTMAX - 4)
 
 struct cg_worker_start {
     const struct cg_settings *settings;
@@ -57,10 +60,13 @@ struct cg_worker_start {
     const char *app_spec;
 };
 
+/* In the child, signals still blocked, handlers at their default: a USR1 that
+ * comes before the worker's own handlers waits for them. */
+void cg_worker_keep_usr1(void);
 /*
  * Runs the worker; called in the child, GIL held, signals unblocked, handlers
- * at their default. Logs, calls the hooks from post_fork to worker_exit, ends
- * the interpreter. Returns the exit status for _exit(2).
+ * at their default but for that of USR1. Logs, calls the hooks from post_fork
+ * to worker_exit, ends the interpreter. Returns the exit status for _exit(2).
  */
 int cg_worker_main(const struct cg_worker_start *start);
 

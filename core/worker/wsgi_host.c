@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -143,11 +144,114 @@ report(void *self)
     struct cg_wsgi_host *h = self;
     uint64_t held = cg_log_limit_take(&h->bad_peers);
     cg_log_limit_take(&h->trouble); /* a state: once a second says it */
+    uint64_t late = cg_log_limit_take(&h->late);
+    if (late > 0) {
+        cg_log_line(h->run->start->log, CG_ERROR,
+                    "REQUEST TIMEOUT (pid:%d): and %llu more like this",
+                    (int)getpid(), (unsigned long long)late);
+    }
     if (held > 0) {
         cg_log_line(h->run->start->log, CG_WARNING,
                     "Invalid request from ... and %llu more like this",
                     (unsigned long long)held);
     }
+}
+
+/* ---- requests that take too long ---- */
+
+static struct cg_slice
+field(const struct cg_exchange *ex, enum cg_field_id id)
+{
+    const struct cg_field *f = cg_request_field(ex->req, id);
+    return f != NULL ? (struct cg_slice){ex->base + f->value, f->value_n}
+                     : (struct cg_slice){NULL, 0};
+}
+
+static void
+put_late(struct cg_buf *out, const struct cg_exchange *ex)
+{
+    uint64_t ms = (cg_now_us() - ex->start_us) / 1000;
+    cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->method), 32);
+    cg_buf_putc(out, ' ');
+    cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->target), 1024);
+    cg_buf_putf(out, " (for %llu.%llu s, from %s)",
+                (unsigned long long)(ms / 1000),
+                (unsigned long long)(ms % 1000 / 100),
+                ex->peer->addr[0] != '\0' ? ex->peer->addr : "a unix socket");
+}
+
+static const char *
+late_text(enum cg_late late)
+{
+    switch (late) {
+    case CG_LATE_ANSWERED: return "answered 504";
+    case CG_LATE_CUT: return "its reply had begun, the connection was cut";
+    case CG_LATE_SENT: return "its reply was complete";
+    case CG_LATE_NO: break;
+    }
+    return "in time";
+}
+
+static void
+log_late_access(struct cg_wsgi_host *h, const struct cg_exchange *ex,
+                size_t page_n)
+{
+    const struct cg_request *r = ex->req;
+    const struct cg_access_record record = {
+        .remote_addr = cg_slice_of(ex->peer->addr),
+        .authorization = field(ex, CG_FIELD_AUTHORIZATION),
+        .method = cg_span_of(ex->base, r->method),
+        .uri = cg_span_of(ex->base, r->target),
+        .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .path = cg_span_of(ex->base, r->path),
+        .query = cg_span_of(ex->base, r->query),
+        .referer = field(ex, CG_FIELD_REFERER),
+        .user_agent = field(ex, CG_FIELD_USER_AGENT),
+        .status = 504,
+        .body_bytes = page_n,
+        .duration_us = cg_now_us() - ex->start_us,
+        .pid = (int)getpid(),
+    };
+    cg_log_request(h->run->start->log, h->access, &record);
+}
+
+static void
+overdue(void *self, const struct cg_exchange *ex, size_t page_n)
+{
+    struct cg_wsgi_host *h = self;
+    struct cg_log *log = h->run->start->log;
+    enum cg_late late = ex->wire->late(ex, NULL);
+    if (cg_log_limit_pass(&h->late, cg_now_us(), BAD_PEERS)) {
+        cg_auto(buf) struct cg_buf text = {0};
+        put_late(&text, ex);
+        cg_log_line(log, CG_ERROR, "REQUEST TIMEOUT (pid:%d): %s: %s",
+                    (int)getpid(), cg_buf_str(&text), late_text(late));
+    }
+    if (late == CG_LATE_ANSWERED && cg_log_wants_requests(log) &&
+        !cg_wsgi_logs_in_python(h->wsgi)) {
+        log_late_access(h, ex, page_n);
+    }
+    if (h->interrupt != NULL) {
+        h->interrupt(h);
+    } else {
+        pthread_kill(h->main, CG_LATE_SIGNAL);
+    }
+}
+
+static void
+stuck(void *self, const struct cg_exchange *ex)
+{
+    struct cg_wsgi_host *h = self;
+    if (!h->stuck) {
+        h->stuck = true;
+        cg_worker_tell(h->run->start, CG_NEWS_STUCK, "");
+    }
+}
+
+static void
+throw_into(void *self, struct cg_exchange *ex)
+{
+    cg_wsgi_throw(((struct cg_wsgi_host *)self)->wsgi, ex);
 }
 
 /* ---- making it ---- */
@@ -262,7 +366,9 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
             cg_py_loop_parks(class->loop) ? cg_py_loop_park : NULL;
         h->options.park_self = class->loop;
         h->options.high_water = class->high_water;
+        h->options.greenlets = cg_py_loop_parks(class->loop);
     }
+    h->options.limited = cg_settings_int(s, CG_request_timeout) != 0;
     return cg_wsgi_new(&h->options, &h->wsgi, err);
 }
 
@@ -297,6 +403,9 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .report = report,
         .want_executor = class->want_executor,
         .over = class->over,
+        .overdue = overdue,
+        .stuck = stuck,
+        .interrupt = throw_into,
         .self = h,
     };
     return cg_engine_new(config, &h->host, start->listeners, start->nlisteners,
@@ -307,7 +416,8 @@ int
 cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
                   const struct cg_wsgi_host_class *class, struct cg_error *err)
 {
-    *h = (struct cg_wsgi_host){.run = run};
+    *h = (struct cg_wsgi_host){
+        .run = run, .main = pthread_self(), .interrupt = class->interrupt};
     run->host = h;
     int r = cg_policy_init(&h->policy, run->start->settings,
                            cg_py_server_field(), err);
@@ -334,6 +444,12 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
     int r = cg_engine_start_relief(h->engine, err);
     if (r < 0) {
         return r;
+    }
+    if (h->options.limited && h->interrupt == NULL) {
+        r = cg_wsgi_listen(CG_LATE_SIGNAL, err);
+        if (r < 0) {
+            return r;
+        }
     }
     forking_engine = h->engine;
     pthread_atfork(NULL, on_fork_in_parent, on_fork_in_child);

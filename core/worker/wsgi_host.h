@@ -6,6 +6,8 @@
 #ifndef CG_WORKER_WSGI_HOST_H
 #define CG_WORKER_WSGI_HOST_H
 
+#include <pthread.h>
+
 #include "core/engine/engine.h"
 #include "core/py/host_loop.h"
 #include "core/py/wsgi.h"
@@ -25,6 +27,10 @@ struct cg_wsgi_host {
     uint64_t request_limit; /* 0: none */
     uint64_t graceful_us;
     struct cg_log_limit bad_peers, trouble; /* guarded by the baton */
+    struct cg_log_limit late;               /* the same */
+    pthread_t main;                         /* the main thread */
+    void (*interrupt)(void *self);          /* as its class has it */
+    bool stuck;                             /* the master knows; the baton */
 };
 
 /* What differs between the classes. */
@@ -37,6 +43,9 @@ struct cg_wsgi_host_class {
     size_t high_water;                 /* see cg_wsgi_options */
     bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
     void (*over)(void *self);          /* struct cg_wsgi_host */
+    /* A request took too long: where requests do not run in the main thread;
+     * NULL: a signal to that. From any thread: must not block. */
+    void (*interrupt)(void *self);
 };
 
 /* Makes everything up to the engine, which is not started. On failure what was

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The WSGI applications that are measured: one path for each."""
+import os
+import sys
+import time
+
 HELLO = b"Hello, World!\n"
 HELLO_FIELDS = [("Content-Type", "text/plain"),
                 ("Content-Length", str(len(HELLO)))]
@@ -41,5 +45,14 @@ def app(environ, start_response):
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (PART for _ in range(64))
+    if path == "/sleep":
+        time.sleep(float(environ["QUERY_STRING"] or 0.01))
+        start_response("200 OK", HELLO_FIELDS)
+        return [HELLO]
+    if path in ("/pid", "/python"):
+        text = sys.executable if path == "/python" else str(os.getpid())
+        start_response("200 OK", [("Content-Type", "text/plain"),
+                                  ("Content-Length", str(len(text)))])
+        return [text.encode()]
     start_response("404 Not Found", [("Content-Length", "0")])
     return []

@@ -73,6 +73,8 @@ WORKLOADS = {
     "log": Workload("14 bytes, access log to a file", floor=False,
                     args=["--access-logfile", "access.log"]),
     "conns1000": Workload("14 bytes, keep-alive", connections=1000),
+    "sleep": Workload("an application that sleeps for 10 ms", "/sleep",
+                      floor=False),
 }
 
 
@@ -146,8 +148,9 @@ def python_path():
 class Server:
     """A server in a process group of its own; all of it is gone afterwards."""
 
-    def __init__(self, name, command, workload):
+    def __init__(self, name, command, workload, cores=SERVER_CORE):
         self.name = name
+        self.cores = cores
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="bench-")
         self.argv = []
@@ -163,7 +166,7 @@ class Server:
                 self.argv, cwd=self.folder, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "PYTHONPATH": python_path()},
-                preexec_fn=lambda: os.sched_setaffinity(0, SERVER_CORE))
+                preexec_fn=lambda: os.sched_setaffinity(0, self.cores))
         try:
             self._wait_ready()
         except BaseException:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The program starts, says so, answers and stops."""
+import os
 import re
 import socket
 
 import pytest
 
 from harness import classes, processes, wire
+from harness.server import command
 
 HELLO = """\
 def app(environ, start_response):
@@ -188,3 +190,28 @@ def test_the_master_survives_its_terminal_being_resized(server):
     s.signal("WINCH")
     s.wait_log("Handling signal: winch")
     assert s.get("/").body == b"hello"
+
+
+def test_names_need_not_be_utf_8(server, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    s = server("--name", os.fsdecode(b"caf\xe9"), "shop:app", folder=folder,
+               files={"shop.py": HELLO}, config="""\
+def when_ready(server):
+    server.log.info("called %a", server.proc_name)
+""")
+    s.wait_log(r"called 'caf\\udce9'")
+    assert s.get("/").body == b"hello"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_nobody_elses(server, closed):
+    # else a pipe of ours gets the number, and a line of a log is a signal
+    s = server("--error-logfile", "error.log", "--access-logfile", "-",
+               "shop:app", files={"shop.py": HELLO}, errorlog="error.log",
+               program=["sh", "-c", f'exec "$@" {closed}', "sh", *command()])
+    assert s.get("/").body == b"hello"
+    for pid in [s.pid, *s.workers()]:
+        for fd in range(3):
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            assert target.startswith("/"), (pid, fd, target)
+    assert s.log_count("Handling signal") == 0

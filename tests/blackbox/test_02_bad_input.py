@@ -58,6 +58,8 @@ def test_a_value_that_does_not_parse_is_named_and_the_status_is_2(
     (("--timeout", "-1"), ("Value must be positive: -1", "timeout")),
     (("--reload-engine", "guess"), ("Invalid reload_engine: 'guess'",)),
     (("--user", "nobody-of-this-name"), ("nobody-of-this-name",)),
+    (("--user", "4294967296"), ("4294967296", "user")),
+    (("--group", "99999999999999999999"), ("99999999999999999999", "group")),
     (("--forwarded-allow-ips", "10.0.0.300"), ("10.0.0.300",)),
     (("--chdir", "no/such/folder"), ("no/such/folder",)),
 ])

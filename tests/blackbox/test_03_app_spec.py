@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ways to name an application."""
+import importlib.util
+
 import pytest
 
 from harness.waiting import until
@@ -102,3 +104,64 @@ def test_the_program_names_itself_to_the_application(server):
     software, argv0 = s.get("/").body.decode().split(" ", 1)
     assert software.startswith("gunicorn/")
     assert argv0
+
+
+@pytest.mark.parametrize("package", [None, "gunicorn"])
+def test_a_configuration_may_change_how_the_server_names_itself(
+        server, package, tmp_path):
+    """Whether or not there is a package of gunicorn's name to import."""
+    if package:
+        there = tmp_path / "site" / package
+        there.mkdir(parents=True)
+        (there / "__init__.py").write_text(
+            "__version__ = '27.0.1'\nSERVER = 'gunicorn'\n"
+            "SERVER_SOFTWARE = 'gunicorn/27.0.1'\n")
+    s = server("shop:app", env={"PYTHONPATH": str(tmp_path / "site")}, config="""\
+import gunicorn
+gunicorn.SERVER = "Mine"
+gunicorn.SERVER_SOFTWARE = "Mine/1"
+""", files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["SERVER_SOFTWARE"].encode()]
+"""})
+    reply = s.get("/")
+    assert (reply.one("server"), reply.body) == ("Mine", b"Mine/1")
+
+
+# ---- applications that embed gunicorn ----
+
+STANDALONE = """\
+import gunicorn.app.base
+
+class Standalone(gunicorn.app.base.BaseApplication):
+    def load_config(self):
+        self.cfg.set("workers", 2)
+
+    def load(self):
+        return app
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"standalone"]
+"""
+without_gunicorn = pytest.mark.skipif(
+    importlib.util.find_spec("gunicorn") is not None,
+    reason="an installed gunicorn wins")
+
+
+@without_gunicorn
+def test_the_callable_of_an_application_that_embeds_gunicorn_is_served(server):
+    s = server("shop:app", bind="unix", files={
+        "shop.py": STANDALONE +
+        'if __name__ == "__main__":\n    Standalone().run()\n'})
+    assert s.get("/").body == b"standalone"
+
+
+@without_gunicorn
+def test_an_application_that_starts_gunicorn_is_told_what_to_do(run):
+    done = run("-b", "unix:s.sock", "shop:app",
+               files={"shop.py": STANDALONE + "Standalone().run()\n"},
+               announced=["Standalone"])
+    assert done.status == 3
+    done.line_with("Standalone.run()", "cgunicorn module:callable")

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Manual pages and completion, as the tools that read them see them."""
+"""Manual pages and completion, as the tools that read them see them, and where
+make install puts them."""
+import os
+import pty
+import select
 import shutil
 import subprocess
 
 import pytest
 
-from harness.server import ROOT
+from harness.server import ROOT, command
+from harness.waiting import DEADLINE
 
 DOCS = ROOT / "docs"
 BASH = DOCS / "completion" / "cgunicorn.bash"
@@ -62,6 +67,101 @@ def test_bash_offers_files_where_a_file_follows(tmp_path):
     assert completed("--chdir", f"{tmp_path}/") == [f"{tmp_path}/logs"]
 
 
+# ---- fish ----
+
+
+@pytest.mark.parametrize("line, offered", [
+    ("--limit-request-f",
+     ["--limit-request-fields", "--limit-request-field_size"]),
+    ("--reload-engine ", ["auto", "poll", "inotify"]),
+    ("-k gt", ["gthread"]),
+    ("conf", ["config"]),
+    ("config e", ["explain"]),
+    ("config explain worker_c", ["worker_class", "worker_connections"]),
+])
+def test_fish_offers(line, offered, tmp_path):
+    need("fish")
+    done = subprocess.run(
+        ["fish", "--no-config", "-c",
+         'source $argv[1]; complete -C "cgunicorn $argv[2]"',
+         DOCS / "completion" / "cgunicorn.fish", line],
+        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [x.split("\t")[0] for x in done.stdout.splitlines()]
+    assert sorted(found) == sorted(offered)
+
+
+# ---- zsh ----
+
+
+ZSHRC = """\
+fpath=({folder} $fpath)
+autoload -Uz compinit && compinit -u -D
+cgunicorn() {{ print -r -- "words<$*>" }}
+PROMPT=
+precmd() {{ print "a prompt" }}
+"""
+
+
+class Zsh:
+    """An interactive one in a terminal of its own, since only there it
+    completes; its command tells the words that it was given."""
+
+    def __init__(self, folder):
+        (folder / ".zshrc").write_text(
+            ZSHRC.format(folder=DOCS / "completion"))
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            os.execvpe("zsh", ["zsh", "-i"], {
+                **os.environ, "ZDOTDIR": str(folder), "TERM": "dumb"})
+        self.text = ""
+        self.wait("a prompt")
+
+    def wait(self, word):
+        while word not in self.text:
+            assert select.select([self.fd], [], [], DEADLINE)[0], self.text
+            self.text += os.read(self.fd, 65536).decode()
+        before, self.text = self.text.split(word, 1)
+        return before
+
+    def words(self, typed):
+        """The command's words after TAB and the line's end."""
+        os.write(self.fd, f"cgunicorn {typed}\t\n".encode())
+        self.wait("words<")
+        found = self.wait(">")
+        self.wait("a prompt")
+        return found
+
+    def end(self):
+        os.close(self.fd)  # it gets HUP
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture(scope="module")
+def zsh(tmp_path_factory):
+    need("zsh")
+    shell = Zsh(tmp_path_factory.mktemp("zsh"))
+    yield shell
+    shell.end()
+
+
+@pytest.mark.parametrize("typed, whole", [
+    ("--worker-cl", "--worker-class"), ("-k gt", "-k gthread"),
+    ("--reload-engine=po", "--reload-engine=poll"), ("conf", "config"),
+    ("config exp", "config explain"),
+    ("config explain preload", "config explain preload_app"),
+    ("-w2 --max-requests-j", "-w2 --max-requests-jitter"),
+    ("--no-such-opt", "--no-such-opt"),
+])
+def test_zsh_completes(zsh, typed, whole):
+    assert zsh.words(typed) == whole
+
+
+# ---- manual pages ----
+
+
 @pytest.mark.parametrize("page", ["cgunicorn.1", "cgunicorn.conf.5"])
 def test_a_manual_page_has_no_faults(page):
     need("man")
@@ -80,3 +180,42 @@ def test_the_manual_page_reads_well():
     for text in ("SYNOPSIS", "--workers INT", "EXIT STATUS",
                  "cgunicorn [OPTIONS] [APP_MODULE]"):
         assert text in done.stdout
+
+
+# ---- make install ----
+
+
+INSTALLED = {
+    "bin/cgunicorn": None,
+    "share/man/man1/cgunicorn.1": "cgunicorn.1",
+    "share/man/man5/cgunicorn.conf.5": "cgunicorn.conf.5",
+    "share/bash-completion/completions/cgunicorn": "completion/cgunicorn.bash",
+    "share/zsh/site-functions/_cgunicorn": "completion/_cgunicorn",
+    "share/fish/vendor_completions.d/cgunicorn.fish":
+        "completion/cgunicorn.fish",
+}
+
+
+def test_make_install_puts_all_of_it_below_the_prefix(tmp_path):
+    """The very rules of the Makefile with the program under test in the place
+    of the one that it builds."""
+    program = os.path.realpath(command()[0])
+    done = subprocess.run(
+        ["make", "-o", "all", "-o", program, f"BIN={program}", "PREFIX=/opt/x",
+         f"DESTDIR={tmp_path}", "install"], cwd=ROOT, text=True,
+        capture_output=True)
+    assert done.returncode == 0, done.stderr
+    found = {str(p.relative_to(tmp_path / "opt/x"))
+             for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == set(INSTALLED)
+    for name, source in INSTALLED.items():
+        installed = tmp_path / "opt/x" / name
+        if source:
+            assert installed.read_bytes() == (DOCS / source).read_bytes()
+            assert installed.stat().st_mode & 0o777 == 0o644
+    version = subprocess.run(
+        [tmp_path / "opt/x/bin/cgunicorn", "--version"], check=True,
+        capture_output=True, text=True).stdout
+    assert version == subprocess.run(
+        [program, "--version"], check=True, capture_output=True,
+        text=True).stdout

@@ -45,6 +45,41 @@ def test_a_missing_import_is_named_without_frames_of_the_importer(run):
     assert "importlib" not in done.err and "<frozen" not in done.err
 
 
+def test_a_module_that_cannot_be_imported_shows_no_frames_of_the_importer(run):
+    done = run(*CHECK, "-c", "python:nosuch.settings",
+               files={"shop.py": APP}, announced=["nosuch"])
+    assert done.status == 1
+    done.line_with("Failed to read config file: nosuch.settings")
+    done.line_with("ModuleNotFoundError", "'nosuch'")
+    assert "File " not in done.err
+    done = run(*CHECK, "-c", "python:conf", announced=["KeyError"], files={
+        "conf.py": "def f():\n    return {}['workers']\nworkers = f()\n"})
+    assert done.status == 1
+    frames = [x for x in done.lines() if x.strip().startswith("File ")]
+    assert ["conf.py" in x for x in frames] == [True, True], done.err
+
+
+def test_files_that_import_each_other_are_told(run):
+    done = check(run, "import helper\nworkers = helper.N\n", files={
+        "helper.py": "import other\nN = 2\n",
+        "other.py": "from helper import N\n"}, announced=["ImportError"])
+    assert done.status == 1
+    done.line_with("Failed to read config file", "conf.py")
+    done.line_with("ImportError", "'N'", "circular import")
+
+
+@pytest.mark.parametrize("line, words", [
+    ("bind = b'127.0.0.1:80'", ("Not a list of strings", "b'127.0.0.1:80'")),
+    ("workers = 10 ** 30", ("Value must be at most 2147483647",)),
+    ("workers = b'2'", ("workers",)), ("loglevel = b'info'", ("b'info'",)),
+    ("timeout = float('nan')", ("timeout",)),
+])
+def test_a_value_of_an_odd_type_is_told(run, line, words):
+    done = check(run, line + "\n")
+    assert done.status == 1
+    done.line_with("Error: conf.py:1: ", *words)
+
+
 def test_a_directory_is_named(run, tmp_path):
     (tmp_path / "conf.py").mkdir()
     done = run(*CHECK, "-c", "conf.py", files={"shop.py": APP})

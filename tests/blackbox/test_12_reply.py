@@ -2,6 +2,8 @@
 """start_response, the iterable, write() and errors (PEP 3333)."""
 import json
 import re
+import socket
+import struct
 import time
 
 import pytest
@@ -471,6 +473,12 @@ def test_a_file_wrapper_can_be_iterated(probe):
     assert probe.get("/file_iterated").body == FILE
 
 
+def test_a_file_wrapper_without_its_file_raises(probe):
+    raised = json.loads(probe.get("/file_taken").body)
+    assert len(raised) == 3
+    assert all("filelike" in text for text in raised)
+
+
 def test_a_file_goes_to_an_http_1_0_client(probe):
     with probe.connect() as peer:
         r = peer.send("GET /file HTTP/1.0\r\n\r\n").reply()
@@ -481,3 +489,27 @@ def test_files_are_sent_without_sendfile_as_well(server):
     s = server("probe:app", "--no-sendfile", apps=["probe.py"])
     assert s.get("/file?offset=1000").body == FILE[1000:]
     assert wire.fetch(s.address, "/file?offset=5&length=9").body == FILE[5:14]
+
+
+def data_segments(peer):
+    """How many segments with data the kernel has got on that connection."""
+    info = peer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+    if len(info) < 156:
+        pytest.skip("this kernel does not count segments")
+    return struct.unpack_from("I", info, 152)[0]  # tcpi_data_segs_in
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/plain/one", b"one item"), ("/plain/several", b"first,second,third"),
+    ("/plain/nothing", b""), ("/plain/closing_length", b"ab")])
+def test_lm19_a_small_reply_is_sent_as_soon_as_it_is_there(probe, path, body):
+    """The head never goes alone, and the rest does not wait for the peer."""
+    with probe.connect() as peer:
+        assert peer.get(path).reply().body == body
+        first = data_segments(peer)
+        for _ in range(10):
+            assert peer.get(path).reply().body == body
+        items = 1 if path.endswith(("one", "nothing")) else 3
+        assert data_segments(peer) - first <= 10 * (items + 1)
+        if items == 1:
+            assert data_segments(peer) - first == 10

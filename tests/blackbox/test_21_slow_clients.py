@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Clients that are slow, silent or gone do not cost the others anything."""
 import contextlib
+import shutil
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from harness import processes, wire
-from harness.waiting import until
+from harness.waiting import DEADLINE, until
 
 ONE = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF_HEAD = b"GET /one HTTP/1.1\r\nHost: a\r\nX-Half: "
@@ -196,3 +198,31 @@ def test_sl17_stalled_heads_in_all_threads_hold_nobody_up(server):
     with peers(s, 8, HALF_HEAD), peers(s, 8, HALF_BODY):
         for _ in range(5):
             assert s.get("/one").body == b"one item"
+
+
+@pytest.mark.parametrize("kind", [
+    ("-H", "-i", "1"), ("-B", "-i", "1", "-s", "8192"),
+    ("-X", "-w", "10", "-y", "20", "-n", "1", "-z", "32", "-k", "3"),
+    ("-R", "-a", "10", "-b", "3000"),
+], ids=["heads", "bodies", "readers", "ranges"])
+def test_slowhttptest_keeps_nobody_waiting_and_leaves_nothing(server, kind):
+    if not shutil.which("slowhttptest"):
+        pytest.skip("there is no slowhttptest (tools/setup clients installs it)")
+    s = server("probe:app", apps=APPS)
+    worker = s.wait_workers(1)[0]
+    assert s.get("/one").body == b"one item"
+    before = len(processes.open_descriptors(worker))
+    tool = subprocess.Popen(
+        ["slowhttptest", *kind, "-c", "100", "-r", "100", "-l", "3", "-p", "3",
+         "-u", s.url("/big?100000")], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: len(processes.open_descriptors(worker)) > before + 50
+              or tool.poll() is not None, "the slow ones are there")
+        for _ in range(20):
+            assert s.get("/one").body == b"one item"
+    finally:
+        tool.wait(DEADLINE)
+    until(lambda: len(processes.open_descriptors(worker)) <= before,
+          "descriptors are back")
+    assert s.workers() == [worker]

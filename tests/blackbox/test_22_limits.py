@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import resource
 import time
 
 import pytest
@@ -169,27 +168,11 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 # ---- descriptors ----
 
 
-@contextlib.contextmanager
-def spare_descriptors(pid, spare):
-    """Leaves a process only so many descriptors to open."""
-    used = set(processes.open_descriptors(pid))
-    limit = 0
-    while limit in used or spare > 0:
-        spare -= limit not in used
-        limit += 1
-    while limit in used:
-        limit += 1
-    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
-    yield
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
-
-
 def test_lm14_without_descriptors_idle_connections_make_room(server):
     s = server("probe:app", apps=APPS)
     with peers(s, 1, ONE) as first:
         answered(first)
-        with spare_descriptors(s.wait_workers(1)[0], 5), \
+        with processes.spare_descriptors(s.wait_workers(1)[0], 5), \
                 peers(s, 5, ONE) as idle:
             answered(idle)
             for _ in range(3):
@@ -210,7 +193,7 @@ def test_lm14_without_descriptors_some_are_turned_away_with_a_503(server):
     worker = s.wait_workers(1)[0]
     with s.connect() as busy:
         under_way(busy)
-        with spare_descriptors(worker, 0):
+        with processes.spare_descriptors(worker, 0):
             with s.connect() as first, s.connect() as second:
                 first.send(ONE)
                 second.send(ONE)
@@ -229,7 +212,7 @@ def test_lm14_lines_about_descriptors_are_one_a_second_at_most(server):
     with s.connect() as busy:
         under_way(busy)
         start = time.monotonic()
-        with spare_descriptors(s.wait_workers(1)[0], 0):
+        with processes.spare_descriptors(s.wait_workers(1)[0], 0):
             for _ in range(6):
                 with s.connect() as peer:
                     with contextlib.suppress(Closed):
@@ -297,22 +280,67 @@ def test_lm18_a_body_that_is_not_read_is_bounded_in_memory(server):
     s.get("/plain/show_closed")
 
 
-def test_lm23_connect_and_reset_leaves_nothing(server):
-    s = server("probe:app", apps=APPS)
+# What scanners send to a port to learn who is there; none of it is a request.
+PROBES = [
+    b"\r\n\r\n", b"HELP\r\n", b"EHLO scan\r\n", b"USER anonymous\r\n",
+    b"OPTIONS / RTSP/1.0\r\n\r\n", b"\x00\x00\x00\x54\xffSMB\x72\x00\x00",
+    b"OPTIONS sip:nm SIP/2.0\r\nVia: SIP/2.0/TCP nm\r\n\r\n",
+    b"\x16\x03\x00\x00\x53\x01\x00\x00\x4f\x03\x00 random",
+    b"\x80\x9e\x01\x03\x01\x00\x75\x00\x00\x00\x20\x00\x00\x66",
+    b"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x03",
+    b"\x00\x1e\x00\x06\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version",
+    b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x02\x04\x00\x80\x00",
+    b"l\x00\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00", b"\xff" * 300,
+    b"JRMI\x00\x02K", b"*1\r\n$4\r\nPING\r\n", b"\x1b%-12345X@PJL\r\n",
+    b"SSH-2.0-scan\r\n", b"GET /\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"CONNECT\r\n\r\n",
+    b"GET / HTTP/1.0\r\n" + b"A" * 70000, bytes(range(256)) * 20,
+]
+
+
+@contextlib.contextmanager
+def nothing_is_left(s):
+    """Descriptors, memory and the use of the processor are as before."""
     worker = s.wait_workers(1)[0]
-    garbage = [b"", ONE, HALF_HEAD, b"\x16\x03\x01\x02\x00garbage\r\n\r\n"]
-    for data in garbage * 5:
-        s.connect().send(data).reset()
-    assert s.get("/one").status == 200
     count = len(processes.open_descriptors(worker))
-    before = memory_kib(worker)
-    for i in range(500):
-        s.connect().send(garbage[i % 4]).reset()
+    before = processes.resident_kib(worker)
+    yield
     assert s.get("/one").status == 200
     until(lambda: len(processes.open_descriptors(worker)) <= count,
           "descriptors are back")
-    assert memory_kib(worker) - before < 2048
+    until(lambda: processes.is_quiet(worker), "the worker sleeps")
+    if not processes.is_sanitized(worker):
+        assert processes.resident_kib(worker) - before < 2048
+    assert s.workers() == [worker]
+
+
+def test_lm23_connect_and_reset_leaves_nothing(server):
+    s = server("probe:app", apps=APPS)
+    garbage = [b"", ONE, HALF_HEAD, PROBES[7] + b"\r\n\r\n"]
+    for data in garbage * 50:
+        s.connect().send(data).reset()
     assert s.get("/one").status == 200
+    with nothing_is_left(s):
+        for i in range(10_000):
+            s.connect().send(garbage[i % 4]).reset()
+
+
+def test_lm23_the_garbage_of_scanners_leaves_nothing(server):
+    s = server("probe:app", "--header-timeout", "2", apps=APPS)
+
+    def scan():
+        for data in PROBES:
+            with s.connect() as peer:
+                peer.send_leniently(data)
+                with contextlib.suppress(OSError):
+                    peer.end_sending()
+                assert b" 200 " not in peer.rest(), data
+
+    for _ in range(5):
+        scan()
+    with nothing_is_left(s):
+        for _ in range(20):
+            scan()
 
 
 # ---- log lines ----

@@ -167,3 +167,38 @@ def test_a_body_above_the_least_rate_may_take_its_time(server):
             peer.send(chunk(b"x" * 64))
             assert s.get("/one").status == 200
         assert peer.send(b"0\r\n\r\n").reply().status == 200
+
+
+# ---- threads ----
+
+
+def test_a_thread_that_reads_on_after_its_request_is_told(server):
+    # it must never see the next request's file, or memory that was given back
+    s = server("--request-buffer-size", "1000", "reading:app", files={
+        "reading.py": """\
+import threading
+raised, threads = set(), []
+
+def read(body):
+    try:
+        while body.readline():
+            pass
+    except Exception as e:
+        raised.add(repr(e))
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["REQUEST_METHOD"] == "POST":
+        threads.append(threading.Thread(
+            target=read, args=(environ["wsgi.input"],)))
+        threads[-1].start()
+        return [b"ok"]
+    for thread in threads:
+        thread.join()
+    return ["\\n".join(raised).encode()]
+"""})
+    body = (b"y" * 300 + b"\n") * 20000
+    for _ in range(40):
+        assert s.post("/", body).body == b"ok"
+    assert s.get("/").body.decode() in ("", repr(ValueError(
+        "wsgi.input used after the end of its request")))

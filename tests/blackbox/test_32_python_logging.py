@@ -539,3 +539,36 @@ def test_hup_takes_a_new_logger_configuration(server):
         s.get("/status?200")
         return "C 200" in (s.folder / "a.log").read_text()
     until(native_again, "native access lines again")
+
+
+LATE = """\
+import logging, sys
+there = set(sys.modules)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/there":
+        return [repr(sorted(there)).encode()]
+    if environ["PATH_INFO"] == "/absent":
+        return [repr([hasattr(logging, n) for n in ("nosuch", "config", "handlers")]).encode()]
+    logging.config.dictConfig({"version": 1, "incremental": True})
+    return [logging.handlers.MemoryHandler.__name__.encode()]
+"""
+# what logging's own parts, and the configuration's readers, import
+HEAVY = {"logging.config", "logging.handlers", "socket", "socketserver", "selectors",
+         "pickle", "queue", "inspect", "dis", "ast", "json"}
+
+
+def test_a_worker_carries_only_what_it_needs(server):
+    """Each megabyte of modules is one per worker."""
+    s = server("late:app", files={"late.py": LATE})
+    there = eval(s.get("/there").body)
+    assert "logging" in there
+    assert HEAVY & set(there) == set()
+
+
+def test_parts_of_logging_are_there_for_who_only_imports_logging(server):
+    """gunicorn imports them, and applications rely on that."""
+    s = server("late:app", files={"late.py": LATE})
+    assert s.get("/").body == b"MemoryHandler"
+    assert eval(s.get("/absent").body) == [False, True, True]

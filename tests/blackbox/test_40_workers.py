@@ -69,7 +69,54 @@ def _connects(s):
         return False
 
 
-# ---- titles and the pidfile ----
+# ---- signals, titles and the pidfile ----
+
+
+def test_usr1_does_not_end_a_worker_that_is_ending(server):
+    # modules are taken down after Python has given up its signal handlers
+    s = server("shop:app", files={"shop.py": PID + """\
+
+class Last:
+    def __del__(self, open=os.open, read=os.read, new=os.O_CREAT | os.O_RDWR):
+        open("ending", new)
+        read(open("go", 0), 1)
+        open("done", new)
+
+import sys
+sys.last = Last()
+"""})
+    os.mkfifo(s.folder / "go")
+    s.get("/")
+    worker = s.workers()[0]
+    s.signal("TERM")
+    until(lambda: (s.folder / "ending").exists(), "it is ending")
+    os.kill(worker, signal.SIGUSR1)
+    release(s)
+    assert s.wait() == 0
+    assert (s.folder / "done").exists()
+    assert "SIGUSR1" not in s.log()
+
+
+def test_usr1_reaches_a_worker_that_boots(server):
+    s = server("shop:app", "--access-logfile", "access.log", start=False,
+               files={"shop.py": PID}, config="""\
+def post_fork(server, worker):
+    open("forked", "w").close()
+    with open("go") as f:
+        f.read()
+""")
+    os.mkfifo(s.folder / "go")
+    until(lambda: (s.folder / "forked").exists(), "it is in post_fork")
+    (s.folder / "access.log").rename(s.folder / "access.log.1")
+    s.signal("USR1")
+    until(lambda: (s.folder / "access.log").exists(), "the master reopened it")
+    with open(s.folder / "go", "w"):
+        pass
+    assert s.get("/").status == 200
+    until(lambda: (s.folder / "access.log").read_text().count("\n") == 1,
+          lambda: "its line in the new file:\n" + s.tail())
+    assert (s.folder / "access.log.1").read_text() == ""
+    assert s.log_count("Booting worker") == 1
 
 
 def test_processes_are_titled_as_gunicorns(server):
@@ -319,8 +366,7 @@ def test_a_request_longer_than_the_graceful_timeout_is_cut(waiting):
 
 
 def test_a_quick_stop_does_not_wait_for_a_request(waiting):
-    s = waiting("--graceful-timeout", "60",
-                announced=["Error handling request GET /wait"])
+    s = waiting("--graceful-timeout", "60")
     with s.connect() as peer:
         peer.get("/wait")
         begun(s)
@@ -328,9 +374,35 @@ def test_a_quick_stop_does_not_wait_for_a_request(waiting):
         assert b"done" not in peer.rest()
 
 
+def test_a_quick_stop_of_a_request_is_no_fault_of_the_application(waiting):
+    s = waiting("--graceful-timeout", "60")
+    with s.connect() as peer:
+        peer.get("/wait")
+        begun(s)
+        assert s.stop("INT") == 0
+        assert peer.rest() == b""
+    assert s.log_count("Error handling|Traceback") == 0
+
+
+def test_an_idle_worker_hears_signals_whose_wake_ups_were_taken(server):
+    # asyncio takes them for add_signal_handler and gives none back
+    s = server("shop:app", "--graceful-timeout", "60", files={"shop.py": """\
+import signal
+def app(environ, start_response):
+    signal.set_wakeup_fd(-1)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"deaf"]
+"""})
+    if "Using worker: sync" not in s.log():
+        pytest.skip("requests of this class do not run on the main thread")
+    with s.connect() as peer:
+        assert peer.get("/").reply().body == b"deaf"
+    until(lambda: processes.sleeps(s.workers()[0]), "it is idle")
+    assert s.stop() == 0
+
+
 def test_a_second_signal_hastens_a_graceful_stop(waiting):
-    s = waiting("--graceful-timeout", "60",
-                announced=["Error handling request GET /wait"])
+    s = waiting("--graceful-timeout", "60")
     with s.connect() as peer:
         peer.get("/wait")
         begun(s)

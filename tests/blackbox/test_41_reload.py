@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """HUP: new values, no lost request, and nothing breaks a running server."""
 import os
+import signal
+import subprocess
 
 import pytest
 
+from harness import processes
 from harness.load import Load
 from harness.server import free_port
 from harness.waiting import until
@@ -279,11 +282,65 @@ def test_reload_notices_a_changed_module(server):
     s.wait_log("Worker reloading: .*shop.py modified")
 
 
-def test_a_preloaded_application_stays_over_a_reload(server):
-    s = server("--preload", "shop:app", files={"shop.py": shop("loaded")})
+def test_a_preloaded_application_stays_and_the_log_says_what_to_do(server):
+    s = server("--preload", "--pid", "shop.pid", "shop:app",
+               files={"shop.py": shop("loaded")})
     assert s.get("/").body == b"loaded"
     old = s.workers()
+    write(s, "shop.py", shop("deployed"))
     s.signal("HUP")
     until(lambda: s.workers() and not set(old) & set(s.workers()),
           "a new worker")
     assert s.get("/").body == b"loaded"
+    told = s.wait_log(r"\[WARNING\] preload_app: the application is not loaded "
+                      r"again by a reload, .* For new code: (kill -USR2 \d+), "
+                      r".*: (kill -TERM \d+)")
+    # and what it says is true
+    subprocess.run(told[0], shell=True, check=True)
+    wait_body(s, b"deployed")
+    path = s.folder / "shop.pid.2"
+    until(lambda: path.exists() and path.read_text(), "the second pidfile")
+    new = int(path.read_text())
+    subprocess.run(told[1], shell=True, check=True)
+    assert s.wait() == 0
+    assert s.get("/").body == b"deployed"
+    s.wait_log("Master has been promoted")
+    os.kill(new, signal.SIGTERM)
+    assert processes.reap(new) == 0
+
+
+WHERE = """\
+import os
+loaded_by = os.getpid()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"master" if loaded_by == os.getppid() else b"worker"]
+"""
+
+
+def test_a_reload_that_sets_preload_app_loads_it_in_the_master(server):
+    s = server("shop:app", config="raw_env = ['WORD=x']\n", files={
+        "shop.py": WHERE + "\nassert os.environ['WORD'] == 'x'\n"})
+    assert s.get("/").body == b"worker"
+    write(s, "conf.py", "raw_env = ['WORD=x']\npreload_app = True\n")
+    s.signal("HUP")
+    wait_body(s, b"master")
+
+
+def test_a_reload_that_cannot_preload_changes_nothing(server):
+    s = server("shop:app", config="workers = 1\n", files={"shop.py": WHERE},
+               announced=["no_such_module"])
+    assert s.get("/").body == b"worker"
+    old = s.workers()
+    write(s, "shop.py", "import no_such_module\n")
+    write(s, "conf.py", "workers = 3\npreload_app = True\n")
+    s.signal("HUP")
+    s.wait_log(r"\[ERROR\] Reload failed, the previous configuration stays: "
+               r".*no_such_module")
+    assert s.get("/").body == b"worker"
+    assert s.workers() == old
+    write(s, "shop.py", WHERE)
+    s.signal("HUP")
+    wait_body(s, b"master")
+    s.wait_workers(3)

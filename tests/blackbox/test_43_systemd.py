@@ -35,7 +35,8 @@ for i, fd in enumerate(high):
     os.set_inheritable(3 + i, True)
     os.close(fd)
 os.environ["LISTEN_FDS"] = str(len(fds))
-os.environ["LISTEN_FDNAMES"] = ":".join(["shop"] * len(fds))
+os.environ["LISTEN_FDNAMES"] = os.environ.get(
+    "NAMES", ":".join(["shop"] * len(fds)))
 os.environ["LISTEN_PID"] = sys.argv[2] if sys.argv[2] != "me" else str(os.getpid())
 os.execvp(sys.argv[3], sys.argv[3:])
 """
@@ -130,6 +131,75 @@ def test_usr2_gives_the_sockets_of_systemd_to_the_new_master(
     assert os.path.exists(sockets[1].getsockname())
 
 
+def test_names_of_systemds_sockets_are_logged(activated, sockets):
+    tcp, unix = (x.getsockname() for x in sockets)
+    s = activated(env={"NAMES": "web:ad\x1bmin"})
+    s.wait_log(rf"Sockets of systemd: web \(http://127.0.0.1:{tcp[1]}\), "
+               rf"ad\\x1bmin \(unix:{unix}\)")
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_a_bind_by_name_serves_only_that_socket(activated, sockets, chosen):
+    s = activated("--bind", f"fd://{['web', 'admin'][chosen]}", "--pid", "p",
+                  env={"NAMES": "web:admin"})
+    used, other = sockets[chosen], sockets[1 - chosen]
+
+    def check(pid):
+        assert wire.fetch(used.getsockname(), "/").body.startswith(b"%d " % pid)
+
+    check(s.pid)
+    with wire.Peer(other.getsockname()) as peer:
+        peer.get("/")
+        for _ in range(5):
+            check(s.pid)
+        other.settimeout(1)
+        other.accept()[0].close()  # it waits for somebody else
+    s.signal("HUP")
+    s.wait_log("Booting worker", 2)
+    until(lambda: len(s.workers()) == 1, "one worker")
+    check(s.pid)
+    s.signal("USR2")
+    path = s.folder / "p.2"
+    new = int(until(lambda: path.exists() and path.read_text(), "its pidfile"))
+    s.wait_log("Booting worker", 3)
+    assert s.stop() == 0
+    check(new)
+    os.kill(new, signal.SIGTERM)
+    assert processes.reap(new) == 0
+
+
+def test_one_name_may_be_that_of_several_sockets(activated, sockets):
+    s = activated("--bind", "fd://shop")
+    for one in sockets:
+        assert wire.fetch(one.getsockname(), "/").status == 200
+    assert s.stop() == 0
+
+
+def test_a_reload_may_choose_another_name(activated, sockets):
+    s = activated("-c", "conf.py", env={"NAMES": "web:admin"}, config="""\
+bind = ["fd://web", "fd://admin"]
+""")
+    for one in sockets:
+        assert wire.fetch(one.getsockname(), "/").status == 200
+    (s.folder / "conf.py").write_text('bind = "fd://admin"\n')
+    old = s.workers()
+    s.signal("HUP")
+    until(lambda: s.workers() and not set(old) & set(s.workers()), "new ones")
+    assert wire.fetch(sockets[1].getsockname(), "/").status == 200
+    (s.folder / "conf.py").write_text('bind = "fd://nobody"\n')
+    s.signal("HUP")
+    s.wait_log("'nobody' is not a valid file descriptor. Nor is it the name "
+               r"of a socket that systemd gave \(LISTEN_FDNAMES='web:admin'\)")
+    assert wire.fetch(sockets[1].getsockname(), "/").status == 200
+
+
+def test_a_name_that_systemd_did_not_give_is_told(run):
+    r = run("--bind", "fd://web", "shop:app", files={"shop.py": APP})
+    assert r.status == 1
+    r.line_with("'web' is not a valid file descriptor.",
+                "LISTEN_FDNAMES=''")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"),
                     reason="systemd-analyze is not installed")
 def test_the_sample_units_are_valid(tmp_path):
@@ -190,6 +260,19 @@ def test_ready_is_told_when_the_workers_serve_and_not_before(server, manager):
     assert s.get("/").status == 200
     assert s.stop() == 0
     manager.wait("STOPPING=1")
+
+
+def test_stopping_is_told_when_the_shutdown_delay_begins(server, manager):
+    s = server("shop:app", "--shutdown-delay", "3600",
+               env={"NOTIFY_SOCKET": manager.sock.getsockname()},
+               files={"shop.py": APP})
+    manager.wait("READY=1")
+    s.signal("TERM")
+    manager.wait("STOPPING=1",
+                 "STATUS=Serving on until shutdown_delay is over")
+    assert s.get("/").status == 200
+    assert s.stop() == 0
+    manager.wait("STOPPING=1", "STATUS=Finishing requests")
 
 
 def test_a_reload_is_told_with_its_end(server, manager):

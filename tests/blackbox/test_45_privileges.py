@@ -203,21 +203,7 @@ def app(environ, start_response):
     assert s.get("/").body == b"1"
     s.wait_log(r"Reaped unknown child process \(pid:\d+, status:768\)")
     master = processes.children(s.pid)[0]
-    until(lambda: zombies(master) == [], "no zombie is left")
+    until(lambda: processes.zombies(master) == [], "no zombie is left")
     assert s.get("/").status == 200
     os.kill(master, signal.SIGTERM)
     assert s.wait() == 0
-
-
-def zombies(parent):
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="utf-8") as f:
-                    state, ppid = f.read().rsplit(")", 1)[1].split()[:2]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if state == "Z" and int(ppid) == parent:
-                found.append(int(name))
-    return found

@@ -129,29 +129,46 @@ def test_a_killed_worker_has_its_child_exit(noted):
 # ---- hooks that go wrong ----
 
 
-@pytest.mark.parametrize("hook", ["on_starting", "when_ready"])
-@pytest.mark.parametrize("deed", ["1 / 0", "raise SystemExit(7)"])
+BEFORE = [("on_starting", "server"), ("when_ready", "server"),
+          ("nworkers_changed", "server, new, old"),
+          ("pre_fork", "server, worker")]
+
+
+@pytest.mark.parametrize("hook, args", BEFORE[:3])
 def test_a_hook_that_fails_before_anything_serves_ends_the_start(
-        run, hook, deed):
+        run, hook, args):
     r = run("-c", "conf.py", "-b", "unix:s.sock", "--pid", "p", "shop:app",
             files={"shop.py": APP,
-                   "conf.py": f"def {hook}(server):\n    {deed}\n"},
+                   "conf.py": f"def {hook}({args}):\n    1 / 0\n"},
             announced=["."])
-    assert r.status in (1, 7)
+    assert r.status == 1
     r.line_with(hook)
+
+
+@pytest.mark.parametrize("hook, args", BEFORE)
+@pytest.mark.parametrize("given, status, shown", [
+    ("7", 7, ""), ("", 0, ""), ("'not today'", 1, "not today\n")])
+def test_sys_exit_before_anything_serves_is_the_exit_status(
+        run, tmp_path, hook, args, given, status, shown):
+    r = run("-c", "conf.py", "-b", "unix:s.sock", "--pid", "p", "shop:app",
+            files={"shop.py": APP, "conf.py":
+                   f"import sys\ndef {hook}({args}):\n    sys.exit({given})\n"})
+    assert r.status == status
+    assert shown in r.err
+    assert "Traceback" not in r.err and "Booting worker" not in r.err
+    assert not list(tmp_path.rglob("p")) and not list(tmp_path.rglob("s.sock"))
 
 
 @pytest.mark.parametrize("hook, args", [
     ("pre_fork", "server, worker"), ("child_exit", "server, worker"),
     ("on_reload", "server"), ("nworkers_changed", "server, new, old")])
-@pytest.mark.parametrize("deed", ["1 / 0", "raise SystemExit(7)"])
 def test_a_hook_that_fails_in_the_master_is_told_and_survived(
-        server, hook, args, deed):
+        server, hook, args):
     s = server("shop:app", files={"shop.py": APP}, config=f"""\
 import os
 def {hook}({args}):
     if os.path.exists("now"):
-        {deed}
+        1 / 0
 """, announced=["Exception in the hook"])
     victim = s.wait_workers(1)[0]
     s.get("/")
@@ -160,6 +177,59 @@ def {hook}({args}):
     processes.wait_gone(victim, "the old worker")
     s.wait_log(rf"\[ERROR\] Exception in the hook {hook}\n")
     assert s.get("/").status == 200
+
+
+@pytest.mark.parametrize("hook, args, sent", [
+    ("pre_fork", "server, worker", "HUP"),
+    ("child_exit", "server, worker", "HUP"),
+    ("child_exit", "server, worker", "TERM"),
+    ("on_reload", "server", "HUP"), ("on_exit", "server", "TERM"),
+    ("nworkers_changed", "server, new, old", "TTIN")])
+def test_sys_exit_in_the_master_stops_the_server_with_that_status(
+        server, hook, args, sent):
+    s = server("shop:app", "--pid", "p", files={"shop.py": APP}, config=f"""\
+import os, sys
+def {hook}({args}):
+    if os.path.exists("now"):
+        sys.exit(7)
+""")
+    s.expected_status = 7
+    s.get("/")
+    (s.folder / "now").write_text("")
+    s.signal(sent)
+    assert s.wait() == 7
+    assert not (s.folder / "p").exists()
+    assert "Traceback" not in s.log()
+    if sent != "TERM":
+        s.wait_log(rf"Reason: sys\.exit\(7\) in the hook {hook}\.")
+
+
+@pytest.mark.parametrize("hook, args", [
+    ("post_fork", "server, worker"), ("post_worker_init", "worker")])
+def test_sys_exit_in_a_new_worker_ends_that_worker_with_it(server, hook, args):
+    """And as in gunicorn the master goes on trying."""
+    s = server("shop:app", files={"shop.py": APP}, bind="unix", config=f"""\
+import os, sys
+def {hook}({args}):
+    if not os.path.exists("now"):
+        sys.exit(7)
+""")
+    s.wait_log(r"Worker \(pid:\d+\) exited with code 7\.", 2)
+    assert "Traceback" not in s.log()
+    (s.folder / "now").write_text("")
+    assert s.get("/").status == 200
+
+
+def test_sys_exit_in_worker_exit_is_the_workers_status(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import sys
+def worker_exit(server, worker):
+    sys.exit(7)
+""")
+    s.get("/")
+    assert s.stop() == 0
+    s.wait_log(r"Worker \(pid:\d+\) exited with code 7\.")
+    assert "Exception" not in s.log()
 
 
 def test_hooks_that_fail_in_a_new_worker_halt_the_start_with_3(run):
@@ -245,20 +315,60 @@ def when_ready(server):
             os._exit(0)
 """)
     s.get("/")
-    until(lambda: zombies(s.pid) == [], "no zombie is left")
+    until(lambda: processes.zombies(s.pid) == [], "no zombie is left")
 
 
-def zombies(parent):
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
+def test_a_child_of_a_hook_has_signals_of_its_own(server):
+    # multiprocessing ends its children by TERM, which is not the server's
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, signal, threading, time
+def work(server):
+    while not server.WORKERS:
+        time.sleep(0.01)
+    for n in (signal.SIGTERM, signal.SIGHUP):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                time.sleep(1)
+        os.kill(pid, n)
+        server.log.info("ended by %s", os.waitpid(pid, 0)[1])
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    s.wait_log(f"ended by {signal.SIGTERM:d}")
+    s.wait_log(f"ended by {signal.SIGHUP:d}")
+    assert s.get("/").status == 200
+    assert s.log_count("Handling signal") == 0
+
+
+def test_a_worker_whose_status_a_hook_took_is_replaced(server):
+    s = server("shop:app", files={"shop.py": APP}, config="""\
+import os, threading, time
+def work(server):
+    while True:
         try:
-            with open(f"/proc/{name}/stat", encoding="utf-8") as f:
-                state, ppid = f.read().rsplit(")", 1)[1].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state == "Z" and int(ppid) == parent:
-            found.append(int(name))
-    return found
+            server.log.info("took %s", os.waitpid(-1, 0))
+        except ChildProcessError:
+            time.sleep(0.01)
+def when_ready(server):
+    threading.Thread(target=work, args=(server,), daemon=True).start()
+""")
+    old, = s.wait_workers(1)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: s.workers() not in ([], [old]), "it is replaced")
+    assert s.get("/").status == 200
+
+
+def test_fields_that_a_hook_adds_may_hold_anything(server):
+    s = server("shop:app", files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["HTTP_X_MARK"].encode()]
+"""}, config="""\
+def pre_request(worker, req):
+    req.headers += [("X-MARK", "a"), ("X-MARK", 7), ("X-MARK", None)]
+""")
+    assert s.get("/").body == b"a,7,None"
 
 
 def test_server_stop_and_reload_of_hooks_act(server):
@@ -308,15 +418,6 @@ def test_preload_without_threads_and_sockets_is_quiet(server):
     s = server("shop:app", "--preload", files={"shop.py": APP})
     s.get("/")
     assert "[WARNING] preload_app" not in s.log()
-
-
-def test_a_reload_says_that_a_preloaded_application_stays(server):
-    s = server("shop:app", "--preload", files={"shop.py": APP})
-    s.get("/")
-    s.signal("HUP")
-    s.wait_log("preload_app: the application is not loaded again by a reload; "
-               "USR2 starts a new master")
-    s.wait_log("Booting worker", 2)
 
 
 @pytest.mark.parametrize("text", [

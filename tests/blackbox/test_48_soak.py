@@ -1,32 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Clients that leave in every phase leave nothing behind: the short form of
-tests/soak/async_soak.py, which goes on for minutes."""
-import importlib.util
-
+"""Everything at once, at random, for a short while; tests/soak for a long one."""
 import pytest
 
 from harness import classes
-from harness.server import ROOT
-
-SECONDS = 10
+from harness.soak import Soak
 
 
-def load():
-    path = ROOT / "tests" / "soak" / "async_soak.py"
-    spec = importlib.util.spec_from_file_location("async_soak", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("kind", ["gevent", "eventlet", "tornado",
-                                  "tornado-application"])
-def test_clients_that_leave_leave_nothing_behind(run, server, kind):
-    soak = load()
-    classes.skip_unless_installed(run, kind.partition("-")[0])
-    args, apps = soak.arguments(kind)
-    s = server(*args, apps=apps)
-    s.wait_log("Booting worker")
-    done, grown = soak.soak(s, kind, SECONDS, number=4, seed=1)
-    assert not grown, (grown, done)
-    assert set(done) == {p.__name__ for p in soak.phases_of(kind)}
+@pytest.mark.parametrize("args", [
+    ("-k", "sync"), ("-k", "gthread", "--threads", "4")],
+    ids=lambda args: args[1])
+def test_random_signals_kills_and_upgrades_under_load(
+        tmp_path, request, run, args):
+    classes.skip_unless_installed(run, args[1])
+    folder = tmp_path / "s"
+    folder.mkdir()
+    soak = Soak(folder, 4711, args)
+    request.addfinalizer(soak.end)
+    soak.run(10, 5)
+    soak.judge()
+    assert soak.server.stop() == 0

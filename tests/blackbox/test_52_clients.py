@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Plain WSGI by curl and http.client: TCP, IPv6, a unix socket, a daemon."""
+"""Plain WSGI by curl and http.client: TCP, IPv6, a unix socket, a daemon; and by
+the clients that measure."""
 import hashlib
 import json
+import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -65,6 +69,38 @@ def test_curl_is_told_of_an_error(probe):
     curl(probe.address, "--fail", "/raising", status=22)
     curl(probe.address, "/raising_later", status=18)  # a partial transfer
     probe.announce("ZeroDivisionError: after the headers")
+
+
+def test_curl_sends_an_iri_as_its_bytes(probe):
+    told = json.loads(curl(probe.address, "/environ/\u00e9?\u00fc"))
+    assert told["PATH_INFO"] == "/environ/\u00e9".encode().decode("latin-1")
+    assert told["QUERY_STRING"] == "\u00fc".encode().decode("latin-1")
+
+
+def measured(probe, tool, *args):
+    """What the tool says; it knows TCP only."""
+    if not shutil.which(tool):
+        pytest.skip(f"there is no {tool} (tools/setup clients installs it)")
+    if isinstance(probe.address, str):
+        pytest.skip(f"{tool} knows no unix sockets")
+    done = subprocess.run([tool, *args, probe.url("/one")], text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_wrk_sees_no_error(probe):
+    out = measured(probe, "wrk", "-t", "1", "-c", "8", "-d", "1s")
+    assert int(re.search(r"(\d+) requests in", out)[1]) > 0
+    assert "Non-2xx" not in out and "Socket errors" not in out, out
+
+
+@pytest.mark.parametrize("ahead", ["1", "4"])
+def test_h2load_gets_every_reply_also_with_pipelining(probe, ahead):
+    if ":" in probe.address[0]:
+        pytest.skip("h2load's Host has no brackets around an IPv6 address")
+    out = measured(probe, "h2load", "--h1", "-n", "2000", "-c", "8", "-m", ahead)
+    assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in out, out
 
 
 def test_http_client_keeps_its_connection_over_all_kinds_of_replies(probe):

@@ -2,10 +2,10 @@
 """No complete request waits while a worker is idle, whoever is blocked or dies."""
 import os
 import signal
-import time
 
 import pytest
 
+from harness import processes
 from harness.load import Load
 from harness.waiting import until
 
@@ -23,6 +23,8 @@ def app(environ, start_response):
         pathlib.Path(name + ".in").touch()
         while not os.path.exists(name + ".go"):
             sum(range(1000))
+    elif path == "/close":
+        os.close(0)
     body = str(os.getpid()).encode()
     if environ["REQUEST_METHOD"] == "POST":
         body += b" %d" % len(environ["wsgi.input"].read())
@@ -159,6 +161,55 @@ def test_what_waits_in_the_queue_survives_the_death_of_its_sender(server):
     assert pid_of(held[1].peer.reply()) == second
 
 
+@pytest.mark.parametrize("size", [None, 40_000])
+def test_a_worker_without_descriptors_loses_no_request_of_the_queue(
+        server, size):
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=5)
+    other = next(iter(set(s.workers()) - {victim}))
+    held = Blocked(s, peers.pop(), "b")
+    with processes.spare_descriptors(other, 0):
+        for peer in peers:
+            if size is None:
+                peer.get()
+            else:
+                peer.post("/", b"x" * size)
+        s.wait_log("Cannot take a request of another worker")
+    for peer in peers:
+        assert pid_of(peer.reply()) == other
+    held.go()
+    held.peer.reply()
+
+
+def test_a_connection_of_the_queue_is_no_standard_stream(server):
+    """What an application prints must not go to a client."""
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=2)
+    other = next(iter(set(s.workers()) - {victim}))
+    _, others = pinned(s, other)
+    others[0].get("/close").reply()
+    held = Blocked(s, peers[0], "b")
+    assert pid_of(ask(peers[1])) == other
+    assert 0 not in processes.open_descriptors(other)
+    held.go()
+    held.peer.reply()
+
+
+@pytest.mark.parametrize("size", [None, 40_000])
+def test_a_worker_short_of_descriptors_closes_idle_ones_for_the_queue(
+        server, size):
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=5)
+    other = next(iter(set(s.workers()) - {victim}))
+    held = Blocked(s, peers.pop(), "b")
+    with processes.spare_descriptors(other, 2):
+        for peer in peers:
+            assert pid_of(ask(peer, size and b"x" * size)) == other
+        peers[0].assert_closed()
+    held.go()
+    held.peer.reply()
+
+
 def holds_connection(pid, port):
     """Whether the process has the server's end of a client's connection."""
     sockets = set()
@@ -198,19 +249,5 @@ def test_an_idle_server_wakes_nobody(server):
     s = start(server, "-w", "1")
     assert s.get("/").status == 200
     worker = next(iter(s.workers()))
-
-    def switches():
-        total = 0
-        for task in os.listdir(f"/proc/{worker}/task"):
-            with open(f"/proc/{worker}/task/{task}/status") as f:
-                for line in f:
-                    if line.startswith("voluntary_ctxt_switches"):
-                        total += int(line.split()[1])
-        return total
-
-    def quiet():
-        before, end = switches(), time.monotonic() + 1
-        until(lambda: time.monotonic() > end, "a second is over")
-        return switches() == before
-
-    until(quiet, "a second without a wake-up in the worker")
+    until(lambda: processes.is_quiet(worker),
+          "a second without a wake-up in the worker")

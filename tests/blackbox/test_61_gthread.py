@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness import processes
 from harness.waiting import until
 
 APP = """
@@ -183,6 +184,51 @@ def test_a_child_that_returns_from_a_request_ends_and_harms_nothing(
         assert peer.get("/fork").reply().body == b"parent"
     assert peer.get("/").reply().status == 200
     until(lambda: len(s.tree()) == 2, "the children are gone")
+
+
+LEAVING = """
+import os, time
+
+def app(environ, start_response):
+    body = b"0"
+    if environ["PATH_INFO"] == "/leave":
+        pid = os.fork()
+        while pid == 0:
+            if os.path.exists("child.go"):
+                os._exit(0)
+            time.sleep(0.01)
+        body = b"%d" % pid
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_child_that_lives_on_keeps_no_connection_open(server, count):
+    """It has every socket and the event set too: a close has to be one for the
+    peer, and what the child holds must not be reported for ever."""
+    s = server("app:app", "-w", "1", "--threads", str(count), files={"app.py": LEAVING})
+    idle = [s.connect() for _ in range(3)]
+    for peer in idle:
+        assert peer.get("/").reply().body == b"0"
+    asking = s.connect()
+    child = int(asking.get("/leave", "Connection: close").reply().body)
+    asking.assert_closed()
+    assert idle[0].get("/", "Connection: close").reply().body == b"0"
+    idle[0].assert_closed()
+    idle[1].close()
+    assert idle[2].get("/").reply().body == b"0"
+    assert processes.is_running(child)
+    worker = s.workers()[0]
+
+    def rests():
+        before, end = processes.spent(worker), time.monotonic() + 0.5
+        until(lambda: time.monotonic() > end, "half a second is over")
+        return processes.spent(worker) == before
+
+    until(rests, "the worker uses no processor")
+    (s.folder / "child.go").touch()
+    until(lambda: len(s.tree()) == 2, "the child is gone")
 
 
 @pytest.mark.parametrize("count", [1, 3])

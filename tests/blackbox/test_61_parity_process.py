@@ -35,7 +35,8 @@ def app(environ, start_response):
 """
 ADDED = re.compile(
     "run as root|is running:|Stacks of worker|took .* with it|in a row ended"
-    "|New master started|The new master|Reload failed|will be replaced")
+    "|New master started|The new master|Reload failed|will be replaced"
+    "|preload_app: ")
 THEIRS = re.compile("[Cc]ontrol socket|control.sock")
 
 
@@ -195,6 +196,45 @@ def ended_by_int(a):
     a.s.wait()
 
 
+def preloaded_hup(a):
+    """The application stays, with gunicorn too."""
+    a.s.folder.joinpath("shop.py").write_text("import no_such_module\n")
+    a.signal("HUP")
+    a.booted(2)
+    a.exits(1)
+
+
+def quick_after_term(a):
+    a.stuck()
+    a.signal("TERM")
+    a.s.signal("QUIT")
+    a.s.wait_log("Quick shutdown requested")
+    a.s.wait()
+
+
+def usr2_winch_term(a):
+    """WINCH means nothing to a master in the foreground."""
+    a.upgrade()
+    a.signal("WINCH")
+    a.s.stop()
+    a.s.wait_log("Master has been promoted")
+    until(lambda: (a.s.folder / "p").read_text() == f"{a.new}\n", "renamed")
+    os.kill(a.new, signal.SIGTERM)
+    processes.reap(a.new)
+
+
+def more_workers(a):
+    """HUP takes the new number and forgets TTIN."""
+    a.signal("TTIN")
+    a.booted(2)
+    conf = a.s.folder / "conf.py"
+    conf.write_text(conf.read_text() + "workers = 3\n")
+    a.signal("HUP")
+    a.booted(5)
+    a.exits(2)
+    a.workers(3)
+
+
 # name -> (what happens, more arguments, the signal that ends it)
 LIVES = {
     "TERM": (nothing, [], "TERM"), "INT": (nothing, [], "INT"),
@@ -212,6 +252,13 @@ LIVES = {
     "USR2 TERM": (upgraded, [], None), "USR2, back": (backed_out, [], "TERM"),
     "USR2 twice": (twice_usr2, [], "TERM"),
     "INT after TERM": (hurried, ["--graceful-timeout", "20"], None),
+    "QUIT after TERM": (quick_after_term, ["--graceful-timeout", "20"], None),
+    "worker ABRT": (worker("ABRT"), [], "TERM"),
+    "worker QUIT": (worker("QUIT"), [], "TERM"),
+    "worker SEGV": (worker("SEGV"), [], "TERM"),
+    "HUP of a preloaded one": (preloaded_hup, ["--preload"], "TERM"),
+    "USR2 WINCH TERM": (usr2_winch_term, [], None),
+    "HUP, another number": (more_workers, ["-c", "conf.py"], "TERM"),
 }
 
 
@@ -224,6 +271,7 @@ KNOWN = {
     # gunicorn has no line for a signal that comes while it stops, and its
     # worker's last line does not get out
     "INT after TERM": "Handling signal: int|Worker exiting",
+    "QUIT after TERM": "Handling signal: quit|Worker exiting",
 }
 
 
@@ -233,13 +281,49 @@ def test_a_life_is_gunicorns(server, name):
     told = []
     for program in PROGRAMS:
         s = server("shop:app", "--pid", "p", *args, program=program,
-                   files={"shop.py": APP}, announced=["."])
+                   files={"shop.py": APP, "conf.py": ""}, announced=["."])
         assert (s.folder / "p").read_text() == f"{s.pid}\n"
         act(Act(s))
         status = s.stop(end) if end else s.wait()
         told.append([status, (s.folder / "p").exists(),
                      [x for x in lines(s)
                       if not re.search(KNOWN.get(name, "^$"), x)]])
+    assert told[1] == told[0]
+
+
+def test_a_pidfile_follows_a_reload_as_gunicorns(server):
+    for program in PROGRAMS:
+        s = server("shop:app", program=program, files={"shop.py": APP},
+                   config="pidfile = 'first'\n")
+        a = Act(s)
+        assert (s.folder / "first").read_text() == f"{s.pid}\n"
+        (s.folder / "conf.py").write_text("pidfile = 'second'\n")
+        a.signal("HUP")
+        a.booted(2)
+        until(lambda f=s.folder: (f / "second").exists(), "the new file")
+        assert (s.folder / "second").read_text() == f"{s.pid}\n"
+        until(lambda f=s.folder: not (f / "first").exists(), "no old file")
+        assert s.stop() == 0
+        assert not (s.folder / "second").exists()
+
+
+# hook -> its arguments; each calls sys.exit(7) in a server that serves
+EXITS = {"child_exit": "s, w", "on_exit": "s", "worker_exit": "s, w"}
+
+
+@pytest.mark.parametrize("hook", EXITS)
+def test_sys_exit_in_a_hook_at_the_end_is_gunicorns(server, hook):
+    told = []
+    for program in PROGRAMS:
+        s = server("shop:app", program=program, files={"shop.py": APP},
+                   config=f"""\
+import os, sys
+def {hook}({EXITS[hook]}):
+    sys.exit(7)
+""")
+        s.expected_status = None
+        until(Act(s).answers, "it answers")
+        told.append([s.stop(), [x for x in lines(s) if "Shutting" not in x]])
     assert told[1] == told[0]
 
 
@@ -254,6 +338,10 @@ FAILURES = {
     "when_ready": (["shop:app", "-c", "c.py"],
                    {"c.py": "def when_ready(s):\n    1 / 0\n"}),
     "pidfile folder": (["shop:app", "--pid", "no/p"], {}),
+    **{f"sys.exit in {hook}": (["shop:app", "-c", "c.py"], {
+        "c.py": f"import sys\ndef {hook}({args}):\n    sys.exit(7)\n"})
+       for hook, args in (("on_starting", "s"), ("when_ready", "s"),
+                          ("nworkers_changed", "s, n, o"))},
     "preload": (["shop:none", "--preload"], {}),
 }
 

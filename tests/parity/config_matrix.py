@@ -238,7 +238,9 @@ def compare(cases, theirs, program, folder):
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         jobs = [(c, pool.submit(run_ours, program, arguments(c), c.env, folder))
                 for c in cases]
-        for case, job in jobs:
+        for n, (case, job) in enumerate(jobs, 1):
+            if n % 1000 == 0:
+                print(f"{n} compared", flush=True)
             text = difference(case, theirs.run(arguments(case), case.env),
                               job.result())
             if text is not None:

@@ -71,7 +71,7 @@ def _final(name, value):
 
 
 def _items(namespace, lines, path, module):
-    shown = path.rsplit("/", 1)[-1]
+    shown = path.rsplit("/", 1)[-1].encode("utf-8", "backslashreplace").decode()
     out = []
     for name, value in list(namespace.items()):
         if isinstance(name, str) and not name.startswith("__"):
@@ -129,13 +129,14 @@ def read_file(path):
 
 
 def read_module(name):
-    """The same for a module that is imported."""
-    import importlib
+    """The same for a module that is imported; by a plain import, which leaves its
+    own frames out of tracebacks."""
     import posix
 
     pid = posix.getpid()
     try:
-        module = importlib.import_module(name)
+        __import__(name)
+        module = sys.modules[name]
     finally:
         _end_forked_child(name, pid)
         _flush()

@@ -3,17 +3,29 @@ logger_class extends, over Python's logging.
 
 An installed package's module always wins; what is here keeps to its names, so
 that subclasses written for it work.
+
+Every worker carries what is imported here: what few configurations need is
+imported where they do.
 """
-import json
 import logging
-import logging.config
-import logging.handlers
 import os
-import socket
 import sys
 import threading
 import time
 import traceback
+
+
+def _later(name):
+    """gunicorn imports both, so "import logging" is all that some applications
+    do before they use them."""
+    if name not in ("config", "handlers"):
+        raise AttributeError("module 'logging' has no attribute '%s'" % name)
+    __import__("logging." + name)
+    return sys.modules["logging." + name]
+
+
+if "__getattr__" not in vars(logging):
+    logging.__getattr__ = _later
 
 SYSLOG_FACILITIES = dict(
     kern=0, user=1, mail=2, daemon=3, auth=4, security=4, syslog=5, lpr=6, news=7, uucp=8,
@@ -68,6 +80,8 @@ class SafeAtoms(dict):
 
 def parse_syslog_address(addr):
     """(socket type or None, path or (host, port))"""
+    import socket
+
     scheme, found, rest = addr.partition("://")
     kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
     if scheme == "unix" and found:
@@ -138,6 +152,8 @@ class Logger:
             if cfg.logconfig_dict:
                 logging.config.dictConfig({**CONFIG_DEFAULTS, **cfg.logconfig_dict})
             elif cfg.logconfig_json:
+                import json
+
                 if os.path.exists(cfg.logconfig_json):
                     with open(cfg.logconfig_json, encoding="utf-8") as f:
                         logging.config.dictConfig({**CONFIG_DEFAULTS, **json.load(f)})

@@ -358,6 +358,8 @@ def reexec(server, master_pid, fds):
         _to_first(fds)
         env["LISTEN_PID"] = str(os.getpid())
         env["LISTEN_FDS"] = str(len(fds))
+        if "LISTEN_FDNAMES" in os.environ:
+            env["LISTEN_FDNAMES"] = os.environ["LISTEN_FDNAMES"]
     else:
         for fd in fds:
             os.set_inheritable(fd, True)

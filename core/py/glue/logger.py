@@ -5,7 +5,6 @@ access lines never come here. They do as soon as anybody else has a say in them:
 a logger_class, a logconfig, or filters, handlers and formatters that the
 configuration or the application put on gunicorn.error and gunicorn.access.
 """
-import inspect
 import logging
 import sys
 
@@ -15,6 +14,7 @@ from _cgunicorn_glue.statsd import Metrics, dotted
 
 DEFAULT = "gunicorn.glogging.Logger"
 STATSD = "gunicorn.instrument.statsd.Statsd"
+_Function, _Method = type(lambda: None), type(logging.root.info)
 
 
 class Stream:
@@ -122,7 +122,7 @@ def _is_patched():
         now = vars(cls)
         return any(now.get(k) is not v for k, v in glogging.PRISTINE.items())
     return (cls.__module__ != module.__name__
-            or any(inspect.isfunction(v) and v.__globals__ is not vars(module)
+            or any(isinstance(v, _Function) and v.__globals__ is not vars(module)
                    for v in vars(cls).values())
             or any(getattr(cls, n) != glogging.PRISTINE[n] for n in (
                 "error_fmt", "datefmt", "access_fmt", "syslog_fmt")))
@@ -142,7 +142,7 @@ def _load(uri):
 def logger_class(cfg):
     """The class, as gunicorn's cfg.logger_class."""
     value = cfg.settings["logger_class"].get()
-    if inspect.isfunction(value) or inspect.ismethod(value):
+    if isinstance(value, (_Function, _Method)):
         value = value()
     if value in (None, "simple"):
         value = DEFAULT

@@ -462,6 +462,20 @@ def file_iterated(environ, start_response):
     return [b"".join(environ["wsgi.file_wrapper"](open(FILE, "rb")))]
 
 
+def file_taken(environ, start_response):
+    """A wrapper whose file somebody took away."""
+    wrapper = environ["wsgi.file_wrapper"](open(FILE, "rb"))
+    wrapper.filelike.close()
+    del wrapper.filelike
+    raised = []
+    for call in (wrapper.close, lambda: next(wrapper), lambda: wrapper[0]):
+        try:
+            call()
+        except AttributeError as e:
+            raised.append(str(e))
+    return as_json(start_response, raised)
+
+
 HINTS = {
     "": [("Link", "</style.css>; rel=preload")],
     "late": [("Link", "</style.css>; rel=preload")],
@@ -500,7 +514,8 @@ breaking = [
     exiting, interrupting, twice, exc_info_after_headers, never_started,
     none, item, item_later, written_str, field, bad_status, bare_status,
     length, two_lengths, own_chunked, own_close, body_in_spite, file_,
-    file_closed, file_without_fileno, file_iterated, early_hints,
+    file_closed, file_without_fileno, file_iterated, file_taken,
+    early_hints,
 ]
 plain = {f.__name__.rstrip("_"): f for f in conforming + breaking}
 routes = dict(plain)

@@ -4,10 +4,13 @@
 The runner is a subreaper: whatever a server leaves behind, daemons included,
 becomes our child, so that nothing can hide and every exit status is ours.
 """
+import contextlib
 import ctypes
 import os
 import re
+import resource
 import signal
+import time
 
 from .waiting import until
 
@@ -41,6 +44,13 @@ def parents():
     return found
 
 
+def zombies():
+    """(pid, ppid) of each."""
+    stats = ((int(n), _stat(int(n))) for n in os.listdir("/proc")
+             if n.isdigit())
+    return [(pid, stat[1]) for pid, stat in stats if stat and stat[0] == "Z"]
+
+
 def descendants(root):
     table = parents()
     found = set()
@@ -58,6 +68,16 @@ def children(pid):
     return sorted(p for p, parent in parents().items() if parent == pid)
 
 
+def zombies(pid):
+    """Its children that have ended and that nobody has waited for."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        stat = _stat(int(name))
+        if stat and stat[0] == "Z" and stat[1] == pid:
+            found.append(int(name))
+    return found
+
+
 def is_running(pid):
     stat = _stat(pid)
     return stat is not None and stat[0] not in "ZX"
@@ -66,6 +86,13 @@ def is_running(pid):
 def command_line(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as f:
         return f.read().rstrip(b"\0").replace(b"\0", b" ").decode()
+
+
+def spent(pid):
+    """Processor time of a process, in ticks."""
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        fields = f.read().rsplit(b")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def resident_kib(pid):
@@ -86,14 +113,66 @@ def open_descriptors(pid):
     return sorted(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+@contextlib.contextmanager
+def spare_descriptors(pid, spare):
+    """Leaves a process only so many descriptors to open."""
+    used = set(open_descriptors(pid))
+    limit = 0
+    while limit in used or spare > 0:
+        spare -= limit not in used
+        limit += 1
+    while limit in used:
+        limit += 1
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+
+
 def sleeps(pid):
     """Whether the main thread waits, with nothing to do."""
     stat = _stat(pid)
     return stat is not None and stat[0] == "S"
 
 
+def describe(pid):
+    """What a process is doing, for messages."""
+    wanted = re.compile(r"(State|PPid|Threads|Sig\w+|ShdPnd):")
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            lines = [line.strip() for line in f if wanted.match(line)]
+        for name in ("wchan", "syscall"):
+            with open(f"/proc/{pid}/{name}", encoding="ascii") as f:
+                lines.append(f"{name}: {f.read().strip()}")
+        lines.append("title: " + command_line(pid))
+    except OSError as e:
+        lines = [str(e)]
+    return "\n  ".join(["", *lines])
+
+
+def _switches(pid):
+    """How often its threads went to sleep."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            for line in f:
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+    return total
+
+
+def is_quiet(pid):
+    """Whether nothing wakes it for a second."""
+    before, end = _switches(pid), time.monotonic() + 1
+    until(lambda: time.monotonic() > end, "a second is over")
+    return _switches(pid) == before
+
+
 def wait_gone(pid, what):
-    until(lambda: not is_running(pid), f"{what} (pid {pid}) has ended")
+    until(lambda: not is_running(pid),
+          lambda: f"{what} (pid {pid}) has ended{describe(pid)}")
 
 
 def reap(pid):

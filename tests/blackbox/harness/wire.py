@@ -190,9 +190,7 @@ class Peer:
             r.body = self._exactly(int(length))
         else:
             r.framing = "close"
-            while self._more():
-                pass
-            r.body, self.buffer = self.buffer, b""
+            r.body = self.rest()
 
     def _read_chunks(self, r):
         r.framing = "chunked"
@@ -209,10 +207,11 @@ class Peer:
 
     def rest(self):
         """Everything until the server closes."""
+        parts, self.buffer = [self.buffer], b""
         while self._more():
-            pass
-        data, self.buffer = self.buffer, b""
-        return data
+            parts.append(self.buffer)
+            self.buffer = b""
+        return b"".join(parts)
 
     def assert_closed(self):
         data = self.rest()

@@ -486,6 +486,23 @@ START_TEST(a_reload_to_no_workers_needs_no_gate)
 }
 END_TEST
 
+/* Else the gate would wait for workers that are never started. */
+START_TEST(a_reload_to_more_workers_than_fit_starts_those_that_do)
+{
+    struct cg_plan_options o = usual;
+    serve();
+    o.target = 5;
+    o.most = 3;
+    cg_plan_reloaded(&plan, &o, now);
+    expect("30 no more than 3 of 5 workers fit until the next start or USR2; "
+           "spawn; spawn; spawn");
+    for (int pid = 3; pid <= 5; pid++) {
+        cg_plan_ready(&plan, pid, now);
+    }
+    expect("commit; TERM 1; TERM 2");
+}
+END_TEST
+
 START_TEST(new_workers_that_do_not_boot_bring_the_old_settings_back)
 {
     serve();
@@ -912,7 +929,8 @@ START_TEST(a_worker_that_ends_by_itself_before_it_serves_counts_too)
     cg_plan_start(&plan, now);
     effects();
     ended(1, CLEAN);
-    expect("40 Worker (pid:1) ended by itself before it served.; spawn");
+    expect("40 Worker (pid:1) ended before it served, without an error: it was "
+           "sent TERM, or the application ended it.; spawn");
     ended(2, CLEAN);
     ck_assert(strstr(effects(), "spawn") == NULL);
 }
@@ -1000,6 +1018,18 @@ START_TEST(a_silent_worker_is_explained_traced_aborted_and_killed)
 }
 END_TEST
 
+START_TEST(it_knows_whom_it_told_to_stop)
+{
+    serve();
+    ck_assert(!cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    cg_plan_signal(&plan, SIGTERM, now);
+    ck_assert(cg_plan_is_stopping(&plan, 1));
+    ck_assert(!cg_plan_is_stopping(&plan, 99));
+    clean_up();
+}
+END_TEST
+
 START_TEST(a_worker_that_comes_back_in_time_is_spared)
 {
     serve();
@@ -1024,19 +1054,17 @@ START_TEST(timeout_0_is_never)
 }
 END_TEST
 
-START_TEST(an_overdue_request_has_its_worker_replaced)
+START_TEST(a_request_that_does_not_end_has_its_worker_replaced)
 {
-    struct cg_plan_options o = usual;
-    o.request_ms = 10000;
-    serve_with(o);
-    cg_plan_overdue(&plan, 1, 10000, now);
-    cg_plan_overdue(&plan, 99, 99999, now);
+    serve();
+    cg_plan_stuck(&plan, 99, now);
     expect("");
-    cg_plan_overdue(&plan, 1, 10001, now);
-    expect("40 REQUEST TIMEOUT (pid:1); explain 1; trace 1; "
-           "20 Worker (pid:1) will be replaced: a request runs for longer "
-           "than request_timeout; spawn");
-    cg_plan_overdue(&plan, 1, 11000, now);
+    cg_plan_stuck(&plan, 1, now);
+    expect("40 A request of worker (pid:1) does not end; explain 1; trace 1; "
+           "20 Worker (pid:1) will be replaced: a request runs on after "
+           "request_timeout; spawn");
+    cg_plan_stuck(&plan, 1, now);
+    expect("");
     ck_assert_int_eq(cg_plan_patience(&plan, now), 200);
     tick(200);
     expect("tell trace 1");
@@ -1047,11 +1075,29 @@ START_TEST(an_overdue_request_has_its_worker_replaced)
 }
 END_TEST
 
-START_TEST(without_request_timeout_no_request_is_overdue)
+/* ---- sys.exit in a hook ---- */
+
+START_TEST(a_hook_ends_the_server_with_its_status)
 {
     serve();
-    cg_plan_overdue(&plan, 1, UINT64_MAX, now);
-    expect("");
+    cg_plan_exit(&plan, 7, "a hook.", now);
+    expect("stop listening; TERM 1; TERM 2");
+    cg_plan_exit(&plan, 8, "another one.", now);
+    ended(1, 0);
+    ended(2, 0);
+    expect("exit 7 a hook.");
+}
+END_TEST
+
+START_TEST(a_hook_of_a_reload_ends_it)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_exit(&plan, 0, "on_reload.", now);
+    cg_plan_reloaded(&plan, &usual, now);
+    expect("stop listening; TERM 1; TERM 2");
+    ck_assert_int_eq(plan.phase, PLAN_STOPPING);
 }
 END_TEST
 
@@ -1185,6 +1231,7 @@ suite(void)
         &a_reload_that_fails_changes_nothing,
         &hup_forgets_what_ttin_added,
         &a_reload_to_no_workers_needs_no_gate,
+        &a_reload_to_more_workers_than_fit_starts_those_that_do,
         &new_workers_that_do_not_boot_bring_the_old_settings_back,
         &an_old_worker_that_dies_in_a_reload_is_not_replaced,
         &hups_during_a_reload_become_one_more_reload,
@@ -1217,10 +1264,12 @@ suite(void)
         &a_fork_that_fails_is_tried_again_later,
         &a_boot_failure_while_others_serve_does_not_halt,
         &a_silent_worker_is_explained_traced_aborted_and_killed,
+        &it_knows_whom_it_told_to_stop,
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,
-        &an_overdue_request_has_its_worker_replaced,
-        &without_request_timeout_no_request_is_overdue,
+        &a_request_that_does_not_end_has_its_worker_replaced,
+        &a_hook_ends_the_server_with_its_status,
+        &a_hook_of_a_reload_ends_it,
         &the_master_looks_around_at_least_once_a_second,
         &words_exist_for_all_states,
         &any_start_of_chance_will_do,

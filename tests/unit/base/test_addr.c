@@ -134,7 +134,10 @@ END_TEST
 START_TEST(descriptors)
 {
     expect("fd://3", "fd 3");
-    expect("fd://x", "error 'x' is not a valid file descriptor.");
+    expect("fd://web-2.x@y_", "fd -1");
+    expect("fd://_", "fd -1");
+    expect("fd://a:b", "error 'a:b' is not a valid file descriptor.");
+    expect("fd://a b", "error 'a b' is not a valid file descriptor.");
     expect("fd://", "error '' is not a valid file descriptor.");
     expect("fd://-1", "error '-1' is not a valid file descriptor.");
     expect("fd://99999999999", "error '99999999999' is not a valid file "

@@ -24,6 +24,29 @@ START_TEST(slices_compare_whole_and_without_case)
 }
 END_TEST
 
+START_TEST(a_word_is_found_in_a_list_whole)
+{
+    ck_assert(cg_has_word("cpu", ',', "cpu"));
+    ck_assert(cg_has_word("cpu,cpuacct", ',', "cpu"));
+    ck_assert(cg_has_word("cpuacct,cpu", ',', "cpu"));
+    ck_assert(!cg_has_word("cpuset,cpuacct", ',', "cpu"));
+    ck_assert(!cg_has_word("cpu", ' ', "cpuset"));
+    ck_assert(!cg_has_word("", ' ', "cpu"));
+    ck_assert(!cg_has_word("off on", ' ', ""));
+    ck_assert(!cg_has_word(NULL, ' ', "cpu"));
+}
+END_TEST
+
+START_TEST(the_end_of_a_text_is_compared)
+{
+    ck_assert(cg_ends_with("a.yaml", ".yaml"));
+    ck_assert(cg_ends_with(".yml", ".yml"));
+    ck_assert(!cg_ends_with("yml", ".yml"));
+    ck_assert(!cg_ends_with("a.yml.py", ".yml"));
+    ck_assert(cg_ends_with("a", ""));
+}
+END_TEST
+
 START_TEST(blanks_are_trimmed)
 {
     static const char *const rows[][2] = {
@@ -140,8 +163,9 @@ START_TEST(a_peers_bytes_are_escaped_and_cut)
 }
 END_TEST
 
-TESTS("bytes", slices_compare_whole_and_without_case, blanks_are_trimmed,
-      a_buffer_grows_and_keeps_its_bytes,
+TESTS("bytes", slices_compare_whole_and_without_case,
+      a_word_is_found_in_a_list_whole, the_end_of_a_text_is_compared,
+      blanks_are_trimmed, a_buffer_grows_and_keeps_its_bytes,
       room_is_reserved_without_a_change_in_length,
       text_is_printed_to_its_full_length,
       the_front_is_dropped_and_memory_with_the_last_byte, memory_is_taken_out,

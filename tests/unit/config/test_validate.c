@@ -404,6 +404,24 @@ START_TEST(users_and_groups_are_resolved)
 }
 END_TEST
 
+/* 2^32 cut to 32 bits would be root. */
+START_TEST(ids_are_numbers_that_a_process_can_have)
+{
+    expect("user", STR("00"), "0");
+    expect("user", STR("4294967294"), "4294967294");
+    expect("user", INT(4294967295),
+           "error: No such user: '4294967295': ids go "
+           "from 0 to 4294967294");
+    expect("user", INT(-1),
+           "error: No such user: '-1': ids go from 0 to 4294967294");
+    expect("group", STR("4294967296"),
+           "error: No such group: '4294967296': ids go from 0 to 4294967294");
+    expect("group", STR("99999999999999999999"),
+           "error: No such group: '99999999999999999999': ids go from 0 to "
+           "4294967294");
+}
+END_TEST
+
 static char dir[64];
 
 static void
@@ -498,6 +516,7 @@ main(void)
     tcase_add_test(t, hooks_may_be_import_strings);
     tcase_add_test(t, classes_are_strings_or_objects);
     tcase_add_test(t, users_and_groups_are_resolved);
+    tcase_add_test(t, ids_are_numbers_that_a_process_can_have);
     tcase_add_test(t, a_refused_value_leaves_the_setting_alone);
     suite_add_tcase(suite, t);
     t = tcase_create("directories");

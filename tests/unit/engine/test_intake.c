@@ -319,6 +319,30 @@ START_TEST(a_body_is_received_into_its_place)
 }
 END_TEST
 
+START_TEST(a_body_that_came_with_its_head_grows_by_what_came)
+{
+    const struct cg_intake_policy p = policy_of(1 << 20, NULL);
+    enum { N = 300000, FIRST = 70000 };
+    cg_auto(free) char *sent = random_body(N);
+    cg_auto(buf) struct cg_buf text = request_with(sent, N, false);
+    struct cg_intake *i = cg_intake_new();
+    size_t head_n = text.n - N, at = head_n + FIRST, room;
+    ck_assert_int_eq(feed(i, &p, text.p, at, at).st, CG_INTAKE_MORE);
+    ck_assert_uint_ge(i->body.cap, 2 * FIRST);
+    ck_assert_uint_le(i->body.cap, 3 * FIRST);
+    const char *body = i->body.p;
+    ck_assert_ptr_eq(cg_intake_room(i, &p, &room), body + FIRST);
+    ck_assert_uint_ge(room, FIRST);
+    /* the last piece: no more than the body has */
+    ck_assert_int_eq(
+        feed(i, &p, text.p + at, text.n - at - 1, text.n - at - 1).st,
+        CG_INTAKE_MORE);
+    cg_intake_room(i, &p, &room);
+    ck_assert_uint_eq(room, 1);
+    cg_intake_free(i);
+}
+END_TEST
+
 START_TEST(bodies_that_are_decoded_or_stored_have_no_room)
 {
     const struct cg_intake_policy p = policy_of(10, NULL);
@@ -340,4 +364,5 @@ TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
       a_part_of_a_head_is_taken_over, a_body_beyond_memory_goes_to_a_file,
       a_folder_that_is_missing_is_told, the_environment_names_the_folder,
       a_body_is_received_into_its_place,
+      a_body_that_came_with_its_head_grows_by_what_came,
       bodies_that_are_decoded_or_stored_have_no_room)

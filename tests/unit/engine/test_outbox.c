@@ -104,6 +104,33 @@ START_TEST(parts_of_every_kind_go_out_in_order)
 }
 END_TEST
 
+/* An object may have no bytes: it is given back all the same. */
+START_TEST(parts_without_bytes_end_and_are_given_back)
+{
+    int ends[2], owner;
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    int fd = file_with("abc", 3);
+    cg_outbox_hold(&o, "", 0, &owner);
+    ck_assert_int_eq(cg_outbox_put_file(&o, fd, 0, 0), 0);
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, 0);
+    cg_outbox_put(&o, "abc", 3);
+    cg_outbox_hold(&o, "", 0, &owner);
+    cg_outbox_put(&o, "def", 3);
+    cg_outbox_hold(&o, "", 0, &owner);
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, 6);
+    ck_assert_mem_eq(got.p, "abcdef", 6);
+    void *keeps[4];
+    ck_assert_int_eq(count(dropped, keeps), 3);
+    close(fd);
+    close_pair(ends);
+}
+END_TEST
+
 START_TEST(many_small_parts_go_out_too)
 {
     int ends[2];
@@ -121,6 +148,107 @@ START_TEST(many_small_parts_go_out_too)
     ck_assert_uint_eq(got.n, want.n);
     ck_assert_mem_eq(got.p, want.p, want.n);
     ck_assert_ptr_null(dropped);
+    close_pair(ends);
+}
+END_TEST
+
+/* Records show how many calls it took. */
+START_TEST(collected_parts_leave_together_and_with_what_follows)
+{
+    int ends[2];
+    char bytes[CG_OUTBOX_COLLECTED * 2], follows[] = "and this";
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    for (int round = 0; round < 3; round++) { /* the segment is used again */
+        for (int i = 0; i < 64; i++) {
+            memset(bytes, 'a' + i % 26, 1024);
+            cg_outbox_collect(&o, bytes, 1024);
+            ck_assert_ptr_eq(o.first, o.last);
+        }
+        ck_assert_ptr_null(o.spare);
+        struct iovec part = {follows, 8};
+        ck_assert_int_eq(cg_outbox_send(&o, ends[0], &part, 1, false, &dropped),
+                         8);
+        ck_assert_ptr_null(o.first);
+        ck_assert_ptr_nonnull(o.spare);
+        ck_assert_int_eq(recv(ends[1], bytes, sizeof bytes, 0), 64 * 1024 + 8);
+        ck_assert_int_eq(bytes[1023], 'a');
+        ck_assert_int_eq(bytes[63 * 1024], 'a' + 63 % 26);
+        ck_assert_mem_eq(bytes + 64 * 1024, follows, 8);
+    }
+    ck_assert_int_eq(cg_outbox_send(&o, ends[0], NULL, 0, false, &dropped), 0);
+    free(cg_outbox_take_spare(&o));
+    ck_assert_ptr_null(o.spare);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(collected_parts_that_wait_on_are_no_spare_memory)
+{
+    int ends[2];
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    cg_auto(free) char *bytes = cg_calloc(1, CG_OUTBOX_COLLECTED + 1);
+    cg_outbox_collect(&o, "abc", 3);
+    cg_outbox_collect(&o, bytes, CG_OUTBOX_COLLECTED); /* no room */
+    cg_outbox_collect(&o, bytes, CG_OUTBOX_COLLECTED + 1);
+    ck_assert_uint_eq(o.bytes, CG_OUTBOX_COLLECTED * 2 + 4);
+    ck_assert_ptr_null(cg_outbox_take_spare(&o));
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, CG_OUTBOX_COLLECTED * 2 + 4);
+    ck_assert_mem_eq(got.p, "abc", 3);
+    ck_assert_ptr_null(o.spare);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(parts_behind_what_waits_are_sent_in_order)
+{
+    enum { N = 100000 };
+    cg_auto(free) char *bytes = cg_malloc(N);
+    for (int i = 0; i < N; i++) {
+        bytes[i] = (char)(i * 7 + i / 256);
+    }
+    int ends[2];
+    make_pair(ends);
+    struct cg_segment *dropped = NULL;
+    for (size_t kind = 0; kind < 3; kind++) {
+        struct cg_outbox o = {0};
+        cg_auto(buf) struct cg_buf got = {0};
+        size_t at = 0;
+        if (kind == 1) { /* too many for one call */
+            for (; at < 30; at++) {
+                cg_outbox_put(&o, bytes + at, 1);
+            }
+        } else if (kind == 2) {
+            int fd = file_with(bytes, 50);
+            cg_outbox_put_file(&o, fd, 0, 50);
+            close(fd);
+            at = 50;
+        } else {
+            cg_outbox_put(&o, bytes, 10);
+            at = 10;
+        }
+        while (at < N) {
+            struct iovec parts[2] = {{bytes + at, (N - at) / 2},
+                                     {bytes + at + (N - at) / 2, N - at}};
+            parts[1].iov_len -= parts[0].iov_len;
+            ssize_t n = cg_outbox_send(&o, ends[0], parts, 2, false, &dropped);
+            ck_assert_int_ge(n, 0);
+            ck_assert(n == 0 || o.first == NULL);
+            at += (size_t)n;
+            char some[5000];
+            n = recv(ends[1], some, sizeof some, 0);
+            ck_assert_int_gt(n, 0);
+            cg_buf_put(&got, some, (size_t)n);
+        }
+        pump(&o, ends, &got, &dropped);
+        ck_assert_uint_eq(got.n, N);
+        ck_assert_mem_eq(got.p, bytes, N);
+    }
     close_pair(ends);
 }
 END_TEST
@@ -201,7 +329,10 @@ START_TEST(a_descriptor_that_cannot_be_copied_is_told)
 END_TEST
 
 TESTS("outbox", parts_of_every_kind_go_out_in_order,
-      many_small_parts_go_out_too,
+      parts_without_bytes_end_and_are_given_back, many_small_parts_go_out_too,
+      collected_parts_leave_together_and_with_what_follows,
+      collected_parts_that_wait_on_are_no_spare_memory,
+      parts_behind_what_waits_are_sent_in_order,
       a_full_socket_takes_nothing_and_blocks_nobody,
       a_peer_that_is_gone_is_told, a_file_that_became_shorter_is_told,
       a_descriptor_that_cannot_be_copied_is_told)

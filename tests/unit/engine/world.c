@@ -2,6 +2,7 @@
 #include "tests/unit/engine/world.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -64,6 +65,34 @@ answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
 }
 
 static void
+send_text(struct cg_exchange *ex, const char *text)
+{
+    struct iovec part = {(void *)(size_t)text, strlen(text)};
+    ex->wire->send(ex, &part, 1, NULL);
+}
+
+/* From a bit less than the limit to a bit more. */
+static void
+sleep_about(struct worker *k)
+{
+    long us = (long)k->world->limit_us - 300 + atomic_load(&k->ran) % 32 * 20;
+    const struct timespec t = {.tv_nsec = us * 1000};
+    leave(k);
+    nanosleep(&t, NULL);
+    enter(k);
+}
+
+static void
+answer_half(struct worker *k, struct cg_exchange *ex)
+{
+    ex->status = 200;
+    send_text(ex, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+    block(k);
+    send_text(ex, "rest");
+    atomic_fetch_add(&k->ran, 1);
+}
+
+static void
 run(void *self, struct cg_exchange *ex)
 {
     struct worker *k = self;
@@ -73,9 +102,29 @@ run(void *self, struct cg_exchange *ex)
     ex->keep = ex->may_keep;
     if (cg_slice_is(path, "/block")) {
         block(k);
+    } else if (cg_slice_is(path, "/own")) {
+        k->world->own(k, ex);
+        atomic_fetch_add(&k->ran, 1);
+        return;
     } else if (cg_slice_is(path, "/big")) {
         answer(k, ex, big, sizeof big, big);
         return;
+    } else if (cg_slice_is(path, "/half")) {
+        answer_half(k, ex);
+        return;
+    } else if (cg_slice_is(path, "/hints")) {
+        send_text(ex, "HTTP/1.1 103 Early Hints\r\n\r\n");
+        block(k);
+    } else if (cg_slice_is(path, "/whole")) {
+        answer(k, ex, "ok 0", 4, NULL);
+        ex->wire->sent(ex);
+        block(k);
+        return;
+    } else if (cg_slice_is(path, "/about")) {
+        sleep_about(k);
+    } else if (cg_slice_is(path, "/take")) {
+        ex->wire->take_over(ex);
+        block(k);
     } else if (cg_slice_is(path, "/close")) {
         ex->keep = false;
     }
@@ -109,6 +158,21 @@ static void
 refused(void *self, const struct cg_refused *why)
 {
     atomic_fetch_add(&((struct worker *)self)->refused, 1);
+}
+
+static void
+overdue(void *self, const struct cg_exchange *ex, size_t page_n)
+{
+    struct worker *k = self;
+    ck_assert(ex->wire->late(ex, NULL) != CG_LATE_NO);
+    atomic_store(&k->late, ex->wire->late(ex, NULL));
+    atomic_fetch_add(&k->overdue, 1);
+}
+
+static void
+stuck(void *self, const struct cg_exchange *ex)
+{
+    atomic_fetch_add(&((struct worker *)self)->stuck, 1);
 }
 
 static void
@@ -199,6 +263,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .write_timeout_us = 60 * 1000000u,
         .keepalive_us = 60 * 1000000u,
         .max_keepalive_requests = UINT32_MAX,
+        .request_timeout_us = w->limit_us,
         .max_connections = 1000,
         .max_executors = most,
         .calls_may_last = threads > 1,
@@ -214,6 +279,8 @@ init_worker(struct world *w, int number, int threads, int most)
         .refused = refused,
         .trouble = trouble,
         .report = report,
+        .overdue = overdue,
+        .stuck = stuck,
         .want_executor = most > 1 ? want_executor : NULL,
         .over = over,
         .self = k,
@@ -240,17 +307,10 @@ open_listener(struct world *w)
                   err.text);
 }
 
-void
-world_start(struct world *w, int workers, int threads)
-{
-    world_start_with(w, workers, threads, threads);
-}
-
-void
-world_start_with(struct world *w, int workers, int threads, int most)
+static void
+start_world(struct world *w, int workers, int threads, int most)
 {
     struct cg_error err = {0};
-    memset(w, 0, sizeof *w);
     the_world = w;
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&w->lock, NULL);
@@ -262,6 +322,28 @@ world_start_with(struct world *w, int workers, int threads, int most)
     for (int i = 0; i < workers; i++) {
         init_worker(w, i, threads, most);
     }
+}
+
+void
+world_start(struct world *w, int workers, int threads)
+{
+    world_start_with(w, workers, threads, threads);
+}
+
+void
+world_start_with(struct world *w, int workers, int threads, int most)
+{
+    memset(w, 0, sizeof *w);
+    start_world(w, workers, threads, most);
+}
+
+void
+world_start_limited(struct world *w, int workers, int threads,
+                    uint64_t limit_us)
+{
+    memset(w, 0, sizeof *w);
+    w->limit_us = limit_us;
+    start_world(w, workers, threads, threads);
 }
 
 void
@@ -357,6 +439,21 @@ client_read(int fd)
     }
     body[n] = '\0';
     return body;
+}
+
+const char *
+client_rest(int fd, bool *ret_reset)
+{
+    static _Thread_local char all[64 * 1024];
+    size_t n = 0;
+    ssize_t got;
+    while ((got = recv(fd, all + n, sizeof all - 1 - n, 0)) > 0) {
+        n += (size_t)got;
+    }
+    ck_assert_msg(got == 0 || errno == ECONNRESET, "the connection stays open");
+    all[n] = '\0';
+    *ret_reset = got < 0;
+    return all;
 }
 
 const char *

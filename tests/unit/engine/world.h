@@ -8,6 +8,12 @@
  *   /block   enters the application and stays there until world_unblock
  *   /big     answers 4 MiB that an object holds
  *   /close   answers and asks for the end of the connection
+ *   /half    answers a half, then blocks, then answers the rest
+ *   /hints   sends a 103, then blocks, then answers
+ *   /whole   answers and says so, then blocks
+ *   /about   takes about as long as the limit, then answers
+ *   /take    takes the socket over if the request is an upgrade, then blocks
+ *   /own     what the test's own function answers
  *
  * A mutex per worker stands for the GIL. Nothing sleeps: tests wait for events
  * with a limit of time.
@@ -25,6 +31,11 @@ enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
 
 struct world;
 
+struct worker;
+
+/* In place of an application; has the GIL. */
+typedef void own_app(struct worker *k, struct cg_exchange *ex);
+
 struct worker {
     struct world *world;
     int number;
@@ -39,7 +50,9 @@ struct worker {
     _Atomic int blocked; /* executors inside /block */
     _Atomic int held, dropped;
     _Atomic int refused;
-    _Atomic int wanted; /* executors asked for */
+    _Atomic int overdue, stuck; /* requests with a limit of time */
+    _Atomic int late;           /* what became of the last such reply */
+    _Atomic int wanted;         /* executors asked for */
     _Atomic int ended;
 };
 
@@ -49,15 +62,20 @@ struct world {
     struct cg_handover handover;
     struct worker worker[WORKERS];
     int nworkers;
+    uint64_t limit_us;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
+    own_app *own;
 };
 
 /* Starts `workers` with `threads` executors each; hand-over between them. */
 void world_start(struct world *w, int workers, int threads);
 /* The same; the host says that it could have `most` executors. */
 void world_start_with(struct world *w, int workers, int threads, int most);
+/* The same; a request may take limit_us. */
+void world_start_limited(struct world *w, int workers, int threads,
+                         uint64_t limit_us);
 /* Stops all of it gracefully, joins every thread and frees. */
 void world_stop(struct world *w);
 void world_unblock(struct world *w);
@@ -68,6 +86,9 @@ void client_send(int fd, const char *text);
 /* One whole response (head and Content-Length body); returns its body, valid
  * until the next call of the same thread. Fails the test at an early end. */
 const char *client_read(int fd);
+/* Everything up to the end of the connection, NUL-terminated, as client_read.
+ * *ret_reset: it was a reset. */
+const char *client_rest(int fd, bool *ret_reset);
 /* GET path, answer's body. */
 const char *client_get(int fd, const char *path);
 /* Whether bytes or an end come within ms. */

@@ -18,11 +18,29 @@ expect_head_n(const struct cg_head_policy *policy, bool trusted,
     ck_assert_msg(strcmp(bytes, want) == 0,
                   "byte by byte, for\n%.200s\n  want %s\n  got  %s", text, want,
                   bytes);
+    cg_auto(free) char *again =
+        told_with_memo(policy, trusted, text, n, text, n);
+    ck_assert_msg(strcmp(again, want) == 0,
+                  "the second time, for\n%.200s\n  want %s\n  got  %s", text,
+                  want, again);
 }
 
 struct head_row {
     const char *text, *want;
 };
+
+/* What a reader remembers of another head changes nothing. */
+static inline void
+expect_after(const struct cg_head_policy *policy, bool trusted,
+             const struct head_row *row, const struct head_row *before)
+{
+    cg_auto(free) char *got =
+        told_with_memo(policy, trusted, row->text, strlen(row->text),
+                       before->text, strlen(before->text));
+    ck_assert_msg(strcmp(got, row->want) == 0,
+                  "after\n%.200s, for\n%.200s\n  want %s\n  got  %s",
+                  before->text, row->text, row->want, got);
+}
 
 static inline void
 expect_heads(const struct cg_head_policy *policy, bool trusted,
@@ -31,6 +49,7 @@ expect_heads(const struct cg_head_policy *policy, bool trusted,
     for (size_t i = 0; i < n; i++) {
         expect_head_n(policy, trusted, rows[i].text, strlen(rows[i].text),
                       rows[i].want);
+        expect_after(policy, trusted, &rows[i], &rows[i > 0 ? i - 1 : n - 1]);
     }
 }
 

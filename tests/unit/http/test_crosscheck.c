@@ -87,7 +87,36 @@ START_TEST(a_disagreement_is_refused)
 }
 END_TEST
 
-TESTS("crosscheck", another_framing_is_a_disagreement,
+/* Lines that were agreed upon before are left out, but never the framing. */
+START_TEST(what_is_proven_is_not_asked_again)
+{
+#define FOUR                                                                   \
+    "POST /p HTTP/1.1\r\nHost: a\r\nX: 1\r\nContent-Length: 5\r\nY: 2\r\n\r\n"
+    struct cg_request r = read_good(FOUR);
+    for (unsigned proven = 0; proven < 16; proven++) {
+        r.proven = proven;
+        ck_assert_int_eq(cg_crosscheck(&r, FOUR, 4, true), CG_AGREES);
+    }
+    r.content_length = 6;
+    for (unsigned proven = 0; proven < 16; proven++) {
+        r.proven = proven;
+        ck_assert(!cg_crosscheck(&r, FOUR, 4, true));
+    }
+    cg_request_release(&r);
+}
+END_TEST
+
+START_TEST(fields_at_other_places_are_no_agreement)
+{
+    struct cg_request r = read_good(FOUR);
+    r.fields[3].name++;
+    ck_assert_int_eq(cg_crosscheck(&r, FOUR, 4, true), CG_AGREES_ON_FRAMING);
+    cg_request_release(&r);
+}
+END_TEST
+
+TESTS("crosscheck", fields_at_other_places_are_no_agreement,
+      what_is_proven_is_not_asked_again, another_framing_is_a_disagreement,
       another_version_is_a_disagreement_in_the_first_try,
       what_http_parser_does_not_know_is_asked_plainly,
       a_disagreement_is_refused)

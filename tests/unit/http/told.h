@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "core/base/memory.h"
+#include "core/http/memo.h"
 #include "core/http/request.h"
 
 static inline void
@@ -99,6 +100,35 @@ told_again(const struct cg_head_policy *policy, bool trusted, char *bytes,
     }
     cg_buf_release(&again);
     cg_request_release(&r);
+}
+
+/* The bytes come at once, to a reader that knows the lines of `known`. */
+static inline char *
+told_with_memo(const struct cg_head_policy *policy, bool trusted,
+               const char *text, size_t n, const char *known, size_t known_n)
+{
+    static struct cg_head_memo memo;
+    struct cg_buf told = {0};
+    const struct {
+        const char *p;
+        size_t n;
+    } both[] = {{known, known_n}, {text, n}};
+    memo = (struct cg_head_memo){0};
+    for (int i = 0; i < 2; i++) {
+        struct cg_request r = {0};
+        char *bytes = cg_malloc(both[i].n);
+        memcpy(bytes, both[i].p, both[i].n);
+        cg_buf_reset(&told);
+        switch (
+            cg_head_read_with(&r, &memo, policy, trusted, bytes, both[i].n)) {
+        case CG_HEAD_MORE: cg_buf_puts(&told, "more"); break;
+        case CG_HEAD_REFUSED: put_refusal(&told, &r); break;
+        case CG_HEAD_DONE: put_head(&told, &r, bytes); break;
+        }
+        free(bytes);
+        cg_request_release(&r);
+    }
+    return cg_buf_take(&told);
 }
 
 /* The bytes come `step` at a time. */

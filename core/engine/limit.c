@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The limit of a request: what happens when the application takes longer than
+ * request_timeout. The connection is the executor's then, so the two agree by
+ * one word, the gate: the wire's functions are BUSY while they touch it, and
+ * who keeps the deadlines closes an OPEN one for good. From then on it is his:
+ * a client that heard nothing yet gets a 504, any other a cut.
+ *
+ * The descriptor stays the connection's until the executor comes back, however
+ * late: it may still hold the number. What it sends goes nowhere, since the
+ * gate is closed, and so is the socket for writing.
+ */
+#include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/base/memory.h"
+#include "core/engine/internal.h"
+#include "core/http/reply.h"
+
+enum gate {
+    GATE_OFF,      /* no limit: nobody looks at it */
+    GATE_OPEN,     /* the executor is not in the wire */
+    GATE_BUSY,     /* it is */
+    GATE_CLOSING,  /* the deadline is over, who noticed writes the end */
+    GATE_ANSWERED, /* a 504 went out */
+    GATE_CUT,      /* the connection was cut */
+    GATE_WHOLE,    /* the reply was complete, the call goes on */
+    GATE_OVER,     /* the call ended in time */
+    GATE_STATES = 15,
+    /* flags beside the state */
+    GATE_HEAD = 16,  /* the head of the reply was sent, or a part of it */
+    GATE_SENT = 32,  /* so was all of it */
+    GATE_TAKEN = 64, /* the socket is the application's: no limit any more */
+};
+
+static enum gate
+state_of(uint32_t word)
+{
+    return (enum gate)(word & GATE_STATES);
+}
+
+static uint32_t
+with_state(uint32_t word, enum gate state)
+{
+    return (word & ~(uint32_t)GATE_STATES) | (uint32_t)state;
+}
+
+static bool
+change(struct cg_limit *l, uint32_t seen, enum gate state)
+{
+    return atomic_compare_exchange_strong(&l->gate, &seen,
+                                          with_state(seen, state));
+}
+
+/* ---- the executor's side ---- */
+
+static bool
+is_forked(const struct cg_call *call)
+{
+    return atomic_load_explicit(&call->executor->engine->forked,
+                                memory_order_relaxed) != 0;
+}
+
+/* Another thread of the application may be in the wire, or the one who keeps
+ * the deadlines at work: neither blocks there. In a child of the application
+ * there is none of them, and nothing to be sent. */
+static uint32_t
+settled(struct cg_call *call)
+{
+    uint32_t seen;
+    while (state_of(seen = atomic_load(&call->limit.gate)) == GATE_BUSY ||
+           state_of(seen) == GATE_CLOSING) {
+        if (is_forked(call)) {
+            return GATE_CUT;
+        }
+        sched_yield();
+    }
+    return seen;
+}
+
+static bool
+is_late(uint32_t word)
+{
+    enum gate state = state_of(word);
+    return state == GATE_CLOSING || state == GATE_ANSWERED ||
+           state == GATE_CUT || state == GATE_WHOLE;
+}
+
+bool
+cg_limit_enter_slow(struct cg_call *call)
+{
+    for (;;) {
+        uint32_t seen = settled(call);
+        if (state_of(seen) != GATE_OPEN) {
+            return false;
+        }
+        if (change(&call->limit, seen, GATE_BUSY)) {
+            return true;
+        }
+    }
+}
+
+void
+cg_limit_leave_slow(struct cg_call *call)
+{
+    _Atomic uint32_t *gate = &call->limit.gate;
+    uint32_t seen = atomic_load_explicit(gate, memory_order_relaxed);
+    seen |= call->ex.status != 0 ? (uint32_t)GATE_HEAD : 0u;
+    atomic_store(gate, with_state(seen, GATE_OPEN));
+}
+
+static void
+flag(struct cg_exchange *ex, enum gate bit)
+{
+    struct cg_limit *l = &((struct cg_call *)(void *)ex)->limit;
+    if (cg_limit_is_on(l)) {
+        atomic_fetch_or(&l->gate, (uint32_t)bit);
+    }
+}
+
+void
+cg_limit_taken(struct cg_exchange *ex)
+{
+    flag(ex, GATE_TAKEN);
+}
+
+void
+cg_wire_sent(struct cg_exchange *ex)
+{
+    flag(ex, GATE_SENT);
+}
+
+enum cg_late
+cg_wire_late(const struct cg_exchange *ex, size_t *page_n)
+{
+    struct cg_call *call = (struct cg_call *)(void *)(size_t)ex;
+    if (!cg_limit_is_late(call)) {
+        return CG_LATE_NO;
+    }
+    enum gate state = state_of(settled(call));
+    if (page_n != NULL) {
+        *page_n = call->limit.page_n;
+    }
+    return state == GATE_ANSWERED ? CG_LATE_ANSWERED
+           : state == GATE_CUT    ? CG_LATE_CUT
+                                  : CG_LATE_SENT;
+}
+
+bool
+cg_limit_is_late(const struct cg_call *call)
+{
+    return is_late(atomic_load(&call->limit.gate));
+}
+
+/* ---- the side of who keeps the deadlines ---- */
+
+static struct cg_call *
+call_of(struct cg_deadline *d)
+{
+    return (struct cg_call *)(void *)((char *)d -
+                                      offsetof(struct cg_call, limit.deadline));
+}
+
+/* Complete, or not at all. */
+static bool
+send_page(struct cg_engine *e, struct cg_call *call)
+{
+    cg_auto(buf) struct cg_buf page = {0};
+    bool head = call->ex.req->method_is_head;
+    size_t body = cg_error_page(&page, 504, CG_SLICE(""), e->config->server,
+                                e->date, call->ex.req->minor, head);
+    struct iovec part = {page.p, page.n};
+    ssize_t n = cg_socket_send(call->conn->fd, &part, 1, false);
+    call->limit.page_n = head ? 0 : body;
+    return n == (ssize_t)page.n;
+}
+
+/* A reset, so that nobody takes what came for all of it: not even HTTP/1.0,
+ * whose bodies end with the connection. */
+static void
+cut(struct cg_engine *e, struct cg_conn *c)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    if (c->peer.family == AF_UNIX || connect(c->fd, &none, sizeof none) < 0) {
+        shutdown(c->fd, SHUT_RDWR);
+    }
+    if (c->state == CONN_LENT) {
+        cg_lent_broken(e, c);
+    }
+}
+
+static enum gate
+end_reply(struct cg_engine *e, struct cg_call *call, uint32_t seen)
+{
+    struct cg_conn *c = call->conn;
+    if ((seen & GATE_SENT) != 0) {
+        return GATE_WHOLE;
+    }
+    if ((seen & GATE_HEAD) == 0 && c->outbox.first == NULL &&
+        !call->ex.blocking && send_page(e, call)) {
+        shutdown(c->fd, SHUT_WR);
+        return GATE_ANSWERED;
+    }
+    cut(e, c);
+    return GATE_CUT;
+}
+
+static void
+on_limit(struct cg_engine *e, struct cg_call *call)
+{
+    struct cg_limit *l = &call->limit;
+    uint32_t seen = atomic_load(&l->gate);
+    if ((seen & GATE_TAKEN) != 0 || state_of(seen) == GATE_OVER) {
+        return;
+    }
+    if (state_of(seen) != GATE_OPEN || !change(l, seen, GATE_CLOSING)) {
+        cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_RETRY, e->now_us);
+        return;
+    }
+    atomic_store(&l->gate, with_state(seen, end_reply(e, call, seen)));
+    cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_GRACE, e->now_us);
+    if (e->config->hosted) {
+        cg_hosted_overdue(e, call);
+    }
+    e->host->overdue(e->host->self, &call->ex, l->page_n);
+    cg_expect_report(e);
+}
+
+void
+cg_limit_expire(struct cg_engine *e, struct cg_deadline *d)
+{
+    struct cg_call *call = call_of(d);
+    if (d->list != DEADLINE_GRACE) {
+        on_limit(e, call);
+    } else if (is_late(atomic_load(&call->limit.gate))) {
+        e->host->stuck(e->host->self, &call->ex);
+        if (e->config->hosted) {
+            cg_hosted_overdue(e, call);
+        }
+    }
+}
+
+/* ---- begin and end ---- */
+
+void
+cg_limit_begin(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    struct cg_limit *l = &call->limit;
+    atomic_store_explicit(&l->gate, GATE_OPEN, memory_order_relaxed);
+    cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_LIMIT,
+                    call->ex.start_us);
+}
+
+void
+cg_limit_over(struct cg_call *call)
+{
+    uint32_t seen;
+    do {
+        seen = settled(call);
+    } while (state_of(seen) == GATE_OPEN &&
+             !change(&call->limit, seen, GATE_OVER));
+}
+
+void
+cg_limit_end(struct cg_call *call)
+{
+    struct cg_conn *c = call->conn;
+    cg_deadline_clear(&call->limit.deadline);
+    switch (cg_wire_late(&call->ex, NULL)) {
+    case CG_LATE_ANSWERED: /* the page must not be lost by an abrupt end */
+        c->keep = c->broken = false;
+        c->polite = true;
+        break;
+    case CG_LATE_CUT: c->broken = true; break;
+    case CG_LATE_NO:
+    case CG_LATE_SENT: break;
+    }
+}
