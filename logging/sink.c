@@ -165,7 +165,7 @@ void
 cg_sink_own(const struct cg_sink *s, int uid, int gid)
 {
     if (cg_sink_is_file(s) && stream_of(s->path) < 0 &&
-        (uid >= 0 || gid >= 0)) {
+        (uid != -1 || gid != -1)) {
         /* best effort: without root it is ours anyway */
         int ignored = fchown(s->fd, (uid_t)uid, (gid_t)gid);
         (void)ignored;

@@ -235,7 +235,7 @@ bind_path(int fd, const struct cg_addr *a, const struct cg_listener_options *o,
     if (errnum != 0) {
         return fail_unix(err, a, errnum);
     }
-    if (a->path[0] == '@' || (o->uid < 0 && o->gid < 0) ||
+    if (a->path[0] == '@' || (o->uid == -1 && o->gid == -1) ||
         chown(a->path, (uid_t)o->uid, (gid_t)o->gid) == 0) {
         return 0;
     }

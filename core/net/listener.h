@@ -29,7 +29,8 @@ struct cg_listener_options {
     int backlog;
     bool reuse_port;
     unsigned umask; /* of unix socket files */
-    int uid, gid;   /* owner of unix socket files, -1 = leave */
+    int uid, gid;   /* owner of unix socket files, by the bits of an
+                       id; -1 = leave */
 };
 
 /*

@@ -104,6 +104,20 @@ def test_sockets_and_logs_belong_to_the_user(folder, server, nobody):
 
 
 @root
+def test_an_id_beyond_31_bits_owns_its_socket_and_log(folder, server):
+    big = 3000000000  # as containers with a range of their own have them
+    try:
+        os.chown(folder, big, big)
+    except OSError:
+        pytest.skip("no such id in this user namespace")
+    s = server("shop:app", "--user", str(big), "--group", str(big),
+               "--error-logfile", "error.log", files={"shop.py": APP},
+               folder=folder, bind="unix", errorlog="error.log")
+    assert set(seen(s)[0]) == {big}
+    assert owner(folder / "error.log") == owner(s.address) == (big, big)
+
+
+@root
 def test_usr1_reopens_logs_after_the_privileges_are_gone(
         folder, server, nobody):
     # the folder is root's: only the master can make the new files

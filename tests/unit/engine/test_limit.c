@@ -236,7 +236,9 @@ END_TEST
 
 enum { CLIENTS = 6, ROUNDS = 60 };
 
-/* Whatever happens: one whole reply, or one whole 504 and the end. */
+/* Whatever happens: one whole reply, or one whole 504 and the end. Of the
+ * request behind it on the same connection the same may become late, whose
+ * reply is cut when it has begun. */
 static void *
 client_at_the_limit(void *arg)
 {
@@ -250,7 +252,9 @@ client_at_the_limit(void *arg)
         bool late = strncmp(all, "HTTP/1.1 504 ", 13) == 0;
         bool good = strncmp(all, "HTTP/1.1 200 ", 13) == 0;
         ck_assert_msg(late || good, "%s", all);
-        ck_assert_msg(late ? strstr(all, "200 OK") == NULL : !reset, "%s", all);
+        ck_assert_msg(late ? strstr(all, "200 OK") == NULL && !reset
+                           : strstr(all, "\r\n\r\nok ") != NULL,
+                      "%s", all);
         close(fd);
     }
     return NULL;
