@@ -3,6 +3,7 @@
 # make                 ./cgunicorn, built out of tree under build/
 # make run             set up, build, serve the sample application
 # make test            set up, unit tests and black-box tests
+# make test-classes    the black-box tests once more, for gevent, eventlet, tornado
 # make check           layers, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make install PREFIX=/usr/local DESTDIR=
@@ -95,7 +96,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -173,6 +174,9 @@ unit: $(UNIT)
 	@tools/run_unit $(UNIT)
 blackbox: all
 	@tools/run_blackbox
+test-classes: all
+	@for class in gevent eventlet tornado; do echo "== -k $$class"; \
+	    CGUNICORN="$(CURDIR)/cgunicorn -k $$class" tools/test_class || exit 1; done
 check: all
 	@tools/check $(BIN)
 test-matrix:

@@ -89,15 +89,17 @@ fill(ExchangeObject *x)
     if (x->ex == NULL) { /* it ended while this thread waited below */
         return raise_ended();
     }
-    if (x->reading) {
+    if (x->reading || x->parked) {
         PyErr_SetString(PyExc_RuntimeError,
                         "wsgi.input is read by two at once");
         return -1;
     }
     forget_what_was_read(x);
-    x->reading = true;
+    /* after the wait ex may be gone */
+    bool *waits = x->wsgi->o->park != NULL ? &x->parked : &x->reading;
+    *waits = true;
     int r = x->wsgi->o->park != NULL ? receive_parked(x) : receive_blocking(x);
-    x->reading = false; /* from here on ex may be gone */
+    *waits = false;
     return r;
 }
 
@@ -157,7 +159,7 @@ static void
 end_reading(ExchangeObject *x)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
-    while (x->reading && x->wsgi->o->park == NULL) {
+    while (x->reading) {
         x->ex->keep = false;
         shutdown(x->ex->fd, SHUT_RD);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);

@@ -45,6 +45,7 @@ typedef struct {
     struct cg_buf in; /* streaming: what came and was not read yet */
     size_t in_at;     /* first byte of it */
     bool reading;     /* a thread waits for bytes, without the GIL */
+    bool parked;      /* a greenlet does; its loop wakes it */
 
     /* reply */
     struct cg_reply reply;

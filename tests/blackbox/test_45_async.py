@@ -77,6 +77,15 @@ def test_requests_that_wait_run_side_by_side(green):
             assert peer.get("/pid").reply().status == 200
 
 
+def test_clients_in_greenlets_wait_side_by_side(green, server):
+    """Of a server that answers none of them before all are there."""
+    slow = server("--threads", "50", "greens:app", apps=["greens.py"],
+                  env={"BARRIER": "50"})
+    s = green()
+    url = f"http://127.0.0.1:{slow.address[1]}/together"
+    assert s.get("/fetch_many?" + url).body == b"50"
+
+
 def test_worker_connections_bounds_the_requests_under_way(green):
     s = green("--worker-connections", "3")
     with peers(s, 3) as first, contextlib.ExitStack() as stack:
@@ -451,6 +460,33 @@ def app(environ, start_response):
     return [b"signalled"]
 """}, app="signals:app")
     assert s.get("/").body == b"signalled"
+
+
+SCHEDULED = """\
+from apscheduler.schedulers.gevent import GeventScheduler
+
+def note():
+    open("fired", "a").write("x")
+
+scheduler = GeventScheduler()
+scheduler.add_job(note, "interval", seconds=0.05)
+scheduler.start()
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"fine"]
+"""
+
+
+def test_apschedulers_gevent_scheduler_fires(gevent, run):
+    done = run("-k", "gevent", "--check-config", "shop:app", announced=["."],
+               files={"shop.py": SCHEDULED + "scheduler.shutdown()\n"})
+    if "No module named 'apscheduler'" in done.err:
+        pytest.skip("the interpreter inside has no apscheduler")
+    s = gevent(files={"late.py": SCHEDULED}, app="late:app")
+    until(lambda: count(s, "fired") > 3, "it has fired")
+    assert s.get("/").body == b"fine"
+    assert s.stop() == 0
 
 
 # ---- the socket ----

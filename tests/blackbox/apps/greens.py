@@ -5,6 +5,7 @@ A path that waits looks for a file in the server's folder again and again, so
 that a test says by making that file when to go on.
 """
 import contextvars
+import io
 import os
 import threading
 import time
@@ -169,6 +170,26 @@ def multiprocess(environ, start_response):
     process.start()
     process.join()
     return reply(start_response, b"exit %d" % process.exitcode)
+
+
+def fetch_many(environ, start_response):
+    """Fetches the URL in the query 50 times, each in a greenlet of its own."""
+    try:
+        from requests import get
+    except ImportError:
+        from urllib.request import urlopen
+    else:
+        def urlopen(url):
+            return io.BytesIO(get(url).content)
+    found = []
+    threads = [threading.Thread(
+        target=lambda: found.append(urlopen(environ["QUERY_STRING"]).read()))
+        for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return reply(start_response, b"%d" % found.count(b"together"))
 
 
 def socket_echo(environ, start_response):

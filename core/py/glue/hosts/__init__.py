@@ -19,6 +19,7 @@ is_own(app)   the package's own server serves app, not the engine:
 serve_own(worker, app, beat)
               until worker.alive is false; calls beat about once a second
 """
+import importlib
 import re
 import sys
 
@@ -44,6 +45,27 @@ def wanted(package, minimum, found):
         return "it needs %s %s or newer, and %s has %s. Get it with: %s" % (
             package, minimum, sys.prefix, found, install)
     return None
+
+
+def checker(package, minimum, version_name="__version__"):
+    """The check() of a module that needs that package."""
+    def check():
+        try:
+            found = getattr(importlib.import_module(package), version_name)
+        except ImportError as e:
+            found = e
+        return wanted(package, minimum, found)
+    return check
+
+
+def engine_serves(app):
+    """is_own() of a module whose package's server is never used."""
+    return False
+
+
+def current():
+    from greenlet import getcurrent
+    return getcurrent()
 
 
 def seat_handlers(worker, spawn, is_hub):

@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The eventlet class: eventlet's hub watches the engine."""
-from . import seat_handlers, wanted
+from . import checker, current, engine_serves, seat_handlers  # noqa: F401
 
-MINIMUM = "0.24.1"
+check = checker("eventlet", "0.24.1")
+is_own = engine_serves
 spawn = QUIET = handled = None
-
-
-def check():
-    try:
-        import eventlet
-    except ImportError as e:
-        return wanted("eventlet", MINIMUM, e)
-    return wanted("eventlet", MINIMUM, eventlet.__version__)
 
 
 def patch():
@@ -60,10 +53,6 @@ def _handled(wsgi):
     return handled
 
 
-def is_own(app):
-    return False
-
-
 def leave():
     from eventlet import hubs
     return hubs.get_hub().switch
@@ -73,11 +62,6 @@ def sit():
     """Hub.switch without its checks: our own greenlets are the hub's."""
     from eventlet import hubs
     return hubs.get_hub().greenlet.switch
-
-
-def current():
-    from greenlet import getcurrent
-    return getcurrent()
 
 
 def later(function):

@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The gevent class: gevent's hub watches the engine."""
-from . import seat_handlers, wanted
+from . import checker, current, engine_serves, seat_handlers  # noqa: F401
 
-MINIMUM = "1.4"
+check = checker("gevent", "1.4")
+is_own = engine_serves
 spawn = QUIET = handled = None
-
-
-def check():
-    try:
-        import gevent
-    except ImportError as e:
-        return wanted("gevent", MINIMUM, e)
-    return wanted("gevent", MINIMUM, gevent.__version__)
 
 
 def patch():
@@ -45,10 +38,6 @@ def prepare(worker):
         return greenlet, greenlet.switch
 
 
-def is_own(app):
-    return False
-
-
 def leave():
     from gevent.hub import get_hub
     return get_hub().switch
@@ -60,11 +49,6 @@ def sit():
     from gevent.hub import get_hub
     from greenlet import greenlet
     return greenlet.switch.__get__(get_hub())
-
-
-def current():
-    from gevent import getcurrent
-    return getcurrent()
 
 
 def later(function):

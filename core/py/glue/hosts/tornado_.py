@@ -2,19 +2,11 @@
 """The tornado class: an IOLoop watches the engine. WSGI runs on the loop, one
 request at a time, as in gunicorn's class. A tornado Application is served by
 tornado's own HTTPServer."""
-from . import own, wanted
+from . import checker, own
 
-MINIMUM = "5.0"
+check = checker("tornado", "5.0", "version")
 spawn = handled = None
 QUIET = ()
-
-
-def check():
-    try:
-        import tornado
-    except ImportError as e:
-        return wanted("tornado", MINIMUM, e)
-    return wanted("tornado", MINIMUM, tornado.version)
 
 
 def patch():
