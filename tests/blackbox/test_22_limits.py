@@ -14,7 +14,8 @@ from harness.wire import Closed
 ONE = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF_HEAD = b"GET /one HTTP/1.1\r\nHost: a\r\nX-Half: "
 APPS = ["probe.py"]
-FIVE = ("--threads", "2", "--worker-connections", "5")
+FIVE = ("--threads", "2", "--worker-connections", "5",
+        "--keep-alive", "60")
 
 
 @contextlib.contextmanager

@@ -94,9 +94,17 @@ def test_hooks_tell_what_happens(sample):
     s.wait_log(r"\[INFO\] ready: \[\('127.0.0.1', \d+\)\]")
     for pid in (first, second):
         s.wait_log(rf"\[INFO\] worker {pid}\n")
-    seen = set()
-    until(lambda: seen.add(json.loads(s.get("/").body)["pid"])
-          or seen == {first, second}, "both have booted")
+    seen, kept = set(), []
+
+    def both_serve():
+        # who has more connections than the other is the last to get the next
+        kept.append(s.connect().send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+        seen.add(json.loads(kept[-1].reply().body)["pid"])
+        return seen == {first, second}
+
+    until(both_serve, "both have booted")
+    for peer in kept:
+        peer.close()
     os.kill(first, signal.SIGTERM)
     s.wait_log(rf"\[INFO\] worker {first} says goodbye")
     s.wait_log(rf"\[INFO\] worker {first} is gone")
