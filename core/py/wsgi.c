@@ -287,6 +287,7 @@ close_result(ExchangeObject *x, PyObject *result)
         PyTuple_CheckExact(result)) {
         return;
     }
+    cg_late_spare(x);
     py_auto *close = PyObject_GetAttr(result, x->wsgi->k_close);
     if (close == NULL) {
         PyErr_Clear();

@@ -139,6 +139,9 @@ int cg_late_init(struct cg_wsgi *w);
 void cg_late_release(struct cg_wsgi *w);
 void cg_late_begin(ExchangeObject *x);
 void cg_late_end(ExchangeObject *x);
+/* It is late and ends by itself, since nothing that it sends goes anywhere:
+ * what it does for that is not interrupted. */
+void cg_late_spare(ExchangeObject *x);
 /* After the reply: what was really sent. */
 void cg_late_settle(ExchangeObject *x);
 bool cg_late_is_answered(const ExchangeObject *x);

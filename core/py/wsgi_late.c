@@ -82,6 +82,20 @@ cg_late_end(ExchangeObject *x)
     Py_CLEAR(link->greenlet);
 }
 
+void
+cg_late_spare(ExchangeObject *x)
+{
+    struct cg_late_link *link = &x->late;
+    if (!x->wsgi->o->limited || x->ex->wire->late(x->ex, NULL) == CG_LATE_NO) {
+        return;
+    }
+    link->told = true;
+    if (link->pending) {
+        link->pending = false;
+        PyThreadState_SetAsyncExc(link->thread, NULL);
+    }
+}
+
 static bool
 is_due(struct cg_late_link *link)
 {
