@@ -4,6 +4,7 @@
 CGUNICORN names the command under test; ./cgunicorn of the project otherwise.
 """
 import os
+import signal
 import subprocess
 
 import pytest
@@ -15,7 +16,17 @@ from harness.waiting import DEADLINE, until
 ALIVE = []  # servers of wider scope than a test, not to be taken for leftovers
 
 
+def heed_signals():
+    """Whoever started us in the background may have had them ignored, which
+    servers would inherit: a stop before they have handlers would be lost."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler
+                          if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def pytest_configure(config):
+    heed_signals()
     processes.become_subreaper()
 
 

@@ -512,6 +512,37 @@ def app(environ, start_response):
     until(arrives, "lines arrive in the new file")
 
 
+def test_usr1_in_the_middle_of_a_line_reopens_the_file_behind_it(server):
+    s = server("mine:app", apps=APPS, files={"mine.py": """\
+import io, logging, os, probe, signal
+
+class Raw(io.FileIO):
+    def write(self, data):
+        if b"before" in bytes(data):
+            os.rename("app.log", "app.log.1")
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return super().write(data)
+
+class Handler(logging.FileHandler):
+    def _open(self):
+        return io.TextIOWrapper(io.BufferedWriter(Raw("app.log", "a")))
+
+logging.getLogger("mine").addHandler(Handler("app.log"))
+
+def app(environ, start_response):
+    logging.getLogger("mine").warning("%s", environ["QUERY_STRING"])
+    return probe.app(environ, start_response)
+"""})
+    s.get("/one?before")
+    until(lambda: (s.folder / "app.log").exists(), "it is opened anew")
+
+    def arrives():
+        s.get("/one?after")
+        return "after" in (s.folder / "app.log").read_text()
+    until(arrives, "lines arrive in the new file")
+    assert "before" in (s.folder / "app.log.1").read_text()
+
+
 def test_hup_takes_a_new_logger_configuration(server):
     s = server("probe:app", apps=APPS, files={"own.py": OWN},
                config="accesslog = 'a.log'\n")

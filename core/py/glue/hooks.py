@@ -222,6 +222,14 @@ class Tmp:
         pass
 
 
+def _is_logging(frame):
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "logging":
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Worker:
     """`worker`, made in the master before the fork, used after it."""
 
@@ -301,7 +309,12 @@ class Worker:
         self._leave(sig, 1)
 
     def handle_usr1(self, sig, frame):
-        logger.reopen(self.log)
+        if _is_logging(frame):
+            # a stream cannot be closed in the middle of its own line; another
+            # thread waits for the end of it at the handler's lock
+            logger.reopen_aside(self.log)
+        else:
+            logger.reopen(self.log)
 
     def handle_winch(self, sig, frame):
         self.log.debug("worker: SIGWINCH ignored.")

@@ -7,6 +7,7 @@ configuration or the application put on gunicorn.error and gunicorn.access.
 """
 import logging
 import sys
+import threading
 
 import _cgunicorn
 from _cgunicorn_glue import glogging
@@ -250,6 +251,14 @@ def reopen(log):
     try:
         log.reopen_files()
     except Exception as e:
+        _cgunicorn.log(40, "cannot reopen the logs of %s: %s" % (type(log).__name__, e))
+
+
+def reopen_aside(log):
+    """The same in a thread of its own."""
+    try:
+        threading.Thread(target=reopen, args=(log,), daemon=True).start()
+    except RuntimeError as e:
         _cgunicorn.log(40, "cannot reopen the logs of %s: %s" % (type(log).__name__, e))
 
 
