@@ -225,10 +225,24 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     return cg_fd_above_stdio(fd);
 }
 
+/* Nobody is closed for a wake-up that another worker was faster with. */
 static bool
-is_full(struct cg_engine *e)
+somebody_waits(const struct cg_engine *e, int listener)
 {
-    if (e->nconns < e->config->max_connections || cg_room_make(e)) {
+    struct pollfd p = {.fd = e->listeners[listener].fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+static bool
+is_full(struct cg_engine *e, int listener)
+{
+    if (e->nconns < e->config->max_connections) {
+        return false;
+    }
+    if (!somebody_waits(e, listener)) {
+        return true;
+    }
+    if (cg_room_make(e)) {
         return false;
     }
     cg_accept_listen(e, false);
@@ -277,7 +291,7 @@ bool
 cg_accept_one(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
-    if (!e->listening || is_full(e)) {
+    if (!e->listening || is_full(e, listener)) {
         return false;
     }
     if (is_above_share(e)) {

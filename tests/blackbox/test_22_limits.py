@@ -64,6 +64,23 @@ def test_lm05_the_oldest_idle_connection_goes_for_a_new_one(server):
         peer.close()
 
 
+def test_lm05_no_more_idle_connections_go_than_there_are_new_ones(server):
+    s = server("probe:app", *FIVE, apps=APPS)
+    made = []
+    for _ in range(5):
+        made.append(s.connect().send(ONE))
+        answered(made[-1:])
+    for _ in range(40):
+        made[-1].send(ONE)  # it is busy when the new one comes
+        made.append(s.connect().send(ONE))
+        answered(made[-2:])
+        made.pop(0).assert_closed()
+    for peer in made:
+        assert peer.send(ONE).reply().body == b"one item"
+        peer.close()
+
+
+
 @pytest.mark.parametrize("data", [b"", HALF_HEAD], ids=["silent", "half head"])
 def test_lm12_slow_heads_in_all_slots_make_room_for_others(server, data):
     s = server("probe:app", *FIVE, apps=APPS)
