@@ -28,13 +28,14 @@ except AttributeError:  # an older C library
 def measure():
     gc.collect()
     objects = gc.get_objects()
+    used = mallinfo() if mallinfo else None
     found = {
         "blocks": sys.getallocatedblocks(),
         "objects": len(objects),
         "references": sum(map(sys.getrefcount, objects))
         + sum(map(sys.getrefcount, seen)),
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "malloc": mallinfo().uordblks if mallinfo else 0,
+        "malloc": used.uordblks + used.hblkhd if used else 0,
     }
     if hasattr(sys, "gettotalrefcount"):
         found["references"] = sys.gettotalrefcount()
