@@ -182,7 +182,8 @@ struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
     struct cg_conn *conn;
     struct cg_executor *executor;
-    struct cg_segment *dropped; /* flushed by drain(), entered again later */
+    struct cg_segment *dropped; /* objects whose bytes are out */
+    struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
     struct cg_intake *stream; /* the body that is still coming, or NULL */
     int stream_error;         /* negative errno, for ever */

@@ -91,6 +91,27 @@ total(const struct iovec *parts, int count)
     return n;
 }
 
+/* Objects whose bytes went out meanwhile: no other thread adds to them now, and
+ * they are dropped when we are out of the wire. */
+static void
+take_dropped(struct cg_call *call)
+{
+    if (__builtin_expect(call->dropped != NULL, 0) && call->spent == NULL) {
+        call->spent = call->dropped;
+        call->dropped = NULL;
+    }
+}
+
+static void
+drop_spent(struct cg_call *call)
+{
+    struct cg_segment *spent = call->spent;
+    if (__builtin_expect(spent != NULL, 0)) {
+        call->spent = NULL;
+        cg_drop_list(call->executor->engine->host, spent);
+    }
+}
+
 static int
 send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
            void *keep, bool more)
@@ -98,6 +119,7 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->conn->outbox;
     int r = call->parcel.used ? cg_post_take(call) : 0;
+    take_dropped(call);
     if (r < 0) {
         return fail(ex, r);
     }
@@ -122,6 +144,7 @@ cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
     }
     int r = send_parts(ex, parts, count, keep, false);
     cg_limit_leave(call_of(ex));
+    drop_spent(call_of(ex));
     return r;
 }
 
@@ -150,6 +173,7 @@ cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
     }
     int r = post_parts(ex, parts, count, keep);
     cg_limit_leave(call_of(ex));
+    drop_spent(call_of(ex));
     return r;
 }
 
@@ -431,6 +455,7 @@ cg_call_settle(struct cg_call *call)
         cg_limit_over(call);
     }
     cg_drop_list(e->host, call->dropped);
+    cg_drop_list(e->host, call->spent);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;
@@ -499,7 +524,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->ex = exchange_of(x, c, req, base);
     call->conn = c;
     call->executor = x;
-    call->dropped = NULL;
+    call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
     call->stream = NULL;
     call->stream_error = 0;

@@ -16,7 +16,7 @@
 #include "tests/unit/check_main.h"
 #include "tests/unit/engine/world.h"
 
-enum { MANY = 2000, HUGE_BYTES = 8 << 20, BLOCKS = 20 };
+enum { MANY = 2000, HUGE_BYTES = 8 << 20, BLOCKS = 20, ROUNDS = 4 };
 
 static struct world w;
 static _Atomic int step, code;
@@ -153,6 +153,26 @@ post_until_it_fails(struct worker *k, struct cg_exchange *ex)
     while (post(ex, "0123456789", 10) == 0) {
     }
     ex->broken = true;
+}
+
+/* Each block an object's, as long as it waits. */
+static void
+post_objects(struct worker *k, struct cg_exchange *ex)
+{
+    enum { BLOCK = 1 << 20, LOW = 64 * 1024 };
+    cg_auto(free) char *bytes = make_bytes(HUGE_BYTES);
+    int most = 0;
+    begin(ex, (size_t)HUGE_BYTES * ROUNDS);
+    for (size_t at = 0; at < (size_t)HUGE_BYTES * ROUNDS; at += BLOCK) {
+        struct iovec part = {bytes + at % HUGE_BYTES, BLOCK};
+        ex->wire->post(ex, &part, 1, bytes);
+        int live = atomic_load(&k->held) - atomic_load(&k->dropped);
+        most = live > most ? live : most;
+        k->host.leave(k);
+        ex->wire->drain(ex, LOW);
+        k->host.enter(k);
+    }
+    atomic_store(&code, most);
 }
 
 static void
@@ -314,6 +334,23 @@ START_TEST(what_a_full_socket_left_is_sent_while_the_application_waits)
 }
 END_TEST
 
+/* Not until the end of the reply, which may be long. */
+START_TEST(objects_are_dropped_when_their_bytes_are_out)
+{
+    start(post_objects, 1);
+    int fd = ask();
+    expect_head(fd, (size_t)HUGE_BYTES * ROUNDS);
+    for (int i = 0; i < ROUNDS; i++) {
+        expect_bytes(fd, HUGE_BYTES);
+    }
+    close(fd);
+    wait_for(&w.worker[0].ran, 1);
+    ck_assert_int_gt(atomic_load(&w.worker[0].held), 0);
+    ck_assert_int_le(atomic_load(&code), 2);
+    world_stop(&w);
+}
+END_TEST
+
 START_TEST(a_peer_that_is_gone_is_noticed)
 {
     start(post_until_it_fails, 1);
@@ -380,6 +417,7 @@ TESTS("post", a_block_arrives_while_the_application_makes_the_next,
       blocks_that_follow_one_another_quickly_leave_together,
       blocks_of_all_kinds_keep_their_order,
       what_a_full_socket_left_is_sent_while_the_application_waits,
+      objects_are_dropped_when_their_bytes_are_out,
       a_peer_that_is_gone_is_noticed,
       the_last_block_leaves_with_the_end_of_the_call,
       calls_side_by_side_do_not_meet,
