@@ -210,7 +210,7 @@ cg_post_init(struct cg_post *p)
     p->alarm_fd = -1;
 }
 
-/* With the first block that waits. Without a thread none does. */
+/* With the first block that waits. */
 static bool
 start(struct cg_post *p)
 {
@@ -224,6 +224,17 @@ start(struct cg_post *p)
     p->runs = pthread_create(&p->thread, NULL, post_main, p) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return p->runs;
+}
+
+/* With the lock. Without a thread no block waits. */
+static bool
+is_usable(struct cg_post *p)
+{
+    if (!p->tried) {
+        p->tried = true;
+        p->usable = start(p);
+    }
+    return p->usable;
 }
 
 void
@@ -307,11 +318,7 @@ keep_here(struct cg_post *p, struct cg_call *call, const struct iovec *parts,
           int count)
 {
     struct cg_parcel *l = &call->parcel;
-    if (!p->tried) {
-        p->tried = true;
-        p->usable = start(p);
-    }
-    if (!p->usable || was_late(l)) {
+    if (!is_usable(p) || was_late(l)) {
         return false;
     }
     collect(call, parts, count);
@@ -341,7 +348,7 @@ cg_post_entrust(struct cg_call *call)
 {
     struct cg_post *p = &call->executor->engine->post;
     pthread_mutex_lock(&p->lock);
-    if (p->usable) {
+    if (is_usable(p)) {
         call->parcel.used = true;
         share(p, call);
     }

@@ -155,6 +155,23 @@ post_until_it_fails(struct worker *k, struct cg_exchange *ex)
     ex->broken = true;
 }
 
+/* A block that is too large to wait, and the first of its worker. */
+static void
+post_one_block_and_wait(struct worker *k, struct cg_exchange *ex)
+{
+    cg_auto(free) char *bytes = make_bytes(HUGE_BYTES);
+    char head[128];
+    int n = snprintf(head, sizeof head,
+                     "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n",
+                     HUGE_BYTES + 3);
+    struct iovec parts[2] = {{head, (size_t)n}, {bytes, HUGE_BYTES}};
+    ex->status = 200;
+    ex->keep = ex->may_keep;
+    ex->wire->post(ex, parts, 2, NULL);
+    wait_for_client(k, 1);
+    end(ex, "end");
+}
+
 /* Each block an object's, as long as it waits. */
 static void
 post_objects(struct worker *k, struct cg_exchange *ex)
@@ -334,6 +351,19 @@ START_TEST(what_a_full_socket_left_is_sent_while_the_application_waits)
 }
 END_TEST
 
+START_TEST(a_large_block_is_sent_to_its_end_while_the_application_waits)
+{
+    start(post_one_block_and_wait, 1);
+    int fd = ask();
+    expect_head(fd, HUGE_BYTES + 3);
+    expect_bytes(fd, HUGE_BYTES);
+    atomic_store(&step, 1);
+    expect(fd, "end");
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
 /* Not until the end of the reply, which may be long. */
 START_TEST(objects_are_dropped_when_their_bytes_are_out)
 {
@@ -417,6 +447,7 @@ TESTS("post", a_block_arrives_while_the_application_makes_the_next,
       blocks_that_follow_one_another_quickly_leave_together,
       blocks_of_all_kinds_keep_their_order,
       what_a_full_socket_left_is_sent_while_the_application_waits,
+      a_large_block_is_sent_to_its_end_while_the_application_waits,
       objects_are_dropped_when_their_bytes_are_out,
       a_peer_that_is_gone_is_noticed,
       the_last_block_leaves_with_the_end_of_the_call,
