@@ -2,13 +2,13 @@
 #include "core/engine/intake.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/tmpfile.h"
 
 enum {
     ROOM_MIN = 64 * 1024,
@@ -64,21 +64,6 @@ cg_intake_take_part(struct cg_intake *i, struct cg_request *req, const char *p,
 /* ---- storing the body ---- */
 
 static int
-open_unlinked(const char *dir)
-{
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
-        return fd;
-    }
-    cg_auto(free) char *path = cg_strf("%s/cgunicorn-body-XXXXXX", dir);
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) {
-        unlink(path);
-    }
-    return fd;
-}
-
-static int
 write_all(int fd, const char *p, size_t n)
 {
     while (n > 0) {
@@ -98,11 +83,7 @@ write_all(int fd, const char *p, size_t n)
 static const char *
 tmp_dir(const struct cg_intake_policy *policy)
 {
-    const char *dir = policy->tmp_dir;
-    if (dir == NULL) {
-        dir = getenv("TMPDIR");
-    }
-    return dir != NULL && *dir != '\0' ? dir : "/tmp";
+    return cg_tmpfile_dir(policy->tmp_dir);
 }
 
 static int
@@ -121,14 +102,15 @@ static int
 spill(struct cg_intake *i, const struct cg_intake_policy *policy,
       struct cg_error *err)
 {
-    i->body_fd = open_unlinked(tmp_dir(policy));
-    if (i->body_fd < 0) {
-        return cg_error_set(err, errno,
+    int r = cg_tmpfile_open(tmp_dir(policy), "body");
+    if (r < 0) {
+        return cg_error_set(err, -r,
                             "cannot make a temporary file for a request body "
                             "in '%s' (tmp_upload_dir): %s",
-                            tmp_dir(policy), strerror(errno));
+                            tmp_dir(policy), strerror(-r));
     }
-    int r = append_to_file(i, policy, i->body.p, i->body.n, err);
+    i->body_fd = r;
+    r = append_to_file(i, policy, i->body.p, i->body.n, err);
     cg_buf_release(&i->body);
     return r;
 }
