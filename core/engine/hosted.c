@@ -274,7 +274,7 @@ lend_rest(struct cg_exchange *ex, int result)
 {
     struct cg_detached *d = detached(ex);
     if (result == 0 && !d->call.parcel.shared &&
-        d->call.conn->outbox.first != NULL) {
+        !cg_outbox_is_empty(&d->call.conn->outbox)) {
         lend_outbox(d, false, 0);
     }
     return result;
@@ -383,7 +383,7 @@ await_input(struct cg_exchange *ex)
     if (cg_post_take(&d->call) < 0) {
         ex->broken = true;
     }
-    bool flushes = !ex->broken && d->call.conn->outbox.first != NULL;
+    bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.conn->outbox);
     take_baton(x->engine, x);
     d->waits = d->reads = true;
     lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0), DEADLINE_BODY);

@@ -197,7 +197,7 @@ end_reply(struct cg_engine *e, struct cg_call *call, uint32_t seen)
     if ((seen & GATE_SENT) != 0) {
         return GATE_WHOLE;
     }
-    if ((seen & GATE_HEAD) == 0 && c->outbox.first == NULL &&
+    if ((seen & GATE_HEAD) == 0 && cg_outbox_is_empty(&c->outbox) &&
         !call->ex.blocking && send_page(e, call)) {
         shutdown(c->fd, SHUT_WR);
         return GATE_ANSWERED;

@@ -11,7 +11,14 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 
-enum { GATHER = 16, PARTS_MAX = 4, FILE_STEP = 1 << 20 };
+enum {
+    GATHER = 16,
+    PARTS_MAX = 4,
+    FILE_STEP = 1 << 20,
+    /* of files with one flush: a peer that is as fast as the disk does not keep
+     * the thread from everybody else */
+    FILE_SHARE = 4 << 20
+};
 
 static void
 append(struct cg_outbox *o, struct cg_segment *s)
@@ -142,12 +149,20 @@ discard_first(struct cg_outbox *o, struct cg_segment **dropped)
     }
 }
 
+static void
+end_spill(struct cg_outbox *o)
+{
+    cg_spill_free(o->spill);
+    o->spill = NULL;
+}
+
 void
 cg_outbox_clear(struct cg_outbox *o, struct cg_segment **dropped)
 {
     while (o->first != NULL) {
         discard_first(o, dropped);
     }
+    end_spill(o);
     free(o->spare);
     o->spare = NULL;
 }
@@ -186,6 +201,49 @@ consume(struct cg_outbox *o, size_t n, struct cg_segment **dropped)
     }
 }
 
+static void
+sent(struct cg_outbox *o, size_t n, struct cg_segment **dropped)
+{
+    o->gone += n;
+    consume(o, n, dropped);
+}
+
+/* ---- to the spill ---- */
+
+static int
+spill_segments(struct cg_outbox *o, struct cg_segment **dropped,
+               struct cg_error *err)
+{
+    while (o->first != NULL && o->first->p != NULL) {
+        size_t n = o->first->n;
+        ssize_t taken = cg_spill_put(o->spill, o->first->p, n, err);
+        if (taken < 0) {
+            return (int)taken;
+        }
+        consume(o, (size_t)taken, dropped);
+        if (taken == 0 && n > 0) {
+            return 0; /* full */
+        }
+    }
+    return 0;
+}
+
+int
+cg_outbox_spill(struct cg_outbox *o, const struct cg_spill_policy *policy,
+                struct cg_segment **dropped, struct cg_error *err)
+{
+    if (o->spill == NULL && (o->spill = cg_spill_new(policy, err)) == NULL) {
+        return err->code;
+    }
+    int r = spill_segments(o, dropped, err);
+    if (cg_spill_bytes(o->spill) == 0) {
+        end_spill(o);
+    }
+    return r;
+}
+
+/* ---- to the socket ---- */
+
 /* The first segments that lie in memory, as parts. */
 static int
 gather(const struct cg_outbox *o, struct iovec *parts, size_t *ret_bytes)
@@ -209,13 +267,15 @@ flush_memory(struct cg_outbox *o, int socket, struct cg_segment **dropped)
     int count = gather(o, parts, &wanted);
     ssize_t n = wanted > 0 ? cg_socket_send(socket, parts, count, false) : 0;
     if (n >= 0) { /* parts without bytes go, too */
-        consume(o, (size_t)n, dropped);
+        sent(o, (size_t)n, dropped);
     }
     return n < 0 ? n : (size_t)n == wanted;
 }
 
+/* Adds what it sent to *share. */
 static ssize_t
-flush_file(struct cg_outbox *o, int socket, struct cg_segment **dropped)
+flush_file(struct cg_outbox *o, int socket, size_t *share,
+           struct cg_segment **dropped)
 {
     struct cg_segment *s = o->first;
     size_t step = s->n < FILE_STEP ? s->n : FILE_STEP;
@@ -228,18 +288,47 @@ flush_file(struct cg_outbox *o, int socket, struct cg_segment **dropped)
     }
     s->n -= (size_t)n;
     o->bytes -= (size_t)n;
+    o->gone += (size_t)n;
+    *share += (size_t)n;
     if (s->n == 0) {
         discard_first(o, dropped);
     }
     return 1;
 }
 
+static ssize_t
+flush_spill(struct cg_outbox *o, int socket, size_t *share)
+{
+    ssize_t n = cg_spill_send(o->spill, socket);
+    if (n <= 0) {
+        return n;
+    }
+    o->gone += (size_t)n;
+    *share += (size_t)n;
+    if (cg_spill_bytes(o->spill) == 0) {
+        end_spill(o);
+    }
+    return 1;
+}
+
+static ssize_t
+flush_some(struct cg_outbox *o, int socket, size_t *share,
+           struct cg_segment **dropped)
+{
+    if (o->spill != NULL) {
+        return flush_spill(o, socket, share);
+    }
+    return o->first->p != NULL ? flush_memory(o, socket, dropped)
+                               : flush_file(o, socket, share, dropped);
+}
+
 int
 cg_outbox_flush(struct cg_outbox *o, int socket, struct cg_segment **dropped)
 {
-    while (o->first != NULL) {
-        ssize_t r = o->first->p != NULL ? flush_memory(o, socket, dropped)
-                                        : flush_file(o, socket, dropped);
+    size_t share = 0;
+    while (!cg_outbox_is_empty(o)) {
+        ssize_t r =
+            share < FILE_SHARE ? flush_some(o, socket, &share, dropped) : 0;
         if (r <= 0) {
             return (int)r;
         }
@@ -258,13 +347,13 @@ send_behind(struct cg_outbox *o, int socket, const struct iovec *parts,
     for (int i = 0; i < count; i++) {
         all[n++] = parts[i];
     }
-    ssize_t sent = cg_socket_send(socket, all, n, more);
-    if (sent < 0) {
-        return sent;
+    ssize_t all_sent = cg_socket_send(socket, all, n, more);
+    if (all_sent < 0) {
+        return all_sent;
     }
-    bool rest = (size_t)sent > waiting;
-    consume(o, rest ? waiting : (size_t)sent, dropped);
-    return rest ? sent - (ssize_t)waiting : 0;
+    bool rest = (size_t)all_sent > waiting;
+    sent(o, rest ? waiting : (size_t)all_sent, dropped);
+    return rest ? all_sent - (ssize_t)waiting : 0;
 }
 
 /* Whether all that waits is few pieces of memory. */
@@ -272,6 +361,9 @@ static bool
 is_short(const struct cg_outbox *o)
 {
     int count = 0;
+    if (o->spill != NULL) {
+        return false;
+    }
     for (struct cg_segment *s = o->first; s != NULL; s = s->next) {
         if (s->p == NULL || ++count > GATHER) {
             return false;
@@ -284,10 +376,11 @@ ssize_t
 cg_outbox_send(struct cg_outbox *o, int socket, const struct iovec *parts,
                int count, bool more, struct cg_segment **dropped)
 {
-    if (o->first != NULL && count <= PARTS_MAX && is_short(o)) {
+    bool empty = cg_outbox_is_empty(o);
+    if (!empty && count <= PARTS_MAX && is_short(o)) {
         return send_behind(o, socket, parts, count, more, dropped);
     }
-    int r = o->first != NULL ? cg_outbox_flush(o, socket, dropped) : 1;
+    int r = empty ? 1 : cg_outbox_flush(o, socket, dropped);
     if (r <= 0 || count == 0) {
         return r < 0 ? r : 0;
     }

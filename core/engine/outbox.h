@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Outbox: what a socket did not take yet, in order: copied bytes, borrowed
- * bytes that an object keeps alive, parts of files. Belongs to one connection.
+ * bytes that an object keeps alive, parts of files. What is too much to wait in
+ * memory goes to a spill, on request. Belongs to one connection.
  */
 #ifndef CG_ENGINE_OUTBOX_H
 #define CG_ENGINE_OUTBOX_H
@@ -10,6 +11,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+
+#include "core/engine/spill.h"
 
 struct cg_segment {
     struct cg_segment *next;
@@ -25,10 +28,18 @@ struct cg_segment {
 
 /* Zeroed memory is an empty outbox. */
 struct cg_outbox {
+    struct cg_spill *spill; /* what comes before the segments, or NULL */
     struct cg_segment *first, *last;
     size_t bytes;             /* in all segments */
+    uint64_t gone;            /* that waited here and were sent, ever */
     struct cg_segment *spare; /* an emptied one of cg_outbox_collect, or NULL */
 };
+
+static inline bool
+cg_outbox_is_empty(const struct cg_outbox *o)
+{
+    return o->first == NULL && o->spill == NULL;
+}
 
 /* Room of the segments that small parts are collected in. */
 enum { CG_OUTBOX_COLLECTED = 72 * 1024 };
@@ -46,9 +57,16 @@ void cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, void *keep);
 /* Duplicates fd. 0 or -errno. */
 int cg_outbox_put_file(struct cg_outbox *o, int fd, off_t offset, size_t n);
 
-/* Writes what the socket takes. 1: empty now; 0: more waits; negative errno:
- * the peer is gone (-EPIPE …) or a file was cut short (-ENODATA). Objects to
- * be dropped are chained through `next` in *dropped. */
+/* Moves what lies in memory to the spill, which exists while it has bytes: all
+ * of it, or as much as policy->max allows. A negative errno, told by err, when
+ * the disk does not take it: then what is left stays where it is. */
+int cg_outbox_spill(struct cg_outbox *o, const struct cg_spill_policy *policy,
+                    struct cg_segment **dropped, struct cg_error *err);
+
+/* Writes what the socket takes. 1: empty now; 0: more waits, and the socket is
+ * full or had its share of files for now; negative errno: the peer is gone
+ * (-EPIPE …) or a file was cut short (-ENODATA). Objects to be dropped are
+ * chained through `next` in *dropped. */
 int cg_outbox_flush(struct cg_outbox *o, int socket,
                     struct cg_segment **dropped);
 /*

@@ -384,7 +384,7 @@ cg_post_end(struct cg_call *call)
     struct cg_executor *x = call->executor;
     struct cg_outbox *o = &call->conn->outbox;
     int r = cg_post_take(call);
-    if (r == 0 && o->first != NULL) {
+    if (r == 0 && !cg_outbox_is_empty(o)) {
         r = cg_outbox_flush(o, call->conn->fd, &call->dropped);
     }
     if (r < 0) {

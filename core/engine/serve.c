@@ -157,7 +157,7 @@ post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
         return 0;
     }
     int r = send_parts(ex, parts, count, keep, false);
-    if (r == 0 && call->conn->outbox.first != NULL &&
+    if (r == 0 && !cg_outbox_is_empty(&call->conn->outbox) &&
         !call->executor->engine->config->hosted) {
         cg_post_entrust(call);
     }
@@ -202,7 +202,7 @@ send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
     int r = send_parts(ex, &first, first.iov_len > 0, NULL, n > 0);
-    if (r == 0 && outbox->first == NULL && !ex->blocking) {
+    if (r == 0 && cg_outbox_is_empty(outbox) && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
     if (r == 0 && n > 0) {
@@ -288,7 +288,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
             return fail(ex, -ECANCELED);
         }
     }
-    if (call->conn->outbox.first != NULL && !e->config->hosted) {
+    if (!cg_outbox_is_empty(&call->conn->outbox) && !e->config->hosted) {
         cg_post_entrust(call);
     }
     return 0;
@@ -614,7 +614,7 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->broken) {
         cg_conn_close(e, c);
-    } else if (c->outbox.first != NULL) {
+    } else if (!cg_outbox_is_empty(&c->outbox)) {
         c->state = CONN_FLUSH;
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
         cg_conn_arm(e, c, CG_LOOP_WRITE);

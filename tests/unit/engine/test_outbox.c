@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,16 @@ file_with(const char *p, size_t n)
     return fd;
 }
 
+static char *
+make_bytes(size_t n)
+{
+    char *bytes = cg_malloc(n);
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (char)(i * 7 + i / 256);
+    }
+    return bytes;
+}
+
 static int
 count(struct cg_segment *s, void **keeps)
 {
@@ -77,10 +88,7 @@ count(struct cg_segment *s, void **keeps)
 START_TEST(parts_of_every_kind_go_out_in_order)
 {
     enum { N = 200000 };
-    cg_auto(free) char *bytes = cg_malloc(N);
-    for (int i = 0; i < N; i++) {
-        bytes[i] = (char)(i * 7 + i / 256);
-    }
+    cg_auto(free) char *bytes = make_bytes(N);
     int ends[2], owner;
     make_pair(ends);
     struct cg_outbox o = {0};
@@ -208,10 +216,7 @@ END_TEST
 START_TEST(parts_behind_what_waits_are_sent_in_order)
 {
     enum { N = 100000 };
-    cg_auto(free) char *bytes = cg_malloc(N);
-    for (int i = 0; i < N; i++) {
-        bytes[i] = (char)(i * 7 + i / 256);
-    }
+    cg_auto(free) char *bytes = make_bytes(N);
     int ends[2];
     make_pair(ends);
     struct cg_segment *dropped = NULL;
@@ -328,6 +333,177 @@ START_TEST(a_descriptor_that_cannot_be_copied_is_told)
 }
 END_TEST
 
+/* ---- spilled ---- */
+
+static int
+spill(struct cg_outbox *o, uint64_t max, struct cg_segment **dropped)
+{
+    struct cg_error err = {0};
+    const struct cg_spill_policy policy = {.max = max};
+    int r = cg_outbox_spill(o, &policy, dropped, &err);
+    ck_assert_int_eq(r, err.code);
+    return r;
+}
+
+START_TEST(what_is_spilled_goes_out_before_what_comes_later)
+{
+    enum { N = 400000 };
+    cg_auto(free) char *bytes = make_bytes(N);
+    int ends[2], owner;
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    cg_outbox_collect(&o, bytes, 1000);
+    cg_outbox_put(&o, bytes + 1000, 49000);
+    cg_outbox_hold(&o, bytes + 50000, 100000, &owner);
+    ck_assert_int_eq(spill(&o, 1 << 20, &dropped), 0);
+    ck_assert_uint_eq(o.bytes, 0);
+    ck_assert_uint_eq(cg_spill_bytes(o.spill), 150000);
+    ck_assert(!cg_outbox_is_empty(&o));
+    cg_outbox_put(&o, bytes + 150000, 50000);
+    ck_assert_int_eq(spill(&o, 1 << 20, &dropped), 0); /* behind that */
+    cg_outbox_put(&o, bytes + 200000, 100000);
+    struct iovec part = {bytes + 300000, 100000};
+    ck_assert_int_eq(cg_outbox_send(&o, ends[0], &part, 1, false, &dropped), 0);
+    cg_outbox_put(&o, bytes + 300000, 100000);
+    pump(&o, ends, &got, &dropped);
+    ck_assert(cg_outbox_is_empty(&o));
+    ck_assert_uint_eq(o.gone, N);
+    ck_assert_uint_eq(got.n, N);
+    ck_assert_mem_eq(got.p, bytes, N);
+    void *keeps[4];
+    ck_assert_int_eq(count(dropped, keeps), 1);
+    ck_assert_ptr_eq(keeps[0], &owner);
+    free(cg_outbox_take_spare(&o));
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(what_the_spill_has_no_room_for_stays_in_memory)
+{
+    enum { N = 100000, MAX = 60000 };
+    cg_auto(free) char *bytes = make_bytes(N);
+    int ends[2];
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    cg_outbox_put(&o, bytes, 50000);
+    cg_outbox_put(&o, bytes + 50000, 50000);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(spill(&o, MAX, &dropped), 0);
+        ck_assert_uint_eq(cg_spill_bytes(o.spill), MAX);
+        ck_assert_uint_eq(o.bytes, N - MAX);
+    }
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, N);
+    ck_assert_mem_eq(got.p, bytes, N);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(parts_of_files_are_not_spilled)
+{
+    int ends[2], fd = file_with("def", 3);
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    cg_auto(buf) struct cg_buf got = {0};
+    cg_outbox_put(&o, "abc", 3);
+    cg_outbox_put_file(&o, fd, 0, 3);
+    cg_outbox_put(&o, "ghi", 3);
+    close(fd);
+    ck_assert_int_eq(spill(&o, 100, &dropped), 0);
+    ck_assert_uint_eq(cg_spill_bytes(o.spill), 3);
+    ck_assert_uint_eq(o.bytes, 6);
+    pump(&o, ends, &got, &dropped);
+    ck_assert_uint_eq(got.n, 9);
+    ck_assert_mem_eq(got.p, "abcdefghi", 9);
+    close_pair(ends);
+}
+END_TEST
+
+START_TEST(without_a_file_all_stays_in_memory)
+{
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    struct cg_error err = {0};
+    const struct cg_spill_policy nowhere = {100, "/nowhere/at/all"};
+    cg_outbox_put(&o, "abc", 3);
+    ck_assert_int_eq(cg_outbox_spill(&o, &nowhere, &dropped, &err), -ENOENT);
+    ck_assert_ptr_null(o.spill);
+    ck_assert_uint_eq(o.bytes, 3);
+    cg_outbox_clear(&o, &dropped);
+}
+END_TEST
+
+START_TEST(what_is_spilled_ends_with_the_connection)
+{
+    int ends[2];
+    make_pair(ends);
+    struct cg_outbox o = {0};
+    struct cg_segment *dropped = NULL;
+    int next = dup(ends[0]);
+    close(next);
+    cg_outbox_put(&o, "abc", 3);
+    ck_assert_int_eq(spill(&o, 100, &dropped), 0);
+    ck_assert_int_ge(fcntl(next, F_GETFD), 0); /* its file */
+    close(ends[1]);
+    ck_assert_int_eq(cg_outbox_flush(&o, ends[0], &dropped), -EPIPE);
+    cg_outbox_clear(&o, &dropped);
+    ck_assert(cg_outbox_is_empty(&o));
+    ck_assert_int_eq(fcntl(next, F_GETFD), -1);
+    close(ends[0]);
+}
+END_TEST
+
+static char sink[1 << 20];
+
+static void *
+read_all(void *arg)
+{
+    int *fd = arg;
+    while (recv(*fd, sink, sizeof sink, 0) > 0) {
+    }
+    return NULL;
+}
+
+/* Else a fast peer of a large file would keep the loop for itself. */
+START_TEST(one_flush_sends_no_more_than_a_share_of_files)
+{
+    enum { N = 32 << 20, SHARE = 6 << 20 };
+    pthread_t reader;
+    struct cg_segment *dropped = NULL;
+    for (int kind = 0; kind < 2; kind++) {
+        struct cg_outbox o = {0};
+        cg_auto(free) char *bytes = make_bytes(N);
+        int ends[2], r = 0;
+        make_pair(ends);
+        fcntl(ends[0], F_SETFL, 0); /* always room for sendfile */
+        pthread_create(&reader, NULL, read_all, &ends[1]);
+        if (kind == 0) {
+            int fd = file_with(bytes, N);
+            cg_outbox_put_file(&o, fd, 0, N);
+            close(fd);
+        } else {
+            cg_outbox_put(&o, bytes, N);
+            ck_assert_int_eq(spill(&o, N, &dropped), 0);
+        }
+        while (r == 0) {
+            uint64_t before = o.gone;
+            r = cg_outbox_flush(&o, ends[0], &dropped);
+            ck_assert_int_ge(r, 0);
+            ck_assert_uint_le(o.gone - before, SHARE);
+        }
+        ck_assert_uint_eq(o.gone, N);
+        shutdown(ends[0], SHUT_WR);
+        pthread_join(reader, NULL);
+        close_pair(ends);
+    }
+}
+END_TEST
+
 TESTS("outbox", parts_of_every_kind_go_out_in_order,
       parts_without_bytes_end_and_are_given_back, many_small_parts_go_out_too,
       collected_parts_leave_together_and_with_what_follows,
@@ -335,4 +511,9 @@ TESTS("outbox", parts_of_every_kind_go_out_in_order,
       parts_behind_what_waits_are_sent_in_order,
       a_full_socket_takes_nothing_and_blocks_nobody,
       a_peer_that_is_gone_is_told, a_file_that_became_shorter_is_told,
-      a_descriptor_that_cannot_be_copied_is_told)
+      a_descriptor_that_cannot_be_copied_is_told,
+      what_is_spilled_goes_out_before_what_comes_later,
+      what_the_spill_has_no_room_for_stays_in_memory,
+      parts_of_files_are_not_spilled, without_a_file_all_stays_in_memory,
+      what_is_spilled_ends_with_the_connection,
+      one_flush_sends_no_more_than_a_share_of_files)
