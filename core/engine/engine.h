@@ -14,6 +14,7 @@
 #include "core/engine/handover.h"
 #include "core/engine/intake.h"
 #include "core/engine/scoreboard.h"
+#include "core/engine/spill.h"
 #include "core/http/exchange.h"
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
@@ -78,6 +79,7 @@ struct cg_host {
 
 struct cg_engine_config {
     struct cg_intake_policy intake;
+    struct cg_spill_policy spill;
     bool streaming; /* requests run before their body is there */
     const struct cg_trust *trust;
     const char *server;              /* value of Server in error pages */

@@ -335,7 +335,7 @@ static int
 detached_drain(struct cg_exchange *ex, size_t low)
 {
     reclaim(detached(ex));
-    return cg_wire_drain(ex, low);
+    return lend_rest(ex, cg_wire_drain(ex, low));
 }
 
 static int
@@ -457,7 +457,7 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
 void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
-    size_t before = c->outbox.bytes;
+    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
     if (r < 0) {
         c->call->call.ex.broken = true;
@@ -472,7 +472,7 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     if (r > 0) {
         cg_conn_disarm(e, c);
         cg_deadline_clear(&c->deadline);
-    } else if (c->outbox.bytes < before) {
+    } else if (c->outbox.gone != before) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
 }

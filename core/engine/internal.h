@@ -92,6 +92,12 @@ struct cg_post {
     pthread_t thread;
 };
 
+/* Trouble that an executor met without the baton; see refuse.c. */
+struct cg_note {
+    _Atomic int state;
+    char text[512];
+};
+
 struct cg_engine {
     struct cg_baton baton;
 
@@ -154,6 +160,8 @@ struct cg_engine {
     /* ---- any thread ---- */
     struct cg_pool pool;
     struct cg_post post;
+    struct cg_note note;
+    _Atomic uint64_t spill_pause_us; /* the disk failed: not before this time */
     _Alignas(64) _Atomic uint64_t requests;
     _Atomic int stop_wanted;
     _Atomic uint64_t graceful_us;
@@ -177,6 +185,12 @@ struct cg_limit {
     struct cg_deadline deadline; /* with the baton */
 };
 
+/* A client that takes nothing; see drain.c. */
+struct cg_stall {
+    uint64_t since_us; /* 0: none was seen */
+    uint64_t gone;     /* what the outbox counted then */
+};
+
 /* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
@@ -185,6 +199,7 @@ struct cg_call {
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
+    struct cg_stall stall;
     struct cg_intake *stream; /* the body that is still coming, or NULL */
     int stream_error;         /* negative errno, for ever */
     char stream_fault[256];   /* set with it */
@@ -274,6 +289,11 @@ void cg_call_begin(struct cg_call *call);
 uint64_t cg_call_settle(struct cg_call *call);
 /* With the baton: the connection is the engine's again. */
 void cg_call_end(struct cg_call *call, uint64_t end_us);
+/* Before the executor touches the connection without the baton; false when it
+ * must not. After it said true comes cg_limit_leave. */
+bool cg_wire_enter(struct cg_exchange *ex);
+/* Nothing more goes to the peer. Returns code. */
+int cg_wire_fail(struct cg_exchange *ex, int code);
 int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
@@ -281,10 +301,12 @@ int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
 int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
                       off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);
-int cg_wire_drain(struct cg_exchange *ex, size_t low);
 struct cg_slice cg_wire_take_over(struct cg_exchange *ex);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
 void cg_flush(struct cg_engine *e, struct cg_conn *c);
+
+/* drain.c */
+int cg_wire_drain(struct cg_exchange *ex, size_t low);
 
 /* hosted.c */
 int cg_hosted_init(struct cg_engine *e);
@@ -358,6 +380,10 @@ void cg_expect_report(struct cg_engine *e);
 /* To the host, with the counter; the sum of what it held back follows. */
 void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
 void cg_tell_trouble(struct cg_engine *e, const char *text);
+/* Any thread: whoever turns the loop tells it soon, unless another one waits to
+ * be told. */
+void cg_note_trouble(struct cg_engine *e, const char *text);
+void cg_tell_noted(struct cg_engine *e);
 void cg_linger_start(struct cg_engine *e, struct cg_conn *c);
 void cg_linger(struct cg_executor *x, struct cg_conn *c);
 

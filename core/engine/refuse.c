@@ -4,6 +4,7 @@
  * and an end that does not cut the response off (RFC 9112, 9.6).
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -79,6 +80,30 @@ cg_tell_trouble(struct cg_engine *e, const char *text)
 {
     e->host->trouble(e->host->self, text);
     cg_expect_report(e);
+}
+
+enum { NOTE_NONE, NOTE_WRITTEN, NOTE_THERE };
+
+void
+cg_note_trouble(struct cg_engine *e, const char *text)
+{
+    struct cg_note *n = &e->note;
+    int none = NOTE_NONE;
+    if (atomic_compare_exchange_strong(&n->state, &none, NOTE_WRITTEN)) {
+        snprintf(n->text, sizeof n->text, "%s", text);
+        atomic_store(&n->state, NOTE_THERE);
+        cg_engine_kick(e);
+    }
+}
+
+void
+cg_tell_noted(struct cg_engine *e)
+{
+    struct cg_note *n = &e->note;
+    if (atomic_load(&n->state) == NOTE_THERE) {
+        cg_tell_trouble(e, n->text);
+        atomic_store(&n->state, NOTE_NONE);
+    }
 }
 
 static void

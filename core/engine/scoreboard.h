@@ -63,6 +63,8 @@ struct cg_slot {
     _Atomic uint64_t queue_full; /* requests that it did not take */
     _Atomic uint64_t takeovers;  /* relief turned the loop */
     _Atomic uint64_t promotions; /* relief let an idle executor go on */
+    _Atomic uint64_t spills;     /* files for what slow clients left behind */
+    _Atomic uint64_t spilled;    /* bytes that went to them */
     struct cg_flight flight[CG_BOARD_EXECUTORS];
 };
 

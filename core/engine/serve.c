@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -15,7 +14,7 @@
 #include "core/engine/internal.h"
 
 /* Bytes from which an unsent rest is referenced in place of copied. */
-enum { HOLD_MIN = 32 * 1024, POLL_MS = 1000 };
+enum { HOLD_MIN = 32 * 1024 };
 
 #define RELAXED memory_order_relaxed
 
@@ -27,8 +26,8 @@ call_of(struct cg_exchange *ex)
     return (struct cg_call *)(void *)ex;
 }
 
-static int
-fail(struct cg_exchange *ex, int code)
+int
+cg_wire_fail(struct cg_exchange *ex, int code)
 {
     ex->broken = true;
     return code;
@@ -42,15 +41,14 @@ is_closed(const struct cg_call *call)
     return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
 }
 
-/* The connection is ours to write to, until cg_limit_leave. */
-static bool
-enter(struct cg_exchange *ex)
+bool
+cg_wire_enter(struct cg_exchange *ex)
 {
     if (is_closed(call_of(ex))) {
         return false;
     }
     if (!cg_limit_enter(call_of(ex))) {
-        fail(ex, -EPIPE);
+        cg_wire_fail(ex, -EPIPE);
         return false;
     }
     return true;
@@ -121,13 +119,13 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
     int r = call->parcel.used ? cg_post_take(call) : 0;
     take_dropped(call);
     if (r < 0) {
-        return fail(ex, r);
+        return cg_wire_fail(ex, r);
     }
     /* the reader may have caught up with what waits */
     ssize_t n = cg_outbox_send(outbox, call->conn->fd, parts, count, more,
                                &call->dropped);
     if (n < 0) {
-        return fail(ex, (int)n);
+        return cg_wire_fail(ex, (int)n);
     }
     if ((size_t)n < total(parts, count)) {
         keep_rest(call, parts, count, (size_t)n, keep);
@@ -139,7 +137,7 @@ int
 cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
              void *keep)
 {
-    if (!enter(ex)) {
+    if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
     int r = send_parts(ex, parts, count, keep, false);
@@ -168,7 +166,7 @@ int
 cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
              void *keep)
 {
-    if (!enter(ex)) {
+    if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
     int r = post_parts(ex, parts, count, keep);
@@ -183,13 +181,13 @@ send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
     while (*n > 0) {
         ssize_t sent = sendfile(call_of(ex)->conn->fd, fd, offset, *n);
         if (sent == 0) {
-            return fail(ex, -ENODATA);
+            return cg_wire_fail(ex, -ENODATA);
         }
         if (sent < 0 && errno == EINTR) {
             continue;
         }
         if (sent < 0) {
-            return errno == EAGAIN ? 0 : fail(ex, -errno);
+            return errno == EAGAIN ? 0 : cg_wire_fail(ex, -errno);
         }
         *n -= (size_t)sent;
     }
@@ -208,14 +206,14 @@ send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
     if (r == 0 && n > 0) {
         r = cg_outbox_put_file(outbox, fd, offset, n);
     }
-    return r < 0 ? fail(ex, r) : 0;
+    return r < 0 ? cg_wire_fail(ex, r) : 0;
 }
 
 int
 cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
                   off_t offset, size_t n)
 {
-    if (!enter(ex)) {
+    if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
     int r = send_file(ex, first, fd, offset, n);
@@ -229,69 +227,6 @@ cg_wire_pending(const struct cg_exchange *ex)
     const struct cg_call *call = (const void *)ex;
     /* what the thread has sent meanwhile is not known yet */
     return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
-}
-
-static int
-drain_step(struct cg_call *call, uint64_t *deadline_us)
-{
-    struct cg_engine *e = call->executor->engine;
-    struct cg_conn *c = call->conn;
-    size_t before = c->outbox.bytes;
-    if (!enter(&call->ex)) {
-        return -EPIPE;
-    }
-    int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
-    cg_limit_leave(call);
-    if (r < 0) {
-        return fail(&call->ex, r);
-    }
-    uint64_t now = cg_now_us();
-    if (c->outbox.bytes < before) {
-        *deadline_us = now + e->config->write_timeout_us;
-        atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
-    } else if (e->config->write_timeout_us != 0 && now >= *deadline_us) {
-        return fail(&call->ex, -ETIMEDOUT);
-    }
-    return 0;
-}
-
-/* What the thread of the waiting blocks has of it. */
-static int
-take_back(struct cg_exchange *ex)
-{
-    if (!enter(ex)) {
-        return -EPIPE;
-    }
-    int r = cg_post_take(call_of(ex));
-    cg_limit_leave(call_of(ex));
-    return r < 0 ? fail(ex, r) : 0;
-}
-
-int
-cg_wire_drain(struct cg_exchange *ex, size_t low)
-{
-    struct cg_call *call = call_of(ex);
-    struct cg_engine *e = call->executor->engine;
-    uint64_t deadline = cg_now_us() + e->config->write_timeout_us;
-    int r = take_back(ex);
-    if (r < 0) {
-        return r;
-    }
-    while (call->conn->outbox.bytes > low) {
-        struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
-        poll(&p, 1, POLL_MS);
-        r = drain_step(call, &deadline);
-        if (r < 0) {
-            return r;
-        }
-        if (atomic_load_explicit(&e->abort_wanted, RELAXED)) {
-            return fail(ex, -ECANCELED);
-        }
-    }
-    if (!cg_outbox_is_empty(&call->conn->outbox) && !e->config->hosted) {
-        cg_post_entrust(call);
-    }
-    return 0;
 }
 
 /* Only a peer that asked for another protocol means the bytes behind its head
@@ -526,6 +461,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->executor = x;
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
+    call->stall = (struct cg_stall){0};
     call->stream = NULL;
     call->stream_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);
@@ -626,13 +562,13 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
 void
 cg_flush(struct cg_engine *e, struct cg_conn *c)
 {
-    size_t before = c->outbox.bytes;
+    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {
         cg_after_response(e, c);
-    } else if (c->outbox.bytes < before) {
+    } else if (c->outbox.gone != before) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
 }

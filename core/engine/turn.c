@@ -216,6 +216,7 @@ on_special(struct cg_executor *x, void *ptr)
         e->timer_us = 0;
     } else if (w == &e->kick) {
         cg_drain_fd(e->kick.fd);
+        cg_tell_noted(e);
     } else if (w == &e->master) {
         on_master_gone(e);
     } else {

@@ -49,10 +49,11 @@ struct cg_wire {
      * out to be shorter cuts the reply: ex->broken. */
     int (*send_file)(struct cg_exchange *ex, struct iovec first, int fd,
                      off_t offset, size_t n);
-    /* Bytes that wait for the peer. */
+    /* Bytes that wait for the peer in memory. */
     size_t (*pending)(const struct cg_exchange *ex);
-    /* Blocks until fewer than `low` bytes wait, or the write deadline is over
-     * (-ETIMEDOUT). The caller has given up the GIL. */
+    /* Blocks until no more than `low` bytes wait in memory: the peer took them,
+     * or a file did; or until the write deadline is over (-ETIMEDOUT). The
+     * caller has given up the GIL. */
     int (*drain)(struct cg_exchange *ex, size_t low);
     /* While ex->streaming: appends the next bytes of the body to `to`, and
      * waits for them. 1: some came; 0: that was the end; -ECONNRESET: it ended

@@ -143,6 +143,8 @@ init_body(struct cg_engine_config *e, const struct cg_settings *s)
     e->intake.body_memory = (size_t)cg_settings_int(s, CG_request_buffer_size);
     e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
     e->intake.max_body = bound(s, CG_max_request_body, UINT64_MAX);
+    e->spill.max = (uint64_t)cg_settings_int(s, CG_response_file_size);
+    e->spill.dir = cg_settings_str(s, CG_tmp_upload_dir);
     e->streaming = !cg_settings_bool(s, CG_request_buffering);
     e->body_timeout_us = seconds(s, CG_body_timeout);
     e->body_min_rate = (uint64_t)cg_settings_int(s, CG_body_min_rate);

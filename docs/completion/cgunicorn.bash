@@ -189,6 +189,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --response-file-size)
+        : # any text
+        return
+        ;;
     --forwarded-allow-ips)
         : # any text
         return
@@ -438,6 +442,7 @@ _cgunicorn() {
             --initgroups \
             --request-buffer-size \
             --stream-requests \
+            --response-file-size \
             --forwarded-allow-ips \
             --pythonpath \
             --python \
@@ -561,6 +566,7 @@ _cgunicorn() {
             tmp_upload_dir \
             request_buffer_size \
             request_buffering \
+            response_file_size \
             secure_scheme_headers \
             forwarded_allow_ips \
             pythonpath \

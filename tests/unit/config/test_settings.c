@@ -52,7 +52,8 @@ static const char *const ours[] = {"strict",
                                    "body_min_rate",
                                    "max_request_body",
                                    "max_keepalive_requests",
-                                   "request_buffering"};
+                                   "request_buffering",
+                                   "response_file_size"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {

@@ -178,6 +178,9 @@ stuck(void *self, const struct cg_exchange *ex)
 static void
 trouble(void *self, const char *text)
 {
+    struct worker *k = self;
+    snprintf(k->trouble, sizeof k->trouble, "%s", text);
+    atomic_fetch_add(&k->troubles, 1);
 }
 
 static void
@@ -260,7 +263,8 @@ init_worker(struct world *w, int number, int threads, int most)
         .first_timeout_us = 60 * 1000000u,
         .header_timeout_us = 60 * 1000000u,
         .body_timeout_us = 60 * 1000000u,
-        .write_timeout_us = 60 * 1000000u,
+        .write_timeout_us = w->write_us != 0 ? w->write_us : 60 * 1000000u,
+        .spill = w->spill,
         .keepalive_us = 60 * 1000000u,
         .max_keepalive_requests = UINT32_MAX,
         .request_timeout_us = w->limit_us,
@@ -343,6 +347,12 @@ world_start_limited(struct world *w, int workers, int threads,
 {
     memset(w, 0, sizeof *w);
     w->limit_us = limit_us;
+    start_world(w, workers, threads, threads);
+}
+
+void
+world_start_set(struct world *w, int workers, int threads)
+{
     start_world(w, workers, threads, threads);
 }
 

@@ -53,6 +53,8 @@ struct worker {
     _Atomic int overdue, stuck; /* requests with a limit of time */
     _Atomic int late;           /* what became of the last such reply */
     _Atomic int wanted;         /* executors asked for */
+    _Atomic int troubles;       /* lines about the surroundings */
+    char trouble[512];          /* the last one */
     _Atomic int ended;
 };
 
@@ -63,6 +65,8 @@ struct world {
     struct worker worker[WORKERS];
     int nworkers;
     uint64_t limit_us;
+    uint64_t write_us; /* 0: much */
+    struct cg_spill_policy spill;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
@@ -76,6 +80,8 @@ void world_start_with(struct world *w, int workers, int threads, int most);
 /* The same; a request may take limit_us. */
 void world_start_limited(struct world *w, int workers, int threads,
                          uint64_t limit_us);
+/* What is set in *w before (limit_us, write_us, spill) holds. */
+void world_start_set(struct world *w, int workers, int threads);
 /* Stops all of it gracefully, joins every thread and frees. */
 void world_stop(struct world *w);
 void world_unblock(struct world *w);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Draining: what becomes of a reply that the application makes faster than its
+ * client reads. The executor waits for a moment, which is enough for a client
+ * that is only a little slower; then what waits in memory goes to a spill, and
+ * the executor goes on. It waits for the client only while there is no room in
+ * that file, or none on the disk.
+ *
+ * Runs in the executor, without the baton and without the host's lock.
+ */
+#include <errno.h>
+#include <poll.h>
+
+#include "core/engine/internal.h"
+
+enum {
+    POLL_MS = 1000,
+    MOMENT_US = 5 * 1000,
+    /* after the disk failed, all of the worker's replies wait in memory */
+    PAUSE_US = 10 * 1000 * 1000
+};
+
+#define RELAXED memory_order_relaxed
+
+/* ---- the client ---- */
+
+/* A client that takes nothing is given up, also when it is seen only now and
+ * then because the executor does not wait for it. */
+static int
+check_progress(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    const struct cg_outbox *o = &call->conn->outbox;
+    struct cg_stall *s = &call->stall;
+    uint64_t now = cg_now_us(), most = e->config->write_timeout_us;
+    if (s->since_us == 0 || s->gone != o->gone) {
+        *s = (struct cg_stall){.since_us = now, .gone = o->gone};
+        atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
+    }
+    return most != 0 && now - s->since_us >= most ? -ETIMEDOUT : 0;
+}
+
+static int
+flush(struct cg_call *call)
+{
+    struct cg_conn *c = call->conn;
+    if (!cg_wire_enter(&call->ex)) {
+        return -EPIPE;
+    }
+    int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
+    cg_limit_leave(call);
+    if (r >= 0) {
+        r = check_progress(call);
+    }
+    return r < 0 ? cg_wire_fail(&call->ex, r) : 0;
+}
+
+/* What the thread of the waiting blocks has of it. */
+static int
+take_back(struct cg_exchange *ex)
+{
+    if (!cg_wire_enter(ex)) {
+        return -EPIPE;
+    }
+    int r = cg_post_take((struct cg_call *)(void *)ex);
+    cg_limit_leave((struct cg_call *)(void *)ex);
+    return r < 0 ? cg_wire_fail(ex, r) : 0;
+}
+
+/* ---- the file ---- */
+
+static bool
+may_spill(const struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    return e->config->spill.max != 0 && !call->ex.blocking &&
+           cg_now_us() >= atomic_load_explicit(&e->spill_pause_us, RELAXED);
+}
+
+static uint64_t
+spilled(const struct cg_outbox *o)
+{
+    return o->spill != NULL ? cg_spill_bytes(o->spill) : 0;
+}
+
+static int
+spill(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    struct cg_outbox *o = &call->conn->outbox;
+    struct cg_error err = {0};
+    if (!cg_wire_enter(&call->ex)) {
+        return -EPIPE;
+    }
+    uint64_t before = spilled(o);
+    int r = cg_outbox_spill(o, &e->config->spill, &call->dropped, &err);
+    cg_limit_leave(call);
+    uint64_t n = spilled(o) - before;
+    atomic_fetch_add_explicit(&e->slot->spilled, n, RELAXED);
+    atomic_fetch_add_explicit(&e->slot->spills, before == 0 && n > 0, RELAXED);
+    if (r < 0) {
+        atomic_store_explicit(&e->spill_pause_us, cg_now_us() + PAUSE_US,
+                              RELAXED);
+        cg_note_trouble(e, err.text);
+    }
+    return 0;
+}
+
+/* ---- both ---- */
+
+/* Milliseconds of the moment that are left; 0 when it is over, and for a client
+ * that had one. */
+static int
+patience(const struct cg_call *call, uint64_t since_us)
+{
+    uint64_t end = since_us + MOMENT_US, now = cg_now_us();
+    bool none = call->conn->outbox.spill != NULL ||
+                call->executor->engine->config->hosted;
+    return none || now >= end ? 0 : (int)((end - now) / 1000) + 1;
+}
+
+static int
+wait_for_client(struct cg_call *call, int ms)
+{
+    const struct cg_engine *e = call->executor->engine;
+    struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
+    poll(&p, 1, ms);
+    return atomic_load_explicit(&e->abort_wanted, RELAXED)
+               ? cg_wire_fail(&call->ex, -ECANCELED)
+               : 0;
+}
+
+static int
+step(struct cg_call *call, size_t low, uint64_t since_us)
+{
+    const struct cg_outbox *o = &call->conn->outbox;
+    int r = flush(call), ms = POLL_MS;
+    if (r < 0 || o->bytes <= low) {
+        return r;
+    }
+    if (may_spill(call) && (ms = patience(call, since_us)) == 0) {
+        ms = POLL_MS;
+        r = spill(call);
+    }
+    return r < 0 || o->bytes <= low ? r : wait_for_client(call, ms);
+}
+
+int
+cg_wire_drain(struct cg_exchange *ex, size_t low)
+{
+    struct cg_call *call = (struct cg_call *)(void *)ex;
+    const struct cg_outbox *o = &call->conn->outbox;
+    uint64_t since = cg_now_us();
+    int r = take_back(ex);
+    while (r == 0 && o->bytes > low) {
+        r = step(call, low, since);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (cg_outbox_is_empty(o)) {
+        call->stall.since_us = 0;
+    } else if (!call->executor->engine->config->hosted) {
+        cg_post_entrust(call);
+    }
+    return 0;
+}
