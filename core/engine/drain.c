@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "core/base/memory.h"
 #include "core/engine/internal.h"
 
 enum {
@@ -83,6 +84,15 @@ spilled(const struct cg_outbox *o)
     return o->spill != NULL ? cg_spill_bytes(o->spill) : 0;
 }
 
+static void
+give_up_files(struct cg_engine *e, const char *why)
+{
+    cg_auto(free) char *text =
+        cg_strf("%s; the worker waits for slow clients", why);
+    atomic_store_explicit(&e->spill_pause_us, cg_now_us() + PAUSE_US, RELAXED);
+    cg_note_trouble(e, text);
+}
+
 static int
 spill(struct cg_call *call)
 {
@@ -99,9 +109,7 @@ spill(struct cg_call *call)
     atomic_fetch_add_explicit(&e->slot->spilled, n, RELAXED);
     atomic_fetch_add_explicit(&e->slot->spills, before == 0 && n > 0, RELAXED);
     if (r < 0) {
-        atomic_store_explicit(&e->spill_pause_us, cg_now_us() + PAUSE_US,
-                              RELAXED);
-        cg_note_trouble(e, err.text);
+        give_up_files(e, err.text);
     }
     return 0;
 }

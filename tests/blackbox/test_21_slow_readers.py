@@ -259,7 +259,8 @@ def test_no_folder_is_told_once_and_the_worker_waits(slow):
     with connect(s) as peer:
         peer.get(f"/made?{SIZE}")
         s.wait_log(r"\[ERROR\] cannot make a temporary file for a response in "
-                   r"'up' \(tmp_upload_dir\): No such file or directory")
+                   r"'up' \(tmp_upload_dir\): No such file or directory; the "
+                   "worker waits for slow clients")
         assert_waits(s, peer)
     assert s.log_count("temporary file for a response") == 1
 
@@ -279,7 +280,8 @@ def test_a_full_disk_is_told_once_and_the_worker_waits(
     with connect(s) as peer:
         peer.get(f"/made?{SIZE}")
         s.wait_log(r"\[ERROR\] cannot write a response to 'up' "
-                   r"\(tmp_upload_dir\): No space left on device")
+                   r"\(tmp_upload_dir\): No space left on device; the worker "
+                   "waits for slow clients")
         assert_waits(s, peer)
     assert s.log_count("cannot write a response") == 1
 

@@ -309,7 +309,7 @@ START_TEST(a_folder_that_is_not_there_is_told_and_the_executor_waits)
     ck_assert_str_eq(w.worker[0].trouble,
                      "cannot make a temporary file for a response in "
                      "'/nowhere/at/all' (tmp_upload_dir): No such file or "
-                     "directory");
+                     "directory; the worker waits for slow clients");
     ck_assert_int_eq(w.worker[0].troubles, 1);
 }
 END_TEST
