@@ -254,7 +254,9 @@ START_TEST(a_body_beyond_memory_goes_to_a_file)
 }
 END_TEST
 
-#ifndef __SANITIZE_ADDRESS__ /* which counts no memory against that limit */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define WITHOUT_MEMORY /* they need some of their own */
+#else
 static void
 leave_no_memory(void)
 {
@@ -339,6 +341,10 @@ START_TEST(a_head_or_a_stream_that_memory_has_no_room_for_fails)
     }
 }
 END_TEST
+#define WITHOUT_MEMORY                                                         \
+    a_body_that_memory_has_no_room_for_goes_to_a_file,                         \
+        there_is_no_room_where_there_is_no_memory,                             \
+        a_head_or_a_stream_that_memory_has_no_room_for_fails,
 #endif
 
 START_TEST(a_folder_that_is_missing_is_told)
@@ -445,15 +451,6 @@ START_TEST(bodies_that_are_decoded_or_stored_have_no_room)
     cg_intake_free(NULL);
 }
 END_TEST
-
-#ifdef __SANITIZE_ADDRESS__
-#define WITHOUT_MEMORY
-#else
-#define WITHOUT_MEMORY                                                         \
-    a_body_that_memory_has_no_room_for_goes_to_a_file,                         \
-        there_is_no_room_where_there_is_no_memory,                             \
-        a_head_or_a_stream_that_memory_has_no_room_for_fails,
-#endif
 
 TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
       what_follows_a_request_is_not_its_own, a_part_of_a_request_waits,
