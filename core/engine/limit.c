@@ -177,14 +177,23 @@ send_page(struct cg_engine *e, struct cg_call *call)
 }
 
 /* A reset, so that nobody takes what came for all of it: not even HTTP/1.0,
- * whose bodies end with the connection. */
+ * whose bodies end with the connection. The thread that sends what waits has to
+ * be between two blocks. */
 static void
-cut(struct cg_engine *e, struct cg_conn *c)
+reset(struct cg_post *post, const struct cg_conn *c)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    pthread_mutex_lock(&post->lock);
     if (c->peer.family == AF_UNIX || connect(c->fd, &none, sizeof none) < 0) {
         shutdown(c->fd, SHUT_RDWR);
     }
+    pthread_mutex_unlock(&post->lock);
+}
+
+static void
+cut(struct cg_engine *e, struct cg_conn *c)
+{
+    reset(&e->post, c);
     if (c->state == CONN_LENT) {
         cg_lent_broken(e, c);
     }
