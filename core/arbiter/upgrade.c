@@ -25,7 +25,7 @@ cg_arbiter_parent(void)
 {
     const char *text = getenv("GUNICORN_PID");
     long pid = text != NULL ? strtol(text, NULL, 10) : 0;
-    return pid > 1 && pid < 1 << 30 ? (int)pid : 0;
+    return pid > 0 && pid < 1 << 30 ? (int)pid : 0;
 }
 
 /* ---- the pidfile ---- */

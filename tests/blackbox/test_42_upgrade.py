@@ -8,6 +8,7 @@ import pytest
 
 from harness import processes
 from harness.load import Load
+from harness.server import command
 from harness.waiting import until
 
 PID = """\
@@ -104,6 +105,43 @@ def test_upgrades_follow_one_another(upgrade):
     until(lambda: text(s.folder / "shop.pid") == f"{second}\n", "promoted")
     assert masters_that_answer(s) == {second}
     assert end(second) == 0
+
+
+def test_a_new_master_is_promoted_when_nobody_reaps_the_old_one(upgrade):
+    """As below a PID 1 that waits for nobody: a zombie is no old master."""
+    s, new = upgrade(announced=["was sent SIGKILL"])
+    os.kill(s.pid, signal.SIGKILL)
+    s.wait_log(rf"\[{new}\] \[INFO\] Master has been promoted\.")
+    assert os.waitid(os.P_PID, s.pid, os.WEXITED | os.WNOWAIT), "a zombie"
+    until(lambda: text(s.folder / "shop.pid") == f"{new}\n", s.tail)
+    assert not (s.folder / "shop.pid.2").exists()
+    assert masters_that_answer(s) == {new}
+    os.kill(new, signal.SIGUSR2)  # nothing is left of its first name
+    newest = new_master(s)
+    assert end(new) == 0
+    until(lambda: text(s.folder / "shop.pid") == f"{newest}\n", s.tail)
+    assert end(newest) == 0
+    assert s.wait() == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"),
+                    reason="needs root and unshare")
+def test_pid_1_may_be_upgraded_too(server, monkeypatch):
+    """It is the parent that is 1, in a container, and no orphan's."""
+    plain = os.path.abspath(command()[0])
+    monkeypatch.setenv("CGUNICORN", " ".join(
+        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", plain]))
+    s = server("shop:app", "--pid", "shop.pid", files={"shop.py": PID})
+    until(lambda: s.get("/").status == 200, "it answers")
+    first = processes.children(s.pid)[0]
+    os.kill(first, signal.SIGUSR2)
+    pid_2 = s.wait_log(r"\[(\d+)\] \[INFO\] Starting cgunicorn", 2)
+    until(lambda: text(s.folder / "shop.pid.2") == f"{pid_2}\n", s.tail)
+    assert text(s.folder / "shop.pid") == "1\n"
+    until(lambda: masters_that_answer(s) == {1, int(pid_2)},
+          "both masters answer")
+    os.kill(first, signal.SIGTERM)
+    assert s.wait() == 0
 
 
 def test_the_new_master_may_be_stopped_instead(upgrade):
