@@ -23,10 +23,11 @@ enum {
     CALM_MS = 30000,  /* without one: all is well again */
     BACKOFF_MS = 100, /* doubled by each quick death in a row */
     BACKOFF_MAX_MS = 5000,
-    HURRY_MS = 2000, /* patience after a second request to stop */
-    TRACE_MS = 200,  /* from the wish for stacks to ABRT */
-    ABORT_MS = 1000, /* from ABRT to KILL */
-    HEAVY = 3,       /* samples above the limit until it counts */
+    HURRY_MS = 2000,   /* patience after a second request to stop */
+    TRACE_MS = 200,    /* from the wish for stacks to ABRT */
+    ABORT_MS = 1000,   /* from ABRT to KILL */
+    HEAVY = 3,         /* samples above the limit until it counts */
+    FORKS_A_TURN = 16, /* signals and children come between */
     TICK_MS = 1000
 };
 
@@ -271,7 +272,9 @@ static void
 grow(struct cg_plan *p, uint64_t now_ms)
 {
     int n = count_live(p) + p->spawning;
-    for (; n < p->o.target && now_ms >= p->spawn_after_ms; n++) {
+    for (; n < p->o.target && p->spawning < FORKS_A_TURN &&
+           now_ms >= p->spawn_after_ms;
+         n++) {
         emit(p, EFFECT_SPAWN);
         p->spawning++;
     }
@@ -1002,7 +1005,8 @@ cg_plan_patience(const struct cg_plan *p, uint64_t now_ms)
         next = sooner(next, p->stop_at_ms);
     }
     if (!is_ending(p) && count_live(p) < p->o.target) {
-        next = sooner(next, p->spawn_after_ms);
+        next = p->spawn_after_ms > now_ms ? sooner(next, p->spawn_after_ms)
+                                          : now_ms;
     }
     return next > now_ms ? (int)(next - now_ms) : 1;
 }

@@ -145,6 +145,51 @@ tick(uint64_t ms)
 
 /* ---- start ---- */
 
+START_TEST(many_workers_are_forked_a_few_at_a_time)
+{
+    struct cg_plan_options o = usual;
+    struct cg_effect e;
+    int forked = 0;
+    o.target = 100;
+    begin_with(o, 0);
+    cg_plan_start(&plan, now);
+    effects();
+    ck_assert_int_ge(next_pid - 1, 1);
+    ck_assert_int_lt(next_pid - 1, 50);
+    ck_assert_int_le(cg_plan_patience(&plan, now), 1);
+    for (int turns = 0; turns < 100 && next_pid - 1 < 100; turns++) {
+        cg_plan_tick(&plan, now);
+        effects();
+    }
+    ck_assert_int_eq(next_pid - 1, 100);
+    ck_assert_int_gt(cg_plan_patience(&plan, now), 1);
+    while (cg_plan_next(&plan, &e)) {
+        forked += e.kind == EFFECT_SPAWN;
+    }
+    ck_assert_int_eq(forked, 0);
+}
+END_TEST
+
+START_TEST(a_stop_amidst_many_forks_ends_them)
+{
+    struct cg_plan_options o = usual;
+    o.target = 100;
+    begin_with(o, 0);
+    cg_plan_start(&plan, now);
+    effects();
+    int forked = next_pid - 1;
+    signals("TERM");
+    effects();
+    tick(1);
+    effects();
+    ck_assert_int_eq(next_pid - 1, forked);
+    for (int pid = 1; pid <= forked; pid++) {
+        ended(pid, CLEAN);
+    }
+    expect("exit 0");
+}
+END_TEST
+
 START_TEST(the_start_spawns_the_workers_and_tells_when_all_serve)
 {
     begin_with(usual, 0);
@@ -1207,6 +1252,8 @@ suite(void)
     TCase *t = tcase_create("plan");
     tcase_add_checked_fixture(t, NULL, clean_up);
     static const TTest *const *const tests[] = {
+        &many_workers_are_forked_a_few_at_a_time,
+        &a_stop_amidst_many_forks_ends_them,
         &the_start_spawns_the_workers_and_tells_when_all_serve,
         &no_workers_at_all_is_serving_too,
         &the_first_boot_failure_halts_with_its_status,
