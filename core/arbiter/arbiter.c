@@ -257,7 +257,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_signals_install();
     if ((r = open_pipes(a, err)) < 0 ||
-        (r = cg_handover_new(&a->handover, err)) < 0 ||
+        (r = cg_arbiter_make_handover(a, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;

@@ -232,6 +232,7 @@ bury(struct cg_arbiter *a, int pid, int status)
     /* a wake-up may have died with it */
     cg_handover_poke(&a->handover);
     cg_handover_poke(&a->old_handover);
+    cg_handover_ring(&a->handover);
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);
     cg_py_worker_free(child.object);

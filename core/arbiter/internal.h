@@ -106,6 +106,8 @@ int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
 
 /* upgrade.c */
 int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
+/* The workers' run queue, with the old master's bell if there is one. */
+int cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_follow_pidfile(struct cg_arbiter *a);
 void cg_arbiter_set_title(struct cg_arbiter *a, const char *role);

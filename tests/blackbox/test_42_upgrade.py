@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """USR2: a new master beside the old one, in gunicorn's protocol."""
 import os
+import select
 import shutil
 import signal
+import socket
+import threading
 
 import pytest
 
-from harness import processes
+from harness import processes, wire
 from harness.load import Load
 from harness.server import command
-from harness.waiting import until
+from harness.waiting import DEADLINE, until
 
 PID = """\
 import os
@@ -388,3 +391,107 @@ def pre_exec(server):
     until(lambda: text(s.folder / "shop.pid") == f"{new}\n", "its pidfile")
     assert masters_that_answer(s, 5) == {new}
     assert end(new) == 0
+
+
+# ---- two masters, one queue of connections ----
+
+BLOCK = """\
+import os, pathlib, time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/block":
+        pathlib.Path("in").touch()
+        while not pathlib.Path("go").exists():
+            time.sleep(0.002)
+    body = b"%d" % os.getppid()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+class Swallow:
+    """Takes wake-ups of a listener and does nothing about them, as a worker
+    does that begins a long call then, or dies."""
+
+    def __init__(self, listener):
+        self.epoll = select.epoll()
+        self.epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def connect(self, address):
+        """A connection that waits and that nobody was told of."""
+        woken = []
+        thread = threading.Thread(
+            target=lambda: woken.append(self.epoll.poll(DEADLINE)))
+        thread.start()
+        tid = thread.native_id
+        until(lambda: sleeps_in_epoll(tid), "it waits for the wake-up")
+        peer = wire.Peer(address)
+        thread.join()
+        assert woken[0]
+        return peer
+
+
+def sleeps_in_epoll(tid):
+    with open(f"/proc/{tid}/wchan", encoding="ascii") as f:
+        return f.read() in ("do_epoll_wait", "ep_poll")
+
+
+@pytest.fixture
+def swallowed(server):
+    """Two masters, with a listener of which we hear first."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    swallow = Swallow(listener)
+    s = server("shop:app", "--pid", "shop.pid", "--bind",
+               f"fd://{listener.fileno()}", bind=None,
+               pass_fds=[listener.fileno()], files={"shop.py": BLOCK})
+    s.address = listener.getsockname()
+    s.get("/")
+    s.signal("USR2")
+    new = new_master(s)
+    listener.close()
+    for worker in {*s.workers(), *processes.children(new)} - {new}:
+        until(lambda pid=worker: sleeps_in_epoll(pid), "it waits for clients")
+    yield s, new, swallow
+    (s.folder / "go").touch()
+    assert s.stop() == 0
+    assert end(new) == 0
+    swallow.epoll.close()
+
+
+def peer_of(s, master):
+    """A warm connection of that master's worker."""
+    peers = []
+
+    def is_its():
+        peers.append(s.connect())
+        return int(peers[-1].get("/").reply().body) == master
+
+    until(is_its, f"a connection of {master}")
+    for peer in peers[:-1]:
+        peer.close()
+    return peers[-1]
+
+
+@pytest.mark.parametrize("busy", ["old", "new"])
+def test_no_connection_waits_while_the_other_masters_workers_are_idle(
+        swallowed, busy):
+    s, new, swallow = swallowed
+    blocked, idle = (s.pid, new) if busy == "old" else (new, s.pid)
+    peer = peer_of(s, blocked)
+    waiting = swallow.connect(s.address)
+    peer.get("/block")
+    until(lambda: (s.folder / "in").exists(), "it is in the application")
+    assert int(waiting.get("/").reply().body) == idle
+    (s.folder / "go").touch()
+    assert int(peer.reply().body) == blocked
+
+
+def test_connections_are_shared_out_between_two_masters(swallowed):
+    """Of one worker each, none of which is above the mean of its master's."""
+    s, new, _ = swallowed
+    peers, owners = [], []
+    for _ in range(12):
+        peers.append(s.connect())
+        owners.append(int(peers[-1].get("/").reply().body))
+    assert {s.pid, new} == set(owners)
+    assert min(owners.count(s.pid), owners.count(new)) >= 3

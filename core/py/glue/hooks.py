@@ -383,13 +383,22 @@ def _to_first(fds):
         os.close(fd)
 
 
-def reexec(server, master_pid, fds):
+def _above(fd, count):
+    """An inheritable copy that is in nobody's way."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD, 3 + count)
+
+
+def reexec(server, master_pid, fds, bell):
     """In a forked child: becomes the new master, as gunicorn's USR2 does."""
     server.cfg.pre_exec(server)
     env = dict(server.cfg.env_orig)
-    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID"):
+    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID",
+                 "CGUNICORN_BELL"):
         env.pop(name, None)
     env["GUNICORN_PID"] = str(master_pid)
+    env["CGUNICORN_BELL"] = str(_above(bell, len(fds)))
     if server.systemd:
         _to_first(fds)
         env["LISTEN_PID"] = str(os.getpid())
