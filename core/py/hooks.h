@@ -89,9 +89,10 @@ bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);
 /*
  * The hooks give 0, a negative value and a traceback in err, or CG_HOOK_EXIT:
  * sys.exit() was called, err->code is the status. Its text, if that is what it
- * was given, is on stderr by then.
+ * was given, is on stderr by then. CG_HOOK_HALT: gunicorn.errors.HaltServer was
+ * raised; err has its exit_status as code and its reason, "" for None, as text.
  */
-enum { CG_HOOK_EXIT = -100000 };
+enum { CG_HOOK_EXIT = -100000, CG_HOOK_HALT = -100001 };
 /* on_starting, on_reload, when_ready, on_exit, pre_exec: hook(server). */
 int cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                    struct cg_error *err);

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from _thread import start_new_thread  # before anything patches it
+from _thread import get_ident, start_new_thread  # before anything patches it
 
 import _cgunicorn
 from _cgunicorn_glue import logger
@@ -145,6 +145,7 @@ class Server:
         self.START_CTX = {"args": list(sys.argv), "cwd": os.getcwd(), 0: sys.executable}
         self.SIG_QUEUE = []
         self.pid = os.getpid()
+        self._thread = get_ident()  # of the hooks
         self.master_pid = 0
         self.reexec_pid = 0
         self.master_name = "Master"
@@ -192,7 +193,12 @@ class Server:
         _cgunicorn.signal_self(signal.SIGTERM if graceful else signal.SIGQUIT)
 
     def halt(self, reason=None, exit_status=0):
-        self.stop()
+        if get_ident() != self._thread:
+            self.stop()
+            return
+        from gunicorn.errors import HaltServer
+
+        raise HaltServer(reason, exit_status)
 
     def reexec(self):
         _cgunicorn.signal_self(signal.SIGUSR2)
