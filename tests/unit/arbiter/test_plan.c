@@ -615,6 +615,44 @@ START_TEST(a_reload_waits_while_too_many_workers_are_ending)
 }
 END_TEST
 
+/* Worker 2's successors at the gate are 3 and 4. */
+START_TEST(deaths_at_the_gate_are_chance_until_the_third)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_reloaded(&plan, &usual, now);
+    effects();
+    for (int pid = 3; pid <= 5; pid++) {
+        ck_assert_int_eq(plan.phase, PLAN_RELOADING);
+        ended(pid, pid == 4 ? SIGKILL : 255 << 8);
+        effects();
+        tick(10000);
+        effects();
+    }
+    ck_assert_int_eq(plan.phase, PLAN_RUNNING);
+    ck_assert_int_eq(plan.generation, 1);
+}
+END_TEST
+
+START_TEST(a_gate_that_takes_long_is_told_once_and_ends_with_another_hup)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_reloaded(&plan, &usual, now);
+    effects();
+    tick(usual.timeout_ms);
+    ck_assert_ptr_nonnull(strstr(effects(), "still boot"));
+    tick(usual.timeout_ms);
+    ck_assert_ptr_null(strstr(effects(), "still boot"));
+    signals("HUP");
+    const char *all = effects();
+    ck_assert_ptr_nonnull(strstr(all, "TERM 3; TERM 4"));
+    ck_assert_ptr_nonnull(strstr(all, "revert; reload"));
+}
+END_TEST
+
 START_TEST(ttou_during_a_reload_lowers_the_gate)
 {
     serve();
@@ -1283,6 +1321,8 @@ suite(void)
         &an_old_worker_that_dies_in_a_reload_is_not_replaced,
         &hups_during_a_reload_become_one_more_reload,
         &a_reload_waits_while_too_many_workers_are_ending,
+        &deaths_at_the_gate_are_chance_until_the_third,
+        &a_gate_that_takes_long_is_told_once_and_ends_with_another_hup,
         &ttou_during_a_reload_lowers_the_gate,
         &a_stop_during_a_reload_stops_both_generations,
         &usr2_starts_one_new_master,
