@@ -273,7 +273,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_signals_install();
     if ((r = open_pipes(a, err)) < 0 ||
-        (r = cg_handover_new(&a->handover, err)) < 0 ||
+        (r = cg_arbiter_make_handover(a, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
@@ -304,16 +304,26 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
     a->done = true;
 }
 
-void
-cg_arbiter_exit(struct cg_arbiter *a, enum cg_setting_id hook, int status)
+bool
+cg_arbiter_exits(struct cg_arbiter *a, enum cg_setting_id hook, int r,
+                 const struct cg_error *err)
 {
+    if (r != CG_HOOK_EXIT && r != CG_HOOK_HALT) {
+        return false;
+    }
     if (a->plan.phase == PLAN_DONE) { /* the last child_exit, or on_exit */
         a->exiting = true;
-        a->status = status;
+        a->status = err->code;
     }
-    snprintf(a->exit_reason, sizeof a->exit_reason,
-             "sys.exit(%d) in the hook %s.", status, cg_setting_name(hook));
-    cg_plan_exit(&a->plan, status, a->exit_reason, cg_arbiter_now_ms());
+    if (r == CG_HOOK_HALT) {
+        snprintf(a->exit_reason, sizeof a->exit_reason, "%.199s", err->text);
+    } else {
+        snprintf(a->exit_reason, sizeof a->exit_reason,
+                 "sys.exit(%d) in the hook %s.", err->code,
+                 cg_setting_name(hook));
+    }
+    cg_plan_exit(&a->plan, err->code, a->exit_reason, cg_arbiter_now_ms());
+    return true;
 }
 
 void
@@ -324,9 +334,7 @@ cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old)
         return;
     }
     int r = cg_hook_nworkers(a->server, number, old, &err);
-    if (r == CG_HOOK_EXIT) {
-        cg_arbiter_exit(a, CG_nworkers_changed, err.code);
-    } else if (r < 0) {
+    if (!cg_arbiter_exits(a, CG_nworkers_changed, r, &err) && r < 0) {
         cg_log_line(a->log, CG_ERROR,
                     "Exception in the hook nworkers_changed\n%s", err.text);
     }

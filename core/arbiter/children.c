@@ -32,9 +32,7 @@ cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
     }
     int r = w != NULL ? cg_hook_server_worker(a->server, hook, w, &err)
                       : cg_hook_server(a->server, hook, &err);
-    if (r == CG_HOOK_EXIT) {
-        cg_arbiter_exit(a, hook, err.code);
-    } else if (r < 0) {
+    if (!cg_arbiter_exits(a, hook, r, &err) && r < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text, "Exception in the hook %s\n%s",
                     cg_setting_name(hook), err.text);
@@ -130,7 +128,8 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         cg_log_line(a->log, CG_ERROR, "cannot make a worker: %s", err.text);
         return -ENOMEM;
     }
-    if (cg_arbiter_hook(a, CG_pre_fork, w) == CG_HOOK_EXIT) {
+    int r = cg_arbiter_hook(a, CG_pre_fork, w);
+    if (r == CG_HOOK_EXIT || r == CG_HOOK_HALT) {
         cg_py_worker_free(w);
         return -ECANCELED;
     }
@@ -232,6 +231,7 @@ bury(struct cg_arbiter *a, int pid, int status)
     /* a wake-up may have died with it */
     cg_handover_poke(&a->handover);
     cg_handover_poke(&a->old_handover);
+    cg_handover_ring(&a->handover);
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);
     cg_py_worker_free(child.object);

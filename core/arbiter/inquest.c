@@ -16,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 
 enum { TOLD_MOST = 10, TRACE_MOST = 64 * 1024, KIB = 1024 };
 
@@ -95,19 +96,6 @@ put_flights(struct cg_buf *out, const struct cg_slot *slot)
     return n;
 }
 
-/* Where the kernel has it: "T" is stopped, "D" waits for a device. */
-static char
-process_state(int pid)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    const char *paren = strrchr(text, ')');
-    return paren != NULL && paren[1] == ' ' ? paren[2] : '?';
-}
-
 static const char *
 state_text(char state)
 {
@@ -135,7 +123,7 @@ cg_arbiter_explain(struct cg_arbiter *a, int pid)
     }
     cg_buf_putf(&text, "; %d connections%s",
                 (int)atomic_load(&c->slot->connections),
-                state_text(process_state(pid)));
+                state_text(cg_process_state(pid)));
     cg_log_text(a->log, CG_CRITICAL, (struct cg_slice){text.p, text.n});
 }
 
@@ -213,7 +201,7 @@ cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid)
     if (c != NULL && !cg_arbiter_tell_trace(a, c, "Stacks of worker")) {
         cg_log_line(a->log, CG_ERROR,
                     "Worker (pid:%d) gives no stacks: it takes no signals%s",
-                    pid, state_text(process_state(pid)));
+                    pid, state_text(cg_process_state(pid)));
     }
 }
 

@@ -57,9 +57,9 @@ struct cg_arbiter {
     bool done;
     bool serving; /* when_ready was called */
     int status;
-    char failure[1000];   /* the last boot failure, for a daemon's shell */
-    bool exiting;         /* `status` is what a hook gave to sys.exit */
-    char exit_reason[64]; /* which one */
+    char failure[1000];    /* the last boot failure, for a daemon's shell */
+    bool exiting;          /* `status` is what a hook gave to sys.exit */
+    char exit_reason[200]; /* which one, or why */
 };
 
 /* logs.c: the log of the current settings; warnings about them; the numbers
@@ -84,8 +84,10 @@ int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
                     struct cg_py_worker *w);
 
 /* arbiter.c */
-/* A hook called sys.exit: the server ends with that status. */
-void cg_arbiter_exit(struct cg_arbiter *a, enum cg_setting_id hook, int status);
+/* Whether a hook called sys.exit or raised HaltServer, as r says: then the
+ * server ends with the status that err has. */
+bool cg_arbiter_exits(struct cg_arbiter *a, enum cg_setting_id hook, int r,
+                      const struct cg_error *err);
 void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
 
 /* reload.c */
@@ -106,6 +108,8 @@ int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
 
 /* upgrade.c */
 int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
+/* The workers' run queue, with the old master's bell if there is one. */
+int cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_follow_pidfile(struct cg_arbiter *a);
 void cg_arbiter_set_title(struct cg_arbiter *a, const char *role);

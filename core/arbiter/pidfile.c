@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 
 /* The pid in the file, 0 when there is none or no number in it. */
 static int
@@ -22,12 +21,6 @@ read_pid(const char *path)
     cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
     return n > 0 ? atoi(text) : 0;
-}
-
-static bool
-is_alive(int pid)
-{
-    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
 static int
@@ -73,7 +66,7 @@ int
 cg_pidfile_write(const char *path, int pid, struct cg_error *err)
 {
     int old = read_pid(path);
-    if (old != pid && is_alive(old)) {
+    if (old != pid && cg_process_is_alive(old)) {
         return cg_error_set(err, EEXIST,
                             "Already running on PID %d (or pid file '%s' is "
                             "stale): stop that process, or name another file "

@@ -23,10 +23,13 @@ enum {
     CALM_MS = 30000,  /* without one: all is well again */
     BACKOFF_MS = 100, /* doubled by each quick death in a row */
     BACKOFF_MAX_MS = 5000,
-    HURRY_MS = 2000, /* patience after a second request to stop */
-    TRACE_MS = 200,  /* from the wish for stacks to ABRT */
-    ABORT_MS = 1000, /* from ABRT to KILL */
-    HEAVY = 3,       /* samples above the limit until it counts */
+    HURRY_MS = 2000,      /* patience after a second request to stop */
+    TRACE_MS = 200,       /* from the wish for stacks to ABRT */
+    ABORT_MS = 1000,      /* from ABRT to KILL */
+    HEAVY = 3,            /* samples above the limit until it counts */
+    FORKS_A_TURN = 16,    /* signals and children come between */
+    GATE_LATE_MS = 30000, /* where timeout is none */
+    GATE_DEATHS = 3,      /* so many are no chance any more */
     TICK_MS = 1000
 };
 
@@ -271,7 +274,9 @@ static void
 grow(struct cg_plan *p, uint64_t now_ms)
 {
     int n = count_live(p) + p->spawning;
-    for (; n < p->o.target && now_ms >= p->spawn_after_ms; n++) {
+    for (; n < p->o.target && p->spawning < FORKS_A_TURN &&
+           now_ms >= p->spawn_after_ms;
+         n++) {
         emit(p, EFFECT_SPAWN);
         p->spawning++;
     }
@@ -423,7 +428,7 @@ static void
 leave_gate(struct cg_plan *p)
 {
     p->phase = PLAN_RUNNING;
-    p->gate = p->gate_failures = 0;
+    p->gate = p->gate_failures = p->gate_deaths = 0;
     follow_up(p);
 }
 
@@ -502,6 +507,9 @@ cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
     p->generation++;
     p->gate = p->o.target;
     p->gate_failures = 0;
+    p->gate_late_ms =
+        now_ms + (p->o.timeout_ms != 0 ? p->o.timeout_ms : GATE_LATE_MS);
+    p->gate_told = false;
     p->before_winch = 0;
     forgive(p);
     p->phase = PLAN_RELOADING;
@@ -582,11 +590,32 @@ on_stop_signal(struct cg_plan *p, int sig, uint64_t now_ms)
     }
 }
 
+static bool
+is_gate_late(const struct cg_plan *p, uint64_t now_ms)
+{
+    return p->phase == PLAN_RELOADING && now_ms >= p->gate_late_ms;
+}
+
+/* Booting is not under timeout: a slow one is no failed one. */
 static void
-on_hup(struct cg_plan *p)
+tell_late_gate(struct cg_plan *p, uint64_t now_ms)
+{
+    if (is_gate_late(p, now_ms) && !p->gate_told) {
+        p->gate_told = true;
+        say(p, CG_WARNING,
+            "The new workers of the reload still boot; the previous ones keep "
+            "serving. Another HUP gives them up and starts anew");
+    }
+}
+
+static void
+on_hup(struct cg_plan *p, uint64_t now_ms)
 {
     say(p, CG_INFO, "Hang up: %s", cg_plan_name(p));
-    if (p->phase == PLAN_RELOADING) {
+    if (is_gate_late(p, now_ms)) {
+        p->hup_waits = true;
+        revert(p, now_ms);
+    } else if (p->phase == PLAN_RELOADING) {
         say(p, CG_INFO, "A reload is under way, another one follows it");
         p->hup_waits = true;
     } else if (p->phase < PLAN_DRAINING) {
@@ -637,7 +666,7 @@ cg_plan_signal(struct cg_plan *p, int sig, uint64_t now_ms)
     case SIGTERM:
     case SIGINT:
     case SIGQUIT: on_stop_signal(p, sig, now_ms); break;
-    case SIGHUP: on_hup(p); break;
+    case SIGHUP: on_hup(p, now_ms); break;
     case SIGTTIN: cg_plan_set_target(p, p->o.target + 1, now_ms); break;
     case SIGTTOU:
         if (p->o.target > 1) {
@@ -788,6 +817,16 @@ on_boot_failure(struct cg_plan *p, const struct cg_plan_worker *w, int code,
     }
 }
 
+/* A new worker that ended before it served, for whatever reason: a reload that
+ * waited for its successors for ever would keep the next one waiting, too. */
+static void
+count_gate_death(struct cg_plan *p, const struct cg_plan_worker *w)
+{
+    if (p->phase == PLAN_RELOADING && is_current(p, w)) {
+        p->gate_failures += ++p->gate_deaths >= GATE_DEATHS;
+    }
+}
+
 /* A worker that nobody told to stop. */
 static void
 count_death(struct cg_plan *p, const struct cg_plan_worker *w, uint64_t now_ms)
@@ -820,6 +859,8 @@ on_worker_end(struct cg_plan *p, struct cg_plan_worker *found, int status,
     if (w.state == ROSTER_BOOTING &&
         (code == CG_EXIT_BOOT || code == CG_EXIT_APP)) {
         on_boot_failure(p, &w, code, now_ms);
+    } else if (w.state == ROSTER_BOOTING) {
+        count_gate_death(p, &w);
     }
     if (w.state != ROSTER_STOPPING && !is_ending(p)) {
         count_death(p, &w, now_ms);
@@ -960,6 +1001,7 @@ cg_plan_tick(struct cg_plan *p, uint64_t now_ms)
     if (p->phase == PLAN_DRAINING && now_ms >= p->stop_at_ms) {
         begin_stop(p, PLAN_STOPPING, now_ms);
     }
+    tell_late_gate(p, now_ms);
     if (p->quick_deaths > 0 && now_ms - p->last_death_ms >= CALM_MS) {
         forgive(p);
     }
@@ -1002,7 +1044,8 @@ cg_plan_patience(const struct cg_plan *p, uint64_t now_ms)
         next = sooner(next, p->stop_at_ms);
     }
     if (!is_ending(p) && count_live(p) < p->o.target) {
-        next = sooner(next, p->spawn_after_ms);
+        next = p->spawn_after_ms > now_ms ? sooner(next, p->spawn_after_ms)
+                                          : now_ms;
     }
     return next > now_ms ? (int)(next - now_ms) : 1;
 }

@@ -62,7 +62,7 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {
-        e = cg_handover_new(handover, err);
+        e = cg_handover_new(handover, a->handover.bell_fd, err);
     }
     if (e == 0) {
         e = cg_sockets_open(s, a->settings, &a->sockets, a->log, never, NULL,

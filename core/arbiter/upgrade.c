@@ -25,7 +25,7 @@ cg_arbiter_parent(void)
 {
     const char *text = getenv("GUNICORN_PID");
     long pid = text != NULL ? strtol(text, NULL, 10) : 0;
-    return pid > 1 && pid < 1 << 30 ? (int)pid : 0;
+    return pid > 0 && pid < 1 << 30 ? (int)pid : 0;
 }
 
 /* ---- the pidfile ---- */
@@ -88,6 +88,46 @@ remove_its_pidfile(const struct cg_arbiter *a, int pid)
     }
 }
 
+/* ---- what the masters share ---- */
+
+static bool
+is_eventfd(int fd)
+{
+    static const char wanted[] = "anon_inode:[eventfd]";
+    char target[sizeof wanted + 1];
+    cg_auto(free) char *link = cg_strf("/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, target, sizeof target);
+    return n == (ssize_t)sizeof wanted - 1 &&
+           memcmp(target, wanted, (size_t)n) == 0;
+}
+
+/* Of an old master that is none of ours there is none. */
+static int
+inherited_bell(const struct cg_arbiter *a)
+{
+    const char *text = getenv("CGUNICORN_BELL");
+    long fd =
+        text != NULL && a->plan.parent_pid != 0 ? strtol(text, NULL, 10) : -1;
+    return fd > STDERR_FILENO && fd < 1 << 30 && is_eventfd((int)fd) ? (int)fd
+                                                                     : -1;
+}
+
+int
+cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err)
+{
+    cg_auto(fd_close) int bell_fd = inherited_bell(a);
+    cg_python_setenv("CGUNICORN_BELL", NULL, NULL);
+    return cg_handover_new(&a->handover, bell_fd, err);
+}
+
+/* A wake-up may have died with the other master's workers. */
+static void
+tell_workers_of_sharing(struct cg_arbiter *a)
+{
+    atomic_store(&a->board->shared, cg_plan_shares_sockets(&a->plan));
+    cg_handover_ring(&a->handover);
+}
+
 /* ---- titles and names ---- */
 
 void
@@ -104,6 +144,7 @@ cg_arbiter_publish_masters(struct cg_arbiter *a)
 {
     cg_py_server_set_masters(a->server, a->plan.parent_pid, a->plan.reexec_pid,
                              cg_plan_name(&a->plan), a->systemd);
+    tell_workers_of_sharing(a);
 }
 
 /* ---- the new master ---- */
@@ -126,8 +167,8 @@ become_new_master(struct cg_arbiter *a)
     for (int i = 0; i < n; i++) {
         fds[i] = a->sockets.items[i].fd;
     }
-    if (cg_py_server_reexec(a->server, a->master_pid, fds, n, &err) ==
-        CG_HOOK_EXIT) {
+    if (cg_py_server_reexec(a->server, a->master_pid, fds, n,
+                            a->handover.bell_fd, &err) == CG_HOOK_EXIT) {
         _exit(err.code);
     }
     cg_log_line(a->log, CG_ERROR, "the new master cannot be started: %s",

@@ -30,18 +30,6 @@ watch(struct cg_engine *e, int i, bool on)
     }
 }
 
-void
-cg_accept_listen(struct cg_engine *e, bool on)
-{
-    if (on == e->listening) {
-        return;
-    }
-    for (int i = 0; i < e->nlisteners; i++) {
-        watch(e, i, on);
-    }
-    e->listening = on;
-}
-
 static void
 watch_if(struct cg_engine *e, bool on, int fd, unsigned how, struct cg_watch *w)
 {
@@ -51,6 +39,22 @@ watch_if(struct cg_engine *e, bool on, int fd, unsigned how, struct cg_watch *w)
     } else if (fd >= 0) {
         cg_loop_remove(&e->loop, fd);
     }
+}
+
+void
+cg_accept_listen(struct cg_engine *e, bool on)
+{
+    const struct cg_handover *h = e->config->handover;
+    if (on == e->listening) {
+        return;
+    }
+    for (int i = 0; i < e->nlisteners; i++) {
+        watch(e, i, on);
+    }
+    if (h != NULL) {
+        watch_if(e, on, h->bell_fd, CG_LOOP_EXCLUSIVE, &e->bell);
+    }
+    e->listening = on;
 }
 
 void
@@ -81,18 +85,23 @@ void
 cg_pass_on(struct cg_engine *e)
 {
     enum { MOST = 16 };
+    const struct cg_handover *h = e->config->handover;
     struct pollfd p[MOST];
     nfds_t n = 0;
-    if (e->config->handover == NULL) {
+    if (h == NULL) {
         return;
     }
-    p[n++] =
-        (struct pollfd){.fd = e->config->handover->read_fd, .events = POLLIN};
+    p[n++] = (struct pollfd){.fd = h->read_fd, .events = POLLIN};
     for (int i = 0; i < e->nlisteners && n < MOST; i++) {
         p[n++] = (struct pollfd){.fd = e->listeners[i].fd, .events = POLLIN};
     }
-    if (poll(p, n, 0) > 0) {
-        cg_handover_poke(e->config->handover);
+    int ready = poll(p, n, 0);
+    if (ready > 0 && p[0].revents != 0) {
+        cg_handover_poke(h);
+        ready--;
+    }
+    if (ready > 0) {
+        cg_handover_ring(h);
     }
 }
 
@@ -130,13 +139,25 @@ describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
     }
 }
 
+/* Another master's workers are not on our board. */
+static bool
+is_shared(const struct cg_engine *e)
+{
+    return atomic_load_explicit(&e->board->shared, memory_order_relaxed) != 0;
+}
+
 /* A worker above the mean share goes to the end of the kernel's queue of
- * waiters; it never refuses, since a wake-up that nobody takes is lost. */
+ * waiters; it never refuses, since a wake-up that nobody takes is lost. How
+ * many another master's have is not known: with these, everybody takes turns.
+ */
 static bool
 is_above_share(const struct cg_engine *e)
 {
     int64_t sum = 0;
     int workers = 0;
+    if (is_shared(e)) {
+        return true;
+    }
     uint32_t used = atomic_load_explicit(&e->board->used, memory_order_relaxed);
     for (uint32_t i = 0; i < used; i++) {
         const struct cg_slot *s = &e->board->slot[i];
@@ -313,7 +334,7 @@ cg_accept_some(struct cg_executor *x, int listener)
     enum { SWARM = 8, LONG_US = 500 };
     struct cg_engine *e = x->engine;
     uint64_t start_us = e->now_us;
-    bool one = e->rested || e->quota > 0 || cg_sibling_idle(e);
+    bool one = e->rested || e->quota > 0 || cg_sibling_idle(e) || is_shared(e);
     int most = one ? 1 : e->swarm;
     int n = 0;
     while (n < most && e->now_us - start_us < LONG_US &&

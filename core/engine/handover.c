@@ -2,6 +2,7 @@
 #include "core/engine/handover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,8 +24,15 @@ widen(int fd)
     }
 }
 
+static int
+copy_or_make(int event_fd)
+{
+    return event_fd >= 0 ? fcntl(event_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                         : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
 int
-cg_handover_new(struct cg_handover *h, struct cg_error *err)
+cg_handover_new(struct cg_handover *h, int bell_fd, struct cg_error *err)
 {
     int pair[2];
     *h = CG_HANDOVER_NONE;
@@ -37,7 +45,8 @@ cg_handover_new(struct cg_handover *h, struct cg_error *err)
     h->read_fd = pair[1];
     widen(h->write_fd);
     h->poke_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (h->poke_fd < 0) {
+    h->bell_fd = h->poke_fd < 0 ? -1 : copy_or_make(bell_fd);
+    if (h->bell_fd < 0) {
         int e = errno;
         cg_handover_release(h);
         return cg_error_set(err, e, "cannot make an event descriptor: %s",
@@ -52,14 +61,27 @@ cg_handover_release(struct cg_handover *h)
     cg_fd_close(&h->read_fd);
     cg_fd_close(&h->write_fd);
     cg_fd_close(&h->poke_fd);
+    cg_fd_close(&h->bell_fd);
+}
+
+static void
+signal_event(int fd)
+{
+    uint64_t one = 1;
+    if (fd >= 0) {
+        ssize_t ignored = write(fd, &one, sizeof one);
+        (void)ignored;
+    }
 }
 
 void
 cg_handover_poke(const struct cg_handover *h)
 {
-    uint64_t one = 1;
-    if (h->poke_fd >= 0) {
-        ssize_t ignored = write(h->poke_fd, &one, sizeof one);
-        (void)ignored;
-    }
+    signal_event(h->poke_fd);
+}
+
+void
+cg_handover_ring(const struct cg_handover *h)
+{
+    signal_event(h->bell_fd);
 }

@@ -129,7 +129,7 @@ struct cg_engine {
     int nlisteners;
     int swarm;                /* connections to take at the next wake-up */
     bool rested;              /* the harvest was waited for */
-    bool listening;           /* the listeners are in the loop's set */
+    bool listening;           /* the listeners and the bell are in the set */
     bool hearing;             /* so is the host's wakeup descriptor */
     bool attending;           /* so is the shared queue */
     uint64_t accept_pause_us; /* out of descriptors: not before this time */
@@ -138,7 +138,7 @@ struct cg_engine {
     int reserve_fd;           /* given up to turn a peer away */
     int starved;              /* accepts in a row that found no descriptor */
     uint64_t report_us;       /* the host sums up what it held back; 0: no */
-    struct cg_watch wakeup, master, kick, queue, poke;
+    struct cg_watch wakeup, master, kick, queue, poke, bell;
     int nconns;
     uint64_t stop_at_us; /* graceful stop ends then */
     bool orphaned;
@@ -252,7 +252,8 @@ bool cg_accept_is_due(const struct cg_engine *e);
  * the shared queue and its poke. */
 void cg_hear(struct cg_engine *e, bool on);
 void cg_attend(struct cg_engine *e, bool on);
-/* A wake-up that we may have swallowed goes to a sibling. */
+/* A wake-up that we may have swallowed goes to a sibling, one of a listener to
+ * whoever listens too. */
 void cg_pass_on(struct cg_engine *e);
 
 /* room.c: closes a connection that can be spared; false: there is none. */

@@ -73,6 +73,7 @@ struct cg_scoreboard {
     _Atomic uint32_t used;     /* slots from here on were never claimed */
     _Atomic uint32_t draining; /* 1: about to stop; readiness is withdrawn */
     _Atomic uint32_t closing;  /* 1: nobody will accept after its workers */
+    _Atomic uint32_t shared;   /* 1: another master's workers accept too */
     struct cg_slot slot[];
 };
 

@@ -187,7 +187,20 @@ on_poke(struct cg_executor *x)
         return; /* a leftover event of the leader's: passed on by withdraw() */
     }
     cg_drain_fd(e->poke.fd);
-    bool useful = cg_adopt(x);
+    if (cg_adopt(x)) {
+        cg_pass_on(e);
+    }
+}
+
+static void
+on_bell(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    bool useful = false;
+    if (x->id == RELIEF) {
+        return;
+    }
+    cg_drain_fd(e->bell.fd);
     for (int i = 0; !useful && i < e->nlisteners; i++) {
         useful = cg_accept_one(x, i);
     }
@@ -209,6 +222,8 @@ on_special(struct cg_executor *x, void *ptr)
         }
     } else if (w == &e->poke) {
         on_poke(x);
+    } else if (w == &e->bell) {
+        on_bell(x);
     } else if (w == &e->wakeup) {
         on_wakeup(x);
     } else if (w == &e->timer) {

@@ -387,6 +387,53 @@ hook_object(struct cg_py_server *server, enum cg_setting_id hook)
 }
 
 /* The traceback goes to err, since who called logs it in one piece. */
+/* Of gunicorn's own class or of the one that stands in for it. */
+static bool
+is_halt(PyObject *type)
+{
+    py_auto *name = PyObject_GetAttrString(type, "__name__");
+    py_auto *module = PyObject_GetAttrString(type, "__module__");
+    PyErr_Clear();
+    return name != NULL && module != NULL && PyUnicode_Check(name) &&
+           PyUnicode_Check(module) &&
+           PyUnicode_CompareWithASCIIString(name, "HaltServer") == 0 &&
+           PyUnicode_CompareWithASCIIString(module, "gunicorn.errors") == 0;
+}
+
+static void
+read_halt(PyObject *value, struct cg_error *err)
+{
+    py_auto *reason = PyObject_GetAttrString(value, "reason");
+    py_auto *status = PyObject_GetAttrString(value, "exit_status");
+    py_auto *text = reason == NULL || reason == Py_None
+                        ? PyUnicode_FromString("")
+                        : PyObject_Str(reason);
+    const char *told = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    long code = status != NULL ? PyLong_AsLong(status) : 1;
+    cg_error_set(err, 0, "%s", told != NULL ? told : "");
+    err->code = (int)(code & 0xff);
+    PyErr_Clear();
+}
+
+/* Takes a pending HaltServer; false when it is another exception. */
+static bool
+take_halt(struct cg_error *err)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    bool halts = is_halt(type);
+    if (halts) {
+        read_halt(value, err);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    } else {
+        PyErr_Restore(type, value, traceback);
+    }
+    return halts;
+}
+
 static int
 finish_hook(PyObject *result, struct cg_error *err)
 {
@@ -399,6 +446,9 @@ finish_hook(PyObject *result, struct cg_error *err)
         cg_error_set(err, 0, "sys.exit(%d)", status);
         err->code = status;
         return CG_HOOK_EXIT;
+    }
+    if (take_halt(err)) {
+        return CG_HOOK_HALT;
     }
     int r = cg_py_error(err, &traceback);
     while (traceback.n > 0 && traceback.p[traceback.n - 1] == '\n') {
@@ -456,14 +506,14 @@ cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
 
 int
 cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
-                    int count, struct cg_error *err)
+                    int count, int bell_fd, struct cg_error *err)
 {
     py_auto *list = int_list(fds, count);
     py_auto *f = cg_glue_get("_cgunicorn_glue.hooks", "reexec");
     py_auto *result =
         list != NULL && f != NULL
-            ? PyObject_CallFunction(f, "OiO", server_object(server), master_pid,
-                                    list)
+            ? PyObject_CallFunction(f, "OiOi", server_object(server),
+                                    master_pid, list, bell_fd)
             : NULL;
     int r = finish_hook(result, err);
     return r < 0 ? r : cg_error_set(err, ENOEXEC, "it was not executed");

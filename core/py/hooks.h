@@ -50,11 +50,13 @@ void cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
                             const char *exe);
 /*
  * In a forked child: calls the hook pre_exec and becomes the new master that
- * START_CTX names, with the listeners' descriptors. Returns only when that
+ * START_CTX names, with the listeners' descriptors and the bell, by which the
+ * workers of both wake each other. Returns only when that
  * fails, with the traceback in err.
  */
 int cg_py_server_reexec(struct cg_py_server *server, int master_pid,
-                        const int *fds, int count, struct cg_error *err);
+                        const int *fds, int count, int bell_fd,
+                        struct cg_error *err);
 /* server.LISTENERS: objects with str(), fileno(), getsockname(). */
 void cg_py_server_set_listeners(struct cg_py_server *server,
                                 const char *const *texts, const int *fds,
@@ -87,9 +89,10 @@ bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);
 /*
  * The hooks give 0, a negative value and a traceback in err, or CG_HOOK_EXIT:
  * sys.exit() was called, err->code is the status. Its text, if that is what it
- * was given, is on stderr by then.
+ * was given, is on stderr by then. CG_HOOK_HALT: gunicorn.errors.HaltServer was
+ * raised; err has its exit_status as code and its reason, "" for None, as text.
  */
-enum { CG_HOOK_EXIT = -100000 };
+enum { CG_HOOK_EXIT = -100000, CG_HOOK_HALT = -100001 };
 /* on_starting, on_reload, when_ready, on_exit, pre_exec: hook(server). */
 int cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                    struct cg_error *err);

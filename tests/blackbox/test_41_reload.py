@@ -174,6 +174,82 @@ def test_a_broken_application_keeps_the_old_workers(server, text):
     wait_body(s, b"repaired")
 
 
+ENDS = {
+    "status": "import os\nos._exit(255)\n",
+    "signal": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
+    "killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+}
+
+
+@pytest.mark.parametrize("how", list(ENDS))
+def test_new_workers_that_end_some_other_way_fail_the_reload_too(server, how):
+    s = server("shop:app", files={"shop.py": shop("kept")}, announced=["."])
+    old = s.wait_workers(1)
+    s.get("/")
+    write(s, "shop.py", ENDS[how])
+    s.signal("HUP")
+    s.wait_log("Reload failed: the new workers do not boot")
+    until(lambda: s.workers() == old, "only the old one is left")
+    assert s.get("/").body == b"kept"
+    write(s, "shop.py", shop("repaired"))
+    s.signal("HUP")
+    wait_body(s, b"repaired")
+
+
+def test_new_workers_that_hang_are_told_and_given_up_by_another_hup(server):
+    s = server("shop:app", "--timeout", "1", files={"shop.py": shop("kept")},
+               announced=["still boot", "Reload failed"])
+    old = s.wait_workers(1)
+    s.get("/")
+    write(s, "shop.py", "import time\nwhile True:\n    time.sleep(1)\n")
+    s.signal("HUP")
+    s.wait_log(r"\[WARNING\] The new workers of the reload still boot")
+    assert s.get("/").body == b"kept" and set(old) < set(s.workers())
+    write(s, "shop.py", shop("repaired"))
+    s.signal("HUP")
+    wait_body(s, b"repaired")
+    s.wait_workers(1)
+    assert s.log_count("still boot") == 1
+
+
+@pytest.mark.parametrize("hook, args", [
+    ("post_fork", "server, worker"), ("post_worker_init", "worker")])
+@pytest.mark.parametrize("deed", ["1 / 0", "raise SystemExit(7)",
+                                  "raise SystemExit(0)"])
+def test_a_hook_that_ends_new_workers_fails_the_reload(
+        server, hook, args, deed):
+    good = "workers = 1\n"
+    s = server("shop:app", config=good, files={"shop.py": shop("kept")},
+               announced=["."])
+    old = s.wait_workers(1)
+    s.get("/")
+    write(s, "conf.py", good + f"def {hook}({args}):\n    {deed}\n")
+    s.signal("HUP")
+    s.wait_log("Reload failed: the new workers do not boot")
+    assert s.get("/").body == b"kept"
+    until(lambda: s.workers() == old, "only the old one is left")
+    write(s, "conf.py", "workers = 2\n")
+    s.signal("HUP")
+    until(lambda: len(s.workers()) == 2 and not set(old) & set(s.workers()),
+          "new workers")
+    assert s.get("/").body == b"kept"
+
+
+def test_one_new_worker_that_is_killed_does_not_end_a_reload(server):
+    """That may be chance."""
+    s = server("shop:app", files={"shop.py": shop("old")}, announced=["."])
+    s.get("/")
+    write(s, "shop.py", """\
+import os, signal
+if not os.path.exists("once"):
+    open("once", "w").close()
+    os.kill(os.getpid(), signal.SIGKILL)
+""" + shop("new"))
+    s.signal("HUP")
+    wait_body(s, b"new")
+    assert "Reload failed" not in s.log()
+
+
 def test_hup_takes_new_listeners(server):
     s = server("shop:app", config="bind = ['unix:a.sock']\n", bind=None,
                files={"shop.py": shop("x")})

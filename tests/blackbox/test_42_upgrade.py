@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """USR2: a new master beside the old one, in gunicorn's protocol."""
 import os
+import select
 import shutil
 import signal
+import socket
+import threading
 
 import pytest
 
-from harness import processes
+from harness import processes, wire
 from harness.load import Load
-from harness.waiting import until
+from harness.server import command
+from harness.waiting import DEADLINE, until
 
 PID = """\
 import os
@@ -104,6 +108,43 @@ def test_upgrades_follow_one_another(upgrade):
     until(lambda: text(s.folder / "shop.pid") == f"{second}\n", "promoted")
     assert masters_that_answer(s) == {second}
     assert end(second) == 0
+
+
+def test_a_new_master_is_promoted_when_nobody_reaps_the_old_one(upgrade):
+    """As below a PID 1 that waits for nobody: a zombie is no old master."""
+    s, new = upgrade(announced=["was sent SIGKILL"])
+    os.kill(s.pid, signal.SIGKILL)
+    s.wait_log(rf"\[{new}\] \[INFO\] Master has been promoted\.")
+    assert os.waitid(os.P_PID, s.pid, os.WEXITED | os.WNOWAIT), "a zombie"
+    until(lambda: text(s.folder / "shop.pid") == f"{new}\n", s.tail)
+    assert not (s.folder / "shop.pid.2").exists()
+    assert masters_that_answer(s) == {new}
+    os.kill(new, signal.SIGUSR2)  # nothing is left of its first name
+    newest = new_master(s)
+    assert end(new) == 0
+    until(lambda: text(s.folder / "shop.pid") == f"{newest}\n", s.tail)
+    assert end(newest) == 0
+    assert s.wait() == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"),
+                    reason="needs root and unshare")
+def test_pid_1_may_be_upgraded_too(server, monkeypatch):
+    """It is the parent that is 1, in a container, and no orphan's."""
+    plain = os.path.abspath(command()[0])
+    monkeypatch.setenv("CGUNICORN", " ".join(
+        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", plain]))
+    s = server("shop:app", "--pid", "shop.pid", files={"shop.py": PID})
+    until(lambda: s.get("/").status == 200, "it answers")
+    first = processes.children(s.pid)[0]
+    os.kill(first, signal.SIGUSR2)
+    pid_2 = s.wait_log(r"\[(\d+)\] \[INFO\] Starting cgunicorn", 2)
+    until(lambda: text(s.folder / "shop.pid.2") == f"{pid_2}\n", s.tail)
+    assert text(s.folder / "shop.pid") == "1\n"
+    until(lambda: masters_that_answer(s) == {1, int(pid_2)},
+          "both masters answer")
+    os.kill(first, signal.SIGTERM)
+    assert s.wait() == 0
 
 
 def test_the_new_master_may_be_stopped_instead(upgrade):
@@ -350,3 +391,107 @@ def pre_exec(server):
     until(lambda: text(s.folder / "shop.pid") == f"{new}\n", "its pidfile")
     assert masters_that_answer(s, 5) == {new}
     assert end(new) == 0
+
+
+# ---- two masters, one queue of connections ----
+
+BLOCK = """\
+import os, pathlib, time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/block":
+        pathlib.Path("in").touch()
+        while not pathlib.Path("go").exists():
+            time.sleep(0.002)
+    body = b"%d" % os.getppid()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+class Swallow:
+    """Takes wake-ups of a listener and does nothing about them, as a worker
+    does that begins a long call then, or dies."""
+
+    def __init__(self, listener):
+        self.epoll = select.epoll()
+        self.epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def connect(self, address):
+        """A connection that waits and that nobody was told of."""
+        woken = []
+        thread = threading.Thread(
+            target=lambda: woken.append(self.epoll.poll(DEADLINE)))
+        thread.start()
+        tid = thread.native_id
+        until(lambda: sleeps_in_epoll(tid), "it waits for the wake-up")
+        peer = wire.Peer(address)
+        thread.join()
+        assert woken[0]
+        return peer
+
+
+def sleeps_in_epoll(tid):
+    with open(f"/proc/{tid}/wchan", encoding="ascii") as f:
+        return f.read() in ("do_epoll_wait", "ep_poll")
+
+
+@pytest.fixture
+def swallowed(server):
+    """Two masters, with a listener of which we hear first."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    swallow = Swallow(listener)
+    s = server("shop:app", "--pid", "shop.pid", "--bind",
+               f"fd://{listener.fileno()}", bind=None,
+               pass_fds=[listener.fileno()], files={"shop.py": BLOCK})
+    s.address = listener.getsockname()
+    s.get("/")
+    s.signal("USR2")
+    new = new_master(s)
+    listener.close()
+    for worker in {*s.workers(), *processes.children(new)} - {new}:
+        until(lambda pid=worker: sleeps_in_epoll(pid), "it waits for clients")
+    yield s, new, swallow
+    (s.folder / "go").touch()
+    assert s.stop() == 0
+    assert end(new) == 0
+    swallow.epoll.close()
+
+
+def peer_of(s, master):
+    """A warm connection of that master's worker."""
+    peers = []
+
+    def is_its():
+        peers.append(s.connect())
+        return int(peers[-1].get("/").reply().body) == master
+
+    until(is_its, f"a connection of {master}")
+    for peer in peers[:-1]:
+        peer.close()
+    return peers[-1]
+
+
+@pytest.mark.parametrize("busy", ["old", "new"])
+def test_no_connection_waits_while_the_other_masters_workers_are_idle(
+        swallowed, busy):
+    s, new, swallow = swallowed
+    blocked, idle = (s.pid, new) if busy == "old" else (new, s.pid)
+    peer = peer_of(s, blocked)
+    waiting = swallow.connect(s.address)
+    peer.get("/block")
+    until(lambda: (s.folder / "in").exists(), "it is in the application")
+    assert int(waiting.get("/").reply().body) == idle
+    (s.folder / "go").touch()
+    assert int(peer.reply().body) == blocked
+
+
+def test_connections_are_shared_out_between_two_masters(swallowed):
+    """Of one worker each, none of which is above the mean of its master's."""
+    s, new, _ = swallowed
+    peers, owners = [], []
+    for _ in range(12):
+        peers.append(s.connect())
+        owners.append(int(peers[-1].get("/").reply().body))
+    assert {s.pid, new} == set(owners)
+    assert min(owners.count(s.pid), owners.count(new)) >= 3

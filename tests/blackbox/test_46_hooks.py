@@ -204,6 +204,43 @@ def {hook}({args}):
         s.wait_log(rf"Reason: sys\.exit\(7\) in the hook {hook}\.")
 
 
+@pytest.mark.parametrize("hook, args, sent", [
+    ("pre_fork", "server, worker", "HUP"),
+    ("child_exit", "server, worker", "HUP"), ("on_reload", "server", "HUP"),
+    ("nworkers_changed", "server, new, old", "TTIN")])
+@pytest.mark.parametrize("raised, status, level, reason", [
+    ("raise HaltServer('the licence has ended', 9)", 9, "ERROR",
+     "the licence has ended"),
+    ("raise HaltServer('enough')", 1, "ERROR", "enough"),
+    ("raise HaltServer(None, 0)", 0, "INFO", None),
+    ("server.halt('moved', 5)", 5, "ERROR", "moved")])
+def test_halt_server_in_the_master_ends_it_with_its_reason_and_status(
+        server, hook, args, sent, raised, status, level, reason):
+    s = server("shop:app", "--pid", "p", files={"shop.py": APP}, config=f"""\
+import os
+from gunicorn.errors import HaltServer
+
+def {hook}({args}):
+    if os.path.exists("now"):
+        {raised}
+
+def on_exit(server):
+    server.log.info("good bye")
+""", announced=["Shutting down", "Reason"])
+    s.expected_status = status
+    s.get("/")
+    (s.folder / "now").write_text("")
+    s.signal(sent)
+    assert s.wait() == status
+    s.wait_log(rf"\[{level}\] Shutting down: Master\n")
+    assert s.log_count(r"\] Reason: ") == (reason is not None)
+    if reason is not None:
+        s.wait_log(rf"\[ERROR\] Reason: {reason}\n")
+    s.wait_log("good bye")
+    assert "Traceback" not in s.log()
+    assert not (s.folder / "p").exists()
+
+
 @pytest.mark.parametrize("hook, args", [
     ("post_fork", "server, worker"), ("post_worker_init", "worker")])
 def test_sys_exit_in_a_new_worker_ends_that_worker_with_it(server, hook, args):

@@ -577,6 +577,26 @@ int gettimeofday(struct timeval *tv, void *z) {
 # ---- many, and too few of something ----
 
 
+def test_19_a_stop_does_not_wait_until_many_workers_are_forked(run):
+    r = run("-c", "conf.py", "-w", "200", "shop:app", files={
+        "shop.py": APP, "conf.py": """\
+import os, signal
+
+forked = 0
+
+def pre_fork(server, worker):
+    global forked
+    forked += 1
+    if forked == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def on_exit(server):
+    print("forked", forked, flush=True)
+"""})
+    assert r.status == 0
+    assert 3 <= int(r.out.split()[1]) < 100
+
+
 def test_38_many_workers_stop_without_a_zombie(server):
     s = shop(server, "-w", "24")
     workers = s.wait_workers(24)

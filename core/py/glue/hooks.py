@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from _thread import start_new_thread  # before anything patches it
+from _thread import get_ident, start_new_thread  # before anything patches it
 
 import _cgunicorn
 from _cgunicorn_glue import logger
@@ -145,6 +145,7 @@ class Server:
         self.START_CTX = {"args": list(sys.argv), "cwd": os.getcwd(), 0: sys.executable}
         self.SIG_QUEUE = []
         self.pid = os.getpid()
+        self._thread = get_ident()  # of the hooks
         self.master_pid = 0
         self.reexec_pid = 0
         self.master_name = "Master"
@@ -192,7 +193,12 @@ class Server:
         _cgunicorn.signal_self(signal.SIGTERM if graceful else signal.SIGQUIT)
 
     def halt(self, reason=None, exit_status=0):
-        self.stop()
+        if get_ident() != self._thread:
+            self.stop()
+            return
+        from gunicorn.errors import HaltServer
+
+        raise HaltServer(reason, exit_status)
 
     def reexec(self):
         _cgunicorn.signal_self(signal.SIGUSR2)
@@ -383,13 +389,22 @@ def _to_first(fds):
         os.close(fd)
 
 
-def reexec(server, master_pid, fds):
+def _above(fd, count):
+    """An inheritable copy that is in nobody's way."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD, 3 + count)
+
+
+def reexec(server, master_pid, fds, bell):
     """In a forked child: becomes the new master, as gunicorn's USR2 does."""
     server.cfg.pre_exec(server)
     env = dict(server.cfg.env_orig)
-    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID"):
+    for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID",
+                 "CGUNICORN_BELL"):
         env.pop(name, None)
     env["GUNICORN_PID"] = str(master_pid)
+    env["CGUNICORN_BELL"] = str(_above(bell, len(fds)))
     if server.systemd:
         _to_first(fds)
         env["LISTEN_PID"] = str(os.getpid())

@@ -145,6 +145,51 @@ tick(uint64_t ms)
 
 /* ---- start ---- */
 
+START_TEST(many_workers_are_forked_a_few_at_a_time)
+{
+    struct cg_plan_options o = usual;
+    struct cg_effect e;
+    int forked = 0;
+    o.target = 100;
+    begin_with(o, 0);
+    cg_plan_start(&plan, now);
+    effects();
+    ck_assert_int_ge(next_pid - 1, 1);
+    ck_assert_int_lt(next_pid - 1, 50);
+    ck_assert_int_le(cg_plan_patience(&plan, now), 1);
+    for (int turns = 0; turns < 100 && next_pid - 1 < 100; turns++) {
+        cg_plan_tick(&plan, now);
+        effects();
+    }
+    ck_assert_int_eq(next_pid - 1, 100);
+    ck_assert_int_gt(cg_plan_patience(&plan, now), 1);
+    while (cg_plan_next(&plan, &e)) {
+        forked += e.kind == EFFECT_SPAWN;
+    }
+    ck_assert_int_eq(forked, 0);
+}
+END_TEST
+
+START_TEST(a_stop_amidst_many_forks_ends_them)
+{
+    struct cg_plan_options o = usual;
+    o.target = 100;
+    begin_with(o, 0);
+    cg_plan_start(&plan, now);
+    effects();
+    int forked = next_pid - 1;
+    signals("TERM");
+    effects();
+    tick(1);
+    effects();
+    ck_assert_int_eq(next_pid - 1, forked);
+    for (int pid = 1; pid <= forked; pid++) {
+        ended(pid, CLEAN);
+    }
+    expect("exit 0");
+}
+END_TEST
+
 START_TEST(the_start_spawns_the_workers_and_tells_when_all_serve)
 {
     begin_with(usual, 0);
@@ -567,6 +612,44 @@ START_TEST(a_reload_waits_while_too_many_workers_are_ending)
     expect("");
     ended(3, CLEAN);
     expect("reload");
+}
+END_TEST
+
+/* Worker 2's successors at the gate are 3 and 4. */
+START_TEST(deaths_at_the_gate_are_chance_until_the_third)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_reloaded(&plan, &usual, now);
+    effects();
+    for (int pid = 3; pid <= 5; pid++) {
+        ck_assert_int_eq(plan.phase, PLAN_RELOADING);
+        ended(pid, pid == 4 ? SIGKILL : 255 << 8);
+        effects();
+        tick(10000);
+        effects();
+    }
+    ck_assert_int_eq(plan.phase, PLAN_RUNNING);
+    ck_assert_int_eq(plan.generation, 1);
+}
+END_TEST
+
+START_TEST(a_gate_that_takes_long_is_told_once_and_ends_with_another_hup)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_reloaded(&plan, &usual, now);
+    effects();
+    tick(usual.timeout_ms);
+    ck_assert_ptr_nonnull(strstr(effects(), "still boot"));
+    tick(usual.timeout_ms);
+    ck_assert_ptr_null(strstr(effects(), "still boot"));
+    signals("HUP");
+    const char *all = effects();
+    ck_assert_ptr_nonnull(strstr(all, "TERM 3; TERM 4"));
+    ck_assert_ptr_nonnull(strstr(all, "revert; reload"));
 }
 END_TEST
 
@@ -1207,6 +1290,8 @@ suite(void)
     TCase *t = tcase_create("plan");
     tcase_add_checked_fixture(t, NULL, clean_up);
     static const TTest *const *const tests[] = {
+        &many_workers_are_forked_a_few_at_a_time,
+        &a_stop_amidst_many_forks_ends_them,
         &the_start_spawns_the_workers_and_tells_when_all_serve,
         &no_workers_at_all_is_serving_too,
         &the_first_boot_failure_halts_with_its_status,
@@ -1236,6 +1321,8 @@ suite(void)
         &an_old_worker_that_dies_in_a_reload_is_not_replaced,
         &hups_during_a_reload_become_one_more_reload,
         &a_reload_waits_while_too_many_workers_are_ending,
+        &deaths_at_the_gate_are_chance_until_the_third,
+        &a_gate_that_takes_long_is_told_once_and_ends_with_another_hup,
         &ttou_during_a_reload_lowers_the_gate,
         &a_stop_during_a_reload_stops_both_generations,
         &usr2_starts_one_new_master,

@@ -107,6 +107,23 @@ START_TEST(a_pidfile_of_a_live_process_is_left_alone)
 }
 END_TEST
 
+START_TEST(a_pidfile_of_a_dead_process_that_nobody_reaped_is_replaced)
+{
+    struct cg_error err = {0};
+    siginfo_t ended;
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(0);
+    }
+    ck_assert_int_eq(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), 0);
+    cg_auto(free) char *text = cg_strf("%d\n", (int)child);
+    write_text("pid", text);
+    int r = cg_pidfile_write("pid", 4711, &err);
+    waitpid(child, NULL, 0);
+    ck_assert_msg(r == 0, "%d: %s", r, err.text);
+}
+END_TEST
+
 START_TEST(stale_empty_and_senseless_pidfiles_are_replaced)
 {
     struct cg_error err = {0};
@@ -345,6 +362,7 @@ main(void)
     static const TTest *const *const tests[] = {
         &the_pidfile_is_the_pid_and_a_newline_with_mode_644,
         &a_pidfile_of_a_live_process_is_left_alone,
+        &a_pidfile_of_a_dead_process_that_nobody_reaped_is_replaced,
         &stale_empty_and_senseless_pidfiles_are_replaced,
         &a_missing_folder_is_named,
         &a_folder_in_the_way_is_an_error_that_leaves_nothing_behind,

@@ -321,7 +321,7 @@ start_world(struct world *w, int workers, int threads, int most)
     pthread_cond_init(&w->changed, NULL);
     open_listener(w);
     w->board = cg_scoreboard_new(WORKERS);
-    ck_assert_int_eq(cg_handover_new(&w->handover, &err), 0);
+    ck_assert_int_eq(cg_handover_new(&w->handover, -1, &err), 0);
     w->nworkers = workers;
     for (int i = 0; i < workers; i++) {
         init_worker(w, i, threads, most);
