@@ -86,7 +86,7 @@ def seat_handlers(worker, spawn, is_hub):
             spawn(leave)
         else:
             leave()
-            sys.exit(0)
+            worker._leave(sig, 0)
 
     usr1 = worker.handle_usr1
     worker.handle_quit = handle_quit
