@@ -11,6 +11,7 @@
 
 #define GEVENT "_cgunicorn_glue.hosts.gevent_"
 #define PYWSGI "_cgunicorn_glue.hosts.pywsgi_"
+#define WEBSOCKET "_cgunicorn_glue.hosts.websocket_"
 #define EVENTLET "_cgunicorn_glue.hosts.eventlet_"
 #define TORNADO "_cgunicorn_glue.hosts.tornado_"
 
@@ -21,6 +22,8 @@ static const struct cg_worker_class classes[] = {
     {"gevent_pywsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker",
      cg_host_hosted, PYWSGI},
     {"gevent_wsgi", NULL, cg_host_hosted, PYWSGI},
+    {"geventwebsocket.gunicorn.workers.GeventWebSocketWorker", NULL,
+     cg_host_hosted, WEBSOCKET},
     {"eventlet", "gunicorn.workers.geventlet.EventletWorker", cg_host_hosted,
      EVENTLET},
     {"tornado", "gunicorn.workers.gtornado.TornadoWorker", cg_host_hosted,

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from harness import classes
 from harness.load import Load
 from harness.waiting import until
 from test_30_logs import lines
@@ -590,6 +591,7 @@ HEAVY = {"logging.config", "logging.handlers", "socket", "socketserver", "select
          "pickle", "queue", "inspect", "dis", "ast", "json"}
 
 
+@classes.needs_no_package
 def test_a_worker_carries_only_what_it_needs(server):
     """Each megabyte of modules is one per worker."""
     s = server("late:app", files={"late.py": LATE})

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from harness import classes, processes
+from harness import classes, embedded, processes
 from harness.waiting import until
 from harness.wire import Closed
 
@@ -77,13 +77,15 @@ def test_requests_that_wait_run_side_by_side(green):
             assert peer.get("/pid").reply().status == 200
 
 
-def test_clients_in_greenlets_wait_side_by_side(green, server):
-    """Of a server that answers none of them before all are there."""
-    slow = server("--threads", "50", "greens:app", apps=["greens.py"],
-                  env={"BARRIER": "50"})
+@pytest.mark.parametrize("client", ["requests", "urllib"])
+def test_clients_in_greenlets_wait_side_by_side(green, client):
+    """200 of them, for a server that answers none before all are there."""
+    if client == "requests":
+        embedded.needs("requests")
+    slow = green(env={"BARRIER": "200"})
     s = green()
-    url = f"http://127.0.0.1:{slow.address[1]}/together"
-    assert s.get("/fetch_many?" + url).body == b"50"
+    query = f"{client},200,http://127.0.0.1:{slow.address[1]}/together"
+    assert s.get("/fetch_many?" + query).body == b"200"
 
 
 def test_worker_connections_bounds_the_requests_under_way(green):
@@ -478,11 +480,8 @@ def app(environ, start_response):
 """
 
 
-def test_apschedulers_gevent_scheduler_fires(gevent, run):
-    done = run("-k", "gevent", "--check-config", "shop:app", announced=["."],
-               files={"shop.py": SCHEDULED + "scheduler.shutdown()\n"})
-    if "No module named 'apscheduler'" in done.err:
-        pytest.skip("the interpreter inside has no apscheduler")
+def test_apschedulers_gevent_scheduler_fires(gevent):
+    embedded.needs("apscheduler")
     s = gevent(files={"late.py": SCHEDULED}, app="late:app")
     until(lambda: count(s, "fired") > 3, "it has fired")
     assert s.get("/").body == b"fine"
@@ -524,28 +523,20 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """
-CHAT = """\
+PAGE = """\
 import asyncio
-import tornado.ioloop, tornado.web, tornado.websocket
+import tornado.ioloop, tornado.web
 ran = []
 tornado.ioloop.IOLoop.current().add_callback(ran.append, "early")
-peers = set()
 
 class Page(tornado.web.RequestHandler):
     async def get(self):
         await asyncio.sleep(0.01)
-        self.write(" ".join(ran))
+        for part in ran:
+            self.write(part)
+            await self.flush()
 
-class Chat(tornado.websocket.WebSocketHandler):
-    def open(self):
-        peers.add(self)
-    def on_message(self, message):
-        for peer in peers:
-            peer.write_message(message)
-    def on_close(self):
-        peers.discard(self)
-
-app = tornado.web.Application([("/", Page), ("/chat", Chat)])
+app = tornado.web.Application([("/", Page)])
 """
 
 
@@ -564,29 +555,13 @@ def test_gevents_own_server_serves(run, server, name):
     assert s.stop() == 0
 
 
-def websocket_text(word):
-    """A client's frame, masked with zeros, and the server's answer."""
-    return (bytes([0x81, 0x80 | len(word), 0, 0, 0, 0]) + word,
-            bytes([0x81, len(word)]) + word)
-
-
 def test_a_tornado_application_is_served_by_tornado(run, server):
     classes.skip_unless_installed(run, "tornado")
-    s = server("-k", "tornado", "chat:app", files={"chat.py": CHAT})
+    s = server("-k", "tornado", "page:app", files={"page.py": PAGE})
     r = s.get("/")
-    assert r.body == b"early"
+    assert (r.framing, r.body) == ("chunked", b"early")
     assert r.one("Server").startswith("TornadoServer/")
     assert "(Gunicorn/" in r.one("Server")
-    with peers(s, 2) as (one, two):
-        for peer in (one, two):
-            peer.get("/chat", "Upgrade: websocket", "Connection: Upgrade",
-                     "Sec-WebSocket-Version: 13",
-                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
-            assert peer.interim().status == 101
-        sent, wanted = websocket_text(b"hello")
-        one.send(sent)
-        for peer in (one, two):
-            assert peer._exactly(len(wanted)) == wanted
     assert s.stop() == 0
 
 
@@ -608,6 +583,21 @@ def test_a_package_that_is_missing_or_old_is_told_with_the_command(
                files=files, env={"PYTHONPATH": tmp_path})
     assert done.status == 1
     done.line_with("worker class 'gevent'", *words)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("VERSION = (0, 9, 5, 'final', 0)\n", ["0.9.5"]),
+    ("raise ModuleNotFoundError('no', name='geventwebsocket')\n",
+     ["needs the package geventwebsocket"])])
+def test_gevent_websocket_is_told_by_the_name_it_is_installed_with(
+        run, tmp_path, text, words):
+    name = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
+    done = run("-k", name, "--bind", "127.0.0.1:0", "shop:app", files={
+        "gevent/__init__.py": "__version__ = '20.1'\n", "shop.py": "app = 1\n",
+        "geventwebsocket/__init__.py": text}, env={"PYTHONPATH": tmp_path})
+    assert done.status == 1
+    done.line_with(f"worker class '{name}'", *words,
+                   "-m pip install 'gevent-websocket>=0.10'")
 
 
 @pytest.mark.parametrize("name, meant", [

@@ -21,7 +21,7 @@ pytestmark = [
                        reason="a sanitizer wants to be the first library")]
 
 APP = """
-import os, pathlib, signal, time
+import os, pathlib, signal
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -32,7 +32,7 @@ def app(environ, start_response):
     if path == "/block":
         pathlib.Path(name + ".in").touch()
         while not pathlib.Path(name + ".go").exists():
-            time.sleep(0.002)
+            signal.sigtimedwait([], 0.002)  # blocks in every worker class
     elif path == "/die":
         os.kill(os.getpid(), signal.SIGKILL)
     body = b"%d %d" % (os.getpid(), len(environ["wsgi.input"].read()))

@@ -5,7 +5,6 @@ A path that waits looks for a file in the server's folder again and again, so
 that a test says by making that file when to go on.
 """
 import contextvars
-import io
 import os
 import threading
 import time
@@ -172,19 +171,21 @@ def multiprocess(environ, start_response):
     return reply(start_response, b"exit %d" % process.exitcode)
 
 
+def fetcher(client):
+    if client == "requests":
+        import requests
+        return lambda url: requests.get(url).content
+    from urllib.request import urlopen
+    return lambda url: urlopen(url).read()
+
+
 def fetch_many(environ, start_response):
-    """Fetches the URL in the query 50 times, each in a greenlet of its own."""
-    try:
-        from requests import get
-    except ImportError:
-        from urllib.request import urlopen
-    else:
-        def urlopen(url):
-            return io.BytesIO(get(url).content)
+    """CLIENT,NUMBER,URL: so many fetches, each in a greenlet of its own."""
+    client, number, url = environ["QUERY_STRING"].split(",")
+    fetch = fetcher(client)
     found = []
-    threads = [threading.Thread(
-        target=lambda: found.append(urlopen(environ["QUERY_STRING"]).read()))
-        for _ in range(50)]
+    threads = [threading.Thread(target=lambda: found.append(fetch(url)))
+               for _ in range(int(number))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -38,6 +38,9 @@ def streams():
 
 needs_sleep_that_blocks = pytest.mark.skipif(
     shares_thread(), reason="time.sleep lets others go on in this class")
+needs_no_package = pytest.mark.skipif(
+    under_test() not in ("sync", "gthread"),
+    reason="the package of this class imports what it likes")
 needs_other_than_tornado = pytest.mark.skipif(
     under_test() == "tornado", reason="requests run on an asyncio loop: Django "
     "refuses its database there, under gunicorn as well, and a long reply to "

@@ -10,14 +10,13 @@ import pytest
 from .server import command, environment
 
 PROBE = """\
-import importlib, json, sys
+import importlib.util, json, sys
 told = {"executable": sys.executable, "base_prefix": sys.base_prefix}
-for name in ("django", "flask"):
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        continue
-    told[name] = True
+for name in ("apscheduler", "django", "flask", "flask_socketio",
+             "geventwebsocket", "requests", "simple_websocket", "socketio",
+             "websocket"):
+    if importlib.util.find_spec(name):
+        told[name] = True
 with open("told.json", "w") as f:
     json.dump(told, f)
 app = print
@@ -44,8 +43,12 @@ def executable():
     return told()["executable"]
 
 
+def has(package):
+    return package in told()
+
+
 def needs(package):
     """Skips a test when the embedded interpreter has no such package."""
-    if package not in told():
+    if not has(package):
         pytest.skip(f"{executable()}, which is embedded, has no {package} "
                     "(make test-matrix installs it)")

@@ -31,10 +31,11 @@ def version(text):
     return tuple(int(n) for n in re.findall(r"\d+", text.split("+")[0])[:3])
 
 
-def wanted(package, minimum, found):
-    """The sentence of check(); found is a version, or the ImportError."""
+def wanted(package, minimum, found, project=None):
+    """The sentence of check(); found is a version, or the ImportError.
+    project: its name on PyPI, if that is another one."""
     install = "%s -m pip install '%s>=%s'" % (
-        sys.executable or "python3", package, minimum)
+        sys.executable or "python3", project or package, minimum)
     if isinstance(found, BaseException):
         if isinstance(found, ModuleNotFoundError) and found.name == package:
             return "it needs the package %s, which %s does not have. Install " \
@@ -47,14 +48,16 @@ def wanted(package, minimum, found):
     return None
 
 
-def checker(package, minimum, version_name="__version__"):
+def checker(package, minimum, version_name="__version__", project=None):
     """The check() of a module that needs that package."""
     def check():
         try:
             found = getattr(importlib.import_module(package), version_name)
         except ImportError as e:
             found = e
-        return wanted(package, minimum, found)
+        if isinstance(found, tuple):
+            found = ".".join(map(str, found[:3]))
+        return wanted(package, minimum, found, project)
     return check
 
 
@@ -86,7 +89,7 @@ def seat_handlers(worker, spawn, is_hub):
             spawn(leave)
         else:
             leave()
-            sys.exit(0)
+            worker._leave(sig, 0)
 
     usr1 = worker.handle_usr1
     worker.handle_quit = handle_quit

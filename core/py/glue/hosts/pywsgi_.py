@@ -34,14 +34,14 @@ class Logged:
         self.status, self.headers, self.sent = status, headers, sent
 
 
-def _handler(worker):
-    from gevent import pywsgi
-
-    class Handler(pywsgi.WSGIHandler):
+def _handler(worker, base):
+    class Handler(base):
         def log_request(self):
             status = self.status
             if isinstance(status, bytes):
                 status = status.decode("latin-1")
+            if (status or "").startswith("101"):
+                return  # what follows is no response
             took = timedelta(seconds=(self.time_finish or time.time())
                              - (self.time_start or time.time()))
             fields = self.headers.items() if hasattr(self, "headers") else []
@@ -59,7 +59,7 @@ def _handler(worker):
     return Handler
 
 
-def _servers(worker, app):
+def _servers(worker, app, handler):
     import gevent
     import gunicorn
     from gevent import pywsgi
@@ -74,14 +74,20 @@ def _servers(worker, app):
         sock.setblocking(True)
         server = pywsgi.WSGIServer(
             sock, application=app, spawn=Pool(worker.cfg.worker_connections),
-            log=None, handler_class=_handler(worker), environ=dict(environ))
+            log=None, handler_class=handler, environ=dict(environ))
         server.start()
         yield server
 
 
 def serve_own(worker, app, beat):
+    from gevent import pywsgi
+    serve(worker, app, beat, pywsgi.WSGIHandler)
+
+
+def serve(worker, app, beat, base):
+    """base: the class of gevent's, or one of its kind, that handles requests."""
     import gevent
-    servers = list(_servers(worker, app))
+    servers = list(_servers(worker, app, _handler(worker, base)))
     while worker.alive and not own.is_orphan(worker):
         beat()
         worker._told.wait(own.TICK)
