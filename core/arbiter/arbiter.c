@@ -21,6 +21,7 @@
 #include "core/base/memory.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
+#include "logging/spool.h"
 
 enum { EXIT_ERROR = 1, SIGNALS_A_TURN = 64, EXTEND_US = 30 * 1000 * 1000 };
 
@@ -163,6 +164,7 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     cg_py_server_set_pid(a->server, a->master_pid);
     uint32_t slots = (uint32_t)workers * SLOTS_SPARE;
     a->board = cg_scoreboard_new(slots > SLOTS_MIN ? slots : SLOTS_MIN);
+    a->spools = cg_spools_new(a->board->nslots);
     const struct cg_plan_options o = cg_arbiter_plan_options(a);
     cg_plan_init(&a->plan, &o, cg_arbiter_parent(),
                  cg_now_us() ^ (uint64_t)a->master_pid << 32);
@@ -476,6 +478,7 @@ tear_down(struct cg_arbiter *a)
     cg_py_server_free(a->server);
     cg_settings_free(a->settings);
     cg_plan_release(&a->plan);
+    cg_spools_free(a->spools, a->board != NULL ? a->board->nslots : 0);
     cg_scoreboard_free(a->board);
     cg_log_free(a->log);
     cg_handover_release(&a->handover);
