@@ -351,7 +351,7 @@ spool_or_send(struct cg_log *log, const char *p, size_t n)
     return send_access(log, p, n);
 }
 
-/* Whole lines, or, of Python's handlers, whatever they write at once. */
+/* A line of the server's own. */
 static void
 write_access(struct cg_log *log, const char *p, size_t n)
 {
@@ -366,6 +366,20 @@ write_access(struct cg_log *log, const char *p, size_t n)
     if (r <= 0) {
         after_access(log, r);
     }
+}
+
+/* Anybody's bytes, at any time: no pass of a loop may follow. */
+static void
+write_access_now(struct cg_log *log, const char *p, size_t n)
+{
+    pthread_mutex_lock(&log->lock);
+    struct cg_spool *spool = log->spool;
+    if (spool != NULL && !cg_spool_is_empty(spool)) {
+        empty_spool(log, spool);
+    }
+    int r = send_access(log, p, n);
+    pthread_mutex_unlock(&log->lock);
+    after_access(log, r);
 }
 
 void
@@ -426,6 +440,8 @@ cg_log_rescue(struct cg_log *log, struct cg_spool *spool)
     struct cg_slice lines = cg_spool_view(spool);
     if (lines.n > 0 && log->access.fd >= 0) {
         after_access(log, send_access(log, lines.p, lines.n));
+    } else if (lines.n > 0) { /* a reload has done away with it */
+        write_error(log, lines.p, lines.n);
     }
     cg_spool_reset(spool);
 }
@@ -763,7 +779,7 @@ void
 cg_log_write(struct cg_log *log, bool access, struct cg_slice bytes)
 {
     if (access && log->access.fd >= 0) {
-        write_access(log, bytes.p, bytes.n);
+        write_access_now(log, bytes.p, bytes.n);
     } else if (!access) {
         write_error(log, bytes.p, bytes.n);
     }

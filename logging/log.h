@@ -99,7 +99,8 @@ bool cg_log_has_spooled(const struct cg_log *log);
 void cg_log_write_spool(struct cg_log *log);
 /* In a fresh child of the process: what waits is its parent's. */
 void cg_log_forked(struct cg_log *log);
-/* Writes what a process left that has ended, and empties the spool. */
+/* Writes what a process left that has ended, and empties the spool. Without an
+ * access log the lines go to the error log. */
 void cg_log_rescue(struct cg_log *log, struct cg_spool *spool);
 
 /* ---- other writers ---- */

@@ -221,6 +221,16 @@ START_TEST(a_file_that_is_opened_again_gets_what_comes_then)
 }
 END_TEST
 
+START_TEST(bytes_of_other_writers_are_written_at_once_behind_what_waits)
+{
+    put("request");
+    cg_log_write(log_, true, CG_SLICE("no line "));
+    ck_assert(!cg_log_has_spooled(log_));
+    cg_log_write(log_, true, CG_SLICE("yet\n"));
+    expect_content("access.log", "request\nno line yet\n");
+}
+END_TEST
+
 START_TEST(a_device_gets_each_line_at_once)
 {
     cg_log_set_spool(log_, NULL);
@@ -267,6 +277,18 @@ START_TEST(lines_of_a_process_that_was_killed_are_rescued)
     expect_content("access.log", "one\ntwo\nthree\n");
     cg_log_rescue(log_, spool);
     expect_content("access.log", "one\ntwo\nthree\n");
+}
+END_TEST
+
+START_TEST(what_is_left_goes_to_the_error_log_if_there_is_no_other)
+{
+    cg_log_set_spool(log_, NULL);
+    cg_log_free(log_);
+    log_ = open_log(NULL);
+    ck_assert(cg_spool_put(spool, "left\n", 5));
+    cg_log_rescue(log_, spool);
+    expect_content("error.log", "left\n");
+    ck_assert(cg_spool_is_empty(spool));
 }
 END_TEST
 
@@ -410,8 +432,11 @@ main(void)
     tcase_add_test(t, a_line_that_no_spool_holds_keeps_its_place);
     tcase_add_test(t, lines_of_the_error_log_come_behind_those_that_wait);
     tcase_add_test(t, a_file_that_is_opened_again_gets_what_comes_then);
+    tcase_add_test(
+        t, bytes_of_other_writers_are_written_at_once_behind_what_waits);
     tcase_add_test(t, a_device_gets_each_line_at_once);
     tcase_add_test(t, lines_of_a_process_that_was_killed_are_rescued);
+    tcase_add_test(t, what_is_left_goes_to_the_error_log_if_there_is_no_other);
     tcase_add_test(t, who_dies_behind_the_write_has_its_lines_twice);
     tcase_add_test(t, a_child_does_not_write_what_its_parent_keeps);
     tcase_add_test(t, a_child_never_waits_for_a_lock_of_its_parents_threads);
