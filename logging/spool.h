@@ -26,8 +26,8 @@ struct cg_spool {
     _Alignas(64) char bytes[CG_SPOOL_SIZE];
 };
 
-/* Empty ones in a shared mapping, which forks inherit. Never NULL (dies without
- * memory); one that nobody uses costs none. */
+/* Empty ones in a shared mapping, which forks inherit; NULL with errno without
+ * memory. One that nobody uses costs none. */
 struct cg_spool *cg_spools_new(uint32_t count);
 void cg_spools_free(struct cg_spool *spools, uint32_t count);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -136,6 +137,20 @@ told(struct cg_arbiter *a, enum cg_setting_id hook, int r, struct cg_error *err)
                  : 0;
 }
 
+static int
+make_board(struct cg_arbiter *a, uint64_t slots, struct cg_error *err)
+{
+    slots = slots > SLOTS_MIN ? slots : SLOTS_MIN;
+    a->board = slots <= UINT32_MAX ? cg_scoreboard_new((uint32_t)slots) : NULL;
+    a->spools = a->board != NULL ? cg_spools_new((uint32_t)slots) : NULL;
+    return a->spools != NULL
+               ? 0
+               : cg_error_set(err, ENOMEM,
+                              "workers: %" PRIu64 ": there is no memory for "
+                              "the scoreboard of so many; write a lower number",
+                              slots / SLOTS_SPARE);
+}
+
 /* The master's construction: log, environment, application, server object. */
 static int
 construct(struct cg_arbiter *a, struct cg_error *err)
@@ -162,9 +177,10 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_arbiter_check_log(a);
     cg_py_server_set_pid(a->server, a->master_pid);
-    uint32_t slots = (uint32_t)workers * SLOTS_SPARE;
-    a->board = cg_scoreboard_new(slots > SLOTS_MIN ? slots : SLOTS_MIN);
-    a->spools = cg_spools_new(a->board->nslots);
+    r = make_board(a, (uint64_t)workers * SLOTS_SPARE, err);
+    if (r < 0) {
+        return r;
+    }
     const struct cg_plan_options o = cg_arbiter_plan_options(a);
     cg_plan_init(&a->plan, &o, cg_arbiter_parent(),
                  cg_now_us() ^ (uint64_t)a->master_pid << 32);

@@ -57,19 +57,39 @@ cg_slice_trim(struct cg_slice a)
     return a;
 }
 
+/* The capacity that room for more bytes asks for. */
+static size_t
+grown(const struct cg_buf *b, size_t more)
+{
+    CG_ASSERT(more < SIZE_MAX / 4 && b->n < SIZE_MAX / 4);
+    size_t cap = b->cap + b->cap / 2;
+    if (cap < b->n + more) {
+        cap = b->n + more;
+    }
+    return cap < 64 ? 64 : cap;
+}
+
 char *
 cg_buf_reserve(struct cg_buf *b, size_t more)
 {
-    CG_ASSERT(more < SIZE_MAX / 4 && b->n < SIZE_MAX / 4);
     if (b->cap - b->n < more) {
-        size_t cap = b->cap + b->cap / 2;
-        if (cap < b->n + more) {
-            cap = b->n + more;
-        }
-        if (cap < 64) {
-            cap = 64;
-        }
+        size_t cap = grown(b, more);
         b->p = cg_realloc(b->p, cap);
+        b->cap = cap;
+    }
+    return b->p + b->n;
+}
+
+char *
+cg_buf_try_reserve(struct cg_buf *b, size_t more)
+{
+    if (b->cap - b->n < more) {
+        size_t cap = grown(b, more);
+        char *p = realloc(b->p, cap);
+        if (p == NULL) {
+            return NULL;
+        }
+        b->p = p;
         b->cap = cap;
     }
     return b->p + b->n;

@@ -48,6 +48,9 @@ struct cg_buf {
 
 /* Room for `more` bytes after n; returns where they go. n is unchanged. */
 char *cg_buf_reserve(struct cg_buf *b, size_t more);
+/* The same, but NULL and nothing changed when memory is out: for what a peer
+ * makes large. */
+char *cg_buf_try_reserve(struct cg_buf *b, size_t more);
 void cg_buf_put(struct cg_buf *b, const void *p, size_t n);
 void cg_buf_puts(struct cg_buf *b, const char *s);
 void cg_buf_putc(struct cg_buf *b, char c);

@@ -121,6 +121,9 @@ static int
 spill(struct cg_intake *i, const struct cg_intake_policy *policy,
       struct cg_error *err)
 {
+    if (policy->body_memory == SIZE_MAX) {
+        return cg_error_set(err, ENOMEM, "no memory for a request body");
+    }
     i->body_fd = open_unlinked(tmp_dir(policy));
     if (i->body_fd < 0) {
         return cg_error_set(err, errno,
@@ -134,16 +137,30 @@ spill(struct cg_intake *i, const struct cg_intake_policy *policy,
 }
 
 /* Room for n bytes, and for as many again that Content-Length announces: a
- * length that is only announced costs nothing. */
-static void
+ * length that is only announced costs nothing. False when memory is out. */
+static bool
 put_in_memory(struct cg_intake *i, const char *p, size_t n)
 {
     size_t ahead = i->body.n + n;
     if (i->body_left < n + ahead) {
         ahead = i->body_left > n ? (size_t)(i->body_left - n) : 0;
     }
-    cg_buf_reserve(&i->body, n + ahead);
+    if (cg_buf_try_reserve(&i->body, n + ahead) == NULL &&
+        cg_buf_try_reserve(&i->body, n) == NULL) {
+        return false;
+    }
     cg_buf_put(&i->body, p, n);
+    return true;
+}
+
+/* Beyond the limit, and where memory ends before it, the file takes over; a
+ * body that is streamed never has one. */
+static bool
+fits_in_memory(struct cg_intake *i, const struct cg_intake_policy *policy,
+               const char *p, size_t n)
+{
+    return i->body_fd < 0 && n <= policy->body_memory - i->body.n &&
+           put_in_memory(i, p, n);
 }
 
 static int
@@ -151,13 +168,11 @@ store(struct cg_intake *i, const struct cg_intake_policy *policy, const char *p,
       size_t n, struct cg_error *err)
 {
     int r = 0;
-    if (i->body_fd < 0 && i->body.n + n > policy->body_memory) {
-        r = spill(i, policy, err);
-    }
-    if (r == 0 && i->body_fd >= 0) {
-        r = append_to_file(i, policy, p, n, err);
-    } else if (r == 0) {
-        put_in_memory(i, p, n);
+    if (!fits_in_memory(i, policy, p, n)) {
+        r = i->body_fd < 0 ? spill(i, policy, err) : 0;
+        if (r == 0) {
+            r = append_to_file(i, policy, p, n, err);
+        }
     }
     i->body_n += n;
     return r;
@@ -240,6 +255,11 @@ cg_intake_feed(struct cg_intake *i, const struct cg_intake_policy *policy,
         return feed_body(i, policy, p, n, used, err);
     }
     size_t before = i->head.n;
+    if (cg_buf_try_reserve(&i->head, n) == NULL) {
+        *used = 0;
+        cg_error_set(err, ENOMEM, "no memory for the head of a request");
+        return CG_INTAKE_FAILED;
+    }
     cg_buf_put(&i->head, p, n);
     switch (
         cg_head_read(&i->req, policy->head, trusted, i->head.p, i->head.n)) {
@@ -265,7 +285,7 @@ cg_intake_room(struct cg_intake *i, const struct cg_intake_policy *policy,
                size_t *n)
 {
     if (!i->head_done || i->req.chunked || i->body_left == 0 ||
-        i->req.content_length > policy->body_memory) {
+        i->body_fd >= 0 || i->req.content_length > policy->body_memory) {
         return NULL;
     }
     /* grows with what really came */
@@ -280,7 +300,7 @@ cg_intake_room(struct cg_intake *i, const struct cg_intake_policy *policy,
         room = (size_t)i->body_left;
     }
     *n = room;
-    return cg_buf_reserve(&i->body, room);
+    return cg_buf_try_reserve(&i->body, room);
 }
 
 enum cg_intake_status

@@ -2,8 +2,8 @@
 /*
  * Intake: a request that did not arrive in one piece. Holds the bytes of its
  * head, the reader's state and the body so far (memory first, then an unlinked
- * temporary file). Exists only while such a request is under way, so an idle
- * connection costs none of it.
+ * temporary file, which also takes what memory has no room for). Exists only
+ * while such a request is under way, so an idle connection costs none of it.
  */
 #ifndef CG_ENGINE_INTAKE_H
 #define CG_ENGINE_INTAKE_H
@@ -39,7 +39,7 @@ enum cg_intake_status {
     CG_INTAKE_MORE,
     CG_INTAKE_COMPLETE,
     CG_INTAKE_REFUSED, /* cg_intake_refusal */
-    CG_INTAKE_FAILED   /* the body cannot be stored: err */
+    CG_INTAKE_FAILED   /* it cannot be stored: err */
 };
 
 struct cg_intake *cg_intake_new(void);

@@ -137,7 +137,7 @@ cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
 static int
 fault_status(int code)
 {
-    static const int full[] = {ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE};
+    static const int full[] = {ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE, ENOMEM};
     for (size_t i = 0; i < CG_COUNT(full); i++) {
         if (code == -full[i]) {
             return 503;

@@ -31,7 +31,7 @@ cg_scoreboard_new(uint32_t nslots)
         mmap(NULL, board_size(nslots), PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (b == MAP_FAILED) {
-        cg_die("cannot map the scoreboard");
+        return NULL;
     }
     b->nslots = nslots;
     return b;

@@ -74,7 +74,7 @@ struct cg_scoreboard {
     struct cg_slot slot[];
 };
 
-/* Maps a board with room for nslots. Never NULL (dies without memory). */
+/* Maps a board with room for nslots; NULL with errno without memory. */
 struct cg_scoreboard *cg_scoreboard_new(uint32_t nslots);
 void cg_scoreboard_free(struct cg_scoreboard *b);
 /* Zeroes a slot and makes it the worker's: BOOTING. Called by the master

@@ -97,6 +97,9 @@ feed(struct cg_call *call, const char *p, size_t n)
     if (st == CG_INTAKE_REFUSED) {
         return fail_refused(call);
     }
+    if (st == CG_INTAKE_FAILED) {
+        return fail(call, -ENOMEM, 503, "No memory for a request body");
+    }
     if (st == CG_INTAKE_COMPLETE) {
         cg_buf_put(&call->conn->rest, p + used, n - used);
         call->ex.body.trailers = cg_intake_body(call->stream).trailers;

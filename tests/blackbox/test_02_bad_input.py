@@ -33,6 +33,14 @@ def test_an_unknown_option_is_named_and_the_status_is_2(run):
     assert_no_traceback(done)
 
 
+@pytest.mark.parametrize("number", ["1000000000", "2000000000"])
+def test_more_workers_than_there_is_memory_for_are_named(run, number):
+    done = run("-w", number, *BIND, "shop:app", files=FILES)
+    assert done.status == 1
+    done.line_with("workers", number, "memory", "lower")
+    assert_no_traceback(done)
+
+
 def test_a_misspelt_option_brings_up_the_right_one(run):
     done = run("--wrokers", "4", "shop:app", files=FILES)
     assert "--workers" in done.err.split("error:")[1]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Limits of connections, descriptors, memory and log lines (LM rows)."""
 import contextlib
+import hashlib
+import json
 import os
 import re
+import resource
 import time
 
 import pytest
@@ -249,6 +252,31 @@ def test_max_keepalive_requests_ends_a_connection_politely(server):
             assert peer.get("/one").reply().says_close() is close
         peer.assert_closed()
     assert s.get("/one").body == b"one item"
+
+
+def leave_memory(worker, kib):
+    """The worker's address space may grow by this much."""
+    with open(f"/proc/{worker}/statm", encoding="ascii") as f:
+        now = int(f.read().split()[0]) * resource.getpagesize()
+    resource.prlimit(worker, resource.RLIMIT_AS,
+                     (now + kib * 1024, resource.RLIM_INFINITY))
+
+
+def test_lm15_a_body_without_memory_for_it_is_kept_in_a_file(server):
+    s = server("probe:app", "--request-buffer-size", str(256 << 20), apps=APPS)
+    worker = s.wait_workers(1)[0]
+    memory_kib(worker)
+    assert s.get("/one").status == 200
+    body = os.urandom(1 << 20) * 48
+    leave_memory(worker, 16 << 10)
+    with s.connect() as other, s.connect() as peer:
+        other.send(HALF_HEAD)
+        peer.post("/digest?65536", body)
+        assert json.loads(peer.reply().body) == {
+            "size": len(body), "sha": hashlib.sha256(body).hexdigest()}
+        other.send(b"x\r\n\r\n")
+        answered([other])
+    assert s.wait_workers(1) == [worker]
 
 
 def test_lm16_a_thousand_pipelined_requests_cost_no_memory(server):

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -253,6 +254,93 @@ START_TEST(a_body_beyond_memory_goes_to_a_file)
 }
 END_TEST
 
+#ifndef __SANITIZE_ADDRESS__ /* which counts no memory against that limit */
+static void
+leave_no_memory(void)
+{
+    const struct rlimit none = {0, RLIM_INFINITY};
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
+}
+
+static void
+leave_memory(void)
+{
+    const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &all), 0);
+}
+
+START_TEST(a_body_that_memory_has_no_room_for_goes_to_a_file)
+{
+    enum { N = 8 << 20 };
+    const struct cg_intake_policy p = policy_of(2 * N, NULL);
+    cg_auto(free) char *sent = random_body(N);
+    cg_auto(buf) struct cg_buf text = request_with(sent, N, true);
+    struct cg_intake *i = cg_intake_new();
+    leave_no_memory();
+    struct outcome o = feed(i, &p, text.p, text.n, 777);
+    leave_memory();
+    ck_assert_msg(o.st == CG_INTAKE_COMPLETE, "%s", o.err.text);
+    ck_assert_int_ge(i->body_fd, 0);
+    cg_auto(free) char *got = body_of(i);
+    ck_assert_mem_eq(got, sent, N);
+    cg_intake_free(i);
+}
+END_TEST
+
+START_TEST(there_is_no_room_where_there_is_no_memory)
+{
+    enum { N = 8 << 20 };
+    static const char zeros[400000];
+    const struct cg_intake_policy p = policy_of(2 * N, NULL);
+    struct cg_intake *i = cg_intake_new();
+    const char *head = LENGTH(8388608);
+    ck_assert_int_eq(feed(i, &p, head, strlen(head), 1000).st, CG_INTAKE_MORE);
+    size_t room = 0;
+    leave_no_memory();
+    while (cg_intake_room(i, &p, &room) != NULL) {
+        ck_assert_int_eq(cg_intake_filled(i, room), CG_INTAKE_MORE);
+    }
+    struct cg_error err = {0};
+    size_t used = 0;
+    enum cg_intake_status st =
+        cg_intake_feed(i, &p, false, zeros, sizeof zeros, &used, &err);
+    leave_memory();
+    ck_assert_msg(st == CG_INTAKE_MORE, "%s", err.text);
+    ck_assert_int_ge(i->body_fd, 0);
+    ck_assert_ptr_null(cg_intake_room(i, &p, &room)); /* nor beside a file */
+    cg_intake_free(i);
+}
+END_TEST
+
+START_TEST(a_head_or_a_stream_that_memory_has_no_room_for_fails)
+{
+    enum { N = 8 << 20 };
+    struct cg_intake_policy p = policy_of(SIZE_MAX, NULL);
+    cg_auto(free) char *sent = random_body(N);
+    cg_auto(buf) struct cg_buf text = request_with(sent, N, true);
+    static const char *const told[] = {"no memory for the head of a request",
+                                       "no memory for a request body"};
+    for (int body = 0; body < 2; body++) {
+        struct cg_intake *i = cg_intake_new();
+        const char *start = CHUNKED;
+        if (body) {
+            feed(i, &p, start, strlen(start), 1000);
+        }
+        size_t used = 0, skip = body ? strlen(start) : 0;
+        struct cg_error err = {0};
+        leave_no_memory();
+        enum cg_intake_status st = cg_intake_feed(i, &p, false, text.p + skip,
+                                                  text.n - skip, &used, &err);
+        leave_memory();
+        ck_assert_int_eq(st, CG_INTAKE_FAILED);
+        ck_assert_int_eq(err.code, -ENOMEM);
+        ck_assert_str_eq(err.text, told[body]);
+        cg_intake_free(i);
+    }
+}
+END_TEST
+#endif
+
 START_TEST(a_folder_that_is_missing_is_told)
 {
     const struct cg_intake_policy p = policy_of(2, "/nowhere/at/all");
@@ -358,11 +446,20 @@ START_TEST(bodies_that_are_decoded_or_stored_have_no_room)
 }
 END_TEST
 
+#ifdef __SANITIZE_ADDRESS__
+#define WITHOUT_MEMORY
+#else
+#define WITHOUT_MEMORY                                                         \
+    a_body_that_memory_has_no_room_for_goes_to_a_file,                         \
+        there_is_no_room_where_there_is_no_memory,                             \
+        a_head_or_a_stream_that_memory_has_no_room_for_fails,
+#endif
+
 TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
       what_follows_a_request_is_not_its_own, a_part_of_a_request_waits,
       a_bad_head_or_body_is_refused, a_head_that_was_read_is_taken_over,
       a_part_of_a_head_is_taken_over, a_body_beyond_memory_goes_to_a_file,
-      a_folder_that_is_missing_is_told, the_environment_names_the_folder,
-      a_body_is_received_into_its_place,
+      WITHOUT_MEMORY a_folder_that_is_missing_is_told,
+      the_environment_names_the_folder, a_body_is_received_into_its_place,
       a_body_that_came_with_its_head_grows_by_what_came,
       bodies_that_are_decoded_or_stored_have_no_room)

@@ -8,23 +8,28 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/memory.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/engine/world.h"
 
 static struct world w;
 
-/* Requests until one of that worker answers: a connection pinned to it. */
+/* Requests until one of that worker answers: a connection pinned to it. Those
+ * of others stay open meanwhile, since who has fewer takes the next. */
 static int
 pinned(int worker)
 {
-    for (int i = 0; i < 200; i++) {
-        int fd = client_connect(&w);
-        if (worker_of(client_get(fd, "/")) == worker) {
-            return fd;
-        }
-        close(fd);
+    int fds[200], n = 0;
+    bool found = false;
+    while (!found && n < (int)CG_COUNT(fds)) {
+        fds[n] = client_connect(&w);
+        found = worker_of(client_get(fds[n++], "/")) == worker;
     }
-    ck_abort_msg("no connection went to worker %d", worker);
+    ck_assert_msg(found, "no connection went to worker %d", worker);
+    for (int i = 0; i < n - 1; i++) {
+        close(fds[i]);
+    }
+    return fds[n - 1];
 }
 
 static void
