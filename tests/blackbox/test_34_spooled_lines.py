@@ -74,14 +74,12 @@ def spooling(server, *args, access="access.log", **more):
 
 @contextlib.contextmanager
 def warm(server, count):
-    """That many connections that the server has accepted. The kernel may still
-    have the last one in its list, before all that becomes ready later: it
-    comes first."""
+    """That many connections that the server has accepted."""
     with contextlib.ExitStack() as stack:
         peers = [stack.enter_context(server.connect()) for _ in range(count)]
         for peer in peers:
             peer.get("/warm").reply()
-        yield peers[::-1]
+        yield peers
 
 
 def is_stopped(pid):
@@ -89,9 +87,17 @@ def is_stopped(pid):
         return f.read().rsplit(b")", 1)[1].split()[0] == b"T"
 
 
+def sleeps(pid):
+    """Whether one of its threads waits for events; "0": it cannot be seen."""
+    return any(re.search(r"ep_poll|epoll|\A0\Z", p.read_text())
+               for p in pathlib.Path(f"/proc/{pid}/task").glob("*/wchan"))
+
+
 @contextlib.contextmanager
 def at_once(pid):
-    """What is sent meanwhile finds the worker asleep and comes in one pass."""
+    """What is sent meanwhile finds the worker asleep and comes in one pass, in
+    the order in which it was sent."""
+    until(lambda: sleeps(pid), "it has nothing left to do")
     os.kill(pid, signal.SIGSTOP)
     until(lambda: is_stopped(pid), "the worker stands still")
     try:
@@ -119,14 +125,16 @@ def test_lines_of_finished_requests_survive_their_worker(server, args, how):
     s = spooling(server, *args, announced=[DEATHS[how]])
     log = s.folder / "access.log"
     with warm(s, 6) as peers:
-        with at_once(s.workers()[0]):
+        old = s.workers()
+        with at_once(old[0]):
             for number, peer in enumerate(peers[:-1]):
                 peer.get(f"/one?{number}")
             peers[-1].get(f"/{how}")
         answered = [n for n, peer in enumerate(peers[:-1]) if answers(peer)]
     # threads that die with the worker may take requests with them, not lines
     assert answered or "3" in args
-    until(lambda: len(s.workers()) == 1 and s.get("/again"), "a new worker")
+    until(lambda: s.workers() not in ([], old), "a new worker")
+    s.get("/again")
     until(lambda: "/again" in text(log), "its line")
     found = asked(text(log))
     assert all(found[f"/one?{n}"] == 1 for n in answered), text(log)
@@ -205,7 +213,7 @@ def syscalls_that_write(pid):
 
 def test_lines_of_one_pass_are_one_write(server):
     s = spooling(server)
-    worker, log = s.workers()[0], s.folder / "access.log"
+    worker, log = s.wait_workers(1)[0], s.folder / "access.log"
 
     # a pass that is held up by other processes is written line by line
     def together():
@@ -372,7 +380,7 @@ def test_an_idle_worker_has_no_line_left(server):
     s = spooling(server)
     s.get("/one")
     lines(s.folder / "access.log", 1)
-    pid = s.workers()[0]
+    pid = s.wait_workers(1)[0]
     s.announce("was sent SIGKILL")
     os.kill(pid, signal.SIGKILL)
     until(lambda: s.workers() not in ([], [pid]), "a new worker")
