@@ -148,19 +148,24 @@ cg_access_needs_response_fields(const struct cg_access_format *f)
 
 /* ---- formatting ---- */
 
+static bool
+is_safe(unsigned char c)
+{
+    return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+}
+
 /* gunicorn escapes quotes only; control bytes and bytes above 0x7e would let a
  * peer write lines of its own. */
 static void
 put_safe(struct cg_buf *out, struct cg_slice s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\') {
-            cg_buf_put_escaped(out, (struct cg_slice){s.p + i, s.n - i},
-                               s.n - i);
-            return;
-        }
-        cg_buf_putc(out, (char)c);
+    size_t i = 0;
+    while (i < s.n && is_safe((unsigned char)s.p[i])) {
+        i++;
+    }
+    cg_buf_put(out, s.p, i);
+    if (i < s.n) {
+        cg_buf_put_escaped(out, (struct cg_slice){s.p + i, s.n - i}, s.n - i);
     }
 }
 

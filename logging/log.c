@@ -2,6 +2,7 @@
 #include "logging/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "core/base/memory.h"
 #include "logging/route.h"
 #include "logging/sink.h"
+#include "logging/spool.h"
 #include "logging/stamp.h"
 
 enum {
@@ -24,6 +26,11 @@ enum {
 
 struct cg_log {
     struct cg_sink error, access;
+    /* access lines that wait; while somebody may put or write any the lock
+     * guards it, and the sink */
+    struct cg_spool *_Atomic spool; /* NULL: each is written at once */
+    _Atomic bool spool_busy;        /* it is being written */
+    pthread_mutex_t lock;
     struct cg_syslog *syslog; /* NULL: none */
     struct cg_statsd *statsd; /* NULL: none */
     struct cg_route *route;   /* NULL: all of it is ours */
@@ -143,6 +150,7 @@ cg_log_new(const struct cg_log_options *o, struct cg_log **ret_log,
 {
     struct cg_error note = {0};
     struct cg_log *log = cg_calloc(1, sizeof *log);
+    pthread_mutex_init(&log->lock, NULL);
     int r = open_all(log, o, &note, err);
     if (r < 0) {
         free(log);
@@ -192,7 +200,10 @@ static void
 reopen_sink(struct cg_log *log, struct cg_sink *s, const char *setting)
 {
     struct cg_error err = {0};
-    if (cg_sink_reopen(s, setting, log->uid, log->gid, &err) < 0) {
+    pthread_mutex_lock(&log->lock);
+    int r = cg_sink_reopen(s, setting, log->uid, log->gid, &err);
+    pthread_mutex_unlock(&log->lock);
+    if (r < 0) {
         cg_log_line(log, CG_ERROR, "cannot reopen, the old file stays: %s",
                     err.text);
     }
@@ -201,6 +212,7 @@ reopen_sink(struct cg_log *log, struct cg_sink *s, const char *setting)
 void
 cg_log_reopen(struct cg_log *log)
 {
+    cg_log_write_spool(log); /* what is older belongs into the old file */
     reopen_sink(log, &log->error, "errorlog");
     reopen_sink(log, &log->access, "accesslog");
     capture(log);
@@ -209,6 +221,7 @@ cg_log_reopen(struct cg_log *log)
 void
 cg_log_drain(struct cg_log *log)
 {
+    cg_log_write_spool(log);
     cg_log_flush(log);
     if (log->syslog != NULL) {
         cg_syslog_drain(log->syslog, DRAIN_MS);
@@ -239,7 +252,7 @@ complain_on_stderr(struct cg_log *log, int failure)
             "cgunicorn: the errorlog '%s' cannot be written: %s; its lines are "
             "lost until it can\n",
             log->error.path, strerror(-failure));
-        cg_sink_write(&err, text, strlen(text));
+        cg_sink_write(&err, text, strlen(text), NULL);
         cg_sink_close(&err);
     }
 }
@@ -256,10 +269,14 @@ complain_of_access(struct cg_log *log, int failure)
     }
 }
 
+/* Lines that wait are older. */
 static void
 write_error(struct cg_log *log, const char *p, size_t n)
 {
-    int r = cg_sink_write(&log->error, p, n);
+    if (cg_log_has_spooled(log)) {
+        cg_log_write_spool(log);
+    }
+    int r = cg_sink_write(&log->error, p, n, NULL);
     if (r < 0) {
         atomic_fetch_add(&log->dropped, 1);
         complain_on_stderr(log, r);
@@ -268,16 +285,165 @@ write_error(struct cg_log *log, const char *p, size_t n)
     }
 }
 
-static void
-write_access(struct cg_log *log, const char *p, size_t n)
+static unsigned long
+count_lines(struct cg_slice text)
 {
-    int r = cg_sink_write(&log->access, p, n);
+    unsigned long lines = 0;
+    for (const char *p = text.p, *end = p + text.n; p < end; lines++) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        p = eol != NULL ? eol + 1 : end;
+    }
+    return lines;
+}
+
+static int
+send_access(struct cg_log *log, const char *p, size_t n)
+{
+    struct cg_slice rest = {NULL, 0};
+    int r = cg_sink_write(&log->access, p, n, &rest);
     if (r < 0) {
-        atomic_fetch_add(&log->dropped, 1);
+        atomic_fetch_add(&log->dropped, count_lines(rest));
+    }
+    return r;
+}
+
+/* Not under the lock: what is told may be written by way of the spool. */
+static void
+after_access(struct cg_log *log, int r)
+{
+    if (r < 0) {
         complain_of_access(log, r);
     } else if (atomic_load_explicit(&log->access_fails, memory_order_relaxed)) {
         log->access_fails = false;
     }
+}
+
+/* ---- access lines that wait ---- */
+
+/* With the lock. */
+static int
+empty_spool(struct cg_log *log, struct cg_spool *spool)
+{
+    struct cg_slice lines = cg_spool_view(spool);
+    log->spool_busy = true;
+    int r = lines.n > 0 ? send_access(log, lines.p, lines.n) : 0;
+    cg_spool_reset(spool);
+    log->spool_busy = false;
+    return r;
+}
+
+/* With the lock: into the spool, or, behind what is in there, to the file. 1:
+ * nothing was written. */
+static int
+spool_or_send(struct cg_log *log, const char *p, size_t n)
+{
+    struct cg_spool *spool = log->spool;
+    if (spool == NULL) { /* since a moment */
+        return send_access(log, p, n);
+    }
+    if (log->access.gathers && cg_spool_put(spool, p, n)) {
+        return 1;
+    }
+    int r = empty_spool(log, spool);
+    if (log->access.gathers && cg_spool_put(spool, p, n)) {
+        return r;
+    }
+    return send_access(log, p, n);
+}
+
+/* A line of the server's own. */
+static void
+write_access(struct cg_log *log, const char *p, size_t n)
+{
+    int r;
+    if (atomic_load_explicit(&log->spool, memory_order_relaxed) == NULL) {
+        r = send_access(log, p, n);
+    } else {
+        pthread_mutex_lock(&log->lock);
+        r = spool_or_send(log, p, n);
+        pthread_mutex_unlock(&log->lock);
+    }
+    if (r <= 0) {
+        after_access(log, r);
+    }
+}
+
+/* Anybody's bytes, at any time: no pass of a loop may follow. */
+static void
+write_access_now(struct cg_log *log, const char *p, size_t n)
+{
+    pthread_mutex_lock(&log->lock);
+    struct cg_spool *spool = log->spool;
+    if (spool != NULL && !cg_spool_is_empty(spool)) {
+        empty_spool(log, spool);
+    }
+    int r = send_access(log, p, n);
+    pthread_mutex_unlock(&log->lock);
+    after_access(log, r);
+}
+
+void
+cg_log_set_spool(struct cg_log *log, struct cg_spool *spool)
+{
+    int r = 1;
+    pthread_mutex_lock(&log->lock);
+    struct cg_spool *old = atomic_exchange(&log->spool, spool);
+    if (old != NULL && !cg_spool_is_empty(old)) {
+        r = empty_spool(log, old);
+    }
+    pthread_mutex_unlock(&log->lock);
+    if (r <= 0) {
+        after_access(log, r);
+    }
+}
+
+bool
+cg_log_has_spooled(const struct cg_log *log)
+{
+    const struct cg_spool *spool =
+        atomic_load_explicit(&log->spool, memory_order_relaxed);
+    return spool != NULL && !cg_spool_is_empty(spool) &&
+           !atomic_load_explicit(&log->spool_busy, memory_order_relaxed);
+}
+
+/* Who finds the lock taken leaves it to who has it: lines that count by now
+ * are being written, or their writer comes back for them. */
+void
+cg_log_write_spool(struct cg_log *log)
+{
+    int r = 1;
+    if (atomic_load(&log->spool) == NULL ||
+        pthread_mutex_trylock(&log->lock) != 0) {
+        return;
+    }
+    struct cg_spool *spool = log->spool;
+    if (spool != NULL && !cg_spool_is_empty(spool)) {
+        r = empty_spool(log, spool);
+    }
+    pthread_mutex_unlock(&log->lock);
+    if (r <= 0) {
+        after_access(log, r);
+    }
+}
+
+void
+cg_log_forked(struct cg_log *log)
+{
+    log->spool = NULL;
+    log->spool_busy = false;
+    pthread_mutex_init(&log->lock, NULL);
+}
+
+void
+cg_log_rescue(struct cg_log *log, struct cg_spool *spool)
+{
+    struct cg_slice lines = cg_spool_view(spool);
+    if (lines.n > 0 && log->access.fd >= 0) {
+        after_access(log, send_access(log, lines.p, lines.n));
+    } else if (lines.n > 0) { /* a reload has done away with it */
+        write_error(log, lines.p, lines.n);
+    }
+    cg_spool_reset(spool);
 }
 
 /* Once a minute for each server that does not hear us. */
@@ -613,7 +779,7 @@ void
 cg_log_write(struct cg_log *log, bool access, struct cg_slice bytes)
 {
     if (access && log->access.fd >= 0) {
-        write_access(log, bytes.p, bytes.n);
+        write_access_now(log, bytes.p, bytes.n);
     } else if (!access) {
         write_error(log, bytes.p, bytes.n);
     }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The error log and the access log in gunicorn's formats, and what else hears
- * of them: syslog, statsd, or a logger of another layer (Python's). One write
- * per line, so lines of several processes do not mix. Nothing here blocks for
- * longer than a moment or fails for the caller: a line that cannot be written
- * is dropped, counted and told. Peers' bytes are escaped by who formats them.
- * Any thread may write; opening, reopening and routing are the main thread's.
+ * of them: syslog, statsd, or a logger of another layer (Python's). Whole lines
+ * are written at once, so lines of several processes do not mix. Nothing here
+ * blocks for longer than a moment or fails for the caller: a line that cannot
+ * be written is dropped, counted and told. Peers' bytes are escaped by who
+ * formats them. Any thread may write; opening, reopening and routing are the
+ * main thread's.
  */
 #ifndef CG_LOGGING_LOG_H
 #define CG_LOGGING_LOG_H
@@ -81,6 +82,26 @@ void cg_log_request(struct cg_log *log, const struct cg_access_format *f,
 /* Whether there is an access log; a ready line goes out with a newline. */
 bool cg_log_has_access(const struct cg_log *log);
 void cg_log_access(struct cg_log *log, struct cg_slice line);
+
+/* ---- access lines that wait ---- */
+
+struct cg_spool;
+
+/*
+ * From here on access lines to a file or pipe wait in `spool` until it is full
+ * or cg_log_write_spool is called, which is up to who set it; lines of the
+ * error log come behind them. NULL: each line is written at once again, and
+ * those that wait are, too. The spool belongs to one process; any thread.
+ */
+void cg_log_set_spool(struct cg_log *log, struct cg_spool *spool);
+/* Whether lines wait that nobody is about to write. */
+bool cg_log_has_spooled(const struct cg_log *log);
+void cg_log_write_spool(struct cg_log *log);
+/* In a fresh child of the process: what waits is its parent's. */
+void cg_log_forked(struct cg_log *log);
+/* Writes what a process left that has ended, and empties the spool. Without an
+ * access log the lines go to the error log. */
+void cg_log_rescue(struct cg_log *log, struct cg_spool *spool);
 
 /* ---- other writers ---- */
 

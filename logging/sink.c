@@ -117,6 +117,7 @@ look_at(struct cg_sink *s)
     if (fstat(s->fd, &st) == 0) {
         s->waits = !S_ISREG(st.st_mode);
         s->socket = S_ISSOCK(st.st_mode);
+        s->gathers = S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode);
     }
     s->nonblock = flags >= 0 && (flags & O_NONBLOCK) != 0;
 }
@@ -189,6 +190,7 @@ cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
     s->waits = fresh.waits;
     s->nonblock = fresh.nonblock;
     s->socket = fresh.socket;
+    s->gathers = fresh.gathers;
     s->stalled = s->torn = false;
     cg_sink_close(&fresh);
     return 0;
@@ -242,7 +244,8 @@ put(struct cg_sink *s, const struct iovec *parts, int count)
 }
 
 int
-cg_sink_write(struct cg_sink *s, const char *p, size_t n)
+cg_sink_write(struct cg_sink *s, const char *p, size_t n,
+              struct cg_slice *ret_rest)
 {
     int saved = errno;
     bool torn = atomic_load_explicit(&s->torn, memory_order_relaxed);
@@ -253,10 +256,12 @@ cg_sink_write(struct cg_sink *s, const char *p, size_t n)
     int r = w == (ssize_t)all ? 0
             : w >= 0          ? (s->waits ? -EAGAIN : -ENOSPC)
                               : -errno;
-    if (r == 0 && torn) {
-        s->torn = false;
-    } else if (w > 0 && r < 0) {
-        s->torn = true;
+    size_t done = w > 0 ? (size_t)w - (torn ? 1 : 0) : 0;
+    if (w > 0 && (torn || r < 0)) {
+        s->torn = r < 0 && done > 0 && p[done - 1] != '\n';
+    }
+    if (r < 0 && ret_rest != NULL) {
+        *ret_rest = (struct cg_slice){p + done, n - done};
     }
     errno = saved;
     return r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One target of a log: a file, or a standard stream. Lines are appended with
- * one system call each, so lines of several processes do not mix. Writing
- * never blocks for longer than a moment: a pipe that nobody reads, a stopped
- * terminal or a full disk costs lines, not requests.
+ * One target of a log: a file, or a standard stream. Whole lines are appended
+ * by one system call, so lines of several processes do not mix. Writing never
+ * blocks for longer than a moment: a pipe that nobody reads, a stopped terminal
+ * or a full disk costs lines, not requests.
  */
 #ifndef CG_LOGGING_SINK_H
 #define CG_LOGGING_SINK_H
@@ -21,6 +21,7 @@ struct cg_sink {
     bool owned;            /* the descriptor is ours to close */
     bool waits;            /* no regular file: writing could block … */
     bool nonblock, socket; /* … unless the descriptor is of such a kind */
+    bool gathers;          /* several lines in one write are as good */
     _Atomic bool stalled;  /* the last line found no room: do not wait again */
     _Atomic bool torn;     /* the last line was cut: begin a new one first */
 };
@@ -38,7 +39,9 @@ void cg_sink_own(const struct cg_sink *s, int uid, int gid);
  * it follows; on failure the old file stays. */
 int cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
                    struct cg_error *err);
-/* All of p, or -errno. Any thread. */
-int cg_sink_write(struct cg_sink *s, const char *p, size_t n);
+/* All of p, or -errno and what was not written (*ret_rest may be NULL); it is
+ * not tried again. Any thread. */
+int cg_sink_write(struct cg_sink *s, const char *p, size_t n,
+                  struct cg_slice *ret_rest);
 
 #endif

@@ -22,6 +22,7 @@
 #include "core/base/memory.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
+#include "logging/spool.h"
 
 enum { EXIT_ERROR = 1, SIGNALS_A_TURN = 64, EXTEND_US = 30 * 1000 * 1000 };
 
@@ -141,7 +142,8 @@ make_board(struct cg_arbiter *a, uint64_t slots, struct cg_error *err)
 {
     slots = slots > SLOTS_MIN ? slots : SLOTS_MIN;
     a->board = slots <= UINT32_MAX ? cg_scoreboard_new((uint32_t)slots) : NULL;
-    return a->board != NULL
+    a->spools = a->board != NULL ? cg_spools_new((uint32_t)slots) : NULL;
+    return a->spools != NULL
                ? 0
                : cg_error_set(err, ENOMEM,
                               "workers: %" PRIu64 ": there is no memory for "
@@ -500,6 +502,7 @@ tear_down(struct cg_arbiter *a)
     cg_py_server_free(a->server);
     cg_settings_free(a->settings);
     cg_plan_release(&a->plan);
+    cg_spools_free(a->spools, a->board != NULL ? a->board->nslots : 0);
     cg_scoreboard_free(a->board);
     cg_log_free(a->log);
     cg_handover_release(&a->handover);

@@ -13,6 +13,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/interp.h"
+#include "logging/spool.h"
 
 enum { WEIGH_MS = 1000, STRANGER_MS = 1000 };
 
@@ -42,6 +43,13 @@ cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
 }
 
 /* ---- forking ---- */
+
+/* The lines of the access log that its worker has not written yet. */
+static struct cg_spool *
+spool_of(const struct cg_arbiter *a, const struct cg_slot *slot)
+{
+    return &a->spools[slot - a->board->slot];
+}
 
 static struct cg_slot *
 free_slot(struct cg_arbiter *a)
@@ -89,6 +97,7 @@ run_child(struct cg_arbiter *a, const struct cg_child *c)
         .nlisteners = a->sockets.n,
         .board = a->board,
         .slot = c->slot,
+        .spool = spool_of(a, c->slot),
         .handover = &a->handover,
         .age = a->plan.age + 1,
         .master_pid = a->master_pid,
@@ -221,6 +230,7 @@ bury(struct cg_arbiter *a, int pid, int status)
     }
     struct cg_child child = *c;
     *c = a->children[--a->nchildren];
+    cg_log_rescue(a->log, spool_of(a, child.slot));
     bool by_kill = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     cg_plan_exited(&a->plan, pid, status,
                    by_kill ? cg_arbiter_was_oom(a) : OOM_UNKNOWN,

@@ -34,6 +34,7 @@ struct cg_arbiter {
     struct cg_log *log;
     struct cg_plan plan;
     struct cg_scoreboard *board;
+    struct cg_spool *spools; /* one for each slot */
     struct cg_py_server *server;
     struct cg_app *app; /* preload_app */
     char *pidfile;      /* absolute; NULL: none was written */

@@ -57,6 +57,12 @@ struct cg_host {
     void (*trouble)(void *self, const char *text);
     /* A second after one of the two: what was held back is summed up. */
     void (*report)(void *self);
+    /* Lines about requests that were answered may wait to be written together
+     * (NULL: they never do): write_lines is called after each pass over the
+     * events that came, and earlier when that takes long. By any thread,
+     * perhaps entered, without the baton: it may block for a moment. */
+    bool (*has_lines)(void *self);
+    void (*write_lines)(void *self);
     /* Another executor would be of use; false: there will be none. NULL: the
      * class has one executor. From the relief thread: must not block. */
     bool (*want_executor)(void *self);

@@ -466,12 +466,20 @@ void cg_take_part(struct cg_engine *e);
 void cg_drain_fd(int fd);
 
 static inline bool
+cg_has_lines(const struct cg_engine *e)
+{
+    return e->host->has_lines != NULL && e->host->has_lines(e->host->self);
+}
+
+static inline bool
 cg_may_run(const struct cg_engine *e)
 {
     return !e->config->hosted || e->in_flight < e->config->max_in_flight;
 }
 /* What is due before every step; false when the engine's time is over. */
 bool cg_loop_goes_on(struct cg_executor *x);
+/* Has the host write its lines; false: the baton was lost meanwhile. */
+bool cg_write_lines(struct cg_executor *x);
 /* Handles the next harvested event; false when there is none. */
 bool cg_loop_next_event(struct cg_executor *x);
 /* Harvests what is there or waits for it; false: the baton was lost. */

@@ -132,7 +132,7 @@ step(struct cg_executor *x)
     }
     cg_conn_bury(x->engine);
     give_ready(x);
-    return cg_loop_look(x);
+    return cg_has_lines(x->engine) ? cg_write_lines(x) : cg_loop_look(x);
 }
 
 /* An idle executor goes on in relief's place; not while others wait for the

@@ -258,6 +258,18 @@ cg_wire_take_over(struct cg_exchange *ex)
     return unread;
 }
 
+/* The fence: who takes the baton first looks for lines then, and the caller
+ * has put one just now. One of the two sees the other. */
+static bool
+wire_leads(const struct cg_exchange *ex)
+{
+    const struct cg_call *call = (const void *)ex;
+    const struct cg_executor *x = call->executor;
+    atomic_thread_fence(memory_order_seq_cst);
+    uint32_t word = atomic_load(&x->engine->baton.word);
+    return cg_baton_owner(word) == (unsigned)x->id;
+}
+
 const struct cg_wire cg_engine_wire = {
     .send = cg_wire_send,
     .post = cg_wire_post,
@@ -269,6 +281,7 @@ const struct cg_wire cg_engine_wire = {
     .take_over = cg_wire_take_over,
     .late = cg_wire_late,
     .sent = cg_wire_sent,
+    .leads = wire_leads,
 };
 
 /* ---- the scoreboard's part ---- */

@@ -13,6 +13,8 @@ enum {
     ORPHAN_US = 1000 * 1000,
     /* relief: how often a full queue of the siblings is tried again */
     RETRY_MS = 2,
+    /* lines of a pass that takes longer are written one by one */
+    PASS_US = 2000,
     /* a busy worker with so many events lets an idle sibling have one */
     CROWD = 8,
     /* how often a loop that only waits shows that it lives */
@@ -513,11 +515,27 @@ cg_drop_held_now(struct cg_executor *x)
     }
 }
 
+bool
+cg_write_lines(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (x->id != RELIEF) {
+        cg_relief_expect(&e->relief, e->now_us);
+    }
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    e->host->write_lines(e->host->self);
+    return cg_baton_back(&e->baton, (unsigned)x->id, mine);
+}
+
 /* One step of an executor with the baton; false when it was lost. */
 static bool
 turn(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
+    if (__builtin_expect(e->now_us - e->harvested_us >= PASS_US, 0) &&
+        cg_has_lines(e)) {
+        return cg_write_lines(x);
+    }
     if (cg_loop_next_event(x)) {
         return true;
     }
@@ -529,6 +547,9 @@ turn(struct cg_executor *x)
     if (__builtin_expect(e->dropped != NULL, 0)) {
         cg_drop_held_now(x);
         return true; /* events may have been harvested meanwhile */
+    }
+    if (cg_has_lines(e)) {
+        return cg_write_lines(x);
     }
     cg_take_part(e);
     return cg_loop_look(x);
@@ -566,6 +587,8 @@ cg_engine_join(struct cg_engine *e, struct cg_executor *x)
     bool leads;
     x->entered = true;
     while ((leads = cg_pool_park(x))) {
+        /* perhaps in place of one that is in a long call */
+        leads = !cg_has_lines(e) || cg_write_lines(x);
         while (leads && cg_loop_goes_on(x)) {
             leads = turn(x);
         }

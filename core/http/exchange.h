@@ -83,6 +83,10 @@ struct cg_wire {
     enum cg_late (*late)(const struct cg_exchange *ex, size_t *page_n);
     /* All of the reply was given to `send`. */
     void (*sent)(struct cg_exchange *ex);
+    /* Whether the caller is still the one that turns the engine's loop, once
+     * the host's run returns: else another does, and cares for what is due at
+     * the end of a pass. */
+    bool (*leads)(const struct cg_exchange *ex);
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */

@@ -252,5 +252,8 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .self = &self,
     };
     cg_log_request(o->log, o->access, &record);
+    if (cg_log_has_spooled(o->log) && !ex->wire->leads(ex)) {
+        cg_log_write_spool(o->log);
+    }
     Py_XDECREF(self.shown);
 }

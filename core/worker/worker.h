@@ -46,7 +46,8 @@ struct cg_worker_start {
     struct cg_listener *listeners;
     int nlisteners;
     struct cg_scoreboard *board;
-    struct cg_slot *slot;               /* claimed by the master */
+    struct cg_slot *slot;   /* claimed by the master */
+    struct cg_spool *spool; /* empty; its log's lines that wait, or NULL */
     const struct cg_handover *handover; /* of its generation */
     uint32_t age;
     pid_t master_pid;

@@ -17,22 +17,23 @@
 /* Lines about bad peers per second and worker; the rest is counted. */
 enum { BAD_PEERS = 10 };
 
-/* pthread_atfork handlers take no argument: the one engine of this process. */
-static struct cg_engine *forking_engine;
+/* pthread_atfork handlers take no argument: the one host of this process. */
+static const struct cg_wsgi_host *forking_host;
 
 static void
 on_fork_in_parent(void)
 {
-    if (forking_engine != NULL) {
-        cg_engine_forked(forking_engine, false);
+    if (forking_host != NULL) {
+        cg_engine_forked(forking_host->engine, false);
     }
 }
 
 static void
 on_fork_in_child(void)
 {
-    if (forking_engine != NULL) {
-        cg_engine_forked(forking_engine, true);
+    if (forking_host != NULL) {
+        cg_engine_forked(forking_host->engine, true);
+        cg_log_forked(forking_host->run->start->log);
     }
 }
 
@@ -93,6 +94,18 @@ static void
 run_signals(void *self)
 {
     cg_wsgi_host_signals(self);
+}
+
+static bool
+has_lines(void *self)
+{
+    return cg_log_has_spooled(((struct cg_wsgi_host *)self)->run->start->log);
+}
+
+static void
+write_lines(void *self)
+{
+    cg_log_write_spool(((struct cg_wsgi_host *)self)->run->start->log);
 }
 
 static void
@@ -320,7 +333,7 @@ abort_now(struct cg_host_run *run)
 void
 cg_wsgi_host_release(struct cg_wsgi_host *h)
 {
-    forking_engine = NULL;
+    forking_host = NULL;
     h->run->on_stop = h->run->on_abort = NULL;
     cg_engine_free(h->engine);
     cg_wsgi_free(h->wsgi);
@@ -401,6 +414,8 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .refused = refused,
         .trouble = trouble,
         .report = report,
+        .has_lines = has_lines,
+        .write_lines = write_lines,
         .want_executor = class->want_executor,
         .over = class->over,
         .overdue = overdue,
@@ -451,8 +466,11 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
             return r;
         }
     }
-    forking_engine = h->engine;
+    forking_host = h;
     pthread_atfork(NULL, on_fork_in_parent, on_fork_in_child);
+    if (!h->policy.engine.hosted) {
+        cg_log_set_spool(run->start->log, run->start->spool);
+    }
     run->on_stop = stop;
     run->on_abort = abort_now;
     if (run->abort_wanted) { /* its exception may have been swallowed */
@@ -470,6 +488,7 @@ void
 cg_wsgi_host_end(struct cg_wsgi_host *h)
 {
     struct cg_host_run *run = h->run;
+    cg_log_set_spool(run->start->log, NULL); /* no pass ends from here on */
     report(h);
     if (cg_engine_end(h->engine) == CG_END_ORPHANED) {
         cg_log_line(run->start->log, CG_INFO,

@@ -345,6 +345,48 @@ storm(int workers, int threads)
     world_stop(&w);
 }
 
+/* ---- lines of answered requests ---- */
+
+START_TEST(lines_are_written_when_nothing_is_left_to_do)
+{
+    world_start(&w, 1, 1);
+    int fd = client_connect(&w);
+    for (int i = 1; i <= 20; i++) {
+        client_get(fd, "/");
+        wait_for(&w.worker[0].written, i);
+    }
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
+static void
+answer_and_stay(int threads)
+{
+    world_start(&w, 1, threads);
+    int fd = client_connect(&w);
+    send_get(fd, "/whole"); /* has its line, and stays */
+    wait_for(&w.worker[0].blocked, 1);
+    wait_for(&w.worker[0].written, 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].blocked), 1);
+    world_unblock(&w);
+    client_read(fd);
+    close(fd);
+    world_stop(&w);
+}
+
+START_TEST(relief_writes_the_lines_from_before_a_long_call)
+{
+    answer_and_stay(1);
+}
+END_TEST
+
+START_TEST(an_idle_thread_writes_the_lines_from_before_a_long_call)
+{
+    answer_and_stay(3);
+}
+END_TEST
+
 START_TEST(workers_hand_over_under_load_without_a_loss)
 {
     storm(3, 1);
@@ -374,6 +416,9 @@ TESTS("relief", requests_are_answered_in_order_on_one_connection,
       an_idle_thread_goes_on_when_another_is_blocked,
       an_executor_is_asked_for_when_all_are_blocked,
       a_stop_waits_for_the_blocked_and_answers_them, an_abort_does_not_wait,
+      lines_are_written_when_nothing_is_left_to_do,
+      relief_writes_the_lines_from_before_a_long_call,
+      an_idle_thread_writes_the_lines_from_before_a_long_call,
       workers_hand_over_under_load_without_a_loss,
       threads_take_turns_under_load_without_a_loss,
       workers_with_threads_lose_nothing_under_load)

@@ -50,6 +50,28 @@ block(struct worker *k)
     enter(k);
 }
 
+static bool
+has_lines(void *self)
+{
+    return atomic_load(&((struct worker *)self)->lines) > 0;
+}
+
+static void
+write_lines(void *self)
+{
+    struct worker *k = self;
+    atomic_fetch_add(&k->written, atomic_exchange(&k->lines, 0));
+}
+
+static void
+put_line(struct worker *k, const struct cg_exchange *ex)
+{
+    atomic_fetch_add(&k->lines, 1);
+    if (!ex->wire->leads(ex)) {
+        write_lines(k);
+    }
+}
+
 static void
 answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
        void *keep)
@@ -61,6 +83,7 @@ answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
     ex->status = 200;
     ex->sent = n;
     ex->wire->send(ex, parts, 2, keep);
+    put_line(k, ex);
     atomic_fetch_add(&k->ran, 1);
 }
 
@@ -283,6 +306,8 @@ init_worker(struct world *w, int number, int threads, int most)
         .refused = refused,
         .trouble = trouble,
         .report = report,
+        .has_lines = has_lines,
+        .write_lines = write_lines,
         .overdue = overdue,
         .stuck = stuck,
         .want_executor = most > 1 ? want_executor : NULL,
