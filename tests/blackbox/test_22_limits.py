@@ -152,7 +152,8 @@ def has_bytes(peer):
 
 @classes.needs_other_than_tornado
 def test_lm13_a_full_worker_does_not_spin(server):
-    s = server("probe:app", *FIVE, apps=APPS)
+    """Its applications wait for their clients: nothing is put into files."""
+    s = server("probe:app", *FIVE, "--response-file-size", "0", apps=APPS)
     worker = s.wait_workers(1)[0]
     with peers(s, 5, b"GET /slow_reader HTTP/1.1\r\nHost: a\r\n\r\n") as made:
         for peer in made[:2]:  # two run, the others are queued

@@ -119,26 +119,36 @@ def asked(found):
     return collections.Counter(order(found))
 
 
+def die_behind_others(s, how, name):
+    """What five connections asked for and got before the sixth's request ended
+    the worker. The kernel may tell of that one first."""
+    with warm(s, 6) as peers:
+        old = s.workers()
+        with at_once(old[0]):
+            for number, peer in enumerate(peers[:-1]):
+                peer.get(f"/{name}?{number}")
+            peers[-1].get(f"/{how}")
+        found = [n for n, peer in enumerate(peers[:-1]) if answers(peer)]
+    until(lambda: s.workers() not in ([], old), "a new worker")
+    return [f"/{name}?{n}" for n in found]
+
+
 @pytest.mark.parametrize("how", DEATHS)
 @pytest.mark.parametrize("args", CLASSES.values(), ids=CLASSES)
 def test_lines_of_finished_requests_survive_their_worker(server, args, how):
     s = spooling(server, *args, announced=[DEATHS[how]])
     log = s.folder / "access.log"
-    with warm(s, 6) as peers:
-        old = s.workers()
-        with at_once(old[0]):
-            for number, peer in enumerate(peers[:-1]):
-                peer.get(f"/one?{number}")
-            peers[-1].get(f"/{how}")
-        answered = [n for n, peer in enumerate(peers[:-1]) if answers(peer)]
+    for name in "abcde":
+        answered = die_behind_others(s, how, name)
+        if answered:
+            break
     # threads that die with the worker may take requests with them, not lines
     assert answered or "3" in args
-    until(lambda: s.workers() not in ([], old), "a new worker")
     s.get("/again")
     until(lambda: "/again" in text(log), "its line")
     found = asked(text(log))
-    assert all(found[f"/one?{n}"] == 1 for n in answered), text(log)
-    assert set(found) <= {"/warm", "/again", *(f"/one?{n}" for n in range(5))}
+    assert all(found[path] == 1 for path in answered), text(log)
+    assert all(found[path] == 1 for path in found if "?" in path), text(log)
 
 
 def test_lines_of_a_dead_worker_are_there_before_its_successor(server):
