@@ -230,7 +230,7 @@ def test_the_worker_waits_when_the_file_is_full(slow):
     s = slow("--response-file-size", str(1 << 20))
     with connect(s) as peer:
         peer.get(f"/made?{SIZE}")
-        pid = s.workers()[0]
+        pid = s.wait_workers(1)[0]
         until(lambda: [f for f in processes.open_descriptors(pid) if size_of(
             pid, f, s) == 1 << 20], "the file is full")
         assert_waits(s, peer)
