@@ -176,7 +176,7 @@ def test_a_broken_application_keeps_the_old_workers(server, text):
 
 ENDS = {
     "status": "import os\nos._exit(255)\n",
-    "signal": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
+    "signal": "import os, signal\nos.kill(os.getpid(), signal.SIGALRM)\n",
     "killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
 }
 
