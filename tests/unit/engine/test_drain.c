@@ -361,6 +361,7 @@ START_TEST(a_reply_that_takes_too_long_is_cut_with_its_file)
     start(make_an_endless_reply, 1, 1 << 30);
     int fd = ask();
     wait_for(&w.worker[0].ran, 1);
+    wait_for(&w.worker[0].overdue, 1);
     ck_assert_int_eq(atomic_load(&w.worker[0].late), CG_LATE_CUT);
     wait_until_none_is_open();
     close(fd);

@@ -154,12 +154,13 @@ START_TEST(a_socket_that_was_taken_over_has_no_limit)
     wait_for(&w.worker[0].blocked, 1);
     send_get(other, "/block"); /* began later and is overdue first */
     expect_504(other);
-    ck_assert_int_eq(atomic_load(&w.worker[0].overdue), 1);
+    wait_for(&w.worker[0].overdue, 1);
     world_unblock(&w);
     ck_assert_str_eq(client_read(fd), "ok 0");
     close(fd);
     close(other);
     world_stop(&w);
+    ck_assert_int_eq(atomic_load(&w.worker[0].overdue), 1);
 }
 END_TEST
 
