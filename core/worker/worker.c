@@ -244,6 +244,7 @@ say_goodbye(const struct cg_worker_start *start, int status)
 {
     struct cg_error err = {0};
     cg_py_worker_set_ending(start->worker);
+    cg_worker_tell(start, CG_NEWS_OVER, "");
     cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
     int r = cg_hook_is_set(start->settings, CG_worker_exit)
                 ? cg_hook_server_worker(start->server, CG_worker_exit,

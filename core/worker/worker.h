@@ -20,7 +20,8 @@
     X(FAILED, "failed") /* it does not serve; text says why */                 \
     X(READY, "ready")   /* it serves */                                        \
     X(RETIRE, "retire") /* it wants to be replaced, and serves until then */   \
-    X(STUCK, "stuck")   /* likewise, since a request of it does not end */
+    X(STUCK, "stuck")   /* likewise, since a request of it does not end */     \
+    X(OVER, "over")     /* it serves no more, and ends */
 enum cg_news_kind {
 #define X(id, word) CG_NEWS_##id,
     CG_WORKER_NEWS(X)
