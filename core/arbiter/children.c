@@ -79,7 +79,7 @@ in_child(void *self)
 {
     struct cg_arbiter *a = self;
     cg_signals_reset_in_child();
-    cg_worker_keep_usr1();
+    cg_worker_early_signals();
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);

@@ -50,13 +50,23 @@ on_early_usr1(int sig)
     usr1_came = 1;
 }
 
+/* By default it would leave a core file. */
+static void
+on_early_quit(int sig)
+{
+    _exit(EXIT_STOPPED);
+}
+
 void
-cg_worker_keep_usr1(void)
+cg_worker_early_signals(void)
 {
     struct sigaction sa = {.sa_handler = on_early_usr1, .sa_flags = SA_RESTART};
     sigemptyset(&sa.sa_mask);
     usr1_came = 0;
     sigaction(SIGUSR1, &sa, NULL);
+    sa.sa_handler = on_early_quit;
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGQUIT, &sa, NULL);
 }
 
 static void

@@ -539,6 +539,21 @@ def test_a_graceful_stop_under_load_of_single_requests_loses_nothing(server):
 
 
 @pytest.mark.parametrize("name", ["INT", "QUIT"])
+def test_a_quick_stop_before_a_worker_has_its_handlers_is_a_quiet_end(
+        server, name):
+    s = server("shop:app", start=False, files={"shop.py": PID}, config="""\
+def post_fork(server, worker):
+    open("began", "w").write("x")
+    with open("go") as f:
+        f.read()
+""")
+    os.mkfifo(s.folder / "go")
+    until(lambda: (s.folder / "began").exists(), "post_fork runs")
+    assert s.stop(name) == 0
+    assert s.log_count("was sent SIG") == 0
+
+
+@pytest.mark.parametrize("name", ["INT", "QUIT"])
 def test_a_quick_stop_while_the_application_loads_is_no_failure(server, name):
     s = server("slow:app", start=False, files={
         "slow.py": "open('began', 'w').write('x')\n"
