@@ -79,7 +79,7 @@ in_child(void *self)
 {
     struct cg_arbiter *a = self;
     cg_signals_reset_in_child();
-    cg_worker_keep_usr1();
+    cg_worker_early_signals();
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
@@ -330,6 +330,7 @@ on_news(struct cg_arbiter *a, const struct cg_worker_news *news)
     case CG_NEWS_STUCK:
         cg_plan_stuck(&a->plan, news->pid, cg_arbiter_now_ms());
         break;
+    case CG_NEWS_OVER: cg_plan_over(&a->plan, news->pid); break;
     case CG_NEWS_FAILED:
         memcpy(a->failure, news->text, sizeof a->failure);
         break;

@@ -30,6 +30,7 @@ enum {
     FORKS_A_TURN = 16,    /* signals and children come between */
     GATE_LATE_MS = 30000, /* where timeout is none */
     GATE_DEATHS = 3,      /* so many are no chance any more */
+    REPEATS = 3,          /* of a QUIT that did not do it */
     TICK_MS = 1000
 };
 
@@ -357,13 +358,54 @@ finish_if_empty(struct cg_plan *p)
 }
 
 static void
-begin_stop(struct cg_plan *p, enum cg_plan_phase phase, uint64_t now_ms)
+begin_quit(struct cg_plan *p, uint64_t patience_ms, uint64_t now_ms)
 {
-    p->phase = phase;
-    p->stop_at_ms = now_ms + p->o.graceful_ms;
+    p->phase = PLAN_QUITTING;
+    p->stop_at_ms = now_ms + patience_ms;
+    p->repeat_at_ms = now_ms + TICK_MS;
+    signal_all(p, SIGQUIT, now_ms);
+}
+
+static void
+begin_stop(struct cg_plan *p, bool gracefully, uint64_t now_ms)
+{
     emit(p, EFFECT_STOP_LISTENING);
-    signal_all(p, phase == PLAN_STOPPING ? SIGTERM : SIGQUIT, now_ms);
+    if (gracefully) {
+        p->phase = PLAN_STOPPING;
+        p->stop_at_ms = now_ms + p->o.graceful_ms;
+        signal_all(p, SIGTERM, now_ms);
+    } else {
+        begin_quit(p, p->o.graceful_ms, now_ms);
+    }
     finish_if_empty(p);
+}
+
+void
+cg_plan_over(struct cg_plan *p, int pid)
+{
+    struct cg_plan_worker *w = find(p, pid);
+    if (w != NULL) {
+        w->over = true;
+    }
+}
+
+/* A signal that comes after Python has looked for one and before it waits for
+ * the kernel does not end that wait: the next one does. What it raises may also
+ * be swallowed, as by a file that is closed because nobody uses it any more.
+ * Not for ever: who took our handler away may mean something else by QUIT. */
+static void
+repeat_quit(struct cg_plan *p, uint64_t now_ms)
+{
+    if (p->repeat_at_ms == 0 || now_ms < p->repeat_at_ms) {
+        return;
+    }
+    for (int i = 0; i < p->nworkers; i++) {
+        const struct cg_plan_worker *w = &p->workers[i];
+        if (!w->over && w->aborted_ms == 0 && w->killed == KILL_NONE) {
+            send_signal(p, w->pid, SIGQUIT);
+        }
+    }
+    p->repeat_at_ms = ++p->repeats < REPEATS ? now_ms + TICK_MS : 0;
 }
 
 static void
@@ -384,7 +426,7 @@ halt(struct cg_plan *p, int status, const char *reason, uint64_t now_ms)
         p->reason = reason;
     }
     if (!is_ending(p)) {
-        begin_stop(p, PLAN_STOPPING, now_ms);
+        begin_stop(p, true, now_ms);
     }
 }
 
@@ -581,12 +623,10 @@ on_stop_signal(struct cg_plan *p, int sig, uint64_t now_ms)
     if (sig == SIGTERM && p->o.delay_ms != 0 && p->phase < PLAN_DRAINING) {
         begin_drain(p, now_ms);
     } else if (!is_ending(p)) {
-        begin_stop(p, sig == SIGTERM ? PLAN_STOPPING : PLAN_QUITTING, now_ms);
+        begin_stop(p, sig == SIGTERM, now_ms);
     } else if (sig != SIGTERM && p->phase == PLAN_STOPPING) {
         say(p, CG_INFO, "Quick shutdown requested");
-        p->phase = PLAN_QUITTING;
-        p->stop_at_ms = now_ms + HURRY_MS;
-        signal_all(p, SIGQUIT, now_ms);
+        begin_quit(p, HURRY_MS, now_ms);
     }
 }
 
@@ -999,8 +1039,9 @@ cg_plan_tick(struct cg_plan *p, uint64_t now_ms)
         watch_worker(p, &p->workers[i], now_ms);
     }
     if (p->phase == PLAN_DRAINING && now_ms >= p->stop_at_ms) {
-        begin_stop(p, PLAN_STOPPING, now_ms);
+        begin_stop(p, true, now_ms);
     }
+    repeat_quit(p, now_ms);
     tell_late_gate(p, now_ms);
     if (p->quick_deaths > 0 && now_ms - p->last_death_ms >= CALM_MS) {
         forgive(p);
@@ -1043,6 +1084,7 @@ cg_plan_patience(const struct cg_plan *p, uint64_t now_ms)
     if (p->phase == PLAN_DRAINING) {
         next = sooner(next, p->stop_at_ms);
     }
+    next = sooner(next, p->repeat_at_ms);
     if (!is_ending(p) && count_live(p) < p->o.target) {
         next = p->spawn_after_ms > now_ms ? sooner(next, p->spawn_after_ms)
                                           : now_ms;

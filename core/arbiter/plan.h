@@ -110,6 +110,7 @@ struct cg_plan_worker {
     uint64_t retire_at_ms; /* its lifetime ends then; 0: never */
     bool wants_out;        /* to be replaced as soon as it may */
     bool spent;            /* a request hangs in it: KILL if it stays */
+    bool over;             /* it serves no more, and ends by itself */
     int heavy;             /* samples above the limit in a row */
     uint64_t traced_ms;    /* its stacks were asked for then; 0: not */
     uint64_t tell_at_ms;   /* its stacks are to be logged then; 0: never */
@@ -134,8 +135,10 @@ struct cg_plan {
     bool hup_waits, usr2_waits; /* until the reload under way has ended */
     int reexec_pid;             /* the new master, 0: none */
     int parent_pid;             /* the old master, 0: none */
-    int before_winch;    /* workers to come back if the new master dies */
-    uint64_t stop_at_ms; /* then KILL; while draining: then stop */
+    int before_winch;      /* workers to come back if the new master dies */
+    uint64_t stop_at_ms;   /* then KILL; while draining: then stop */
+    uint64_t repeat_at_ms; /* while quitting: QUIT again; 0: never */
+    int repeats;           /* how often that was */
     int exit_status;
     const char *reason;
     int quick_deaths;        /* in a row */
@@ -168,6 +171,8 @@ void cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms);
 /* It asks to be replaced; why is for the log, may be "". */
 void cg_plan_retire(struct cg_plan *p, int pid, const char *why,
                     uint64_t now_ms);
+/* It serves no more and does what comes last: its hook, Python's end. */
+void cg_plan_over(struct cg_plan *p, int pid);
 /* status as of waitpid. False: no child of ours. */
 bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                     uint64_t now_ms);

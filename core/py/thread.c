@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/py/thread.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"
+#include "core/py/hooks_internal.h"
 #include "core/py/ref.h"
 
 static const char capsule_name[] = "cgunicorn.thread";
@@ -11,6 +13,7 @@ static const char capsule_name[] = "cgunicorn.thread";
 struct body {
     void (*call)(void *arg);
     void *arg;
+    bool begun, called_off; /* under the GIL */
 };
 
 static void
@@ -22,55 +25,79 @@ free_body(PyObject *capsule)
 static PyObject *
 run(PyObject *self, PyObject *unused)
 {
-    const struct body *b = PyCapsule_GetPointer(self, capsule_name);
+    struct body *b = PyCapsule_GetPointer(self, capsule_name);
     if (b == NULL) {
         return NULL;
     }
-    b->call(b->arg);
+    b->begun = true;
+    if (!b->called_off) {
+        b->call(b->arg);
+    }
     Py_RETURN_NONE;
 }
 
 static PyMethodDef run_def = {"executor", run, METH_NOARGS,
                               "Runs requests until the worker ends."};
 
+/* As long as the result lives so does *ret_body. */
 static PyObject *
-make_target(void (*call)(void *arg), void *arg)
+make_target(void (*call)(void *arg), void *arg, struct body **ret_body)
 {
     struct body *b = cg_calloc(1, sizeof *b);
-    *b = (struct body){call, arg};
+    *b = (struct body){.call = call, .arg = arg};
     py_auto *capsule = PyCapsule_New(b, capsule_name, free_body);
     if (capsule == NULL) {
         free(b);
         return NULL;
     }
+    *ret_body = b;
     return PyCFunction_New(&run_def, capsule);
 }
 
-static int
-start(const char *name, PyObject *target)
+static PyObject *
+make_thread(const char *name, PyObject *target)
 {
     py_auto *module = PyImport_ImportModule("threading");
     py_auto *type =
         module != NULL ? PyObject_GetAttrString(module, "Thread") : NULL;
     py_auto *kw = Py_BuildValue("{s:O,s:s}", "target", target, "name", name);
     py_auto *none = PyTuple_New(0);
-    py_auto *thread = type != NULL && kw != NULL && none != NULL
-                          ? PyObject_Call(type, none, kw)
-                          : NULL;
-    py_auto *done =
-        thread != NULL ? PyObject_CallMethod(thread, "start", NULL) : NULL;
-    return done != NULL ? 0 : -1;
+    return type != NULL && kw != NULL && none != NULL
+               ? PyObject_Call(type, none, kw)
+               : NULL;
+}
+
+/* Of a thread that was not started, or that was while a signal's handler raised
+ * something, mostly where Thread.start waits for it to begin. */
+static int
+fail(struct body *b, int *ret_exit, struct cg_error *err)
+{
+    if (cg_py_take_exit(ret_exit)) {
+        return cg_error_set(err, EINTR, "it was told to end");
+    }
+    int r = cg_py_error(err, NULL);
+    if (b != NULL && b->begun) {
+        return -EINTR;
+    }
+    if (b != NULL) {
+        b->called_off = true;
+    }
+    return r;
 }
 
 int
 cg_py_thread_start(const char *name, void (*body)(void *arg), void *arg,
-                   struct cg_error *err)
+                   int *ret_exit, struct cg_error *err)
 {
-    py_auto *target = make_target(body, arg);
-    if (target == NULL || start(name, target) < 0) {
-        cg_py_error(err, NULL);
+    struct body *b = NULL;
+    py_auto *target = make_target(body, arg, &b);
+    py_auto *thread = target != NULL ? make_thread(name, target) : NULL;
+    py_auto *done =
+        thread != NULL ? PyObject_CallMethod(thread, "start", NULL) : NULL;
+    int r = done != NULL ? 0 : fail(target != NULL ? b : NULL, ret_exit, err);
+    if (r < 0 && r != -EINTR) {
         return cg_error_prefix(err, "cannot start a thread (a limit on "
                                     "processes or memory?)");
     }
-    return 0;
+    return r;
 }

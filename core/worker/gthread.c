@@ -93,12 +93,16 @@ make_thread(struct gthread *g, struct cg_error *err)
     cg_auto(free) char *name = cg_strf("ThreadPoolExecutor-0_%d", g->made);
     struct seat *seat = &g->seats[g->made];
     *seat = (struct seat){g, cg_executor_new(g->h.engine, g->made + 1)};
-    int r = cg_py_thread_start(name, thread_main, seat, err);
-    if (r < 0) {
+    int status = -1;
+    int r = cg_py_thread_start(name, thread_main, seat, &status, err);
+    if (r < 0 && r != -EINTR) {
         cg_executor_free(seat->executor);
         return r;
     }
     g->made++;
+    if (r == -EINTR) {
+        cg_wsgi_host_interrupted(&g->h, status, err);
+    }
     return 0;
 }
 

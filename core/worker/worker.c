@@ -50,13 +50,23 @@ on_early_usr1(int sig)
     usr1_came = 1;
 }
 
+/* By default it would leave a core file. */
+static void
+on_early_quit(int sig)
+{
+    _exit(EXIT_STOPPED);
+}
+
 void
-cg_worker_keep_usr1(void)
+cg_worker_early_signals(void)
 {
     struct sigaction sa = {.sa_handler = on_early_usr1, .sa_flags = SA_RESTART};
     sigemptyset(&sa.sa_mask);
     usr1_came = 0;
     sigaction(SIGUSR1, &sa, NULL);
+    sa.sa_handler = on_early_quit;
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGQUIT, &sa, NULL);
 }
 
 static void
@@ -244,6 +254,7 @@ say_goodbye(const struct cg_worker_start *start, int status)
 {
     struct cg_error err = {0};
     cg_py_worker_set_ending(start->worker);
+    cg_worker_tell(start, CG_NEWS_OVER, "");
     cg_log_line(start->log, CG_INFO, "Worker exiting (pid: %d)", (int)getpid());
     int r = cg_hook_is_set(start->settings, CG_worker_exit)
                 ? cg_hook_server_worker(start->server, CG_worker_exit,

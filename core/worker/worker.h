@@ -20,7 +20,8 @@
     X(FAILED, "failed") /* it does not serve; text says why */                 \
     X(READY, "ready")   /* it serves */                                        \
     X(RETIRE, "retire") /* it wants to be replaced, and serves until then */   \
-    X(STUCK, "stuck")   /* likewise, since a request of it does not end */
+    X(STUCK, "stuck")   /* likewise, since a request of it does not end */     \
+    X(OVER, "over")     /* it serves no more, and ends */
 enum cg_news_kind {
 #define X(id, word) CG_NEWS_##id,
     CG_WORKER_NEWS(X)
@@ -62,11 +63,12 @@ struct cg_worker_start {
 };
 
 /* In the child, signals still blocked, handlers at their default: a USR1 that
- * comes before the worker's own handlers waits for them. */
-void cg_worker_keep_usr1(void);
+ * comes before the worker's own handlers waits for them, INT and QUIT end it.
+ */
+void cg_worker_early_signals(void);
 /*
  * Runs the worker; called in the child, GIL held, signals unblocked, handlers
- * at their default but for that of USR1. Logs, calls the hooks from post_fork
+ * at their default but for the early ones. Logs, calls the hooks from post_fork
  * to worker_exit, ends the interpreter. Returns the exit status for _exit(2).
  */
 int cg_worker_main(const struct cg_worker_start *start);

@@ -76,17 +76,25 @@ drop(void *self, void *keep)
 }
 
 void
+cg_wsgi_host_interrupted(struct cg_wsgi_host *h, int status,
+                         const struct cg_error *err)
+{
+    if (status >= 0) {
+        h->run->exit_status = status;
+        cg_engine_abort(h->engine);
+    } else {
+        cg_log_line(h->run->start->log, CG_ERROR,
+                    "Exception in a signal handler: %s", err->text);
+    }
+}
+
+void
 cg_wsgi_host_signals(struct cg_wsgi_host *h)
 {
     struct cg_error err = {0};
-    int status = 0;
-    int r = cg_python_signals(&status, &err);
-    if (r == -1) {
-        h->run->exit_status = status;
-        cg_engine_abort(h->engine);
-    } else if (r < 0) {
-        cg_log_line(h->run->start->log, CG_ERROR,
-                    "Exception in a signal handler: %s", err.text);
+    int status = -1;
+    if (cg_python_signals(&status, &err) < 0) {
+        cg_wsgi_host_interrupted(h, status, &err);
     }
 }
 

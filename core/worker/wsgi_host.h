@@ -60,6 +60,9 @@ void cg_wsgi_host_end(struct cg_wsgi_host *h);
 void cg_wsgi_host_release(struct cg_wsgi_host *h);
 /* run of struct cg_host, of one whose self is the struct cg_wsgi_host. */
 void cg_wsgi_host_run(void *self, struct cg_exchange *ex);
+/* A signal's handler raised what err says; status >= 0: it was sys.exit. */
+void cg_wsgi_host_interrupted(struct cg_wsgi_host *h, int status,
+                              const struct cg_error *err);
 /* Runs Python's signal handlers that are due; main thread, GIL held. */
 void cg_wsgi_host_signals(struct cg_wsgi_host *h);
 

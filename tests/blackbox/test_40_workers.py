@@ -412,6 +412,84 @@ def test_a_quick_stop_of_a_request_is_no_fault_of_the_application(waiting):
     assert s.log_count("Error handling|Traceback") == 0
 
 
+def test_a_quick_stop_that_came_just_before_a_wait_ends_it_all_the_same(server):
+    # nothing of Python's looks for a signal between the two sleeps: as if it
+    # came after the look for one and before the wait
+    s = server("shop:app", "--graceful-timeout", "600", files={"shop.py": """\
+import ctypes
+sleep = ctypes.CDLL(None).sleep
+def app(environ, start_response):
+    open("began", "a").write("x")
+    list(map(sleep, [600, 600]))
+"""})
+    with s.connect() as peer:
+        peer.get("/")
+        begun(s)
+        s.signal("QUIT")
+        assert s.wait() == 0
+    assert s.log_count("Handling signal: quit") == 1
+    assert s.log_count("was sent SIG") == 0
+
+
+def test_worker_int_is_called_once_when_a_quick_stop_is_repeated(server):
+    s = server("shop:app", "--graceful-timeout", "600", files={"shop.py": PID},
+               config="""\
+import os, signal
+def worker_int(worker):
+    with open("told", "a") as f:
+        f.write("x")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT})
+    signal.sigwait({signal.SIGQUIT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGQUIT})
+    os.kill(os.getpid(), signal.SIGQUIT)
+""")
+    s.get("/")
+    assert s.stop("QUIT") == 0
+    assert (s.folder / "told").read_text() == "x"
+
+
+def test_a_quick_stop_that_was_swallowed_is_repeated(server):
+    s = server("shop:app", "--graceful-timeout", "600", files={"shop.py": """\
+import time
+def app(environ, start_response):
+    open("began", "a").write("x")
+    try:
+        time.sleep(600)
+    except SystemExit:
+        pass
+    time.sleep(600)
+"""})
+    with s.connect() as peer:
+        peer.get("/")
+        begun(s)
+        assert s.stop("QUIT") == 0
+
+
+def test_a_repeated_quick_stop_does_not_disturb_a_finally(server):
+    s = server("shop:app", "--graceful-timeout", "600", files={"shop.py": """\
+import os, signal, time
+def app(environ, start_response):
+    try:
+        open("began", "a").write("x")
+        time.sleep(600)
+    finally:
+        try:
+            raise OSError
+        except OSError:
+            os.kill(os.getpid(), signal.SIGQUIT)
+            for _ in range(1000):
+                pass
+        open("cleaned", "w").close()
+"""})
+    if "Using worker: sync" not in s.log():
+        pytest.skip("requests of this class do not run on the main thread")
+    with s.connect() as peer:
+        peer.get("/")
+        begun(s)
+        assert s.stop("QUIT") == 0
+    assert (s.folder / "cleaned").exists()
+
+
 def test_an_idle_worker_hears_signals_whose_wake_ups_were_taken(server):
     # asyncio takes them for add_signal_handler and gives none back
     s = server("shop:app", "--graceful-timeout", "60", files={"shop.py": """\
@@ -458,6 +536,21 @@ def test_a_graceful_stop_under_load_of_single_requests_loses_nothing(server):
         assert s.stop() == 0
         load.wait_ended()  # refused, after the last reply
     assert load.lost == []
+
+
+@pytest.mark.parametrize("name", ["INT", "QUIT"])
+def test_a_quick_stop_before_a_worker_has_its_handlers_is_a_quiet_end(
+        server, name):
+    s = server("shop:app", start=False, files={"shop.py": PID}, config="""\
+def post_fork(server, worker):
+    open("began", "w").write("x")
+    with open("go") as f:
+        f.read()
+""")
+    os.mkfifo(s.folder / "go")
+    until(lambda: (s.folder / "began").exists(), "post_fork runs")
+    assert s.stop(name) == 0
+    assert s.log_count("was sent SIG") == 0
 
 
 @pytest.mark.parametrize("name", ["INT", "QUIT"])

@@ -280,6 +280,28 @@ def test_hooks_that_fail_in_a_new_worker_halt_the_start_with_3(run):
         r.line_with("Reason: Worker failed to boot.")
 
 
+def test_halt_server_in_a_worker_is_no_end_of_the_server(server):
+    """gunicorn's worker takes the pidfile and the socket with it."""
+    s = server("shop:app", "--pid", "p", bind="unix", files={"shop.py": APP},
+               config="""\
+from gunicorn.errors import HaltServer
+def worker_int(worker):
+    raise HaltServer("enough", 9)
+def on_exit(server):
+    server.log.info("good bye")
+""", announced=["HaltServer"])
+    s.get("/")
+    worker = s.workers()[0]
+    os.kill(worker, signal.SIGINT)
+    s.wait_log("HaltServer: <HaltServer 'enough' 9>")
+    processes.wait_gone(worker, "the worker")
+    assert s.get("/").status == 200
+    assert (s.folder / "p").read_text() == f"{s.pid}\n"
+    assert s.log_count("good bye|Shutting down") == 0
+    assert s.stop() == 0
+    assert s.log_count("good bye") == 1
+
+
 def test_a_worker_exit_that_fails_is_told(server):
     s = server("shop:app", files={"shop.py": APP}, config="""\
 def worker_exit(server, worker):

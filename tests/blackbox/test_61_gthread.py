@@ -253,3 +253,38 @@ def test_abrt_ends_a_worker_whose_threads_are_stuck(threads):
     for peer in peers:
         peer.close()
     assert s.get("/").status == 200
+
+
+@pytest.mark.parametrize("name, status", [("QUIT", 0), ("ABRT", 1)])
+@pytest.mark.parametrize("thread", [0, 1])
+def test_a_signal_while_a_thread_is_started_is_no_lack_of_threads(
+        server, name, status, thread):
+    s = server("starts:app", "-k", "gthread", "--threads", "4",
+               files={"starts.py": f"""\
+import os, signal, threading
+
+begin = threading.Thread.start
+
+def start(self):
+    begin(self)
+    if (self.name == "ThreadPoolExecutor-0_{thread}"
+            and not os.path.exists("told")):
+        open("told", "w").write(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIG{name})
+        for _ in range(1000):
+            pass
+
+threading.Thread.start = start
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""})
+    s.wait_log("Booting worker", 2)
+    told = int((s.folder / "told").read_text())
+    s.wait_log(rf"Worker exiting \(pid: {told}\)")
+    processes.wait_gone(told, "the worker")
+    assert s.get("/").status == 200
+    assert s.log_count("cannot start a thread") == 0
+    assert s.log_count(rf"Worker \(pid:{told}\) exited with code 1") == status
+    assert s.log_count("was sent SIG") == 0

@@ -268,10 +268,13 @@ KNOWN = {
     "worker INT": "Error handling request",
     # gunicorn sends TERM again, which may kill a worker that is ending
     "TTIN TTOU": "Worker exiting|was sent SIGTERM!",
-    # gunicorn has no line for a signal that comes while it stops, and its
-    # worker's last line does not get out
-    "INT after TERM": "Handling signal: int|Worker exiting",
-    "QUIT after TERM": "Handling signal: quit|Worker exiting",
+    # gunicorn has no line for a signal that comes while it stops; whether its
+    # worker's last lines get out is a race with the KILL, and it takes the
+    # signal for a request's error
+    "INT after TERM":
+        "Handling signal: int|Worker exiting|Error handling request",
+    "QUIT after TERM":
+        "Handling signal: quit|Worker exiting|Error handling request",
 }
 
 

@@ -254,6 +254,8 @@ class Worker:
         self.booted = False
         self.aborted = False
         self._ending = False  # nothing may be raised into what ends it
+        self._told = False  # to stop at once
+        self._leaving = None  # what was raised to end it
         self.alive = True
         self.reloader = None
         self.nr = 0
@@ -283,7 +285,7 @@ class Worker:
         A handler may run in a weak reference's callback or in __del__ (the
         import system has such a callback), and nothing leaves these.
         """
-        leaving = SystemExit(status)
+        leaving = self._leaving = SystemExit(status)
         previous = sys.unraisablehook
 
         def go(sig, frame):
@@ -299,8 +301,24 @@ class Worker:
         sys.unraisablehook = again
         raise leaving
 
+    def _is_told(self, sig):
+        """Whether INT or QUIT came before: the master says it again, and the
+        user's hook is called once. What was raised then may have been
+        swallowed without a word, by a file that closed itself for example."""
+        first, self._told = not self._told, True
+        if not first and self._leaving is not None and not self._unwinds():
+            self._leave(sig, 0)
+        return not first
+
+    def _unwinds(self):
+        """Whether a `finally` runs on the way out."""
+        e = sys.exc_info()[1]
+        while e is not None and e is not self._leaving:
+            e = e.__context__
+        return e is not None
+
     def handle_quit(self, sig, frame):
-        if self._ending:
+        if self._ending or self._is_told(sig):
             return
         self.alive = False
         _cgunicorn.worker_event(2)

@@ -315,7 +315,7 @@ START_TEST(int_after_term_hurries)
     signals("QUIT");
     expect("20 Handling signal: quit");
     tick(1999);
-    expect("");
+    expect("QUIT 1; QUIT 2");
     tick(1);
     expect("KILL 1; KILL 2");
     tick(1000);
@@ -387,6 +387,90 @@ START_TEST(a_second_signal_ends_the_shutdown_delay)
     effects();
     signals("QUIT");
     expect("20 Handling signal: quit; stop listening; QUIT 1; QUIT 2");
+}
+END_TEST
+
+/* ---- a quick stop that a worker missed ---- */
+
+START_TEST(a_quick_stop_is_repeated_to_workers_that_are_not_over)
+{
+    serve();
+    signals("QUIT");
+    effects();
+    cg_plan_over(&plan, 1);
+    tick(999);
+    expect("");
+    ck_assert_int_eq(cg_plan_patience(&plan, now), 1);
+    tick(1);
+    expect("QUIT 2");
+    tick(999);
+    expect("");
+    tick(1);
+    expect("QUIT 2");
+    cg_plan_over(&plan, 2);
+    tick(1000);
+    expect("");
+    ck_assert_int_eq(cg_plan_patience(&plan, now), 1000);
+}
+END_TEST
+
+START_TEST(a_quick_stop_is_not_repeated_for_ever)
+{
+    serve();
+    signals("INT");
+    effects();
+    for (int i = 0; i < 3; i++) {
+        tick(1000);
+        expect("QUIT 1; QUIT 2");
+    }
+    tick(1000);
+    expect("");
+}
+END_TEST
+
+START_TEST(a_quick_stop_that_hurries_another_is_repeated_too)
+{
+    serve();
+    signals("TERM");
+    effects();
+    tick(1500);
+    expect("");
+    signals("QUIT");
+    effects();
+    cg_plan_over(&plan, 3); /* of somebody who is gone */
+    ended(2, CLEAN);
+    tick(1000);
+    expect("QUIT 1");
+    tick(1000);
+    expect("KILL 1");
+    tick(1000);
+    expect("");
+}
+END_TEST
+
+START_TEST(a_worker_forked_during_a_quick_stop_gets_it_with_the_next_one)
+{
+    serve();
+    signals("TTIN QUIT");
+    expect("20 Handling signal: ttin; workers 2->3; spawn; "
+           "20 Handling signal: quit; stop listening; QUIT 1; QUIT 2; TERM 3");
+    tick(1000);
+    expect("QUIT 1; QUIT 2; QUIT 3");
+}
+END_TEST
+
+START_TEST(a_worker_that_was_aborted_is_not_told_to_quit_again)
+{
+    serve();
+    cg_plan_silent(&plan, 1, 30001, now);
+    now += 200;
+    cg_plan_silent(&plan, 1, 30201, now);
+    signals("QUIT");
+    effects();
+    tick(999);
+    expect("");
+    tick(1);
+    expect("KILL 1; QUIT 2");
 }
 END_TEST
 
@@ -1302,6 +1386,11 @@ suite(void)
         &int_and_quit_stop_at_once,
         &a_second_term_changes_nothing,
         &int_after_term_hurries,
+        &a_quick_stop_is_repeated_to_workers_that_are_not_over,
+        &a_quick_stop_is_not_repeated_for_ever,
+        &a_quick_stop_that_hurries_another_is_repeated_too,
+        &a_worker_forked_during_a_quick_stop_gets_it_with_the_next_one,
+        &a_worker_that_was_aborted_is_not_told_to_quit_again,
         &workers_that_do_not_stop_are_killed,
         &signals_that_make_no_sense_while_stopping_do_nothing,
         &shutdown_delay_serves_on_before_it_stops,

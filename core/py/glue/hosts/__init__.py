@@ -83,7 +83,7 @@ def seat_handlers(worker, spawn, is_hub):
             _cgunicorn.worker_event(2)
 
     def handle_quit(sig, frame):
-        if worker._ending:
+        if worker._ending or worker._is_told(sig):
             return
         if is_hub():
             spawn(leave)
