@@ -321,7 +321,9 @@ judge_one(const struct stream_request *q, struct cg_slice *got)
     int n = snprintf(want, sizeof want, "%llu %u",
                      (unsigned long long)q->body_n, q->body_sum);
     struct reply r = next_reply(got, q->is_head);
-    EXPECT(r.status == 200, "status %u", r.status);
+    /* of a reply that is cut short, what waits for the client is dropped */
+    EXPECT(r.status == 200 || (r.status == 0 && kind == CUT_SHORT), "status %u",
+           r.status);
     EXPECT(r.done || kind == CUT_SHORT, "a reply without its end");
     if (kind == HELD || kind == FROM_FILE) {
         EXPECT(q->is_head || (r.body.n == BIG && !memcmp(r.body.p, big, BIG)),
