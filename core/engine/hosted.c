@@ -22,10 +22,9 @@
 #include "core/engine/internal.h"
 
 enum {
-    STEPS = 256,            /* of one poll; the host's other work comes next */
-    SPARE_MAX = 64,         /* calls kept for reuse */
-    BYTES_KEEP = 64 * 1024, /* a larger buffer is given back */
-    BEAT_US = 1000 * 1000   /* a loop that has requests shows life so often */
+    STEPS = 256,           /* of one poll; the host's other work comes next */
+    SPARE_MAX = 64,        /* calls kept for reuse */
+    BYTES_KEEP = 64 * 1024 /* a larger buffer is given back */
 };
 
 #define RELAXED memory_order_relaxed
@@ -647,7 +646,8 @@ set_timer(struct cg_engine *e)
     int ms = cg_run_timers(e);
     uint64_t due = e->now_us + (uint64_t)ms * 1000;
     if (e->in_flight > 0 || e->stopping) {
-        due = ms >= 0 && due < e->now_us + BEAT_US ? due : e->now_us + BEAT_US;
+        uint64_t beat = e->now_us + e->config->beat_us;
+        due = ms >= 0 && due < beat ? due : beat;
     } else if (ms < 0) {
         return;
     }
