@@ -151,13 +151,16 @@ set_timer_to(struct cg_engine *e, uint64_t due_us)
 }
 
 /* The application may block the loop from here on: relief, which sleeps on the
- * event set, must hear of the end of its time. */
+ * event set, must hear of it, and of the end of the request's time. */
 static void
-expect_limit(struct cg_engine *e, const struct cg_call *call)
+expect_block(struct cg_engine *e, const struct cg_call *call)
 {
-    uint64_t due = call->ex.start_us + e->config->request_timeout_us;
-    if (cg_limit_is_on(&call->limit) &&
-        (e->timer_us == 0 || e->timer_us > due)) {
+    uint64_t limit = e->config->request_timeout_us, wait = e->config->beat_us;
+    if (cg_limit_is_on(&call->limit) && limit < wait) {
+        wait = limit;
+    }
+    uint64_t due = call->ex.start_us + wait;
+    if (e->timer_us == 0 || e->timer_us > due) {
         set_timer_to(e, due);
     }
 }
@@ -173,7 +176,7 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     c->call = d;
     e->in_flight++;
     cg_call_begin(&d->call);
-    expect_limit(e, &d->call);
+    expect_block(e, &d->call);
     open_baton(e, x);
     e->host->run(e->host->self, &d->call.ex);
     take_baton(e, x);
