@@ -51,6 +51,10 @@ needs_other_than_tornado = pytest.mark.skipif(
     under_test() == "tornado", reason="requests run on an asyncio loop: Django "
     "refuses its database there, under gunicorn as well, and a long reply to "
     "a slow reader stops it")
+needs_passes = pytest.mark.skipif(
+    under_test() not in ("sync", "gthread"),
+    reason="the loop is the package's: a line is written when its request ends, "
+    "not at the end of a pass")
 needs_kept_replies = pytest.mark.skipif(
     not keeps_replies(), reason="a greenlet waits for its slow reader and holds "
     "nobody: nothing is put into a file")
