@@ -412,6 +412,69 @@ def test_a_configuration_that_patches_itself_is_no_trouble(gevent):
             assert peer.get("/pid").reply().status == 200
 
 
+DRIVER = """\
+import os
+callback = None
+ends = []
+
+def set_wait_callback(function):
+    global callback
+    callback = function
+
+def ask():
+    ends[:] = os.pipe()
+    open("began", "a").write("x")
+    callback(ends[0])
+    return os.read(ends[0], 99)
+"""
+ASKING = """\
+import driver, os
+def app(environ, start_response):
+    body = b"told"
+    if environ["PATH_INFO"] == "/ask":
+        body = driver.ask()
+    else:
+        os.write(driver.ends[1], b"answer")
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_a_driver_in_c_is_made_to_wait_in_post_fork(gevent):
+    """As psycogreen does with psycopg2."""
+    s = gevent(app="asking:app", files={"driver.py": DRIVER,
+                                        "asking.py": ASKING}, config="""\
+def post_fork(server, worker):
+    import driver
+    from gevent.socket import wait_read
+    driver.set_wait_callback(wait_read)
+""")
+    with s.connect() as peer:
+        peer.get("/ask")
+        wait_count(s, "began", 1)
+        assert s.get("/tell").body == b"told"
+        assert peer.reply().body == b"answer"
+
+
+@pytest.mark.parametrize("args", [[], ["--preload"]], ids=["", "preload"])
+def test_gevent_warns_of_nothing(gevent, args):
+    s = gevent(*args, app="tls:app", env={"PYTHONWARNINGS": "always"}, files={
+        "tls.py": """\
+import socket, ssl, subprocess, threading, urllib.request
+ssl.create_default_context()
+lock = threading.RLock()
+def app(environ, start_response):
+    with lock:
+        start_response("200 OK", [])
+    return [socket.socket.__module__.encode()]
+"""})
+    assert s.get("/").body.startswith(b"gevent")
+    assert s.stop() == 0
+    assert "MonkeyPatch" not in s.log()
+    assert not [line for line in s.log().splitlines()
+                if "Warning: " in line and "gevent" in line]
+
+
 # ---- gevent's own ----
 
 TIMEOUTS = """\
@@ -523,6 +586,40 @@ def test_bytes_sent_behind_the_request_are_the_sockets_first(green):
         assert peer._exactly(5) == b"EARLY"
         peer.send(b"bye")
         peer.assert_closed()
+
+
+BY_ITSELF = """\
+import eventlet.wsgi
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/":
+        start_response("200 OK", [("Content-Length", "6")])
+        return [b"served"]
+    environ["gunicorn.socket"].sendall(b"HTTP/1.1 299 Mine\\r\\n"
+                                       b"Content-Length: 4\\r\\n\\r\\nmine")
+    if hasattr(eventlet.wsgi, "WSGI_LOCAL"):
+        eventlet.wsgi.WSGI_LOCAL.already_handled = True
+        return []
+    return eventlet.wsgi.ALREADY_HANDLED
+"""
+# eventlet up to 0.30.2
+SENTINEL = """\
+import eventlet.wsgi
+eventlet.wsgi.ALREADY_HANDLED = object()
+del eventlet.wsgi.WSGI_LOCAL
+"""
+
+
+@pytest.mark.parametrize("config", ["", SENTINEL], ids=["flag", "sentinel"])
+def test_an_application_of_eventlet_answers_by_itself(run, server, config):
+    classes.skip_unless_installed(run, "eventlet")
+    s = starter("eventlet", server)(app="itself:app", config=config,
+                                    files={"itself.py": BY_ITSELF})
+    for _ in range(2):
+        with s.connect() as peer:
+            r = peer.get("/mine").reply()
+            assert (r.status, r.body) == (299, b"mine")
+            peer.assert_closed()
+        assert s.get("/").body == b"served"
 
 
 # ---- servers of the packages' own ----
