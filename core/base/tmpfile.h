@@ -9,5 +9,9 @@ const char *cg_tmpfile_dir(const char *dir);
  * read it. `kind` is what its name says where it needs one for a moment.
  * Returns -errno when there cannot be one. */
 int cg_tmpfile_open(const char *dir, const char *kind);
+/* Closes unless -1, sets -1. The kernel frees a gigabyte in a fifth of a second
+ * and more: a large file is closed by a thread that exists only for that, or by
+ * the caller when there can be none. */
+void cg_tmpfile_close(int *fd);
 
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/tmpfile.h"
 
@@ -34,7 +33,7 @@ cg_intake_free(struct cg_intake *i)
     cg_request_release(&i->req);
     cg_chunks_release(&i->chunks);
     cg_buf_release(&i->body);
-    cg_fd_close(&i->body_fd);
+    cg_tmpfile_close(&i->body_fd);
     free(i);
 }
 

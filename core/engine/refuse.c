@@ -106,6 +106,29 @@ cg_tell_noted(struct cg_engine *e)
     }
 }
 
+/* What a full socket does not take waits as any reply's bytes do. */
+static int
+send_page(struct cg_conn *c, const struct cg_buf *page)
+{
+    struct iovec part = {page->p, page->n};
+    ssize_t n = cg_socket_send(c->fd, &part, 1, false);
+    if (n >= 0) {
+        cg_outbox_put(&c->outbox, page->p + n, page->n - (size_t)n);
+    }
+    return n < 0 ? (int)n : 0;
+}
+
+static void
+end_with(struct cg_engine *e, struct cg_conn *c, int sent)
+{
+    cg_conn_drop_intake(c);
+    cg_buf_release(&c->rest);
+    c->keep = false;
+    c->polite = true;
+    c->broken = sent < 0;
+    cg_finish(e, c);
+}
+
 static void
 answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
        struct cg_refused why)
@@ -116,14 +139,13 @@ answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
     struct cg_slice shown = why.ours ? (struct cg_slice){"", 0} : why.message;
     size_t body = cg_error_page(&page, why.status, shown, e->config->server,
                                 e->date, 1, head);
-    struct iovec part = {page.p, page.n};
-    ssize_t n = cg_socket_send(c->fd, &part, 1, false);
+    int n = send_page(c, &page);
     why.peer = &c->peer;
     why.minor = 1;
-    why.body_bytes = head || n <= 0 ? 0 : body;
+    why.body_bytes = head || n < 0 ? 0 : body;
     show_request(c, r, &why);
     cg_tell_refused(e, why);
-    cg_linger_start(e, c);
+    end_with(e, c, n);
 }
 
 void

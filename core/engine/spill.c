@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/tmpfile.h"
 #include "core/engine/outbox.h"
@@ -42,7 +41,7 @@ void
 cg_spill_free(struct cg_spill *s)
 {
     if (s != NULL) {
-        cg_fd_close(&s->fd);
+        cg_tmpfile_close(&s->fd);
         free(s);
     }
 }

@@ -243,14 +243,15 @@ talk(struct fuzz_input in, uint32_t seed)
         seed = seed * 1664525 + 1013904223;
         size_t n = seed >> 31 ? in.n : 1 + (seed >> 16) % 500;
         n = n < in.n ? n : in.n;
-        if (send(fd, in.p, n, MSG_NOSIGNAL) != (ssize_t)n) {
-            break; /* refused or cut already */
+        ssize_t sent = send(fd, in.p, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR) { /* the fuzzer has an alarm clock */
+            break;                        /* refused or cut already */
         }
-        in.p += n;
-        in.n -= n;
+        in.p += sent > 0 ? sent : 0;
+        in.n -= sent > 0 ? (size_t)sent : 0;
     }
     shutdown(fd, SHUT_WR);
-    for (ssize_t n = 1; n > 0;) {
+    for (ssize_t n = 1; n > 0 || (n < 0 && errno == EINTR);) {
         n = recv(fd, cg_buf_reserve(&got, 65536), 65536, 0);
         got.n += n > 0 ? (size_t)n : 0;
     }

@@ -219,7 +219,7 @@ START_TEST(a_client_that_does_not_read_holds_no_executor)
     expect_bytes(fd, 0, REPLY);
     /* and the connection goes on */
     ck_assert_str_eq(client_get(fd, "/"), "ok 0");
-    ck_assert_int_eq(open_spills(), 0);
+    wait_until_none_is_open();
     close(fd);
     close(other);
     world_stop(&w);
@@ -387,7 +387,7 @@ START_TEST(what_is_in_the_file_is_delivered_at_a_stop)
     expect_bytes(fd, 0, REPLY);
     close(fd);
     pthread_join(stopper, NULL);
-    ck_assert_int_eq(open_spills(), 0);
+    wait_until_none_is_open();
 }
 END_TEST
 
