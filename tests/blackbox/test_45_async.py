@@ -328,9 +328,9 @@ def test_worker_int_may_wait(green):
 
 
 def test_a_stop_that_takes_longer_than_the_timeout_is_no_silence(green):
-    s = green("--timeout", "1", "--graceful-timeout", "30")
+    s = green("--timeout", "3", "--graceful-timeout", "30")
     with s.connect() as peer:
-        peer.get("/long?3.5")
+        peer.get("/long?5")
         wait_count(s, "began", 1)
         s.signal("TERM")
         assert peer.reply().body == b"long"
@@ -665,14 +665,14 @@ def test_gevents_own_server_serves(run, server, name):
 LONG = {"gevent_pywsgi": """\
 import time
 def app(environ, start_response):
-    time.sleep(3.5)
+    time.sleep(5)
     start_response("200 OK", [("Content-Length", "4")])
     return [b"long"]
 """, "tornado": """\
 import asyncio, tornado.web
 class Page(tornado.web.RequestHandler):
     async def get(self):
-        await asyncio.sleep(3.5)
+        await asyncio.sleep(5)
         self.write("long")
 app = tornado.web.Application([("/", Page)])
 """}
@@ -681,7 +681,7 @@ app = tornado.web.Application([("/", Page)])
 @pytest.mark.parametrize("name", LONG)
 def test_a_server_of_the_package_that_waits_is_not_silent(run, server, name):
     classes.skip_unless_installed(run, name.partition("_")[0])
-    s = server("-k", name, "--timeout", "1", "long_:app",
+    s = server("-k", name, "--timeout", "3", "long_:app",
                files={"long_.py": LONG[name]})
     workers = s.workers()
     assert s.get("/").body == b"long"
