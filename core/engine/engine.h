@@ -106,6 +106,7 @@ struct cg_engine_config {
      * runs requests (gthread). */
     bool calls_may_last;
     bool hosted;       /* see cg_engine_poll */
+    uint64_t beat_us;  /* hosted: a loop with requests shows life so often */
     int max_in_flight; /* hosted: requests that the host may have at once */
     const struct cg_handover *handover; /* NULL: requests stay here */
 };

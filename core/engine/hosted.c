@@ -22,10 +22,9 @@
 #include "core/engine/internal.h"
 
 enum {
-    STEPS = 256,            /* of one poll; the host's other work comes next */
-    SPARE_MAX = 64,         /* calls kept for reuse */
-    BYTES_KEEP = 64 * 1024, /* a larger buffer is given back */
-    BEAT_US = 1000 * 1000   /* a loop that has requests shows life so often */
+    STEPS = 256,           /* of one poll; the host's other work comes next */
+    SPARE_MAX = 64,        /* calls kept for reuse */
+    BYTES_KEEP = 64 * 1024 /* a larger buffer is given back */
 };
 
 #define RELAXED memory_order_relaxed
@@ -152,13 +151,16 @@ set_timer_to(struct cg_engine *e, uint64_t due_us)
 }
 
 /* The application may block the loop from here on: relief, which sleeps on the
- * event set, must hear of the end of its time. */
+ * event set, must hear of it, and of the end of the request's time. */
 static void
-expect_limit(struct cg_engine *e, const struct cg_call *call)
+expect_block(struct cg_engine *e, const struct cg_call *call)
 {
-    uint64_t due = call->ex.start_us + e->config->request_timeout_us;
-    if (cg_limit_is_on(&call->limit) &&
-        (e->timer_us == 0 || e->timer_us > due)) {
+    uint64_t limit = e->config->request_timeout_us, wait = e->config->beat_us;
+    if (cg_limit_is_on(&call->limit) && limit < wait) {
+        wait = limit;
+    }
+    uint64_t due = call->ex.start_us + wait;
+    if (e->timer_us == 0 || e->timer_us > due) {
         set_timer_to(e, due);
     }
 }
@@ -174,7 +176,7 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     c->call = d;
     e->in_flight++;
     cg_call_begin(&d->call);
-    expect_limit(e, &d->call);
+    expect_block(e, &d->call);
     open_baton(e, x);
     e->host->run(e->host->self, &d->call.ex);
     take_baton(e, x);
@@ -647,7 +649,8 @@ set_timer(struct cg_engine *e)
     int ms = cg_run_timers(e);
     uint64_t due = e->now_us + (uint64_t)ms * 1000;
     if (e->in_flight > 0 || e->stopping) {
-        due = ms >= 0 && due < e->now_us + BEAT_US ? due : e->now_us + BEAT_US;
+        uint64_t beat = e->now_us + e->config->beat_us;
+        due = ms >= 0 && due < beat ? due : beat;
     } else if (ms < 0) {
         return;
     }

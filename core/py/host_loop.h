@@ -55,8 +55,8 @@ int cg_py_loop_serve(struct cg_py_loop *l, const int *fds, int nfds,
 bool cg_py_loop_kill(struct cg_py_loop *l);
 
 /* A server of the package's own, on the listeners of `worker`, in place of the
- * engine: some classes always, some for some applications. It calls beat about
- * once a second. Otherwise as cg_py_loop_serve. */
+ * engine: some classes always, some for some applications. It calls beat
+ * several times per `timeout`. Otherwise as cg_py_loop_serve. */
 bool cg_py_loop_is_own(const char *module, struct cg_app *app);
 int cg_py_loop_serve_own(const char *module, struct cg_py_worker *worker,
                          struct cg_app *app, void (*beat)(void *self),

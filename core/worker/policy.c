@@ -153,6 +153,15 @@ init_body(struct cg_engine_config *e, const struct cg_settings *s)
                            : GRACE_US;
 }
 
+/* Often enough that a worker which lives is never silent for `timeout`. */
+static uint64_t
+beat(const struct cg_settings *s)
+{
+    enum { BEAT_US = 1000 * 1000 };
+    uint64_t share = seconds(s, CG_timeout) / 4;
+    return share != 0 && share < BEAT_US ? share : BEAT_US;
+}
+
 static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
@@ -169,6 +178,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     e->write_timeout_us = seconds(s, CG_write_timeout);
     e->request_timeout_us = seconds(s, CG_request_timeout);
     e->keepalive_us = seconds(s, CG_keepalive);
+    e->beat_us = beat(s);
     e->max_keepalive_requests =
         (uint32_t)bound(s, CG_max_keepalive_requests, UINT32_MAX);
     int64_t most = cg_settings_int(s, CG_worker_connections);

@@ -15,7 +15,7 @@ import threading
 
 import pytest
 
-from harness import processes
+from harness import classes, processes
 from harness.waiting import until
 from test_30_logs import lines
 
@@ -238,6 +238,7 @@ def syscalls_that_write(pid):
                          pathlib.Path(f"/proc/{pid}/io").read_text())[1])
 
 
+@classes.needs_passes
 def test_lines_of_one_pass_are_one_write(server):
     s = spooling(server)
     worker, log = s.wait_workers(1)[0], s.folder / "access.log"

@@ -209,7 +209,8 @@ def test_new_workers_that_hang_are_told_and_given_up_by_another_hup(server):
     s.signal("HUP")
     wait_body(s, b"repaired")
     s.wait_workers(1)
-    assert s.log_count("still boot") == 1
+    # the repaired ones may boot as long, where they import a package
+    assert 1 <= s.log_count("still boot") <= 2
 
 
 @pytest.mark.parametrize("hook, args", [

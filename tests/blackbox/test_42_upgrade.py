@@ -402,7 +402,7 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/block":
         pathlib.Path("in").touch()
         while not pathlib.Path("go").exists():
-            time.sleep(0.002)
+            os.sched_yield()  # no class lets others go on meanwhile
     body = b"%d" % os.getppid()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]

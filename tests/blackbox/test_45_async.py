@@ -327,6 +327,16 @@ def test_worker_int_may_wait(green):
     assert (s.folder / "hook").read_text() == "waited"
 
 
+def test_a_stop_that_takes_longer_than_the_timeout_is_no_silence(green):
+    s = green("--timeout", "3", "--graceful-timeout", "30")
+    with s.connect() as peer:
+        peer.get("/long?5")
+        wait_count(s, "began", 1)
+        s.signal("TERM")
+        assert peer.reply().body == b"long"
+    assert s.wait() == 0
+
+
 # ---- forks ----
 
 
@@ -400,6 +410,69 @@ def test_a_configuration_that_patches_itself_is_no_trouble(gevent):
     with peers(s, 8) as all_of_them:
         for peer in all_of_them:
             assert peer.get("/pid").reply().status == 200
+
+
+DRIVER = """\
+import os
+callback = None
+ends = []
+
+def set_wait_callback(function):
+    global callback
+    callback = function
+
+def ask():
+    ends[:] = os.pipe()
+    open("began", "a").write("x")
+    callback(ends[0])
+    return os.read(ends[0], 99)
+"""
+ASKING = """\
+import driver, os
+def app(environ, start_response):
+    body = b"told"
+    if environ["PATH_INFO"] == "/ask":
+        body = driver.ask()
+    else:
+        os.write(driver.ends[1], b"answer")
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_a_driver_in_c_is_made_to_wait_in_post_fork(gevent):
+    """As psycogreen does with psycopg2."""
+    s = gevent(app="asking:app", files={"driver.py": DRIVER,
+                                        "asking.py": ASKING}, config="""\
+def post_fork(server, worker):
+    import driver
+    from gevent.socket import wait_read
+    driver.set_wait_callback(wait_read)
+""")
+    with s.connect() as peer:
+        peer.get("/ask")
+        wait_count(s, "began", 1)
+        assert s.get("/tell").body == b"told"
+        assert peer.reply().body == b"answer"
+
+
+@pytest.mark.parametrize("args", [[], ["--preload"]], ids=["", "preload"])
+def test_gevent_warns_of_nothing(gevent, args):
+    s = gevent(*args, app="tls:app", env={"PYTHONWARNINGS": "always"}, files={
+        "tls.py": """\
+import socket, ssl, subprocess, threading, urllib.request
+ssl.create_default_context()
+lock = threading.RLock()
+def app(environ, start_response):
+    with lock:
+        start_response("200 OK", [])
+    return [socket.socket.__module__.encode()]
+"""})
+    assert s.get("/").body.startswith(b"gevent")
+    assert s.stop() == 0
+    assert "MonkeyPatch" not in s.log()
+    assert not [line for line in s.log().splitlines()
+                if "Warning: " in line and "gevent" in line]
 
 
 # ---- gevent's own ----
@@ -515,6 +588,40 @@ def test_bytes_sent_behind_the_request_are_the_sockets_first(green):
         peer.assert_closed()
 
 
+BY_ITSELF = """\
+import eventlet.wsgi
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/":
+        start_response("200 OK", [("Content-Length", "6")])
+        return [b"served"]
+    environ["gunicorn.socket"].sendall(b"HTTP/1.1 299 Mine\\r\\n"
+                                       b"Content-Length: 4\\r\\n\\r\\nmine")
+    if hasattr(eventlet.wsgi, "WSGI_LOCAL"):
+        eventlet.wsgi.WSGI_LOCAL.already_handled = True
+        return []
+    return eventlet.wsgi.ALREADY_HANDLED
+"""
+# eventlet up to 0.30.2
+SENTINEL = """\
+import eventlet.wsgi
+eventlet.wsgi.ALREADY_HANDLED = object()
+del eventlet.wsgi.WSGI_LOCAL
+"""
+
+
+@pytest.mark.parametrize("config", ["", SENTINEL], ids=["flag", "sentinel"])
+def test_an_application_of_eventlet_answers_by_itself(run, server, config):
+    classes.skip_unless_installed(run, "eventlet")
+    s = starter("eventlet", server)(app="itself:app", config=config,
+                                    files={"itself.py": BY_ITSELF})
+    for _ in range(2):
+        with s.connect() as peer:
+            r = peer.get("/mine").reply()
+            assert (r.status, r.body) == (299, b"mine")
+            peer.assert_closed()
+        assert s.get("/").body == b"served"
+
+
 # ---- servers of the packages' own ----
 
 ECHO = """\
@@ -553,6 +660,32 @@ def test_gevents_own_server_serves(run, server, name):
     until(lambda: '"POST / HTTP/1.1" 200 '
           in (s.folder / "access.log").read_text(), "the access line")
     assert s.stop() == 0
+
+
+LONG = {"gevent_pywsgi": """\
+import time
+def app(environ, start_response):
+    time.sleep(5)
+    start_response("200 OK", [("Content-Length", "4")])
+    return [b"long"]
+""", "tornado": """\
+import asyncio, tornado.web
+class Page(tornado.web.RequestHandler):
+    async def get(self):
+        await asyncio.sleep(5)
+        self.write("long")
+app = tornado.web.Application([("/", Page)])
+"""}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_server_of_the_package_that_waits_is_not_silent(run, server, name):
+    classes.skip_unless_installed(run, name.partition("_")[0])
+    s = server("-k", name, "--timeout", "3", "long_:app",
+               files={"long_.py": LONG[name]})
+    workers = s.workers()
+    assert s.get("/").body == b"long"
+    assert s.workers() == workers
 
 
 def test_a_tornado_application_is_served_by_tornado(run, server):

@@ -52,6 +52,7 @@ def waiting(environ, start_response):
 
 
 def long(environ, start_response):
+    note("began")
     time.sleep(float(environ["QUERY_STRING"]))
     return reply(start_response, b"long")
 

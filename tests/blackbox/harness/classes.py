@@ -31,6 +31,12 @@ def shares_thread():
     return under_test() in ("gevent", "eventlet")
 
 
+def keeps_replies():
+    """What a slow reader has not read goes to a file, and the request ends; in
+    the other classes its greenlet waits, which holds nobody."""
+    return not shares_thread()
+
+
 def streams():
     """request_buffering = False has an effect."""
     return under_test() != "tornado"
@@ -45,6 +51,13 @@ needs_other_than_tornado = pytest.mark.skipif(
     under_test() == "tornado", reason="requests run on an asyncio loop: Django "
     "refuses its database there, under gunicorn as well, and a long reply to "
     "a slow reader stops it")
+needs_passes = pytest.mark.skipif(
+    under_test() not in ("sync", "gthread"),
+    reason="the loop is the package's: a line is written when its request ends, "
+    "not at the end of a pass")
+needs_kept_replies = pytest.mark.skipif(
+    not keeps_replies(), reason="a greenlet waits for its slow reader and holds "
+    "nobody: nothing is put into a file")
 needs_streaming = pytest.mark.skipif(
     not streams(), reason="this class waits for the whole body")
 

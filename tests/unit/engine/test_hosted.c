@@ -23,6 +23,7 @@ static struct cg_engine *engine;
 static struct cg_executor *executor;
 static struct cg_exchange *running; /* the last request */
 static int nrun, ndrained, nrefused;
+static bool blocks; /* run waits until the event set has something */
 static char big[BIG];
 
 /* ---- the host ---- */
@@ -35,6 +36,10 @@ nothing(void *self)
 static void
 run(void *self, struct cg_exchange *ex)
 {
+    struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
+    if (blocks) {
+        ck_assert_int_eq(poll(&p, 1, LIMIT_MS), 1);
+    }
     running = ex;
     nrun++;
 }
@@ -102,6 +107,7 @@ set_up(void)
         .max_connections = 100,
         .max_executors = 1,
         .hosted = true,
+        .beat_us = SECOND_US,
         .max_in_flight = 2,
     };
     cg_slot_claim(w.board, &w.board->slot[0], 1, 1);
@@ -381,6 +387,36 @@ START_TEST(a_stop_waits_for_a_request_under_way)
 }
 END_TEST
 
+START_TEST(a_loop_with_a_request_shows_life_once_per_beat)
+{
+    config.beat_us = SECOND_US / 1000;
+    start();
+    int fd = begin(get), beats = 0;
+    uint64_t limit = cg_now_us() + LIMIT_MS * 1000u;
+    struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
+    while (beats < 100) {
+        ck_assert_msg(cg_now_us() < limit, "%d beats", beats);
+        beats += poll(&p, 1, LIMIT_MS);
+        ck_assert(cg_engine_poll(engine, executor));
+    }
+    answer(running);
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_first_request_that_blocks_is_noticed)
+{
+    config.beat_us = SECOND_US / 1000;
+    blocks = true;
+    start();
+    int fd = begin(get);
+    answer(running);
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(a_request_may_end_after_an_abort)
 {
     start();
@@ -417,6 +453,8 @@ main(void)
         requests_beyond_the_limit_wait,
         a_stop_of_an_idle_engine_begins_now,
         a_stop_waits_for_a_request_under_way,
+        a_loop_with_a_request_shows_life_once_per_beat,
+        a_first_request_that_blocks_is_noticed,
         a_request_may_end_after_an_abort};
     return run_tests_in("hosted", set_up, tests, CG_COUNT(tests));
 }

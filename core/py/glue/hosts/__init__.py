@@ -17,7 +17,7 @@ serve(fds, poll, set_over)
 kill(list)    ends greenlets and waits a moment for them
 is_own(app)   the package's own server serves app, not the engine:
 serve_own(worker, app, beat)
-              until worker.alive is false; calls beat about once a second
+              until worker.alive is false; calls beat at least once in own.beat_period
 """
 import importlib
 import re

@@ -32,10 +32,23 @@ def prepare(worker):
                   lambda: greenlet.getcurrent() is hubs.get_hub().greenlet)
     QUIET = greenlet.GreenletExit
     handled = _handled(eventlet.wsgi)
+    _forget_main_thread()
 
     def spawn(body):
         thread = greenthread.GreenThread(hubs.get_hub().greenlet)
         return thread, lambda: thread.switch(body, (), {})
+
+
+def _forget_main_thread():
+    """Python waits at its end for the locks of its threads. The main thread of
+    eventlet's own copy of threading is the greenlet that imported the copy; a
+    child that multiprocessing forks is another one, which would wait for it
+    for ever. (In gunicorn a fork comes between the import and the patches.)"""
+    from eventlet.green import threading
+    main = getattr(threading, "_main_thread", None)
+    locks = getattr(threading, "_shutdown_locks", None)  # up to Python 3.12
+    if locks is not None:
+        locks.discard(getattr(main, "_tstate_lock", None))
 
 
 def _handled(wsgi):

@@ -7,6 +7,11 @@ import socket
 TICK = 1.0
 
 
+def beat_period(worker):
+    """Often enough that a loop which turns is never silent for `timeout`."""
+    return min(TICK, worker.cfg.timeout / 4 or TICK)
+
+
 def sockets_of(worker):
     """The listeners as sockets of whatever type `socket` has now."""
     return [socket.socket(fileno=os.dup(s.fileno())) for s in worker.sockets]

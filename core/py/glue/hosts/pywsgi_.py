@@ -88,9 +88,10 @@ def serve(worker, app, beat, base):
     """base: the class of gevent's, or one of its kind, that handles requests."""
     import gevent
     servers = list(_servers(worker, app, _handler(worker, base)))
+    period = own.beat_period(worker)
     while worker.alive and not own.is_orphan(worker):
         beat()
-        worker._told.wait(own.TICK)
+        worker._told.wait(period)
     for server in servers:
         server.close()
     end = time.monotonic() + worker.cfg.graceful_timeout - 0.5

@@ -79,7 +79,6 @@ def serve_own(worker, app, beat):
     stopping = []
 
     def tick():
-        beat()
         if stopping:
             ticks.stop()
             loop.stop()
@@ -88,6 +87,7 @@ def serve_own(worker, app, beat):
             stopping.append(True)
 
     beat()
+    PeriodicCallback(beat, own.beat_period(worker) * 1000).start()
     ticks = PeriodicCallback(tick, own.TICK * 1000)
     ticks.start()
     loop.start()
