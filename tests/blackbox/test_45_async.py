@@ -662,6 +662,17 @@ def test_gevents_own_server_serves(run, server, name):
     assert s.stop() == 0
 
 
+def test_gevents_own_server_obeys_a_quick_stop(run, server):
+    classes.skip_unless_installed(run, "gevent")
+    s = server("-k", "gevent_pywsgi", "echo_:app", files={"echo_.py": ECHO},
+               config="def worker_int(worker):\n"
+                      "    worker.log.info('asked to leave')\n")
+    assert s.get("/").status == 200
+    assert s.stop("QUIT") == 0
+    assert s.log().count("asked to leave") == 1
+    assert "SIGKILL" not in s.log()
+
+
 LONG = {"gevent_pywsgi": """\
 import time
 def app(environ, start_response):

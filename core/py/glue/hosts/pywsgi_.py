@@ -13,11 +13,11 @@ def prepare(worker):
     from gevent.event import Event
     gevent_.prepare(worker)
     worker.log.debug("gevent's own server reads the requests")
-    worker._told = Event()
+    worker._wake = Event()
     handle_exit = worker.handle_exit
 
     def handle(sig, frame):
-        worker._told.set()
+        worker._wake.set()
         handle_exit(sig, frame)
 
     worker.handle_exit = handle
@@ -91,7 +91,7 @@ def serve(worker, app, beat, base):
     period = own.beat_period(worker)
     while worker.alive and not own.is_orphan(worker):
         beat()
-        worker._told.wait(period)
+        worker._wake.wait(period)
     for server in servers:
         server.close()
     end = time.monotonic() + worker.cfg.graceful_timeout - 0.5
