@@ -81,13 +81,15 @@ def serve_own(worker, app, beat):
     def tick():
         if stopping:
             ticks.stop()
+            beats.stop()
             loop.stop()
         elif not worker.alive or own.is_orphan(worker):
             server.stop()
             stopping.append(True)
 
     beat()
-    PeriodicCallback(beat, own.beat_period(worker) * 1000).start()
+    beats = PeriodicCallback(beat, own.beat_period(worker) * 1000)
+    beats.start()
     ticks = PeriodicCallback(tick, own.TICK * 1000)
     ticks.start()
     loop.start()
