@@ -694,7 +694,7 @@ def test_a_server_of_the_package_that_waits_is_not_silent(run, server, name):
     classes.skip_unless_installed(run, name.partition("_")[0])
     s = server("-k", name, "--timeout", "3", "long_:app",
                files={"long_.py": LONG[name]})
-    workers = s.workers()
+    workers = s.wait_workers(1)
     assert s.get("/").body == b"long"
     assert s.workers() == workers
 
