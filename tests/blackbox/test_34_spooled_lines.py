@@ -8,9 +8,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
-import struct
-import termios
 import threading
 
 import pytest
@@ -111,18 +108,6 @@ def at_once(pid):
         os.kill(pid, signal.SIGCONT)
 
 
-def send(peer, path):
-    """Asks, and waits until the server's kernel has it: on a loaded machine what
-    is sent later on another connection may arrive earlier."""
-    peer.get(path)
-    if peer.sock.family != socket.AF_UNIX:
-        until(lambda: not unacknowledged(peer.sock), f"{path} arrives")
-
-
-def unacknowledged(sock):
-    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
-
-
 def text(path):
     return path.read_text() if path.exists() else ""
 
@@ -143,8 +128,8 @@ def die_behind_others(s, how, name):
         old = s.workers()
         with at_once(old[0]):
             for number, peer in enumerate(peers[:-1]):
-                send(peer, f"/{name}?{number}")
-            send(peers[-1], f"/{how}")
+                peer.get(f"/{name}?{number}")
+            peers[-1].get(f"/{how}")
         found = [n for n, peer in enumerate(peers[:-1]) if answers(peer)]
     until(lambda: s.workers() not in ([], old), "a new worker")
     return [f"/{name}?{n}" for n in found]
@@ -174,7 +159,7 @@ def test_lines_of_a_dead_worker_are_there_before_its_successor(server):
     with warm(s, 4) as peers:
         with at_once(s.workers()[0]):
             for path, peer in zip(("/1", "/2", "/3", "/kill"), peers):
-                send(peer, path)
+                peer.get(path)
         assert all(answers(peer) for peer in peers[:-1])
         s.wait_log("Booting worker", count=2)
     found = re.findall(r"GET /([123]) |(SIGKILL)|(Booting)", s.log())
@@ -194,9 +179,9 @@ def test_a_long_call_holds_no_earlier_line_back(server, args):
     s = spooling(server, *args)
     with warm(s, 3) as peers:
         with at_once(s.workers()[0]):
-            send(peers[0], "/one")
-            send(peers[1], "/two")
-            send(peers[2], "/block?long")
+            peers[0].get("/one")
+            peers[1].get("/two")
+            peers[2].get("/block?long")
         until(lambda: {"/one", "/two"} <= set(asked(text(s.folder /
                                                          "access.log"))),
               "the lines of those that ended")
