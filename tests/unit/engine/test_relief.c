@@ -8,28 +8,47 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/engine/world.h"
 
 static struct world w;
 
-/* Requests until one of that worker answers: a connection pinned to it. Those
- * of others stay open meanwhile, since who has fewer takes the next. */
+/* Requests on new connections until one of that worker answers, which is
+ * returned, or MANY are open. They stay open meanwhile, since who has fewer
+ * takes the next. */
+static int
+try_to_pin(int worker)
+{
+    enum { MANY = 200 };
+    int fds[MANY], n = 0, found = -1;
+    while (found < 0 && n < MANY) {
+        fds[n] = client_connect(&w);
+        if (worker_of(client_get(fds[n], "/")) == worker) {
+            found = fds[n];
+        } else {
+            n++;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        close(fds[i]);
+    }
+    return found;
+}
+
+/* A worker whose thread has just been made may come late. */
 static int
 pinned(int worker)
 {
-    int fds[200], n = 0;
-    bool found = false;
-    while (!found && n < (int)CG_COUNT(fds)) {
-        fds[n] = client_connect(&w);
-        found = worker_of(client_get(fds[n++], "/")) == worker;
+    uint64_t end = cg_now_us() + 30 * 1000000u;
+    int fd = -1;
+    while (fd < 0) {
+        ck_assert_msg(cg_now_us() < end, "no connection went to worker %d",
+                      worker);
+        fd = try_to_pin(worker);
     }
-    ck_assert_msg(found, "no connection went to worker %d", worker);
-    for (int i = 0; i < n - 1; i++) {
-        close(fds[i]);
-    }
-    return fds[n - 1];
+    return fd;
 }
 
 static void
