@@ -404,6 +404,10 @@ on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
         }
         return;
     }
+    if (c->state == CONN_BODY) { /* gone, or it hears the answer still */
+        cg_refuse_status(e, c, 400, "Request body ended early");
+        return;
+    }
     cg_conn_close(e, c);
 }
 

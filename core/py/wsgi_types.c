@@ -212,9 +212,22 @@ make_socket(SocketObject *s)
 }
 
 static PyObject *
+socket_class(void)
+{
+    py_auto *kind = cg_glue_get("_cgunicorn_glue.sockets", "kind");
+    return kind != NULL ? PyObject_CallNoArgs(kind) : NULL;
+}
+
+/* isinstance() asks for the class of anything, also after the request: that is
+ * no use of the socket. */
+static PyObject *
 Socket_getattro(PyObject *self, PyObject *name)
 {
     SocketObject *s = (SocketObject *)self;
+    if (s->real == NULL &&
+        PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
+        return socket_class();
+    }
     if (s->real == NULL) {
         s->real = make_socket(s);
         if (s->real == NULL) {

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from harness.waiting import until
+
 KIB = 1024
 MIB = 1024 * KIB
 LINES = b"first line\nsecond\n\nlast without end"
@@ -134,13 +136,30 @@ def test_a_body_the_application_leaves_is_not_taken_for_a_request(probe, size):
         assert peer.reply().body == b"one item"
 
 
-def test_the_application_sees_how_a_body_ended_early(probe):
-    """It never runs for a body that did not come whole (or gets an error)."""
+@pytest.mark.parametrize("coding, data", [
+    ("Content-Length: 100", "only this"),
+    ("Transfer-Encoding: chunked", "9\r\nabc"),
+    ("Transfer-Encoding: chunked", "3\r\nabc\r\n"),
+    ("Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n"),
+])
+def test_a_body_that_ends_early_is_a_400(probe, coding, data):
+    """The application never runs for it (or gets an error)."""
     with probe.connect() as peer:
-        peer.get("/raising_input", "Content-Length: 100", method="POST")
-        peer.send(b"only this").end_sending()
-        data = peer.rest()
-    assert b" 200 " not in data, data
+        peer.get("/digest", coding, method="POST").send(data).end_sending()
+        r = peer.reply()
+        assert r.status == 400 and r.says_close(), r
+        assert b"Request body ended early" in r.body
+        peer.assert_closed()
+
+
+def test_a_body_that_is_reset_is_told(probe):
+    before = probe.log_count("Request body ended early")
+    peer = probe.connect().get("/digest", "Content-Length: 9", "Expect: "
+                               "100-continue", method="POST")
+    assert peer.interim().status == 100
+    peer.reset()
+    until(lambda: probe.log_count("Request body ended early") > before,
+          "the log tells of it")
 
 
 @pytest.mark.parametrize("framing", [

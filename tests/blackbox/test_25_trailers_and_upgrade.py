@@ -146,3 +146,25 @@ def app(environ, start_response):
         lazy.get("/big")
         assert lazy.head().status == 200
         assert s.get("/").body == b"ok"
+
+
+def test_asking_for_the_type_of_the_socket_does_not_take_it(server):
+    """A tool that sorts a dictionary's values by their types asks each one,
+    also long after the request."""
+    s = server("sorts:app", files={"sorts.py": """\
+import socket
+
+seen = []
+
+def app(environ, start_response):
+    seen.append(environ["gunicorn.socket"])
+    told = [isinstance(s, kind) for s in seen for kind in (str, socket.socket)]
+    body = repr(told).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""})
+    with s.connect() as peer:
+        peer.get("/", "Connection: Upgrade", "Upgrade: websocket")
+        peer.get("/")
+        assert peer.reply().body == b"[False, True]"
+        assert peer.reply().body == b"[False, True, False, True]"

@@ -6,10 +6,13 @@ import socket
 _types = {}
 
 
+def kind():
+    """Whatever type `socket` has now: it may be patched."""
+    return socket.socket
+
+
 def take(fd, unread):
-    """A socket of whatever type `socket` has now: it may be patched."""
-    kind = _with_unread(socket.socket) if unread else socket.socket
-    taken = kind(fileno=fd)
+    taken = (_with_unread(kind()) if unread else kind())(fileno=fd)
     if unread:
         taken._unread = bytearray(unread)
     taken.settimeout(socket.getdefaulttimeout())
