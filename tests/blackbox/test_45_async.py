@@ -699,6 +699,43 @@ def test_a_server_of_the_package_that_waits_is_not_silent(run, server, name):
     assert s.workers() == workers
 
 
+# They write down what their loop is asked to wait for; only that tells how
+# often a worker that lives says so, without a guess at the machine's speed.
+WAITS = {"gevent_pywsgi": ("""\
+def post_fork(server, worker):
+    import gevent.event
+    class Event(gevent.event.Event):
+        def wait(self, timeout=None):
+            with open("waits", "a") as f:
+                f.write("%g\\n" % timeout)
+            return super().wait(timeout)
+    gevent.event.Event = Event
+""", LONG["gevent_pywsgi"]), "tornado": ("""\
+def post_fork(server, worker):
+    from tornado import ioloop
+    class Callback(ioloop.PeriodicCallback):
+        def start(self):
+            with open("waits", "a") as f:
+                f.write("%g\\n" % (self.callback_time / 1000))
+            super().start()
+    ioloop.PeriodicCallback = Callback
+""", LONG["tornado"])}
+
+
+@pytest.mark.parametrize("timeout, period",
+                         [(3, "0.75"), (2, "0.5"), (0, "1"), (30, "1")])
+@pytest.mark.parametrize("name", WAITS)
+def test_a_server_of_the_package_shows_life_four_times_per_timeout(
+        run, server, name, timeout, period):
+    classes.skip_unless_installed(run, name.partition("_")[0])
+    config, app = WAITS[name]
+    s = server("-k", name, "--timeout", str(timeout), "long_:app",
+               files={"long_.py": app}, config=config)
+    path = s.folder / "waits"
+    until(lambda: path.exists() and path.read_text(), "the loop waits")
+    assert path.read_text().splitlines()[0] == period
+
+
 def test_a_tornado_application_is_served_by_tornado(run, server):
     classes.skip_unless_installed(run, "tornado")
     s = server("-k", "tornado", "page:app", files={"page.py": PAGE})
