@@ -1,24 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The same script for gunicorn and for us: what differs has to be on purpose.
-
-GUNICORN names a command to compare with, such as .venv/bin/gunicorn.
-"""
+"""The same script for gunicorn and for us: what differs has to be on purpose."""
 import json
-import os
 import re
-import shlex
 
 import pytest
 
 from harness import classes
-from harness.server import command
+from harness.beside import PROGRAMS, needs_gunicorn
 from harness.waiting import until
 
-GUNICORN = shlex.split(os.environ.get("GUNICORN", ""))
-pytestmark = pytest.mark.skipif(
-    not GUNICORN, reason="GUNICORN names no gunicorn to compare with "
-                         "(make test-matrix does)")
-PROGRAMS = [GUNICORN, command()]
+pytestmark = needs_gunicorn
 # Under gunicorn tornado's own server reads the requests of this class and says
 # what it likes of them (docs/async.md), and puts fields into the application's
 # list.
