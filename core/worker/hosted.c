@@ -68,6 +68,19 @@ end_requests(struct hosted *o)
     return cg_py_loop_kill(o->loop) && cg_engine_in_flight(o->h.engine) == 0;
 }
 
+/* Of a loop's end, what is the worker's: 0 or -errno. -2: an exception left the
+ * loop; when INT or QUIT came it is of their hook, and they end the worker. */
+static int
+end_of_loop(const struct cg_host_run *r, int end, const struct cg_error *err)
+{
+    if (end == -2 && r->abort_wanted) {
+        cg_log_line(r->start->log, CG_ERROR,
+                    "Exception in a signal handler: %s", err->text);
+        return 0;
+    }
+    return end == -2 ? err->code : 0;
+}
+
 static int
 serve(struct hosted *o, struct cg_error *err)
 {
@@ -80,7 +93,7 @@ serve(struct hosted *o, struct cg_error *err)
     }
     end = cg_py_loop_serve(o->loop, fds, 2, &r->exit_status, err);
     cg_wsgi_host_end(&o->h);
-    return end == -2 ? err->code : 0;
+    return end_of_loop(r, end, err);
 }
 
 static int
@@ -138,7 +151,7 @@ serve_own(struct cg_host_run *r, struct cg_error *err)
     cg_worker_tell(r->start, CG_NEWS_READY, "");
     int end = cg_py_loop_serve_own(r->module, r->start->worker, r->app, beat, r,
                                    &r->exit_status, err);
-    return end == -2 ? err->code : 0;
+    return end_of_loop(r, end, err);
 }
 
 int

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The classes whose requests share a thread: gevent, eventlet, tornado."""
 import contextlib
+import os
+import signal
 import threading
 
 import pytest
@@ -671,6 +673,21 @@ def test_gevents_own_server_obeys_a_quick_stop(run, server):
     assert s.stop("QUIT") == 0
     assert s.log().count("asked to leave") == 1
     assert "SIGKILL" not in s.log()
+
+
+@pytest.mark.parametrize("name", ["gevent_pywsgi", "tornado"])
+def test_what_a_hook_raises_beside_a_server_of_the_package_is_told(
+        run, server, name):
+    classes.skip_unless_installed(run, name.partition("_")[0])
+    s = server("-k", name, "app_:app",
+               files={"app_.py": PAGE if name == "tornado" else ECHO},
+               config="def worker_int(worker):\n"
+                      "    raise LookupError('no such row')\n",
+               announced=["LookupError"])
+    assert s.get("/").status == 200
+    os.kill(s.wait_workers(1)[0], signal.SIGINT)
+    s.wait_log("LookupError: no such row")
+    s.wait_log("Booting worker", 2)
 
 
 LONG = {"gevent_pywsgi": """\
