@@ -3,16 +3,24 @@
 logging configurations; lines are compared but for times, pids and ports.
 """
 import re
+import select
 import socket
 import threading
 
 import pytest
 
-from harness import beside
+from harness import beside, classes
 from harness.beside import PROGRAMS, needs_gunicorn
 from harness.waiting import until
 
 pytestmark = needs_gunicorn
+
+# Under gunicorn that class tells nothing of requests: no access line, no metric,
+# no hook, and of one that raises neither a line nor a reply (docs/async.md);
+# wsgi.errors is the process's stderr.
+TORNADO = classes.under_test() == "tornado"
+OF_REQUESTS = re.compile(r"/(one|skip|a%20b|a b|moved|elsewhere|talk|last)\b"
+                         r"|to wsgi\.errors|gunicorn\.request")
 
 ATOMS = ("h", "l", "u", "r", "s", "m", "U", "q", "H", "B", "b", "f", "a", "T",
          "{x-in}i", "{X-IN}I", "{X-Kept}o", "{server}o", "{date}o",
@@ -156,16 +164,23 @@ RAISING = ("captured output", "a dictionary", "a dictionary beside files",
            "an ini file", "changed defaults")
 
 
-def exercise(s, raising=False):
-    s.get("/one?a=b", "Referer: there", "User-Agent: agent/1", "X-In: inward",
-          "Authorization: Basic YWRhOnNlY3JldA==")
-    s.get("/skip", "User-Agent: x")
-    s.get("/a%20b;c", "X-In: a", "X-In: b")
-    s.get("/moved", "X-In: x")
-    s.get("/talk")
-    if raising:
-        assert s.get("/raise").status == 500
-    s.get("/last")
+TOLD = (
+    ("/one?a=b", "Referer: there", "User-Agent: agent/1", "X-In: inward",
+     "Authorization: Basic YWRhOnNlY3JldA=="),
+    ("/skip", "User-Agent: x"), ("/a%20b;c", "X-In: a", "X-In: b"),
+    ("/moved", "X-In: x"), ("/talk",), ("/raise",), ("/last",))
+
+
+def exercise(s, raising=False, between=lambda: None):
+    for path, *fields in TOLD:
+        if path != "/raise" or (raising and not TORNADO):
+            status = s.get(path, *fields).status
+            assert status == (500 if path == "/raise" else 200)
+            between()
+
+
+def compared(lines):
+    return [x for x in lines if not (TORNADO and OF_REQUESTS.search(x))]
 
 
 def plain(text):
@@ -213,7 +228,7 @@ def test_logs_are_gunicorns(server, name):
     # the first requests until it served are not of the same number
     for log in (theirs, ours):
         for n, t in log.items():
-            log[n] = t and [x for x in t if "/until" not in x]
+            log[n] = t and compared(x for x in t if "/until" not in x)
     assert ours == theirs
 
 
@@ -238,6 +253,9 @@ class Reader(threading.Thread):
         while data := self.sock.recv(65536):
             self.got.append(data)
 
+    def caught_up(self):
+        return not select.select([self.sock], [], [], 0)[0]
+
     def end(self):
         with socket.socket(self.sock.family, socket.SOCK_DGRAM) as last:
             last.sendto(b"", self.sock.getsockname())  # behind all others
@@ -257,7 +275,8 @@ def datagrams_of(server, program, config, path=None):
                        files={"mine.py": MINE}, announced=["."], start=False,
                        config=config.replace("WHERE", str(where)) + HOOKS)
             until(lambda: answers(s), "it serves")
-            exercise(s)
+            # we drop what a reader leaves in its socket: ten lines fill it
+            exercise(s, between=lambda: until(reader.caught_up, "all is read"))
             assert s.stop() == 0
         finally:
             got = reader.end()
@@ -278,7 +297,7 @@ def test_syslog_lines_are_gunicorns(server, tmp_path, config):
         got = datagrams_of(server, program, config, path)
         assert all(m.endswith(b"\0") for m in got)
         text = b"\n".join(m.rstrip(b"\0") for m in got).decode()
-        sent.append(plain(text))
+        sent.append(compared(plain(text)))
     theirs, ours = sent
     assert ours == theirs
 
@@ -307,8 +326,9 @@ def post_fork(server, worker):
     for i, program in enumerate(PROGRAMS):
         path = tmp_path / f"statsd{i}" if "unix" in config else None
         got = datagrams_of(server, program, config, path)
-        sent.append(sorted(re.sub(r"duration:[\d.]+", "duration:T", m.decode())
-                           for m in got if not re.search(UNEQUAL, m)))
+        sent.append(compared(sorted(
+            re.sub(r"duration:[\d.]+", "duration:T", m.decode())
+            for m in got if not re.search(UNEQUAL, m))))
         assert any(b"gunicorn.workers:" in m for m in got)
     theirs, ours = sent
     assert ours == theirs
