@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import processes, wire
+from harness import classes, processes, wire
 from harness.load import Load
 from harness.server import command
 from harness.waiting import DEADLINE, until
@@ -486,6 +486,7 @@ def test_no_connection_waits_while_the_other_masters_workers_are_idle(
     assert int(peer.reply().body) == blocked
 
 
+@classes.needs_turns
 def test_connections_are_shared_out_between_two_masters(swallowed):
     """Of one worker each, none of which is above the mean of its master's."""
     s, new, _ = swallowed

@@ -55,6 +55,10 @@ needs_passes = pytest.mark.skipif(
     under_test() not in ("sync", "gthread"),
     reason="the loop is the package's: a line is written when its request ends, "
     "not at the end of a pass")
+needs_turns = pytest.mark.skipif(
+    under_test() not in ("sync", "gthread"),
+    reason="the package's loop waits for the engine's descriptor, so that a "
+    "connection wakes all workers and the first of them takes it")
 needs_kept_replies = pytest.mark.skipif(
     not keeps_replies(), reason="a greenlet waits for its slow reader and holds "
     "nobody: nothing is put into a file")
