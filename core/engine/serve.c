@@ -542,17 +542,26 @@ cg_after_response(struct cg_engine *e, struct cg_conn *c)
         cg_stream_drain_start(e, c);
         return;
     }
-    c->state = CONN_IDLE;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
     if (__builtin_expect(c->rest.p != NULL, 0)) {
         if (c->rest_at < c->rest.n) {
             c->ready_us = e->now_us;
+            cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP,
+                            e->now_us);
             cg_ready_push(e, c);
             return;
         }
         cg_buf_release(&c->rest);
         c->rest_at = 0;
     }
+    cg_rest(e, c);
+}
+
+void
+cg_rest(struct cg_engine *e, struct cg_conn *c)
+{
+    c->state = CONN_IDLE;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
+    cg_conn_kept(e, c);
     if (!c->armed || c->interest != CG_LOOP_READ) {
         cg_conn_arm(e, c, CG_LOOP_READ);
     }
