@@ -426,6 +426,19 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     }
 }
 
+/* All of it is sent, and only the baton is missing, which may take a while:
+ * from here on the connection waits for its next request. */
+static void
+keep_early(const struct cg_call *call)
+{
+    const struct cg_conn *c = call->conn;
+    if (call->ex.keep && !call->ex.taken && !call->ex.broken &&
+        c->intake == NULL && c->rest_at == c->rest.n &&
+        cg_outbox_is_empty(&c->outbox) && !cg_limit_is_on(&call->limit)) {
+        cg_conn_kept(call->executor->engine, c);
+    }
+}
+
 /* Runs the request; the baton is ours again afterwards. */
 static void
 run(struct cg_executor *x, struct cg_call *call)
@@ -439,6 +452,7 @@ run(struct cg_executor *x, struct cg_call *call)
     }
     e->host->run(e->host->self, &call->ex);
     uint64_t end_us = cg_call_settle(call);
+    keep_early(call);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }
