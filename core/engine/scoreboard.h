@@ -55,6 +55,7 @@ struct cg_slot {
     _Atomic uint64_t beat_us; /* last sign of life of the loop (monotonic) */
     _Atomic uint64_t started_us;
     _Atomic int32_t connections;
+    _Atomic int32_t keeper; /* pid of the process that keeps the idle ones */
     _Atomic int32_t executors; /* flights from here on were never used */
     _Atomic uint64_t accepted;
     _Atomic uint64_t refused;    /* requests refused by the parser */

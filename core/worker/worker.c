@@ -195,6 +195,7 @@ start_keeper(struct cg_host_run *run)
                     "connections are reset",
                     err.text);
     }
+    atomic_store(&start->slot->keeper, (int32_t)run->keeper.pid);
 }
 
 /* Everything up to serving; an exit status, or 0. */

@@ -131,6 +131,9 @@ def test_a_request_under_way_is_lost_alone(server):
     peers[0].assert_closed()
     for peer in peers[1:]:
         assert pid_of(ask(peer)) != victim
+    s.wait_log(r"took 1 request with it: GET /block\S* \(for .*\); 2 other "
+               r"connections, of which those that waited for a request go to "
+               r"other workers")
 
 
 def test_half_a_request_is_lost_too(server):
