@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -100,20 +99,19 @@ has_bytes(int fd)
     return ioctl(fd, FIONREAD, &n) == 0 && n > 0;
 }
 
-/* Waits for a place; false: there will be none. */
+/* After a failure to give: whether to try again, when there may be a place. */
 static bool
 wait_for_room(const struct estate *s, int error)
 {
     struct pollfd p = {.fd = s->handover->write_fd, .events = POLLOUT};
-    if (cg_now_us() >= s->end_us ||
-        (error != -EAGAIN && error != -ETOOMANYREFS && error != -ENOBUFS &&
-         error != -ENOMEM)) {
+    bool full = error == -EAGAIN;
+    /* descriptors under way are counted, too, and memory may come back */
+    bool passes =
+        error == -ETOOMANYREFS || error == -ENOBUFS || error == -ENOMEM;
+    if ((!full && !passes) || cg_now_us() >= s->end_us) {
         return false;
     }
-    if (poll(&p, 1, RETRY_MS) > 0) { /* room, but too many are under way */
-        nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000}, NULL);
-    }
-    return true;
+    return poll(&p, full, RETRY_MS) >= 0;
 }
 
 static bool
