@@ -67,7 +67,8 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not
 HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a,ALL)
-LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
+# `now`: the keeper of a worker drops memory that a late lookup would need
+LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
 # ---- what is built ----
@@ -129,7 +130,7 @@ $(GLUEC): core/py/embed.py $(GLUE)
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/worker/policy.o $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/title.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/worker/policy.o $(OUT)/core/arbiter/plan.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^

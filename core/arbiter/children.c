@@ -90,6 +90,7 @@ in_child(void *self)
 static _Noreturn void
 run_child(struct cg_arbiter *a, const struct cg_child *c)
 {
+    cg_auto(free) char *name = cg_arbiter_name(a);
     const struct cg_worker_start start = {
         .settings = a->settings,
         .log = a->log,
@@ -108,6 +109,7 @@ run_child(struct cg_arbiter *a, const struct cg_child *c)
         .trace_fd = c->trace_fd,
         .app = a->app,
         .app_spec = cg_settings_str(a->settings, CG_wsgi_app),
+        .name = name,
     };
     int status = cg_worker_main(&start);
     _exit(status);

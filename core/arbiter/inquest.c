@@ -134,14 +134,17 @@ cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c)
     cg_auto(buf) struct cg_buf text = {0};
     cg_auto(buf) struct cg_buf flights = {0};
     int n = put_flights(&flights, c->slot);
-    int connections = (int)atomic_load(&c->slot->connections);
+    int others = (int)atomic_load(&c->slot->connections) - n;
+    bool kept = others > 0 && atomic_load(&c->slot->keeper) != 0;
     if (n > 0) {
         cg_buf_putf(&text,
                     "Worker (pid:%d) took %d request%s with it: %s; %d other "
-                    "connection%s",
+                    "connection%s%s",
                     c->pid, n, n > 1 ? "s" : "", cg_buf_str(&flights),
-                    connections > n ? connections - n : 0,
-                    connections - n == 1 ? "" : "s");
+                    others > 0 ? others : 0, others == 1 ? "" : "s",
+                    kept ? ", of which those that waited for a request go to "
+                           "other workers"
+                         : "");
         cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
     }
 }

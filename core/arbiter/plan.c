@@ -487,6 +487,15 @@ commit(struct cg_plan *p, uint64_t now_ms)
     leave_gate(p);
 }
 
+/* Whenever one more is ready, or fewer are asked for. */
+static void
+try_gate(struct cg_plan *p, uint64_t now_ms)
+{
+    if (p->phase == PLAN_RELOADING && count(p, ROSTER_READY) >= p->gate) {
+        commit(p, now_ms);
+    }
+}
+
 static void
 forgive(struct cg_plan *p)
 {
@@ -613,6 +622,7 @@ cg_plan_set_target(struct cg_plan *p, int target, uint64_t now_ms)
     p->o.target = target;
     if (p->phase == PLAN_RELOADING && p->gate > target) {
         p->gate = target;
+        try_gate(p, now_ms);
     }
     manage(p, now_ms);
 }
@@ -785,9 +795,7 @@ cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms)
         p->serving = true;
         emit(p, EFFECT_SERVING);
     }
-    if (p->phase == PLAN_RELOADING && count(p, ROSTER_READY) >= p->gate) {
-        commit(p, now_ms);
-    }
+    try_gate(p, now_ms);
     manage(p, now_ms);
 }
 

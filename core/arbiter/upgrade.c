@@ -14,9 +14,9 @@
 #include "core/arbiter/notify.h"
 #include "core/arbiter/pidfile.h"
 #include "core/arbiter/signals.h"
-#include "core/arbiter/title.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/title.h"
 #include "core/py/config_file.h"
 #include "core/py/interp.h"
 
@@ -130,12 +130,17 @@ tell_workers_of_sharing(struct cg_arbiter *a)
 
 /* ---- titles and names ---- */
 
-void
-cg_arbiter_set_title(struct cg_arbiter *a, const char *role)
+char *
+cg_arbiter_name(const struct cg_arbiter *a)
 {
-    cg_auto(free) char *name =
-        cg_strf("%s%s", cg_settings_proc_name(a->settings),
-                a->plan.parent_pid != 0 ? ".2" : "");
+    return cg_strf("%s%s", cg_settings_proc_name(a->settings),
+                   a->plan.parent_pid != 0 ? ".2" : "");
+}
+
+void
+cg_arbiter_set_title(const struct cg_arbiter *a, const char *role)
+{
+    cg_auto(free) char *name = cg_arbiter_name(a);
     cg_title_set(role, name);
 }
 

@@ -139,6 +139,19 @@ describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
     }
 }
 
+void
+cg_accept_describe(const struct cg_engine *e, struct cg_conn *c,
+                   const struct sockaddr_storage *sa)
+{
+    const struct sockaddr *addr = (const void *)sa;
+    describe_peer(c, sa);
+    c->peer.trusted = e->config->trust != NULL
+                          ? cg_trust_has(e->config->trust, addr)
+                          : sa->ss_family == AF_UNIX;
+    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
+    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust, addr);
+}
+
 /* Another master's workers are not on our board. */
 static bool
 is_shared(const struct cg_engine *e)
@@ -294,14 +307,7 @@ accept_from(struct cg_executor *x, int listener)
     }
     struct cg_conn *c = cg_conn_new(e, fd);
     c->listener = (uint8_t)listener;
-    describe_peer(c, &sa);
-    c->peer.trusted =
-        e->config->trust != NULL
-            ? cg_trust_has(e->config->trust, (struct sockaddr *)&sa)
-            : sa.ss_family == AF_UNIX;
-    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
-    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust,
-                                                  (struct sockaddr *)&sa);
+    cg_accept_describe(e, c, &sa);
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     /* most often the request is there already: one epoll_ctl saved */
     cg_receive(x, c);

@@ -52,6 +52,22 @@ cg_conn_new(struct cg_engine *e, int fd)
 }
 
 void
+cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
+{
+    /* an address that a proxy told is known here only */
+    unsigned idle = c->peer.proxied != 0 ? 0 : CG_KEEPER_IDLE;
+    cg_keeper_mark(e->config->keeper, c->fd,
+                   idle * (1 + c->listener * CG_KEEPER_LISTENER +
+                           (c->requests > 0 ? CG_KEEPER_ANSWERED : 0)));
+}
+
+void
+cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c)
+{
+    cg_keeper_mark(e->config->keeper, c->fd, 0);
+}
+
+void
 cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest)
 {
     if (!c->armed) {
@@ -100,6 +116,7 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
 {
     cg_conn_disarm(e, c);
     cg_deadline_clear(&c->deadline);
+    cg_conn_not_kept(e, c);
     close(c->fd);
     c->fd = -1;
     c->state = CONN_DEAD;

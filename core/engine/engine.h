@@ -13,6 +13,7 @@
 
 #include "core/engine/handover.h"
 #include "core/engine/intake.h"
+#include "core/engine/keeper.h"
 #include "core/engine/scoreboard.h"
 #include "core/engine/spill.h"
 #include "core/http/exchange.h"
@@ -109,6 +110,7 @@ struct cg_engine_config {
     uint64_t beat_us;  /* hosted: a loop with requests shows life so often */
     int max_in_flight; /* hosted: requests that the host may have at once */
     const struct cg_handover *handover; /* NULL: requests stay here */
+    const struct cg_keeper *keeper;     /* NULL: no connection is kept */
 };
 
 /* Borrows everything; it must outlive the engine. */

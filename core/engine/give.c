@@ -28,7 +28,8 @@ enum {
 
 struct message {
     uint32_t magic;
-    /* bytes that follow, in this order */
+    /* bytes that follow, in this order; head_n is 0 for a connection that
+     * waits for its next request, whose worker was killed */
     uint32_t head_n, body_n, trailers_n, rest_n;
     uint64_t file_n; /* body in the second descriptor */
     uint64_t ready_us;
@@ -77,6 +78,7 @@ body_file(const struct cg_body *body)
     return fd;
 }
 
+/* Allocates nothing, and takes no lock: the keeper does this, too. */
 static int
 send_message(const struct cg_handover *h, struct iovec *parts, int count,
              const int *fds, int nfds)
@@ -123,6 +125,16 @@ give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
         {c->rest.p != NULL ? c->rest.p + c->rest_at : NULL, rest}};
     int fds[2] = {c->fd, file};
     return send_message(e->config->handover, parts, 5, fds, file < 0 ? 1 : 2);
+}
+
+int
+cg_give_idle(const struct cg_handover *h, int fd, uint8_t listener,
+             bool answered)
+{
+    struct message m = {
+        .magic = MAGIC, .requests = answered, .listener = listener};
+    struct iovec part = {&m, sizeof m};
+    return send_message(h, &part, 1, &fd, 1);
 }
 
 /* Another worker of our generation that serves; `idle`: has nothing to do. */
@@ -318,6 +330,35 @@ conn_of(struct cg_engine *e, const struct message *m, int fd, const char *p)
     return c;
 }
 
+static bool
+has_place(struct cg_engine *e)
+{
+    return e->nconns < e->config->max_connections || cg_room_make(e);
+}
+
+/* Its keeper knew no more of it than that it is idle. */
+static void
+adopt_idle(struct cg_executor *x, const struct message *m, int fd)
+{
+    struct cg_engine *e = x->engine;
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t n = sizeof sa;
+    if (getpeername(fd, (struct sockaddr *)&sa, &n) < 0 || !has_place(e)) {
+        close(fd);
+        return;
+    }
+    struct cg_conn *c = cg_conn_new(e, fd);
+    c->requests = m->requests;
+    c->listener = m->listener;
+    cg_accept_describe(e, c, &sa);
+    if (m->requests == 0) {
+        cg_receive(x, c);
+        return;
+    }
+    c->preamble = c->may_announce = false;
+    cg_rest(e, c);
+}
+
 bool
 cg_adopt(struct cg_executor *x)
 {
@@ -329,9 +370,13 @@ cg_adopt(struct cg_executor *x)
         return false;
     }
     cg_auto(fd_close) int file = fds[1];
-    struct cg_conn *c = conn_of(e, &m, fds[0], x->rbuf);
     atomic_fetch_add_explicit(&e->slot->adopted, 1, RELAXED);
     e->local_due = true;
+    if (m.head_n == 0) {
+        adopt_idle(x, &m, fds[0]);
+        return true;
+    }
+    struct cg_conn *c = conn_of(e, &m, fds[0], x->rbuf);
     cg_request_reset(&x->req);
     if (cg_head_read(&x->req, e->config->intake.head, c->peer.trusted, x->rbuf,
                      m.head_n) != CG_HEAD_DONE) {

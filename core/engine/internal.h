@@ -234,6 +234,10 @@ void cg_conn_close(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_forget(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_bury(struct cg_engine *e);
 void cg_conn_drop_intake(struct cg_conn *c);
+/* From here on, and until cg_conn_not_kept, nothing is lost if another process
+ * goes on with it: see keeper.h. */
+void cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c);
+void cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c);
 struct cg_conn *cg_conn_of(struct cg_deadline *d);
 const char *cg_conn_state_word(enum cg_conn_state s);
 
@@ -244,6 +248,9 @@ bool cg_accept_one(struct cg_executor *x, int listener);
 /* At a wake-up of the listener. */
 void cg_accept_some(struct cg_executor *x, int listener);
 void cg_accept_rest(struct cg_executor *x);
+/* Who is at the other end of a connection that begins, and what it may say. */
+void cg_accept_describe(const struct cg_engine *e, struct cg_conn *c,
+                        const struct sockaddr_storage *sa);
 /* Keeps a descriptor back for the time when there are none. */
 void cg_accept_reserve(struct cg_engine *e);
 /* Whether it is time to listen (again). */
@@ -278,6 +285,8 @@ void cg_serve(struct cg_executor *x, struct cg_conn *c,
 /* The same with the body still coming: c->intake. */
 void cg_serve_stream(struct cg_executor *x, struct cg_conn *c);
 void cg_after_response(struct cg_engine *e, struct cg_conn *c);
+/* Waits for its next request. */
+void cg_rest(struct cg_engine *e, struct cg_conn *c);
 void cg_call_init(struct cg_call *call, struct cg_executor *x,
                   struct cg_conn *c, const struct cg_request *req,
                   const char *base);
@@ -411,6 +420,10 @@ bool cg_queue_waits(const struct cg_engine *e);
 /* True: the connection with this request belongs to the queue now. */
 bool cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
              const struct cg_body *body);
+/* Puts a connection that waits for a request into the queue; the descriptor
+ * stays the caller's. Allocates nothing. 0 or a negative errno. */
+int cg_give_idle(const struct cg_handover *h, int fd, uint8_t listener,
+                 bool answered);
 /* Takes one out of the queue and runs it; false when there is none. */
 bool cg_adopt(struct cg_executor *x);
 

@@ -397,6 +397,9 @@ on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
 {
     struct cg_engine *e = x->engine;
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (c->state == CONN_IDLE || c->state == CONN_FRESH) {
+            cg_conn_kept(e, c);
+        }
         if (!c->armed) {
             cg_conn_arm(e, c, CG_LOOP_READ);
             cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_FIRST,
@@ -423,6 +426,7 @@ receive_once(struct cg_executor *x, struct cg_conn *c, size_t *room)
         p = x->rbuf;
         *room = sizeof x->rbuf;
     }
+    cg_conn_not_kept(x->engine, c);
     ssize_t n = recv(c->fd, p, *room, MSG_DONTWAIT);
     if (n <= 0) {
         on_no_bytes(x, c, n);

@@ -55,11 +55,12 @@ struct cg_slot {
     _Atomic uint64_t beat_us; /* last sign of life of the loop (monotonic) */
     _Atomic uint64_t started_us;
     _Atomic int32_t connections;
+    _Atomic int32_t keeper;    /* pid of the process that keeps the idle ones */
     _Atomic int32_t executors; /* flights from here on were never used */
     _Atomic uint64_t accepted;
     _Atomic uint64_t refused;    /* requests refused by the parser */
     _Atomic uint64_t given;      /* requests to the shared queue */
-    _Atomic uint64_t adopted;    /* requests from it */
+    _Atomic uint64_t adopted;    /* requests and idle connections from it */
     _Atomic uint64_t queue_full; /* requests that it did not take */
     _Atomic uint64_t takeovers;  /* relief turned the loop */
     _Atomic uint64_t promotions; /* relief let an idle executor go on */

@@ -426,6 +426,19 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     }
 }
 
+/* All of it is sent, and only the baton is missing, which may take a while:
+ * from here on the connection waits for its next request. */
+static void
+keep_early(const struct cg_call *call)
+{
+    const struct cg_conn *c = call->conn;
+    if (call->ex.keep && !call->ex.taken && !call->ex.broken &&
+        c->intake == NULL && c->rest_at == c->rest.n &&
+        cg_outbox_is_empty(&c->outbox) && !cg_limit_is_on(&call->limit)) {
+        cg_conn_kept(call->executor->engine, c);
+    }
+}
+
 /* Runs the request; the baton is ours again afterwards. */
 static void
 run(struct cg_executor *x, struct cg_call *call)
@@ -439,6 +452,7 @@ run(struct cg_executor *x, struct cg_call *call)
     }
     e->host->run(e->host->self, &call->ex);
     uint64_t end_us = cg_call_settle(call);
+    keep_early(call);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }
@@ -542,17 +556,26 @@ cg_after_response(struct cg_engine *e, struct cg_conn *c)
         cg_stream_drain_start(e, c);
         return;
     }
-    c->state = CONN_IDLE;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
     if (__builtin_expect(c->rest.p != NULL, 0)) {
         if (c->rest_at < c->rest.n) {
             c->ready_us = e->now_us;
+            cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP,
+                            e->now_us);
             cg_ready_push(e, c);
             return;
         }
         cg_buf_release(&c->rest);
         c->rest_at = 0;
     }
+    cg_rest(e, c);
+}
+
+void
+cg_rest(struct cg_engine *e, struct cg_conn *c)
+{
+    c->state = CONN_IDLE;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
+    cg_conn_kept(e, c);
     if (!c->armed || c->interest != CG_LOOP_READ) {
         cg_conn_arm(e, c, CG_LOOP_READ);
     }

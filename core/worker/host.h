@@ -6,6 +6,7 @@
 #ifndef CG_WORKER_HOST_H
 #define CG_WORKER_HOST_H
 
+#include "core/engine/keeper.h"
 #include "core/worker/worker.h"
 
 /* What a class gets from the worker and gives back. */
@@ -13,6 +14,7 @@ struct cg_host_run {
     const struct cg_worker_start *start;
     struct cg_app *app;
     const char *module; /* of a class with a loop written in Python */
+    struct cg_keeper keeper;
     int wakeup_fd;      /* readable when a Python signal handler is due */
     int exit_status;    /* out: what sys.exit in a handler asked for */
     bool leave_at_once; /* out: threads are stuck, do not wait for them */

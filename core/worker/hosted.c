@@ -158,6 +158,8 @@ int
 cg_host_hosted(struct cg_host_run *r, struct cg_error *err)
 {
     if (cg_py_loop_is_own(r->module, r->app)) {
+        cg_keeper_end(&r->keeper); /* it knows nothing of its connections */
+        atomic_store(&r->start->slot->keeper, 0);
         return serve_own(r, err);
     }
     struct hosted *o = cg_calloc(1, sizeof *o);

@@ -178,6 +178,26 @@ hook_worker(struct cg_host_run *run, enum cg_setting_id hook, const char *what)
     return CG_EXIT_BOOT;
 }
 
+/* Before the application is there: the less memory it shares, the less is
+ * copied when we write. */
+static void
+start_keeper(struct cg_host_run *run)
+{
+    const struct cg_worker_start *start = run->start;
+    struct cg_error err = {0};
+    if (start->handover == NULL ||
+        !cg_settings_bool(start->settings, CG_connection_keeper)) {
+        return;
+    }
+    if (cg_keeper_start(&run->keeper, start->handover, start->name, &err) < 0) {
+        cg_log_line(start->log, CG_WARNING,
+                    "connection_keeper: %s; if this worker is killed, its idle "
+                    "connections are reset",
+                    err.text);
+    }
+    atomic_store(&start->slot->keeper, (int32_t)run->keeper.pid);
+}
+
 /* Everything up to serving; an exit status, or 0. */
 static int
 boot(struct cg_host_run *run, int wakeup_write_fd)
@@ -214,6 +234,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (getppid() != start->master_pid) {
         return EXIT_STOPPED;
     }
+    start_keeper(run);
     status = load_app(run);
     if (status != 0 || run->abort_wanted) {
         return status;
@@ -312,6 +333,7 @@ live(struct cg_host_run *run)
     cg_slot_end(start->slot, cg_now_us());
     status = say_goodbye(start, status);
     cg_log_drain(start->log);
+    cg_keeper_end(&run->keeper);
     int finish = run->leave_at_once ? 0 : finish_python(run);
     return status != 0 ? status : finish;
 }

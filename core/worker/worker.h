@@ -60,6 +60,7 @@ struct cg_worker_start {
     struct cg_py_worker *worker; /* the object made before the fork */
     struct cg_app *app;          /* loaded by preload_app, else NULL */
     const char *app_spec;
+    const char *name; /* in the titles of its processes */
 };
 
 /* In the child, signals still blocked, handlers at their default: a USR1 that

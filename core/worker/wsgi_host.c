@@ -403,6 +403,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->calls_may_last = class->calls_may_last;
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->handover = start->handover;
+    config->keeper = &h->run->keeper;
     config->hosted = class->loop != NULL;
     if (class->loop != NULL && !cg_py_loop_parks(class->loop) &&
         config->streaming) {

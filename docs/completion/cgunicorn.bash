@@ -394,6 +394,7 @@ _cgunicorn() {
             --max-worker-lifetime-jitter \
             --max-worker-rss \
             --recycle-share \
+            --no-connection-keeper \
             -t \
             --timeout \
             --graceful-timeout \
@@ -524,6 +525,7 @@ _cgunicorn() {
             max_worker_lifetime_jitter \
             max_worker_rss \
             recycle_share \
+            connection_keeper \
             timeout \
             graceful_timeout \
             request_timeout \

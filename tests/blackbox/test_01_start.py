@@ -8,6 +8,7 @@ import pytest
 
 from harness import classes, processes, wire
 from harness.server import command
+from harness.waiting import until
 
 HELLO = """\
 def app(environ, start_response):
@@ -81,8 +82,8 @@ def test_the_log_tells_the_stop_as_gunicorn_does(server):
 def test_a_stop_signal_ends_every_process_with_status_0(server, name):
     s = server("shop:app", "-w", "2", files={"shop.py": HELLO})
     s.wait_log("Booting worker", 2)
-    tree = s.tree()
-    assert len(tree) == 3
+    # the master, two workers and the keepers of their connections
+    tree = until(lambda: len(s.tree()) == 5 and s.tree(), "all are there")
     assert s.stop(name) == 0
     for pid in tree:
         processes.wait_gone(pid, "a process of the server")

@@ -90,9 +90,11 @@ def is_stopped(pid):
 
 
 def sleeps(pid):
-    """Whether one of its threads waits for events; "0": it cannot be seen."""
-    return any(re.search(r"ep_poll|epoll|\A0\Z", p.read_text())
-               for p in pathlib.Path(f"/proc/{pid}/task").glob("*/wchan"))
+    """Whether all of its threads wait, one of them for events; "0": it runs,
+    or what it waits for cannot be seen."""
+    return processes.all_sleep(pid) and any(
+        re.search(r"ep_poll|epoll|\A0\Z", p.read_text())
+        for p in pathlib.Path(f"/proc/{pid}/task").glob("*/wchan"))
 
 
 @contextlib.contextmanager

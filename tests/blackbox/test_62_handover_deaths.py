@@ -132,10 +132,11 @@ def test_a_sender_that_dies_before_it_gave_takes_its_own_along(mortal, body):
     s = mortal
     s.kill_at("before-send")
     send(s.peers[0], "given", body)
-    for peer in (s.peers[0], s.peers[1], s.held.peer):
+    for peer in (s.peers[0], s.held.peer):
         peer.assert_closed()
     assert runs(s) == {"held": 1}
     expect_three_serve(s, died=1)
+    assert pid_of(ask(s.peers[1])) != s.blocked  # it was idle: see test_63
 
 
 @BODIES
@@ -144,8 +145,8 @@ def test_what_was_given_outlives_its_sender(mortal, body):
     s.kill_at("after-send")
     send(s.peers[0], "given", body)
     expect_answer(s, s.peers[0], body)
-    for peer in (s.peers[1], s.held.peer):
-        peer.assert_closed()
+    s.held.peer.assert_closed()
+    assert pid_of(ask(s.peers[1])) != s.blocked  # it was idle: see test_63
     expect_three_serve(s, died=1)
     assert ask(s.peers[0]).status == 200  # it is the adopter's now
 

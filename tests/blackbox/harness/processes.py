@@ -139,6 +139,12 @@ def sleeps(pid):
     return stat is not None and stat[0] == "S"
 
 
+def all_sleep(pid):
+    """The same of all its threads."""
+    return all(_stat(f"{pid}/task/{tid}")[0] == "S"
+               for tid in os.listdir(f"/proc/{pid}/task"))
+
+
 def describe(pid):
     """What a process is doing, for messages."""
     wanted = re.compile(r"(State|PPid|Threads|Sig\w+|ShdPnd):")

@@ -749,6 +749,21 @@ START_TEST(ttou_during_a_reload_lowers_the_gate)
 }
 END_TEST
 
+/* Nobody who boots is left to notice it. */
+START_TEST(a_gate_that_ttou_lowers_to_who_is_ready_opens)
+{
+    serve();
+    reload(3);
+    effects();
+    cg_plan_ready(&plan, 4, now);
+    cg_plan_ready(&plan, 5, now);
+    signals("TTOU");
+    expect("20 Handling signal: ttou; workers 3->2; commit; TERM 1; TERM 2; "
+           "TERM 3");
+    ck_assert_int_eq(plan.phase, PLAN_RUNNING);
+}
+END_TEST
+
 START_TEST(a_stop_during_a_reload_stops_both_generations)
 {
     serve();
@@ -1413,6 +1428,7 @@ suite(void)
         &deaths_at_the_gate_are_chance_until_the_third,
         &a_gate_that_takes_long_is_told_once_and_ends_with_another_hup,
         &ttou_during_a_reload_lowers_the_gate,
+        &a_gate_that_ttou_lowers_to_who_is_ready_opens,
         &a_stop_during_a_reload_stops_both_generations,
         &usr2_starts_one_new_master,
         &usr2_that_cannot_fork_may_be_tried_again,

@@ -19,8 +19,8 @@
 #include "core/arbiter/notify.h"
 #include "core/arbiter/pidfile.h"
 #include "core/arbiter/signals.h"
-#include "core/arbiter/title.h"
 #include "core/base/memory.h"
+#include "core/base/title.h"
 
 static char folder[64];
 

@@ -295,6 +295,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .max_executors = most,
         .calls_may_last = threads > 1,
         .handover = &w->handover,
+        .keeper = w->keeper,
     };
     k->host = (struct cg_host){
         .enter = enter,
@@ -379,6 +380,12 @@ void
 world_start_set(struct world *w, int workers, int threads)
 {
     start_world(w, workers, threads, threads);
+}
+
+void
+world_add_worker(struct world *w)
+{
+    init_worker(w, w->nworkers++, 1, 1);
 }
 
 void

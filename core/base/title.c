@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/arbiter/title.h"
+#include "core/base/title.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -57,5 +57,9 @@ cg_title_set(const char *role, const char *name)
         memset(area, 0, area_n);
         snprintf(area, area_n, "%s", text);
     }
-    prctl(PR_SET_NAME, role[0] == 'm' ? "gunicorn" : "gunicorn-worker");
+    char comm[16] = "gunicorn";
+    if (strcmp(role, "master") != 0) {
+        snprintf(comm, sizeof comm, "gunicorn-%s", role);
+    }
+    prctl(PR_SET_NAME, comm);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Process titles: "gunicorn: master [name]" in ps, as monitoring greps for. */
-#ifndef CG_ARBITER_TITLE_H
-#define CG_ARBITER_TITLE_H
+#ifndef CG_BASE_TITLE_H
+#define CG_BASE_TITLE_H
 
 /* Once, first thing in main: finds the memory of argv and environ and moves
  * environ out of it. argv must have been copied by who needs it. */

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/keeper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/shed.h"
+#include "core/base/title.h"
+#include "core/engine/internal.h"
+
+/*
+ * Everything up to the section "the worker's side" runs in the keeper. It is
+ * made by a bare clone, perhaps of a process with threads: no memory is
+ * allocated there, and no lock of the C library taken.
+ */
+enum {
+    MARKS_MOST = 65536, /* connections with a higher descriptor are not kept */
+    /* how long connections wait for a place in the queue: a worker that takes
+     * them may have to boot */
+    PATIENCE_US = 30 * 1000 * 1000,
+    RETRY_MS = 10
+};
+
+struct estate {
+    const struct cg_keeper *keeper;
+    const struct cg_handover *handover;
+    uint64_t end_us;
+};
+
+/* ---- waiting ---- */
+
+/* All signals are blocked: whatever comes is either the kernel's word that our
+ * parent is dead, or not for us. A thread of the parent is not the parent. */
+static void
+wait_for_death(pid_t worker)
+{
+    sigset_t all;
+    sigfillset(&all);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    while (getppid() == worker) {
+        sigwaitinfo(&all, NULL);
+    }
+}
+
+/* ---- the estate ---- */
+
+static unsigned
+mark_of(const struct cg_keeper *k, unsigned fd)
+{
+    return fd < k->n ? atomic_load_explicit(&k->mark[fd], memory_order_acquire)
+                     : 0;
+}
+
+static bool
+stays(const struct estate *s, unsigned fd)
+{
+    return (int)fd == s->handover->write_fd ||
+           (int)fd == s->handover->poke_fd || mark_of(s->keeper, fd) != 0;
+}
+
+/* Locks, files and ports of the application are free again as soon as they
+ * would be without us. Before Linux 5.9 they have to wait for our end. */
+static void
+close_others(const struct estate *s)
+{
+#ifdef SYS_close_range
+    unsigned from = 0;
+    for (unsigned fd = 0; fd < s->keeper->n; fd++) {
+        if (stays(s, fd)) {
+            if (fd > from) {
+                syscall(SYS_close_range, from, fd - 1, 0);
+            }
+            from = fd + 1;
+        }
+    }
+    syscall(SYS_close_range, from, ~0u, 0);
+#else
+    (void)s;
+#endif
+}
+
+static bool
+has_bytes(int fd)
+{
+    int n = 0;
+    return ioctl(fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* After a failure to give: whether to try again, when there may be a place. */
+static bool
+wait_for_room(const struct estate *s, int error)
+{
+    struct pollfd p = {.fd = s->handover->write_fd, .events = POLLOUT};
+    bool full = error == -EAGAIN;
+    /* descriptors under way are counted, too, and memory may come back */
+    bool passes =
+        error == -ETOOMANYREFS || error == -ENOBUFS || error == -ENOMEM;
+    if ((!full && !passes) || cg_now_us() >= s->end_us) {
+        return false;
+    }
+    return poll(&p, full, RETRY_MS) >= 0;
+}
+
+static bool
+bequeath_one(const struct estate *s, int fd, unsigned mark)
+{
+    int r;
+    do {
+        r = cg_give_idle(s->handover, fd, (uint8_t)(mark / CG_KEEPER_LISTENER),
+                         (mark & CG_KEEPER_ANSWERED) != 0);
+    } while (r < 0 && wait_for_room(s, r));
+    return r == 0;
+}
+
+/* First those whose clients have asked something already. */
+static void
+bequeath(const struct estate *s, bool asked)
+{
+    for (unsigned fd = 0; fd < s->keeper->n; fd++) {
+        unsigned mark = mark_of(s->keeper, fd);
+        if (mark == 0 || (asked && !has_bytes((int)fd))) {
+            continue;
+        }
+        if (!bequeath_one(s, (int)fd, mark)) {
+            return;
+        }
+        cg_keeper_mark(s->keeper, (int)fd, 0);
+        close((int)fd);
+    }
+    cg_handover_poke(s->handover);
+}
+
+static _Noreturn void
+keep(struct cg_keeper k, struct cg_handover h, pid_t worker)
+{
+    cg_memory_shed(); /* what we need is on the stack */
+    wait_for_death(worker);
+    struct estate s = {
+        .keeper = &k, .handover = &h, .end_us = cg_now_us() + PATIENCE_US};
+    close_others(&s);
+    bequeath(&s, true);
+    bequeath(&s, false);
+    _exit(0);
+}
+
+/* ---- the worker's side ---- */
+
+static uint32_t
+how_many(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > MARKS_MOST) {
+        return MARKS_MOST;
+    }
+    return (uint32_t)limit.rlim_cur;
+}
+
+/* No signal tells of its end: to a wait for any child it does not exist. */
+static pid_t
+clone_with_files(void)
+{
+    return (pid_t)syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
+}
+
+int
+cg_keeper_start(struct cg_keeper *k, const struct cg_handover *h,
+                const char *name, struct cg_error *err)
+{
+    sigset_t all, before;
+    pid_t worker = getpid();
+    *k = (struct cg_keeper){.n = how_many()};
+    void *mark = mmap(NULL, k->n * sizeof *k->mark, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mark == MAP_FAILED) {
+        *k = (struct cg_keeper){0};
+        return cg_error_set(err, errno, "cannot share memory: %s",
+                            strerror(errno));
+    }
+    k->mark = mark;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    k->pid = clone_with_files();
+    if (k->pid == 0) {
+        cg_title_set("keeper", name);
+        keep(*k, *h, worker);
+    }
+    int code = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (k->pid < 0) {
+        munmap(mark, k->n * sizeof *k->mark);
+        *k = (struct cg_keeper){0};
+        return cg_error_set(err, code, "cannot make a process: %s",
+                            strerror(code));
+    }
+    return 0;
+}
+
+void
+cg_keeper_end(struct cg_keeper *k)
+{
+    /* not ours any more if the application has changed the user: then it ends
+     * behind us */
+    if (k->pid > 0 && kill(k->pid, SIGKILL) == 0) {
+        while (waitpid(k->pid, NULL, __WALL) < 0 && errno == EINTR) {
+        }
+    }
+    k->pid = 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keeper: what saves the idle connections of a worker that is killed. A process
+ * beside the worker that shares its table of descriptors and sleeps until the
+ * worker is dead. The kernel does not close a descriptor that somebody else
+ * has, so the keeper gives those that are between two requests to the run queue
+ * of the generation (handover.h), with the bytes that nobody has read, and
+ * ends.
+ *
+ * Which ones these are is in memory that both have: the engine marks a
+ * connection when it begins to wait for a request, and takes the mark away
+ * before it reads a byte. That is all that a living connection costs.
+ */
+#ifndef CG_ENGINE_KEEPER_H
+#define CG_ENGINE_KEEPER_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/base/error.h"
+#include "core/engine/handover.h"
+
+/* A mark: which listener it came from, and whether it had a request before. */
+enum { CG_KEEPER_IDLE = 1, CG_KEEPER_ANSWERED = 2, CG_KEEPER_LISTENER = 256 };
+
+struct cg_keeper {
+    _Atomic uint16_t *mark; /* by descriptor; 0: none */
+    uint32_t n;
+    pid_t pid; /* 0: there is none */
+};
+
+/* In the worker, once it has the user it stays, GIL or not. `name` is for its
+ * title. 0, or a negative errno with err filled: then nothing is kept. */
+int cg_keeper_start(struct cg_keeper *k, const struct cg_handover *h,
+                    const char *name, struct cg_error *err);
+/* The worker ends by itself: nothing is to be kept. By the process that started
+ * it. The marks stay: threads that nobody can stop may set some. */
+void cg_keeper_end(struct cg_keeper *k);
+
+static inline void
+cg_keeper_mark(const struct cg_keeper *k, int fd, unsigned what)
+{
+    if (k != NULL && (uint32_t)fd < k->n) {
+        atomic_store_explicit(&k->mark[fd], (uint16_t)what,
+                              memory_order_release);
+    }
+}
+
+#endif

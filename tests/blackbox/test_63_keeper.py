@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""A killed worker takes what it was running with it, and nothing else."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness import classes, processes
+from harness.server import command
+from harness.waiting import until
+from test_60_handover import APP as BLOCKING, Blocked, ask, pid_of, pinned
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+APP = """
+import os, socket
+
+held = []
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/wait":
+        try:
+            body = repr(os.waitpid(-1, os.WNOHANG))
+        except ChildProcessError:
+            body = "no child"
+    elif path == "/port":
+        s = socket.socket()
+        s.bind(("127.0.0.1", int(environ["QUERY_STRING"])))
+        held.append(s)
+        body = "bound"
+    else:
+        body = "%d %s %s" % (os.getpid(), environ.get("REMOTE_ADDR"),
+                             environ.get("REMOTE_PORT"))
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body.encode()]
+"""
+
+
+def start(server, *args, files=None, **kw):
+    s = server("app:app", *args, files=files or {"app.py": APP}, **kw)
+    s.announce("was sent SIGKILL")
+    return s
+
+
+def keepers(s):
+    """Of all its workers."""
+    return [p for w in s.workers() for p in processes.children(w)
+            if is_keeper(p)]
+
+
+def is_keeper(pid):
+    try:
+        return "keeper" in processes.command_line(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def kill(s, pid):
+    """Once it has ended what it was doing: a reply is out a moment before."""
+    until(lambda: processes.all_sleep(pid), "the worker waits")
+    kill_now(s, pid)
+
+
+def kill_now(s, pid):
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in s.workers(), "the worker is gone")
+
+
+def unread(peer):
+    """Bytes that the server's kernel has and the server has not read."""
+    def number(address):
+        ip = socket.inet_aton(address[0])[::-1].hex().upper()
+        return f"{ip}:{address[1]:04X}"
+    s = peer.sock
+    row = re.compile(rf"\d+: {number(s.getpeername())} "
+                     rf"{number(s.getsockname())} .. \S+:(\S+) ")
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        return int(row.search(f.read())[1], 16)
+
+
+@pytest.mark.parametrize("bind", ["tcp", "unix"])
+def test_a_connection_outlives_its_worker(server, bind):
+    s = start(server, bind=bind)
+    with s.connect() as peer:
+        first = pid_of(ask(peer))
+        before = ask(peer).body.split()[1:]
+        for _ in range(3):
+            kill(s, first)
+            reply = ask(peer)
+            assert pid_of(reply) not in (first, s.pid)
+            assert reply.body.split()[1:] == before
+            first = pid_of(reply)
+
+
+def test_requests_that_nobody_has_read_are_answered(server):
+    s = start(server, "-w", "2")
+    victim, peers = pinned(s, count=4)
+    fresh = [s.connect() for _ in range(4)]
+    until(lambda: processes.all_sleep(victim), "the worker waits")
+    os.kill(victim, signal.SIGSTOP)
+    for peer in peers + fresh:
+        peer.send(GET)
+    kill_now(s, victim)
+    for peer in peers + fresh:
+        assert pid_of(peer.reply()) != victim
+
+
+def test_many_outlive_it(server):
+    s = start(server)
+    peers = [s.connect() for _ in range(300)]
+    victim = [pid_of(ask(peer)) for peer in peers][-1]
+    for peer in peers[::2]:
+        peer.send(GET)
+        peer.reply()
+    kill(s, victim)
+    for peer in peers:
+        peer.send(GET)
+    assert victim not in [pid_of(peer.reply()) for peer in peers]
+
+
+def test_a_request_under_way_is_lost_alone(server):
+    s = start(server, files={"app.py": BLOCKING})
+    peers = [s.connect() for _ in range(3)]
+    victim = pid_of([ask(peer) for peer in peers][0])
+    Blocked(s, peers[0], "b")
+    kill(s, victim)
+    peers[0].assert_closed()
+    for peer in peers[1:]:
+        assert pid_of(ask(peer)) != victim
+    s.wait_log(r"took 1 request with it: GET /block\S* \(for .*\); 2 other "
+               r"connections, of which those that waited for a request go to "
+               r"other workers")
+
+
+def test_half_a_request_is_lost_too(server):
+    s = start(server)
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        peer.send(GET[:20])
+        until(lambda: unread(peer) == 0, "the worker has read it")
+        kill(s, victim)
+        peer.send_leniently(GET[20:] + GET)
+        peer.assert_closed()
+
+
+def test_a_preamble_is_not_lost(server):
+    s = start(server, "--proxy-protocol", "auto", "--proxy-allow-from", "*")
+    told, plain = s.connect(), s.connect()
+    told.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 2222\r\n" + GET)
+    reply = told.reply()
+    assert reply.body.split()[1:] == [b"192.0.2.1", b"1111"]
+    assert pid_of(ask(plain)) == pid_of(reply)
+    kill(s, pid_of(reply))
+    told.assert_closed()  # nobody knows what it said
+    assert ask(plain).body.split()[1] == b"127.0.0.1"
+
+
+def test_it_goes_with_its_worker(server):
+    s = start(server, "-w", "2")
+    s.wait_workers(2)
+    old = until(lambda: len(keepers(s)) == 2 and keepers(s), "two keepers")
+    s.signal("HUP")
+    until(lambda: len(keepers(s)) == 2 and not set(old) & set(keepers(s)),
+          "two others")
+    now = keepers(s)
+    s.signal("TERM")
+    s.wait()
+    assert not [p for p in old + now if processes.is_running(p)]
+
+
+def test_it_is_gone_after_the_kill(server):
+    s = start(server)
+    victim = s.wait_workers(1)[0]
+    keeper = until(lambda: keepers(s), "a keeper")[0]
+    kill(s, victim)
+    until(lambda: not processes.is_running(keeper), "the keeper has ended")
+
+
+def test_signals_are_not_for_it(server):
+    s = start(server)
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        keeper = keepers(s)[0]
+        for name in ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "ABRT"):
+            os.kill(keeper, getattr(signal, "SIG" + name))
+        kill(s, victim)
+        assert pid_of(ask(peer)) != victim
+
+
+def test_the_application_does_not_wait_for_it(server):
+    s = start(server)
+    assert s.get("/wait").body == b"no child"
+
+
+def test_what_else_the_worker_had_is_free(server):
+    s = start(server)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        for _ in range(3):
+            assert peer.get(f"/port?{port}").reply().body == b"bound"
+            kill(s, victim)
+            victim = pid_of(ask(peer))
+
+
+def test_without_it(server):
+    s = start(server, "--no-connection-keeper")
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        assert keepers(s) == []
+        kill(s, victim)
+        peer.send_leniently(GET)
+        peer.assert_closed()
+
+
+REFUSE = """\
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+long syscall(long n, ...) {
+    static long (*real)(long, ...);
+    va_list a;
+    long p[6];
+    if (n == SYS_clone) { errno = EAGAIN; return -1; }
+    va_start(a, n);
+    for (int i = 0; i < 6; i++) p[i] = va_arg(a, long);
+    va_end(a);
+    if (real == 0) real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    return real(n, p[0], p[1], p[2], p[3], p[4], p[5]);
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+@pytest.mark.skipif(b"__asan_init" in open(command()[0], "rb").read(),
+                    reason="a sanitizer wants to be the first library")
+@classes.needs_no_package
+def test_a_worker_serves_without_one_where_none_can_be_made(server, tmp_path):
+    source = tmp_path / "refuse.c"
+    source.write_text("#define _GNU_SOURCE\n#include <dlfcn.h>\n" + REFUSE)
+    library = tmp_path / "refuse.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"],
+                   check=True)
+    s = start(server, env={"LD_PRELOAD": str(library)})
+    s.announce("connection_keeper: cannot make a process")
+    s.wait_log("connection_keeper: cannot make a process: Resource temporarily "
+               "unavailable; if this worker is killed, its idle connections "
+               "are reset")
+    assert s.get().status == 200
