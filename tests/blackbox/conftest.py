@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import logcheck, processes
+from harness import classes, embedded, logcheck, processes
 from harness.server import Server, command, environment, fill
 from harness.waiting import DEADLINE, until
 
@@ -115,6 +115,13 @@ def module_server(tmp_path_factory):
 
     yield make
     end_servers(made)
+
+
+@pytest.fixture
+def other_user():
+    """For workers that are not root's: they import what their class needs."""
+    if classes.has_package() and not embedded.is_for_everybody():
+        pytest.skip("only root reaches the library of " + embedded.executable())
 
 
 class Run:

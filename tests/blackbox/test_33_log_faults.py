@@ -193,6 +193,7 @@ def open_path(path):
 
 @ROOT
 @pytest.mark.skipif(nobody() is None, reason="there is no user nobody")
+@pytest.mark.usefixtures("other_user")
 class TestAfterAChangeOfUser:
     @pytest.fixture
     def dropped(self, server, tmp_path):

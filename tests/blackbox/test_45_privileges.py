@@ -51,6 +51,7 @@ def owner(path):
 
 
 @root
+@pytest.mark.usefixtures("other_user")
 def test_workers_become_the_user_and_group_and_the_master_does_not(
         folder, server, nobody):
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
@@ -63,6 +64,7 @@ def test_workers_become_the_user_and_group_and_the_master_does_not(
 
 @root
 @pytest.mark.parametrize("extra", [(), ("--initgroups",)])
+@pytest.mark.usefixtures("other_user")
 def test_initgroups_gives_the_groups_of_the_user(
         folder, server, nobody, extra):
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
@@ -73,6 +75,7 @@ def test_initgroups_gives_the_groups_of_the_user(
 
 
 @root
+@pytest.mark.usefixtures("other_user")
 def test_a_uid_without_a_name_will_do(folder, server):
     s = server("shop:app", "--user", "54321", "--group", "54321",
                "--initgroups", files={"shop.py": APP}, folder=folder)
@@ -89,6 +92,7 @@ def test_running_as_root_is_told_once(server):
 
 
 @root
+@pytest.mark.usefixtures("other_user")
 def test_sockets_and_logs_belong_to_the_user(folder, server, nobody):
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
                "--error-logfile", "error.log", "--access-logfile",
@@ -104,6 +108,7 @@ def test_sockets_and_logs_belong_to_the_user(folder, server, nobody):
 
 
 @root
+@pytest.mark.usefixtures("other_user")
 def test_an_id_beyond_31_bits_owns_its_socket_and_log(folder, server):
     big = 3000000000  # as containers with a range of their own have them
     try:
@@ -118,6 +123,7 @@ def test_an_id_beyond_31_bits_owns_its_socket_and_log(folder, server):
 
 
 @root
+@pytest.mark.usefixtures("other_user")
 def test_usr1_reopens_logs_after_the_privileges_are_gone(
         folder, server, nobody):
     # the folder is root's: only the master can make the new files

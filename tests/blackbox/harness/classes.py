@@ -42,21 +42,26 @@ def streams():
     return under_test() != "tornado"
 
 
+def has_package():
+    """The loop of that class is a Python package's."""
+    return under_test() not in ("sync", "gthread")
+
+
 needs_sleep_that_blocks = pytest.mark.skipif(
     shares_thread(), reason="time.sleep lets others go on in this class")
 needs_no_package = pytest.mark.skipif(
-    under_test() not in ("sync", "gthread"),
+    has_package(),
     reason="the package of this class imports what it likes")
 needs_other_than_tornado = pytest.mark.skipif(
     under_test() == "tornado", reason="requests run on an asyncio loop: Django "
     "refuses its database there, under gunicorn as well, and a long reply to "
     "a slow reader stops it")
 needs_passes = pytest.mark.skipif(
-    under_test() not in ("sync", "gthread"),
+    has_package(),
     reason="the loop is the package's: a line is written when its request ends, "
     "not at the end of a pass")
 needs_turns = pytest.mark.skipif(
-    under_test() not in ("sync", "gthread"),
+    has_package(),
     reason="the package's loop waits for the engine's descriptor, so that a "
     "connection wakes all workers and the first of them takes it")
 needs_kept_replies = pytest.mark.skipif(

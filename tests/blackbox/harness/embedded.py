@@ -2,6 +2,7 @@
 """The interpreter inside the program under test: what it is, what it has."""
 import functools
 import json
+import pathlib
 import subprocess
 import tempfile
 
@@ -41,6 +42,12 @@ def told(plain=False):
 
 def executable():
     return told()["executable"]
+
+
+def is_for_everybody():
+    """Others than its owner reach its library: not below a folder of root's."""
+    prefix = pathlib.Path(told()["base_prefix"])
+    return all(p.stat().st_mode & 0o001 for p in [prefix, *prefix.parents])
 
 
 def has(package):
