@@ -274,7 +274,8 @@ BOOTING = r"Worker exiting|was sent SIG(TERM|KILL)!"
 KNOWN = {
     # gunicorn's gevent worker does not say it then
     "max_requests": "Worker exiting" if classes.shares_thread() else "^$",
-    "USR2, back": BOOTING, "USR2 twice": BOOTING, "USR2 WINCH TERM": BOOTING,
+    "USR2 TERM": BOOTING, "USR2, back": BOOTING, "USR2 twice": BOOTING,
+    "USR2 WINCH TERM": BOOTING,
     # gunicorn takes the signal of an idle worker for a request's error
     "worker INT": "Error handling request",
     "TTIN TTOU": "Worker exiting|" + TOLD_AGAIN,
