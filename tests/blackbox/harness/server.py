@@ -35,6 +35,8 @@ def environment(folder, extra=None):
     env = {k: v for k, v in os.environ.items() if not UNWANTED.match(k)}
     env["XDG_RUNTIME_DIR"] = str(folder)
     env["LC_ALL"] = "C.UTF-8"
+    if "eventlet" in command():  # new ones advise to use something else
+        env.setdefault("PYTHONWARNINGS", "ignore:::importlib")
     for name, value in (extra or {}).items():
         if value is None:
             env.pop(name, None)
