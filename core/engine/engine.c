@@ -142,6 +142,7 @@ cg_engine_free(struct cg_engine *e)
     while ((c = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, c);
     }
+    cg_give_waiting(e); /* we were told to end at once, the server was not */
     for (int list = 0; list < DEADLINE_CONN_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);
     }

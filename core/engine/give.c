@@ -137,6 +137,45 @@ cg_give_idle(const struct cg_handover *h, int fd, uint8_t listener,
     return send_message(h, &part, 1, &fd, 1);
 }
 
+/* The same by its own worker, which knows its client's address. */
+static bool
+give_waiting(struct cg_engine *e, struct cg_conn *c)
+{
+    struct message m = {.magic = MAGIC,
+                        .requests = c->requests,
+                        .listener = c->listener,
+                        .peer = c->peer};
+    struct iovec part = {&m, sizeof m};
+    if (send_message(e->config->handover, &part, 1, &c->fd, 1) < 0) {
+        return false;
+    }
+    cg_conn_forget(e, c);
+    return true;
+}
+
+static void
+give_list(struct cg_engine *e, enum cg_deadline_list list)
+{
+    struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, list);
+    while (d != NULL) {
+        struct cg_conn *c = cg_conn_of(d);
+        d = cg_deadlines_next(&e->deadlines, d);
+        if ((c->state == CONN_IDLE || c->state == CONN_FRESH) &&
+            !give_waiting(e, c)) {
+            return;
+        }
+    }
+}
+
+void
+cg_give_waiting(struct cg_engine *e)
+{
+    if (e->config->handover != NULL && atomic_load(&e->board->draining) == 0) {
+        give_list(e, DEADLINE_KEEP);
+        give_list(e, DEADLINE_FIRST);
+    }
+}
+
 /* Another worker of our generation that serves; `idle`: has nothing to do. */
 static bool
 has_sibling(const struct cg_engine *e, bool idle)
@@ -336,27 +375,41 @@ has_place(struct cg_engine *e)
     return e->nconns < e->config->max_connections || cg_room_make(e);
 }
 
-/* Its keeper knew no more of it than that it is idle. */
+/* False: it is gone. A keeper does not know whose it is. */
+static bool
+describe(const struct cg_engine *e, struct cg_conn *c, const struct message *m)
+{
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t n = sizeof sa;
+    if (getpeername(c->fd, (struct sockaddr *)&sa, &n) < 0) {
+        return false;
+    }
+    cg_accept_describe(e, c, &sa);
+    if (m->peer.family != AF_UNSPEC) {
+        c->peer = m->peer;
+    }
+    if (m->requests > 0) {
+        c->preamble = c->may_announce = false;
+    }
+    return true;
+}
+
+/* One that waits for a request, its first or its next. */
 static void
 adopt_idle(struct cg_executor *x, const struct message *m, int fd)
 {
     struct cg_engine *e = x->engine;
-    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
-    socklen_t n = sizeof sa;
-    if (getpeername(fd, (struct sockaddr *)&sa, &n) < 0 || !has_place(e)) {
-        close(fd);
-        return;
-    }
+    bool place = has_place(e);
     struct cg_conn *c = cg_conn_new(e, fd);
     c->requests = m->requests;
     c->listener = m->listener;
-    cg_accept_describe(e, c, &sa);
-    if (m->requests == 0) {
+    if (!describe(e, c, m) || !place) {
+        cg_conn_close(e, c);
+    } else if (m->requests == 0) {
         cg_receive(x, c);
-        return;
+    } else {
+        cg_rest(e, c);
     }
-    c->preamble = c->may_announce = false;
-    cg_rest(e, c);
 }
 
 bool

@@ -424,6 +424,9 @@ bool cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
  * stays the caller's. Allocates nothing. 0 or a negative errno. */
 int cg_give_idle(const struct cg_handover *h, int fd, uint8_t listener,
                  bool answered);
+/* Our own connections that wait for a request, all that the queue takes. Not
+ * when the server is about to end. */
+void cg_give_waiting(struct cg_engine *e);
 /* Takes one out of the queue and runs it; false when there is none. */
 bool cg_adopt(struct cg_executor *x);
 

@@ -331,6 +331,9 @@ begin_stop(struct cg_executor *x)
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_accept_rest(x);
     cg_accept_listen(e, false);
+    if (cg_sibling_serves(e)) {
+        cg_give_waiting(e);
+    }
     cg_pass_on(e);
     cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
                          keep != 0 && keep < STOP_IDLE_US ? keep : STOP_IDLE_US,

@@ -333,7 +333,9 @@ live(struct cg_host_run *run)
     cg_slot_end(start->slot, cg_now_us());
     status = say_goodbye(start, status);
     cg_log_drain(start->log);
-    cg_keeper_end(&run->keeper);
+    if (!run->leave_at_once) { /* else there may still be connections */
+        cg_keeper_end(&run->keeper);
+    }
     int finish = run->leave_at_once ? 0 : finish_python(run);
     return status != 0 ? status : finish;
 }

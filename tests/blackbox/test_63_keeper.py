@@ -159,6 +159,38 @@ def test_a_preamble_is_not_lost(server):
     assert ask(plain).body.split()[1] == b"127.0.0.1"
 
 
+@pytest.mark.parametrize("name", ["TERM", "QUIT", "ABRT"])
+def test_one_that_leaves_hands_its_connections_on(server, name):
+    """No keeper is needed for that."""
+    s = start(server, "-w", "2", "--no-connection-keeper", "--proxy-protocol",
+              "auto", "--proxy-allow-from", "*")
+    s.announce("exited with code 1", "was sent SIGABRT")
+    victim, peers = pinned(s, count=3)
+    told = s.connect()
+    told.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 2222\r\n" + GET)
+    told.reply()
+    os.kill(victim, getattr(signal, f"SIG{name}"))
+    until(lambda: victim not in s.workers(), "the worker has left")
+    for peer in peers:
+        reply = ask(peer)
+        assert pid_of(reply) != victim
+        assert reply.body.split()[1] == b"127.0.0.1"
+        assert not reply.says_close()
+    assert ask(told).body.split()[1:] == [b"192.0.2.1", b"1111"]
+
+
+@pytest.mark.parametrize("name", ["QUIT", "ABRT"])
+def test_the_only_one_that_leaves_at_once_leaves_them_to_the_next(server, name):
+    s = start(server)
+    s.announce("exited with code 1", "was sent SIGABRT")
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        until(lambda: processes.all_sleep(victim), "the worker waits")
+        os.kill(victim, getattr(signal, f"SIG{name}"))
+        until(lambda: victim not in s.workers(), "the worker has left")
+        assert pid_of(ask(peer)) != victim
+
+
 def test_it_goes_with_its_worker(server):
     s = start(server, "-w", "2")
     s.wait_workers(2)
