@@ -278,6 +278,7 @@ KNOWN = {
     "USR2 WINCH TERM": BOOTING,
     # gunicorn takes the signal of an idle worker for a request's error
     "worker INT": "Error handling request",
+    "worker QUIT": "Error handling request",
     "TTIN TTOU": "Worker exiting|" + TOLD_AGAIN,
     # gunicorn has no line for a signal that comes while it stops; whether its
     # worker's last lines get out is a race with the KILL, and it takes the
