@@ -279,6 +279,8 @@ KNOWN = {
     # gunicorn takes the signal of an idle worker for a request's error
     "worker INT": "Error handling request",
     "worker QUIT": "Error handling request",
+    # and then the worker has no status to tell
+    "worker ABRT": "Error handling request|exited with code 1",
     "TTIN TTOU": "Worker exiting|" + TOLD_AGAIN,
     # gunicorn has no line for a signal that comes while it stops; whether its
     # worker's last lines get out is a race with the KILL, and it takes the
@@ -292,8 +294,6 @@ UNKNOWN = ()  # what gunicorn does not know
 if beside.is_old():  # sends TERM ten times a second, ignores INT while it stops
     KNOWN.update({name: KNOWN["TTIN TTOU"] for name in LIVES if "HUP" in name
                   and "worker" not in name})
-    # the same as with INT, and then the worker has no status to tell
-    KNOWN["worker ABRT"] = "Error handling request|exited with code 1"
     UNKNOWN = "INT after TERM", "QUIT after TERM"
 
 
