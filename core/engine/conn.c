@@ -54,11 +54,13 @@ cg_conn_new(struct cg_engine *e, int fd)
 void
 cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
 {
-    /* an address that a proxy told is known here only */
-    unsigned idle = c->peer.proxied != 0 ? 0 : CG_KEEPER_IDLE;
+    unsigned answered = c->requests > 0 ? CG_KEEPER_ANSWERED : 0;
+    if (c->peer.proxied != 0) {
+        return; /* the address that a proxy told is known here only */
+    }
     cg_keeper_mark(e->config->keeper, c->fd,
-                   idle * (1 + c->listener * CG_KEEPER_LISTENER +
-                           (c->requests > 0 ? CG_KEEPER_ANSWERED : 0)));
+                   CG_KEEPER_IDLE | answered |
+                       c->listener * CG_KEEPER_LISTENER);
 }
 
 void

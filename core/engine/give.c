@@ -29,7 +29,7 @@ enum {
 struct message {
     uint32_t magic;
     /* bytes that follow, in this order; head_n is 0 for a connection that
-     * waits for its next request, whose worker was killed */
+     * waits for a request, and has lost its worker */
     uint32_t head_n, body_n, trailers_n, rest_n;
     uint64_t file_n; /* body in the second descriptor */
     uint64_t ready_us;
