@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A killed worker takes what it was running with it, and nothing else."""
+import contextlib
 import os
 import re
 import shutil
@@ -159,12 +160,26 @@ def test_a_preamble_is_not_lost(server):
     assert ask(plain).body.split()[1] == b"127.0.0.1"
 
 
+def both_serve(s):
+    """One that still boots is nobody to leave anything to. New connections go
+    to who has fewer, so they stay open until then."""
+    with contextlib.ExitStack() as stack:
+        seen = set()
+
+        def two():
+            seen.add(pid_of(ask(stack.enter_context(s.connect()))))
+            return len(seen) == 2
+
+        until(two, "both workers answer")
+
+
 @pytest.mark.parametrize("name", ["TERM", "QUIT", "ABRT"])
 def test_one_that_leaves_hands_its_connections_on(server, name):
     """No keeper is needed for that."""
     s = start(server, "-w", "2", "--no-connection-keeper", "--proxy-protocol",
               "auto", "--proxy-allow-from", "*")
     s.announce("exited with code 1", "was sent SIGABRT")
+    both_serve(s)
     victim, peers = pinned(s, count=3)
     told = s.connect()
     told.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 2222\r\n" + GET)
