@@ -72,9 +72,9 @@ LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize
 LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
 
 # ---- what is built ----
-PLAIN := core/base core/http core/net core/engine config logging
+PLAIN := core/base core/http core/exchange core/net core/share core/engine config logging
 WITHPY := core/py core/worker core/arbiter cmd
-SRC := $(wildcard $(addsuffix /*.c,$(PLAIN) $(WITHPY)))
+SRC := $(wildcard $(foreach dir,$(PLAIN) $(WITHPY),$(dir)/*.c $(dir)/*/*.c))
 DOCGEN := $(wildcard config/docgen*.c)
 SRC := $(filter-out $(DOCGEN),$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)

@@ -8,7 +8,7 @@
 
 #include "config/inspect.h"
 #include "core/base/memory.h"
-#include "core/py/config_file.h"
+#include "core/py/config/config_file.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
 

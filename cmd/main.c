@@ -16,9 +16,9 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/title.h"
-#include "core/py/app.h"
-#include "core/py/config_file.h"
-#include "core/py/interp.h"
+#include "core/py/config/config_file.h"
+#include "core/py/runtime/app.h"
+#include "core/py/runtime/interp.h"
 #include "core/worker/worker.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };

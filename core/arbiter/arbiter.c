@@ -20,8 +20,8 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/title.h"
-#include "core/py/config_file.h"
-#include "core/py/interp.h"
+#include "core/py/config/config_file.h"
+#include "core/py/runtime/interp.h"
 #include "logging/spool.h"
 
 enum { EXIT_ERROR = 1, SIGNALS_A_TURN = 64, EXTEND_US = 30 * 1000 * 1000 };

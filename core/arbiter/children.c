@@ -12,7 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/py/interp.h"
+#include "core/py/runtime/interp.h"
 #include "logging/spool.h"
 
 enum { WEIGH_MS = 1000, STRANGER_MS = 1000 };

@@ -19,7 +19,7 @@
 #include "core/arbiter/ready.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/py/interp.h"
+#include "core/py/runtime/interp.h"
 
 /* ---- the message ---- */
 

@@ -10,7 +10,7 @@
 
 #include "core/arbiter/internal.h"
 #include "core/base/memory.h"
-#include "core/py/config_file.h"
+#include "core/py/config/config_file.h"
 
 static bool
 is_remembered(const struct cg_arbiter *a, const char *name)

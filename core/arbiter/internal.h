@@ -6,9 +6,9 @@
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan.h"
 #include "core/arbiter/sockets.h"
-#include "core/engine/handover.h"
-#include "core/engine/scoreboard.h"
-#include "core/py/hooks.h"
+#include "core/py/compat/hooks.h"
+#include "core/share/handover.h"
+#include "core/share/scoreboard.h"
 #include "core/worker/worker.h"
 
 enum { SLOTS_MIN = 64, SLOTS_SPARE = 4 };

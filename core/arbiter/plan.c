@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 
 #include "core/base/memory.h"
-#include "core/py/app.h"
+#include "core/py/runtime/app.h"
 
 enum {
     QUICK_MS = 5000,  /* a death within this is a quick one */

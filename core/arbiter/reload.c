@@ -12,9 +12,9 @@
 #include "core/arbiter/notify.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
-#include "core/py/app.h"
-#include "core/py/config_file.h"
-#include "core/py/interp.h"
+#include "core/py/config/config_file.h"
+#include "core/py/runtime/app.h"
+#include "core/py/runtime/interp.h"
 
 void
 cg_arbiter_log_workers(struct cg_arbiter *a)

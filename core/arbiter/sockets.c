@@ -11,8 +11,8 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/py/config_file.h"
-#include "core/py/interp.h"
+#include "core/py/config/config_file.h"
+#include "core/py/runtime/interp.h"
 
 enum { TRIES = 5, SLICE_MS = 100, SLICES = 10 };
 

@@ -17,8 +17,8 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/title.h"
-#include "core/py/config_file.h"
-#include "core/py/interp.h"
+#include "core/py/config/config_file.h"
+#include "core/py/runtime/interp.h"
 
 int
 cg_arbiter_parent(void)

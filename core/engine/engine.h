@@ -11,15 +11,15 @@
 #ifndef CG_ENGINE_ENGINE_H
 #define CG_ENGINE_ENGINE_H
 
-#include "core/engine/handover.h"
-#include "core/engine/intake.h"
+#include "core/engine/conn/intake.h"
+#include "core/engine/exchange/spill.h"
 #include "core/engine/keeper.h"
-#include "core/engine/scoreboard.h"
-#include "core/engine/spill.h"
-#include "core/http/exchange.h"
+#include "core/exchange/exchange.h"
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
+#include "core/share/handover.h"
+#include "core/share/scoreboard.h"
 
 struct cg_engine;
 struct cg_executor; /* one thread's way into the engine */

@@ -6,10 +6,10 @@
 #include <pthread.h>
 
 #include "core/base/clock.h"
-#include "core/engine/baton.h"
-#include "core/engine/conn.h"
-#include "core/engine/deadline.h"
+#include "core/engine/conn/conn.h"
 #include "core/engine/engine.h"
+#include "core/engine/loop/baton.h"
+#include "core/engine/loop/deadline.h"
 #include "core/http/memo.h"
 #include "core/net/loop.h"
 

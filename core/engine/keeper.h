@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 #include "core/base/error.h"
-#include "core/engine/handover.h"
+#include "core/share/handover.h"
 
 /* A mark: which listener it came from, and whether it had a request before. */
 enum { CG_KEEPER_IDLE = 1, CG_KEEPER_ANSWERED = 2, CG_KEEPER_LISTENER = 256 };

@@ -6,7 +6,7 @@
 
 #include "config/near.h"
 #include "core/base/memory.h"
-#include "core/py/host_loop.h"
+#include "core/py/loops/host_loop.h"
 #include "core/worker/worker.h"
 
 #define GEVENT "_cgunicorn_glue.hosts.gevent_"

@@ -14,8 +14,8 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/py/interp.h"
-#include "core/py/thread.h"
+#include "core/py/runtime/interp.h"
+#include "core/py/runtime/thread.h"
 #include "core/worker/host.h"
 #include "core/worker/wsgi_host.h"
 

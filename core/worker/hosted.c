@@ -8,7 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
-#include "core/py/host_loop.h"
+#include "core/py/loops/host_loop.h"
 #include "core/worker/host.h"
 #include "core/worker/wsgi_host.h"
 

@@ -8,11 +8,11 @@
 #define CG_WORKER_WORKER_H
 
 #include "config/settings.h"
-#include "core/engine/handover.h"
-#include "core/engine/scoreboard.h"
 #include "core/net/listener.h"
-#include "core/py/app.h"
-#include "core/py/hooks.h"
+#include "core/py/compat/hooks.h"
+#include "core/py/runtime/app.h"
+#include "core/share/handover.h"
+#include "core/share/scoreboard.h"
 #include "logging/log.h"
 
 /* X-macro: what a worker tells the master. */

@@ -12,7 +12,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
-#include "core/py/interp.h"
+#include "core/py/runtime/interp.h"
 
 /* Lines about bad peers per second and worker; the rest is counted. */
 enum { BAD_PEERS = 10 };

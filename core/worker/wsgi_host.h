@@ -9,8 +9,8 @@
 #include <pthread.h>
 
 #include "core/engine/engine.h"
-#include "core/py/host_loop.h"
-#include "core/py/wsgi.h"
+#include "core/py/loops/host_loop.h"
+#include "core/py/wsgi/wsgi.h"
 #include "core/worker/host.h"
 #include "core/worker/policy.h"
 #include "logging/limit.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Deadlines: order, moves, and how late one may be. */
-#include "core/engine/deadline.h"
+#include "core/engine/loop/deadline.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Outboxes: what a socket does not take goes out later, in order. */
-#include "core/engine/outbox.h"
+#include "core/engine/exchange/outbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,8 +10,8 @@
 
 #include "config/load.h"
 #include "core/base/memory.h"
-#include "core/py/config_file.h"
-#include "core/py/interp.h"
+#include "core/py/config/config_file.h"
+#include "core/py/runtime/interp.h"
 
 enum { WARM_UP = 1000, RELOADS = 1000, SLACK = 64 << 10 };
 

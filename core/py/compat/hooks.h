@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Server hooks and the Python objects that they get: `server` (gunicorn's
+ * Arbiter as hooks see it), `worker`, `req`, `resp`, `server.log`,
+ * `server.cfg`. All functions need the GIL. A hook that raises gives its
+ * traceback in err and a negative value; who called decides what that means
+ * (gunicorn-compat 4).
+ */
+#ifndef CG_PY_HOOKS_H
+#define CG_PY_HOOKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/settings.h"
+#include "core/exchange/exchange.h"
+#include "core/py/runtime/app.h"
+#include "logging/log.h"
+
+struct cg_py_server; /* the `server` object */
+struct cg_py_worker; /* a `worker` object; made before the fork, used after */
+
+/* What `server` can make the arbiter do; filled by core/arbiter. All of it may
+ * be called from any Python thread of the master. */
+struct cg_server_calls {
+    void (*set_num_workers)(void *self, int n);
+    int (*num_workers)(void *self);
+    int (*signal_self)(void *self, int signo); /* reload(), stop(), halt() … */
+    void *self;
+};
+
+struct cg_py_server *cg_py_server_new(const struct cg_settings *settings,
+                                      struct cg_log *log,
+                                      const struct cg_server_calls *calls,
+                                      struct cg_error *err);
+void cg_py_server_free(struct cg_py_server *server);
+/* After a reload: server.cfg, .address, .timeout, .proc_name follow. */
+int cg_py_server_set_settings(struct cg_py_server *server,
+                              const struct cg_settings *settings,
+                              struct cg_error *err);
+/* USR1: the native logs, and every file handler of Python's loggers. */
+void cg_py_server_reopen_logs(struct cg_py_server *server);
+void cg_py_server_set_pid(struct cg_py_server *server, int pid);
+/* server.master_pid (of the old master), .reexec_pid (of the new one),
+ * .master_name, .systemd. */
+void cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
+                              int reexec_pid, const char *name, bool systemd);
+/* server.START_CTX["cwd"] and [0], what USR2 executes again. */
+void cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
+                            const char *exe);
+/*
+ * In a forked child: calls the hook pre_exec and becomes the new master that
+ * START_CTX names, with the listeners' descriptors and the bell, by which the
+ * workers of both wake each other. Returns only when that
+ * fails, with the traceback in err.
+ */
+int cg_py_server_reexec(struct cg_py_server *server, int master_pid,
+                        const int *fds, int count, int bell_fd,
+                        struct cg_error *err);
+/* server.LISTENERS: objects with str(), fileno(), getsockname(). */
+void cg_py_server_set_listeners(struct cg_py_server *server,
+                                const char *const *texts, const int *fds,
+                                int count);
+
+/* worker.age, .ppid, .timeout, .cfg, .log; pid is "[booting]". */
+struct cg_py_worker *cg_py_worker_new(struct cg_py_server *server, int age,
+                                      int max_requests, struct cg_error *err);
+void cg_py_worker_free(struct cg_py_worker *w);
+void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
+/* worker.wsgi and worker.app.callable; then, after post_worker_init, .booted.
+ */
+void cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app);
+void cg_py_worker_set_booted(struct cg_py_worker *w);
+/* From here on signals to stop raise nothing. */
+void cg_py_worker_set_ending(struct cg_py_worker *w);
+/* worker.alive as the user's code may have changed it, and setting it. */
+bool cg_py_worker_alive(struct cg_py_worker *w);
+void cg_py_worker_set_alive(struct cg_py_worker *w, bool alive);
+/* The engine serves no more: lines go to a Python logger at once again. */
+void cg_py_worker_over(struct cg_py_worker *w);
+void cg_py_worker_set_nr(struct cg_py_worker *w, uint64_t nr);
+/* server.WORKERS[pid] = worker / del. */
+void cg_py_server_add_worker(struct cg_py_server *server, int pid,
+                             struct cg_py_worker *w);
+void cg_py_server_del_worker(struct cg_py_server *server, int pid);
+
+/* Whether the user set that hook (the defaults do nothing we must call). */
+bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);
+/*
+ * The hooks give 0, a negative value and a traceback in err, or CG_HOOK_EXIT:
+ * sys.exit() was called, err->code is the status. Its text, if that is what it
+ * was given, is on stderr by then. CG_HOOK_HALT: gunicorn.errors.HaltServer was
+ * raised; err has its exit_status as code and its reason, "" for None, as text.
+ */
+enum { CG_HOOK_EXIT = -100000, CG_HOOK_HALT = -100001 };
+/* on_starting, on_reload, when_ready, on_exit, pre_exec: hook(server). */
+int cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
+                   struct cg_error *err);
+/* pre_fork, post_fork, child_exit, worker_exit: hook(server, worker). */
+int cg_hook_server_worker(struct cg_py_server *server, enum cg_setting_id hook,
+                          struct cg_py_worker *w, struct cg_error *err);
+/* post_worker_init, worker_int, worker_abort: hook(worker). */
+int cg_hook_worker(struct cg_py_server *server, enum cg_setting_id hook,
+                   struct cg_py_worker *w, struct cg_error *err);
+/* nworkers_changed(server, new, old); old < 0 is None. */
+int cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
+                     struct cg_error *err);
+
+/*
+ * The worker's Python-visible signal handlers (signal.signal, callables) for
+ * TERM INT QUIT USR1 ABRT, and the wakeup descriptor. GIL held, main thread.
+ * The callbacks run with the GIL held, on the main thread.
+ */
+struct cg_worker_signals {
+    void (*on_term)(void *self);   /* graceful stop */
+    void (*on_usr1)(void *self);   /* reopen logs */
+    void (*on_wakeup)(void *self); /* INT/QUIT: stop at once was asked */
+    void *self;
+};
+int cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
+                         const struct cg_worker_signals *calls, int wakeup_fd,
+                         struct cg_error *err);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* What the bridge tells the logs: access lines and tracebacks. */
+#include "core/base/memory.h"
+#include "core/py/compat/logger.h"
+#include "core/py/wsgi/internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/clock.h"
+
+/* ---- tracebacks ---- */
+
+static PyObject *
+shown(struct cg_slice s, size_t limit)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_buf_put_escaped(&b, s, limit);
+    return PyUnicode_DecodeLatin1(b.p != NULL ? b.p : "", (Py_ssize_t)b.n,
+                                  NULL);
+}
+
+/* Through the Python logger, which wants the exception itself. */
+static bool
+route_exception(const struct cg_exchange *ex, const char *what)
+{
+    PyObject *type, *value, *traceback;
+    cg_auto(buf) struct cg_buf fmt = {0};
+    PyErr_Fetch(&type, &value, &traceback);
+    py_auto *method = shown(cg_span_of(ex->base, ex->req->method), 32);
+    py_auto *target = shown(cg_span_of(ex->base, ex->req->target), 1024);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    cg_buf_putf(&fmt, "%s %%s %%s", what);
+    return method != NULL && target != NULL &&
+           cg_py_logger_exception(cg_buf_str(&fmt), method, target);
+}
+
+void
+cg_wsgi_log_exception(ExchangeObject *x, const char *what)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_auto(buf) struct cg_buf traceback = {0};
+    struct cg_error err = {0};
+    const struct cg_exchange *ex = x->ex;
+    if (cg_py_logger_takes_errors() && route_exception(ex, what)) {
+        PyErr_Clear();
+        return;
+    }
+    cg_buf_puts(&text, what);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
+    cg_py_error(&err, &traceback);
+    cg_buf_putc(&text, '\n');
+    if (traceback.n > 0) {
+        cg_buf_put(&text, traceback.p, traceback.n);
+    } else {
+        cg_buf_puts(&text, err.text);
+    }
+    while (text.n > 0 && text.p[text.n - 1] == '\n') {
+        text.n--;
+    }
+    cg_log_exception(x->wsgi->o->log, (struct cg_slice){text.p, text.n});
+}
+
+/* ---- the access line ---- */
+
+struct lookup {
+    ExchangeObject *x;
+    PyObject *env;
+    PyObject *shown; /* str() of the last value that was no string */
+};
+
+static struct cg_slice
+request_field(const struct cg_exchange *ex, struct cg_slice name)
+{
+    struct cg_slice found = {NULL, 0};
+    for (int i = 0; i < ex->req->nfields; i++) {
+        const struct cg_field *f = &ex->req->fields[i];
+        if (f->name_n == name.n &&
+            strncasecmp(ex->base + f->name, name.p, name.n) == 0) {
+            found = (struct cg_slice){ex->base + f->value, f->value_n};
+        }
+    }
+    return found;
+}
+
+/* The application's fields lie, as sent, in the head that was built, and so do
+ * those that the server added, which gunicorn's resp.headers does not have. */
+bool
+cg_is_own_field(const ExchangeObject *x, struct cg_slice name)
+{
+    return cg_slice_is_nocase(name, "server") ||
+           cg_slice_is_nocase(name, "date") ||
+           cg_slice_is_nocase(name, "connection") ||
+           cg_slice_is_nocase(name, "transfer-encoding") ||
+           (cg_slice_is_nocase(name, "content-length") && !x->reply.has_length);
+}
+
+static struct cg_slice
+response_field(const ExchangeObject *x, struct cg_slice name)
+{
+    const struct cg_slice none = {NULL, 0};
+    if (!x->started || !x->head_sent || cg_is_own_field(x, name)) {
+        return none;
+    }
+    const char *p = x->ex->out->p + x->reply.begin;
+    const char *end = x->ex->out->p + x->reply.end;
+    while (p < end) {
+        const char *eol = memchr(p, '\r', (size_t)(end - p));
+        if (eol == NULL) {
+            return none;
+        }
+        if ((size_t)(eol - p) > name.n + 1 && p[name.n] == ':' &&
+            strncasecmp(p, name.p, name.n) == 0) {
+            return cg_slice_trim((struct cg_slice){
+                p + name.n + 1, (size_t)(eol - p) - name.n - 1});
+        }
+        p = eol + 2;
+    }
+    return none;
+}
+
+static struct cg_slice
+environ_value(PyObject *env, PyObject *key)
+{
+    struct cg_slice found = {NULL, 0};
+    py_auto *value = key != NULL ? py_dict_get(env, key) : NULL;
+    Py_ssize_t n;
+    if (value != NULL && PyUnicode_Check(value)) {
+        const char *p = PyUnicode_AsUTF8AndSize(value, &n);
+        if (p != NULL) { /* lives as long as environ holds the value */
+            found = (struct cg_slice){p, (size_t)n};
+        }
+    }
+    PyErr_Clear();
+    return found;
+}
+
+/* gunicorn: the name in any case; a value of any type as str() shows it. */
+static PyObject *
+environ_object(PyObject *env, struct cg_slice name)
+{
+    Py_ssize_t at = 0;
+    PyObject *key, *value; /* borrowed: nothing runs between the steps */
+    py_auto *exact =
+        PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
+    py_auto *found = exact != NULL ? py_dict_get(env, exact) : NULL;
+    while (found == NULL && PyDict_Next(env, &at, &key, &value)) {
+        Py_ssize_t n = 0;
+        const char *p =
+            PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &n) : NULL;
+        if (p != NULL && (size_t)n == name.n &&
+            strncasecmp(p, name.p, name.n) == 0) {
+            found = py_new(value);
+        }
+    }
+    return py_take(&found);
+}
+
+static struct cg_slice
+environ_field(struct lookup *l, struct cg_slice name)
+{
+    Py_ssize_t n = 0;
+    py_auto *value = environ_object(l->env, name);
+    PyObject *shown = value != NULL ? PyObject_Str(value) : NULL;
+    const char *p = shown != NULL ? PyUnicode_AsUTF8AndSize(shown, &n) : NULL;
+    PyErr_Clear();
+    Py_XSETREF(l->shown, shown);
+    return (struct cg_slice){p, (size_t)n};
+}
+
+static struct cg_slice
+look_up(void *self, char kind, struct cg_slice name)
+{
+    struct lookup *l = self;
+    if (kind == 'i') {
+        return request_field(l->x->ex, name);
+    }
+    if (kind == 'o') {
+        return response_field(l->x, name);
+    }
+    return l->env != NULL ? environ_field(l, name) : (struct cg_slice){NULL, 0};
+}
+
+/* A field that the application may have changed (proxy middleware changes
+ * REMOTE_ADDR; PATH_INFO is the decoded path). */
+static struct cg_slice
+changed_field(PyObject *env, PyObject *key, struct cg_slice received)
+{
+    struct cg_slice now = {NULL, 0};
+    if (env != NULL) {
+        now = environ_value(env, key);
+    }
+    return now.p != NULL ? now : received;
+}
+
+static struct cg_slice
+known_field(const struct cg_exchange *ex, enum cg_field_id id)
+{
+    const struct cg_field *f = cg_request_field(ex->req, id);
+    return f != NULL ? (struct cg_slice){ex->base + f->value, f->value_n}
+                     : (struct cg_slice){NULL, 0};
+}
+
+/* log.access() of a Python logger, with objects as it knows them. */
+static void
+route_access(ExchangeObject *x, PyObject *env)
+{
+    uint64_t duration = cg_now_us() - x->ex->start_us;
+    py_auto *req = env != NULL ? cg_request_object(x) : NULL;
+    py_auto *resp = req != NULL ? cg_response_object(x, req) : NULL;
+    if (resp != NULL) {
+        cg_py_logger_access(resp, req, env, duration);
+    }
+    PyErr_Clear();
+}
+
+void
+cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
+{
+    const struct cg_wsgi_options *o = x->wsgi->o;
+    if (!cg_log_wants_requests(o->log) || x->ex->status == 0) {
+        return; /* 0: the application took the socket over */
+    }
+    if (cg_py_logger_takes_access()) {
+        route_access(x, env);
+        return;
+    }
+    const struct cg_exchange *ex = x->ex;
+    const struct cg_request *r = ex->req;
+    struct lookup self = {x, env, NULL};
+    const struct cg_wsgi *w = x->wsgi;
+    const struct cg_access_record record = {
+        .remote_addr =
+            changed_field(env, w->k_addr, cg_slice_of(ex->peer->addr)),
+        .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
+        .method = cg_span_of(ex->base, r->method),
+        .uri = cg_span_of(ex->base, r->target),
+        .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .path = changed_field(env, w->k_path, cg_span_of(ex->base, r->path)),
+        .query = cg_span_of(ex->base, r->query),
+        .referer = known_field(ex, CG_FIELD_REFERER),
+        .user_agent = known_field(ex, CG_FIELD_USER_AGENT),
+        .status = ex->status,
+        .body_bytes = ex->sent,
+        .duration_us = cg_now_us() - ex->start_us,
+        .pid = w->pid,
+        .lookup = look_up,
+        .self = &self,
+    };
+    cg_log_request(o->log, o->access, &record);
+    if (cg_log_has_spooled(o->log) && !ex->wire->leads(ex)) {
+        cg_log_write_spool(o->log);
+    }
+    Py_XDECREF(self.shown);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* wsgi.file_wrapper: files leave by sendfile where they can. */
+#include "core/base/memory.h"
+#include "core/py/wsgi/internal.h"
+
+#include <stddef.h>
+#include <structmember.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The attribute of the wrapper's file, or NULL without an exception. */
+static PyObject *
+file_attribute(PyObject *wrapper, const char *name)
+{
+    py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
+    PyObject *o = file != NULL ? PyObject_GetAttrString(file, name) : NULL;
+    if (o == NULL) {
+        PyErr_Clear();
+    }
+    return o;
+}
+
+static long long
+call_for_number(PyObject *wrapper, const char *name)
+{
+    py_auto *method = file_attribute(wrapper, name);
+    py_auto *result = method != NULL ? PyObject_CallNoArgs(method) : NULL;
+    long long n =
+        result != NULL && PyLong_Check(result) ? PyLong_AsLongLong(result) : -1;
+    PyErr_Clear();
+    return n;
+}
+
+/* Where the file's reader stands: tell() knows of its buffer, the descriptor
+ * does not. */
+static off_t
+position(PyObject *wrapper, int fd)
+{
+    long long at = call_for_number(wrapper, "tell");
+    return at >= 0 ? (off_t)at : lseek(fd, 0, SEEK_CUR);
+}
+
+static bool
+is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
+            off_t *ret_n)
+{
+    struct stat st;
+    int fd = (int)call_for_number(wrapper, "fileno");
+    if (!x->wsgi->o->sendfile || x->ex->secure || fd < 0 ||
+        fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return false;
+    }
+    off_t at = position(wrapper, fd);
+    if (at < 0 || at > st.st_size) {
+        return false;
+    }
+    *ret_fd = fd;
+    *ret_at = at;
+    *ret_n = st.st_size - at;
+    return true;
+}
+
+int
+cg_reply_file(ExchangeObject *x, PyObject *wrapper)
+{
+    int fd;
+    off_t at, n;
+    if (x->head_sent || !x->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
+        return 0;
+    }
+    if (x->reply.has_length && (off_t)x->reply.length < n) {
+        n = (off_t)x->reply.length;
+    }
+    return cg_reply_file_part(x, fd, at, (size_t)n) < 0 ? -1 : 1;
+}
+
+/* ---- the type ---- */
+
+static PyObject *
+File_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static const char *const names[] = {"filelike", "blksize", NULL};
+    PyObject *filelike; /* borrowed from the arguments */
+    Py_ssize_t blksize = 8192;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|n:FileWrapper",
+                                     (char **)(size_t)names, &filelike,
+                                     &blksize)) {
+        return NULL;
+    }
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    FileObject *f = (FileObject *)self;
+    f->filelike = py_new(filelike);
+    f->blksize = blksize;
+    return self;
+}
+
+static int
+File_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((FileObject *)self)->filelike);
+    return 0;
+}
+
+static int
+File_clear(PyObject *self)
+{
+    Py_CLEAR(((FileObject *)self)->filelike);
+    return 0;
+}
+
+static void
+File_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    File_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* A reference of our own: the attribute is the application's to change. */
+static PyObject *
+file_of(PyObject *self)
+{
+    return PyObject_GetAttrString(self, "filelike");
+}
+
+static PyObject *
+File_iternext(PyObject *self)
+{
+    FileObject *f = (FileObject *)self;
+    py_auto *file = file_of(self);
+    py_auto *data = file != NULL
+                        ? PyObject_CallMethod(file, "read", "n", f->blksize)
+                        : NULL;
+    if (data == NULL) {
+        return NULL;
+    }
+    return PyObject_IsTrue(data) == 1 ? py_take(&data) : NULL;
+}
+
+/* The old sequence protocol: any index is the next block. */
+static PyObject *
+File_item(PyObject *self, Py_ssize_t index)
+{
+    PyObject *data = File_iternext(self);
+    if (data == NULL && !PyErr_Occurred()) {
+        PyErr_SetNone(PyExc_IndexError);
+    }
+    return data;
+}
+
+static PyObject *
+File_close(PyObject *self, PyObject *unused)
+{
+    py_auto *file = file_of(self);
+    py_auto *close =
+        file != NULL ? PyObject_GetAttrString(file, "close") : NULL;
+    if (file == NULL) {
+        return NULL;
+    }
+    if (close == NULL) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    return PyObject_CallNoArgs(close);
+}
+
+static PyMethodDef File_methods[] = {
+    {"close", File_close, METH_NOARGS, "close(): closes the file, if it can"},
+    {NULL, NULL, 0, NULL}};
+
+static PyMemberDef File_members[] = {
+    {"filelike", T_OBJECT_EX, offsetof(FileObject, filelike), 0, NULL},
+    {"blksize", T_PYSSIZET, offsetof(FileObject, blksize), 0, NULL},
+    {NULL, 0, 0, 0, NULL}};
+
+static PyType_Slot File_slots[] = {
+    {Py_tp_doc, (void *)(size_t) "wsgi.file_wrapper (PEP 3333)"},
+    {Py_tp_new, File_new},
+    {Py_tp_traverse, File_traverse},
+    {Py_tp_clear, File_clear},
+    {Py_tp_dealloc, File_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, File_iternext},
+    {Py_sq_item, File_item},
+    {Py_tp_methods, File_methods},
+    {Py_tp_members, File_members},
+    {0, NULL}};
+
+PyType_Spec cg_file_spec = {
+    .name = "cgunicorn.FileWrapper",
+    .basicsize = sizeof(FileObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = File_slots,
+};

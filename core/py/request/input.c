@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wsgi.input: the whole body, in memory or in an unlinked file, read exactly as
+ * PEP 3333 asks. Used after its request it raises: it never shows another
+ * request's bytes. A body that is still coming is input_stream.c's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/memory.h"
+#include "core/py/wsgi/internal.h"
+
+enum { WINDOW = 64 * 1024 };
+
+static const struct cg_body *
+body_of(ExchangeObject *x)
+{
+    if (x->ex == NULL) {
+        PyErr_SetString(PyExc_ValueError,
+                        "wsgi.input used after the end of its request");
+        return NULL;
+    }
+    return &x->ex->body;
+}
+
+/* Bytes that can be read at most. */
+static uint64_t
+left(const ExchangeObject *x, const struct cg_body *body)
+{
+    return x->ex->streaming ? PY_SSIZE_T_MAX : body->n - x->pos;
+}
+
+/* The one place of the bridge that waits for a disk, so without the GIL. */
+static ssize_t
+read_file(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+{
+    ssize_t got;
+    x->reading = true;
+    Py_BEGIN_ALLOW_THREADS do
+    {
+        got = pread(fd, to, n, (off_t)at);
+    }
+    while (got < 0 && errno == EINTR)
+        ;
+    Py_END_ALLOW_THREADS x->reading = false;
+    return got;
+}
+
+/* After an exception the body may be gone: a thread of the application's may
+ * read on while its request ends. */
+static int
+read_file_all(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+{
+    if (x->reading) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "two threads read wsgi.input at once");
+        return -1;
+    }
+    while (n > 0) {
+        ssize_t got = read_file(x, fd, to, n, at);
+        if (body_of(x) == NULL) {
+            return -1;
+        }
+        if (got <= 0) {
+            if (got == 0) {
+                errno = EIO;
+            }
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        to += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+/* The next n bytes (there are that many) as a bytes object. */
+static PyObject *
+take(ExchangeObject *x, const struct cg_body *body, uint64_t n)
+{
+    if (body->p != NULL) {
+        PyObject *r =
+            PyBytes_FromStringAndSize(body->p + x->pos, (Py_ssize_t)n);
+        x->pos += r != NULL ? n : 0;
+        return r;
+    }
+    py_auto *r = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);
+    if (r == NULL || read_file_all(x, body->fd, PyBytes_AS_STRING(r), (size_t)n,
+                                   x->pos) < 0) {
+        return NULL;
+    }
+    x->pos += n;
+    return py_take(&r);
+}
+
+/* The size argument: absent, None or negative means everything. */
+static int
+parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name,
+           uint64_t left, uint64_t *ret)
+{
+    *ret = left;
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes at most 1 argument (%zd given)", name, nargs);
+        return -1;
+    }
+    if (nargs == 0 || args[0] == Py_None) {
+        return 0;
+    }
+    py_auto *number = PyNumber_Index(args[0]);
+    if (number == NULL) {
+        return -1;
+    }
+    int overflow;
+    long long n = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (n == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (overflow == 0 && n >= 0 && (uint64_t)n < left) {
+        *ret = (uint64_t)n;
+    }
+    return 0;
+}
+
+static PyObject *
+Input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    ExchangeObject *x = (ExchangeObject *)self;
+    const struct cg_body *body = body_of(x);
+    uint64_t n;
+    if (body == NULL ||
+        parse_size(args, nargs, "read", left(x, body), &n) < 0) {
+        return NULL;
+    }
+    return x->ex->streaming ? cg_stream_read(x, n) : take(x, body, n);
+}
+
+/* ---- lines ---- */
+
+/* Up to `max` bytes at the current position, in memory; *n how many. */
+static const char *
+look(ExchangeObject *x, const struct cg_body *body, uint64_t at, size_t *n)
+{
+    if (body->p != NULL) {
+        *n = (size_t)(body->n - at);
+        return body->p + at;
+    }
+    if (x->window == NULL) {
+        x->window = cg_malloc(WINDOW);
+    }
+    if (at < x->window_at || at >= x->window_at + x->window_n) {
+        uint64_t left = body->n - at;
+        size_t want = left < WINDOW ? (size_t)left : WINDOW;
+        if (read_file_all(x, body->fd, x->window, want, at) < 0) {
+            x->window_n = 0;
+            return NULL;
+        }
+        x->window_at = at;
+        x->window_n = want;
+    }
+    *n = (size_t)(x->window_at + x->window_n - at);
+    return x->window + (at - x->window_at);
+}
+
+/* Length of the line at the current position, at most max. -1: exception. */
+static int
+line_length(ExchangeObject *x, const struct cg_body *body, uint64_t max,
+            uint64_t *ret)
+{
+    uint64_t length = 0;
+    while (length < max) {
+        size_t n;
+        const char *p = look(x, body, x->pos + length, &n);
+        if (p == NULL) {
+            return -1;
+        }
+        if (n > max - length) {
+            n = (size_t)(max - length);
+        }
+        const char *lf = memchr(p, '\n', n);
+        if (lf != NULL) {
+            length += (uint64_t)(lf - p) + 1;
+            break;
+        }
+        length += n;
+    }
+    *ret = length;
+    return 0;
+}
+
+static PyObject *
+next_line(ExchangeObject *x, const struct cg_body *body, uint64_t max)
+{
+    uint64_t n;
+    if (x->ex->streaming) {
+        return cg_stream_line(x, max);
+    }
+    if (line_length(x, body, max, &n) < 0) {
+        return NULL;
+    }
+    return take(x, body, n);
+}
+
+static PyObject *
+Input_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    ExchangeObject *x = (ExchangeObject *)self;
+    const struct cg_body *body = body_of(x);
+    uint64_t n;
+    if (body == NULL ||
+        parse_size(args, nargs, "readline", left(x, body), &n) < 0) {
+        return NULL;
+    }
+    return next_line(x, body, n);
+}
+
+static PyObject *
+Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    ExchangeObject *x = (ExchangeObject *)self;
+    const struct cg_body *body = body_of(x);
+    uint64_t hint;
+    if (body == NULL ||
+        parse_size(args, nargs, "readlines", left(x, body), &hint) < 0) {
+        return NULL;
+    }
+    if (nargs == 1 && hint == 0) {
+        hint = UINT64_MAX; /* as io.IOBase: a hint of 0 is no hint */
+    }
+    py_auto *lines = PyList_New(0);
+    uint64_t read = 0;
+    while (lines != NULL && read < hint) {
+        py_auto *line = next_line(x, body, left(x, body));
+        if (line == NULL || PyBytes_GET_SIZE(line) == 0) {
+            return line == NULL ? NULL : py_take(&lines);
+        }
+        if (PyList_Append(lines, line) < 0) {
+            return NULL;
+        }
+        read += (uint64_t)PyBytes_GET_SIZE(line);
+    }
+    return py_take(&lines);
+}
+
+PyObject *
+cg_input_iternext(PyObject *self)
+{
+    ExchangeObject *x = (ExchangeObject *)self;
+    const struct cg_body *body = body_of(x);
+    py_auto *line = body != NULL ? next_line(x, body, left(x, body)) : NULL;
+    return line != NULL && PyBytes_GET_SIZE(line) > 0 ? py_take(&line) : NULL;
+}
+
+static PyObject *
+Input_close(PyObject *self, PyObject *unused)
+{
+    Py_RETURN_NONE; /* PEP 3333: the server's to close */
+}
+
+PyMethodDef cg_input_methods[] = {
+    {"read", (PyCFunction)(void *)Input_read, METH_FASTCALL,
+     "read([size]): the next size bytes of the body, or all that is left"},
+    {"readline", (PyCFunction)(void *)Input_readline, METH_FASTCALL,
+     "readline([size]): the next line, at most size bytes of it"},
+    {"readlines", (PyCFunction)(void *)Input_readlines, METH_FASTCALL,
+     "readlines([hint]): the lines that are left, about hint bytes of them"},
+    {"close", Input_close, METH_NOARGS,
+     "close(): does nothing, the server closes its input"},
+    {NULL, NULL, 0, NULL}};
+
+/* x->ex is NULL, so that a thread which reads comes to its end. */
+void
+cg_input_release(ExchangeObject *x)
+{
+    const struct timespec moment = {.tv_nsec = 1000 * 1000};
+    while (x->reading) {
+        Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    free(x->window);
+    x->window = NULL;
+    x->window_n = 0;
+    x->pos = 0;
+}

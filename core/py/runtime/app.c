@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/py/runtime/app.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+#include "core/py/compat/hooks_internal.h"
+#include "core/py/runtime/ref.h"
+
+struct cg_app {
+    PyObject *callable;
+};
+
+PyObject *
+cg_glue_get(const char *module, const char *name)
+{
+    py_auto *m = PyImport_ImportModule(module);
+    return m != NULL ? PyObject_GetAttrString(m, name) : NULL;
+}
+
+/* AppError of the embedded source: its status, and the traceback of what
+ * caused it. */
+static int
+take_app_error(struct cg_error *err, struct cg_buf *traceback)
+{
+    PyObject *t, *v, *tb;
+    PyErr_Fetch(&t, &v, &tb);
+    PyErr_NormalizeException(&t, &v, &tb);
+    py_auto *type = t;
+    py_auto *value = v;
+    py_auto *trace = tb;
+    py_auto *status = PyObject_GetAttrString(value, "status");
+    if (status == NULL) { /* not ours: a fault in the loader itself */
+        PyErr_Clear();
+        PyErr_Restore(py_take(&type), py_take(&value), py_take(&trace));
+        cg_py_error(err, traceback);
+        return CG_EXIT_BOOT;
+    }
+    py_auto *cause = PyException_GetCause(value);
+    if (cause != NULL) {
+        struct cg_error ignored;
+        PyErr_SetObject((PyObject *)Py_TYPE(cause), cause);
+        cg_py_error(&ignored, traceback);
+    }
+    py_auto *text = PyObject_Str(value);
+    const char *s = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    cg_error_set(err, ENOENT, "%s", s != NULL ? s : "cannot be loaded");
+    PyErr_Clear();
+    return (int)PyLong_AsLong(status);
+}
+
+int
+cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
+            struct cg_buf *traceback)
+{
+    py_auto *load = cg_glue_get("_cgunicorn_glue.app", "load");
+    PyObject *callable =
+        load != NULL
+            ? PyObject_CallFunction(load, "N", PyUnicode_DecodeFSDefault(spec))
+            : NULL;
+    if (callable == NULL) {
+        return take_app_error(err, traceback);
+    }
+    struct cg_app *app = cg_calloc(1, sizeof *app);
+    app->callable = callable;
+    *ret_app = app;
+    return 0;
+}
+
+void
+cg_app_free(struct cg_app *app)
+{
+    if (app != NULL) {
+        Py_CLEAR(app->callable);
+        free(app);
+    }
+}
+
+void *
+cg_app_callable(struct cg_app *app)
+{
+    return app->callable;
+}
+
+void
+cg_app_threads(struct cg_buf *out)
+{
+    py_auto *names = NULL;
+    py_auto *list = cg_glue_get("_cgunicorn_glue.app", "other_threads");
+    names = list != NULL ? PyObject_CallNoArgs(list) : NULL;
+    const char *text = names != NULL ? PyUnicode_AsUTF8(names) : NULL;
+    cg_buf_puts(out, text != NULL ? text : "");
+    PyErr_Clear();
+}
+
+void
+cg_app_freeze(void)
+{
+    py_auto *gc = PyImport_ImportModule("gc");
+    py_auto *collected =
+        gc != NULL ? PyObject_CallMethod(gc, "collect", NULL) : NULL;
+    py_auto *frozen =
+        collected != NULL ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
+    PyErr_Clear();
+    (void)frozen;
+}

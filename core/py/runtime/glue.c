@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/* The built-in module `_cgunicorn` and the finder of embedded sources. */
+#include "core/py/runtime/glue.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "core/py/compat/hooks_internal.h"
+#include "core/py/runtime/interp.h"
+#include "core/py/runtime/ref.h"
+
+/* ---- what the Python sources call ---- */
+
+static PyObject *
+glue_source(PyObject *self, PyObject *name)
+{
+    const char *wanted = PyUnicode_AsUTF8(name);
+    if (wanted == NULL) {
+        return NULL;
+    }
+    for (const struct cg_glue_source *s = cg_glue_sources; s->name != NULL;
+         s++) {
+        if (strcmp(s->name, wanted) == 0) {
+            return Py_BuildValue("(siy#)", s->text, s->is_package, s->code,
+                                 (Py_ssize_t)s->code_size);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+/* Text for the log, whatever it holds. */
+static PyObject *
+encoded(PyObject *text)
+{
+    return PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+}
+
+static struct cg_slice
+bytes_of(PyObject *bytes)
+{
+    return (struct cg_slice){PyBytes_AS_STRING(bytes),
+                             (size_t)PyBytes_GET_SIZE(bytes)};
+}
+
+/* As compile(bytes, path, "exec"), whose first act is to make the types of the
+ * syntax tree: they take longer than a start has. None for what it refuses in a
+ * way of its own (NUL). */
+static PyObject *
+glue_compile(PyObject *self, PyObject *args)
+{
+    const char *source;
+    Py_ssize_t n;
+    PyObject *path; /* borrowed from the arguments */
+    PyCompilerFlags flags = {.cf_flags = PyCF_SOURCE_IS_UTF8,
+                             .cf_feature_version = PY_MINOR_VERSION};
+    if (!PyArg_ParseTuple(args, "y#U", &source, &n, &path)) {
+        return NULL;
+    }
+    if (memchr(source, '\0', (size_t)n) != NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_CompileStringObject(source, path, Py_file_input, &flags, -1);
+}
+
+static PyObject *
+glue_log(PyObject *self, PyObject *args)
+{
+    int level;
+    PyObject *text; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "iU", &level, &text)) {
+        return NULL;
+    }
+    py_auto *bytes = encoded(text);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_text_native(cg_hook_state.log, (enum cg_level)level,
+                           bytes_of(bytes));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_write(PyObject *self, PyObject *args)
+{
+    int access;
+    PyObject *text; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "pU", &access, &text)) {
+        return NULL;
+    }
+    py_auto *bytes = encoded(text);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_write(cg_hook_state.log, access != 0, bytes_of(bytes));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_syslog(PyObject *self, PyObject *args)
+{
+    int access, level;
+    PyObject *text; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "piU", &access, &level, &text)) {
+        return NULL;
+    }
+    py_auto *bytes = encoded(text);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_syslog(cg_hook_state.log, access != 0, (enum cg_level)level,
+                      bytes_of(bytes));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_statsd(PyObject *self, PyObject *message)
+{
+    if (!PyBytes_Check(message)) {
+        PyErr_SetString(PyExc_TypeError, "log_statsd() takes bytes");
+        return NULL;
+    }
+    if (cg_hook_state.log != NULL) {
+        cg_log_statsd(cg_hook_state.log, bytes_of(message));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_log_fd(PyObject *self, PyObject *access)
+{
+    int fd = -1, is_access = PyObject_IsTrue(access);
+    if (cg_hook_state.log != NULL) {
+        fd = is_access > 0 ? cg_log_access_fd(cg_hook_state.log)
+                           : cg_log_error_fd(cg_hook_state.log);
+    }
+    if (fd < 0) {
+        PyErr_SetString(PyExc_OSError, "there is no such log");
+        return NULL;
+    }
+    return PyLong_FromLong(fd);
+}
+
+static PyObject *
+glue_log_enabled(PyObject *self, PyObject *level)
+{
+    long n = PyLong_AsLong(level);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(cg_hook_state.log != NULL &&
+                           cg_log_enabled(cg_hook_state.log, (enum cg_level)n));
+}
+
+static PyObject *
+glue_reopen_logs(PyObject *self, PyObject *unused)
+{
+    if (cg_hook_state.log != NULL) {
+        cg_log_reopen(cg_hook_state.log);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_num_workers(PyObject *self, PyObject *unused)
+{
+    const struct cg_server_calls *c = &cg_hook_state.calls;
+    return PyLong_FromLong(c->num_workers != NULL ? c->num_workers(c->self)
+                                                  : 0);
+}
+
+static PyObject *
+glue_set_num_workers(PyObject *self, PyObject *number)
+{
+    const struct cg_server_calls *c = &cg_hook_state.calls;
+    long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (n < 0 || n > 100000) {
+        PyErr_Format(PyExc_ValueError, "num_workers: %ld is out of range", n);
+        return NULL;
+    }
+    if (c->set_num_workers != NULL) {
+        c->set_num_workers(c->self, (int)n);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_signal_self(PyObject *self, PyObject *number)
+{
+    const struct cg_server_calls *c = &cg_hook_state.calls;
+    long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (c->signal_self != NULL) {
+        c->signal_self(c->self, (int)n);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_worker_event(PyObject *self, PyObject *number)
+{
+    const struct cg_worker_signals *s = &cg_hook_state.signals;
+    long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    void (*const on[])(void *) = {s->on_term, s->on_usr1, s->on_wakeup};
+    cg_hook_state.quits = cg_hook_state.quits || n == 2;
+    if (n >= 0 && n < 3 && on[n] != NULL) {
+        on[n](s->self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_is_late(PyObject *self, PyObject *unused)
+{
+    return PyBool_FromLong(cg_late_is_here());
+}
+
+static PyMethodDef methods[] = {
+    {"source", glue_source, METH_O,
+     "source(name) -> (text, is_package, magic number + code)"},
+    {"compile", glue_compile, METH_VARARGS, "compile(source, path) -> code"},
+    {"log", glue_log, METH_VARARGS, "log(level, text): natively"},
+    {"log_write", glue_log_write, METH_VARARGS, "log_write(access, text)"},
+    {"log_syslog", glue_log_syslog, METH_VARARGS,
+     "log_syslog(access, level, text)"},
+    {"log_statsd", glue_log_statsd, METH_O, "log_statsd(bytes)"},
+    {"log_fd", glue_log_fd, METH_O, "log_fd(access)"},
+    {"log_enabled", glue_log_enabled, METH_O, "log_enabled(level)"},
+    {"reopen_logs", glue_reopen_logs, METH_NOARGS, "reopen_logs()"},
+    {"num_workers", glue_num_workers, METH_NOARGS, "num_workers()"},
+    {"set_num_workers", glue_set_num_workers, METH_O, "set_num_workers(n)"},
+    {"signal_self", glue_signal_self, METH_O, "signal_self(number)"},
+    {"worker_event", glue_worker_event, METH_O,
+     "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
+    {"is_late", glue_is_late, METH_NOARGS,
+     "is_late(): the request that runs here took too long; once"},
+    {NULL, NULL, 0, NULL}};
+
+/* ---- what an application may import ---- */
+
+static PyObject *
+RequestTimeout_str(PyObject *self)
+{
+    return PyUnicode_FromString(
+        "the request ran for longer than request_timeout");
+}
+
+/* Not an Exception: frameworks make a page of those, which nobody would get,
+ * since the client has its answer. */
+static PyType_Slot RequestTimeout_slots[] = {
+    {Py_tp_doc, (void *)(size_t) "Raised in a request that took longer than "
+                                 "request_timeout."},
+    {Py_tp_str, RequestTimeout_str},
+    {0, NULL}};
+
+static PyType_Spec RequestTimeout_spec = {
+    .name = "_cgunicorn.RequestTimeout",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = RequestTimeout_slots,
+};
+
+static int
+fill_module(PyObject *module)
+{
+    py_auto *bases = PyTuple_Pack(1, PyExc_BaseException);
+    py_auto *timeout =
+        bases != NULL ? PyType_FromSpecWithBases(&RequestTimeout_spec, bases)
+                      : NULL;
+    if (timeout == NULL ||
+        PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "__version__", CG_VERSION);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)fill_module},
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_cgunicorn",
+    .m_doc = "What cgunicorn's embedded Python sources call.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots};
+
+static PyObject *
+init_module(void)
+{
+    return PyModuleDef_Init(&definition);
+}
+
+int
+cg_glue_register(void)
+{
+    return PyImport_AppendInittab("_cgunicorn", init_module);
+}
+
+/* ---- the finder ---- */
+
+static const char finder[] =
+    "import sys\n"
+    "import _cgunicorn\n"
+    "import marshal\n"
+    "from _frozen_importlib import ModuleSpec\n"
+    "from _frozen_importlib_external import MAGIC_NUMBER\n"
+    "class Finder:\n"
+    "    def __init__(self, top):\n"
+    "        self.top = top\n"
+    "    def find_spec(self, name, path=None, target=None):\n"
+    "        if name != self.top and not name.startswith(self.top + '.'):\n"
+    "            return None\n"
+    "        found = _cgunicorn.source(name)\n"
+    "        if found is None:\n"
+    "            return None\n"
+    "        return ModuleSpec(name, self, origin='<cgunicorn>/' + name,\n"
+    "                          is_package=bool(found[1]))\n"
+    "    def create_module(self, spec):\n"
+    "        return None\n"
+    "    def exec_module(self, module):\n"
+    "        exec(self.get_code(module.__name__), module.__dict__)\n"
+    "    def get_source(self, name):\n"
+    "        return _cgunicorn.source(name)[0]\n"
+    "    def get_code(self, name):\n"
+    "        code = _cgunicorn.source(name)[2]\n"
+    "        n = len(MAGIC_NUMBER)\n"
+    "        if code[:n] == MAGIC_NUMBER:\n"
+    "            return marshal.loads(code[n:])\n"
+    "        return compile(self.get_source(name), '<cgunicorn>/' + name,\n"
+    "                       'exec', dont_inherit=True)\n"
+    "    def is_package(self, name):\n"
+    "        return bool(_cgunicorn.source(name)[1])\n"
+    "sys.meta_path.insert(0, Finder('_cgunicorn_glue'))\n"
+    "sys.meta_path.append(Finder('gunicorn'))\n";
+
+int
+cg_glue_install(struct cg_error *err)
+{
+    py_auto *scope = PyDict_New();
+    py_auto *name = PyUnicode_FromString("_cgunicorn_finder");
+    if (scope == NULL || name == NULL ||
+        PyDict_SetItemString(scope, "__builtins__", PyEval_GetBuiltins()) < 0 ||
+        PyDict_SetItemString(scope, "__name__", name) < 0) {
+        return cg_py_error(err, NULL);
+    }
+    py_auto *done = PyRun_String(finder, Py_file_input, scope, scope);
+    return done != NULL ? 0 : cg_py_error(err, NULL);
+}
+
+/* ---- names that a configuration may change ---- */
+
+static const char *
+gunicorn_name(const char *attribute, const char *fallback, char *out,
+              size_t size)
+{
+    py_auto *modules = py_new(PyImport_GetModuleDict());
+    py_auto *key = PyUnicode_FromString("gunicorn");
+    py_auto *module = key != NULL ? py_dict_get(modules, key) : NULL;
+    py_auto *value =
+        module != NULL ? PyObject_GetAttrString(module, attribute) : NULL;
+    const char *text = value != NULL && PyUnicode_Check(value)
+                           ? PyUnicode_AsUTF8(value)
+                           : NULL;
+    PyErr_Clear();
+    if (text == NULL || strpbrk(text, "\r\n") != NULL) {
+        text = fallback;
+    }
+    snprintf(out, size, "%s", text);
+    return out;
+}
+
+const char *
+cg_py_server_field(void)
+{
+    static char text[128];
+    return gunicorn_name("SERVER", "gunicorn", text, sizeof text);
+}
+
+const char *
+cg_py_server_software(void)
+{
+    static char text[128];
+    return gunicorn_name("SERVER_SOFTWARE", "gunicorn/27.0.1", text,
+                         sizeof text);
+}

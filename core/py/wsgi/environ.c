@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * environ (PEP 3333; gunicorn-compat 6.1): a copy of a template per listener,
+ * with the request's own keys. Keys are made once, values are latin-1 strings.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/base/memory.h"
+#include "core/py/wsgi/internal.h"
+
+static PyObject *
+latin1(struct cg_slice s)
+{
+    return PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
+}
+
+static int
+intern(PyObject **ret, const char *text)
+{
+    *ret = PyUnicode_InternFromString(text);
+    return *ret == NULL ? -1 : 0;
+}
+
+/* ---- made once ---- */
+
+static int
+init_keys(struct cg_wsgi *w)
+{
+    static const char *const key[] = {
+        NULL,
+#define CG_FIELD(ID, lower, environ_key) environ_key,
+#include "core/http/fields.def"
+#undef CG_FIELD
+    };
+    for (int i = 1; i < CG_FIELD_COUNT; i++) {
+        if (intern(&w->field_key[i], key[i]) < 0) {
+            return -1;
+        }
+    }
+    const struct {
+        PyObject **to;
+        const char *text;
+    } words[] = {
+        {&w->k_method, "REQUEST_METHOD"},
+        {&w->k_path, "PATH_INFO"},
+        {&w->k_query, "QUERY_STRING"},
+        {&w->k_raw_uri, "RAW_URI"},
+        {&w->k_protocol, "SERVER_PROTOCOL"},
+        {&w->k_scheme, "wsgi.url_scheme"},
+        {&w->k_input, "wsgi.input"},
+        {&w->k_addr, "REMOTE_ADDR"},
+        {&w->k_port, "REMOTE_PORT"},
+        {&w->k_script, "SCRIPT_NAME"},
+        {&w->k_socket, "gunicorn.socket"},
+        {&w->k_server_name, "SERVER_NAME"},
+        {&w->k_server_port, "SERVER_PORT"},
+        {&w->v_https, "https"},
+        {&w->v_http10, "HTTP/1.0"},
+        {&w->k_close, "close"},
+        {&w->k_early_hints, "wsgi.early_hints"},
+    };
+    for (size_t i = 0; i < CG_COUNT(words); i++) {
+        if (intern(words[i].to, words[i].text) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+put_text(PyObject *d, const char *key, const char *value)
+{
+    py_auto *k = PyUnicode_InternFromString(key);
+    if (k == NULL) {
+        return -1;
+    }
+    return py_dict_put(
+        d, k, PyUnicode_DecodeLatin1(value, (Py_ssize_t)strlen(value), NULL));
+}
+
+static int
+put_object(PyObject *d, const char *key, PyObject *value)
+{
+    py_auto *k = PyUnicode_InternFromString(key);
+    return k == NULL ? -1 : PyDict_SetItem(d, k, value);
+}
+
+/*
+ * Makes the table of a template large enough for the keys of a request: a copy
+ * keeps the size, so that adding them costs no new table. Keys come and go.
+ */
+static int
+make_room(PyObject *d)
+{
+    enum { ROOM = 24 }; /* entries beyond the ones of a table of 32 slots */
+    char name[16];
+    Py_ssize_t there = PyDict_GET_SIZE(d);
+    for (int i = 0; there + i < ROOM; i++) {
+        snprintf(name, sizeof name, "room %d", i);
+        if (PyDict_SetItemString(d, name, Py_None) < 0) {
+            return -1;
+        }
+    }
+    for (int i = 0; there + i < ROOM; i++) {
+        snprintf(name, sizeof name, "room %d", i);
+        if (PyDict_DelItemString(d, name) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
+{
+    py_auto *d = PyDict_New();
+    py_auto *version = Py_BuildValue("(ii)", 1, 0);
+    py_auto *errors = cg_errors_new(w);
+    if (d == NULL || version == NULL || errors == NULL) {
+        return NULL;
+    }
+    const struct {
+        const char *key, *value;
+    } texts[] = {
+        {"REQUEST_METHOD", "GET"},
+        {"SCRIPT_NAME", w->o->script_name},
+        {"PATH_INFO", "/"},
+        {"QUERY_STRING", ""},
+        {"RAW_URI", "/"},
+        {"SERVER_PROTOCOL", "HTTP/1.1"},
+        {"SERVER_NAME", l->name},
+        {"SERVER_PORT", l->port},
+        {"SERVER_SOFTWARE", w->o->software},
+        {"REMOTE_ADDR", ""},
+        {"wsgi.url_scheme", "http"},
+    };
+    const struct {
+        const char *key;
+        PyObject *value;
+    } objects[] = {
+        {"wsgi.version", version},
+        {"wsgi.errors", errors},
+        {"wsgi.multithread", w->o->multithread ? Py_True : Py_False},
+        {"wsgi.multiprocess", w->o->multiprocess ? Py_True : Py_False},
+        {"wsgi.run_once", Py_False},
+        {"wsgi.input_terminated", Py_True},
+        {"wsgi.file_wrapper", (PyObject *)w->file_type},
+        {"wsgi.input", Py_None},
+        {"gunicorn.socket", Py_None},
+        {"wsgi.early_hints", Py_None},
+    };
+    for (size_t i = 0; i < CG_COUNT(texts); i++) {
+        if (put_text(d, texts[i].key, texts[i].value) < 0) {
+            return NULL;
+        }
+    }
+    for (size_t i = 0; i < CG_COUNT(objects); i++) {
+        if (put_object(d, objects[i].key, objects[i].value) < 0) {
+            return NULL;
+        }
+    }
+    return make_room(d) < 0 ? NULL : py_take(&d);
+}
+
+int
+cg_environ_init(struct cg_wsgi *w)
+{
+    if (init_keys(w) < 0) {
+        return -1;
+    }
+    w->base_environ = cg_calloc((size_t)w->o->nlisteners, sizeof(PyObject *));
+    for (int i = 0; i < w->o->nlisteners; i++) {
+        w->base_environ[i] = new_template(w, &w->o->listeners[i]);
+        if (w->base_environ[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void
+cg_environ_release(struct cg_wsgi *w)
+{
+    for (int i = 0; w->base_environ != NULL && i < w->o->nlisteners; i++) {
+        Py_CLEAR(w->base_environ[i]);
+    }
+    free(w->base_environ);
+    for (int i = 0; i < CG_FIELD_COUNT; i++) {
+        Py_CLEAR(w->field_key[i]);
+        Py_CLEAR(w->last_value[i]);
+    }
+    for (size_t i = 0; i < NAME_CACHE; i++) {
+        free(w->names[i].name);
+        Py_CLEAR(w->names[i].key);
+    }
+    PyObject **const words[] = {
+        &w->k_method,      &w->k_path,        &w->k_query,  &w->k_raw_uri,
+        &w->k_protocol,    &w->k_scheme,      &w->k_input,  &w->k_addr,
+        &w->k_port,        &w->k_script,      &w->k_socket, &w->k_server_name,
+        &w->k_server_port, &w->k_close,       &w->v_https,  &w->v_http10,
+        &w->last_addr,     &w->k_early_hints,
+    };
+    for (size_t i = 0; i < CG_COUNT(words); i++) {
+        Py_CLEAR(*words[i]);
+    }
+}
+
+/* ---- field names ---- */
+
+static PyObject *
+make_key(struct cg_slice name)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_buf_puts(&b, "HTTP_");
+    char *to = cg_buf_reserve(&b, name.n);
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        to[i] = c == '-' ? '_' : (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+    }
+    b.n += name.n;
+    return latin1((struct cg_slice){b.p, b.n});
+}
+
+/* The environ key of a name that is not in fields.def. A peer chooses such
+ * names, so the cache has a fixed size and the strings are not interned. */
+static PyObject *
+other_key(struct cg_wsgi *w, struct cg_slice name)
+{
+    unsigned h = (unsigned)name.n;
+    for (size_t i = 0; i < name.n; i++) {
+        h = h * 31 + (unsigned char)name.p[i];
+    }
+    struct cg_cached_name *c = &w->names[h % NAME_CACHE];
+    if (c->n == name.n && c->key != NULL &&
+        memcmp(c->name, name.p, name.n) == 0) {
+        return py_new(c->key);
+    }
+    PyObject *key = make_key(name);
+    if (key != NULL && c->key == NULL && name.n <= 128 &&
+        PyObject_Hash(key) != -1) {
+        c->name = cg_strndup(name.p, name.n);
+        c->n = name.n;
+        c->key = py_new(key);
+    }
+    return key;
+}
+
+/* Whether a value may be kept for the next request: most clients say the same,
+ * but for what is theirs alone. */
+static bool
+is_common(uint16_t id, size_t n)
+{
+    return n > 0 && n <= COMMON_MAX && id != CG_FIELD_COOKIE &&
+           id != CG_FIELD_AUTHORIZATION;
+}
+
+/* The value of a known field; the last one is used again if it is the same. */
+static PyObject *
+known_value(struct cg_wsgi *w, uint16_t id, struct cg_slice value)
+{
+    PyObject **last = &w->last_value[id];
+    if (*last != NULL && (size_t)PyUnicode_GET_LENGTH(*last) == value.n &&
+        memcmp(PyUnicode_1BYTE_DATA(*last), value.p, value.n) == 0) {
+        return py_new(*last);
+    }
+    PyObject *made = latin1(value);
+    if (made != NULL && is_common(id, value.n)) {
+        Py_XSETREF(*last, py_new(made));
+    }
+    return made;
+}
+
+/* Repeated fields are joined with a comma, as gunicorn does. */
+static int
+join(PyObject *d, PyObject *key, struct cg_slice value)
+{
+    py_auto *old = py_dict_get(d, key);
+    py_auto *new = latin1(value);
+    if (old == NULL || new == NULL) {
+        return -1;
+    }
+    return py_dict_put(d, key, PyUnicode_FromFormat("%U,%U", old, new));
+}
+
+static int
+put_other(struct cg_wsgi *w, PyObject *d, struct cg_slice name,
+          struct cg_slice value)
+{
+    py_auto *key = other_key(w, name);
+    if (key == NULL) {
+        return -1;
+    }
+    int there = PyDict_Contains(d, key);
+    if (there != 0) {
+        return there < 0 ? -1 : join(d, key, value);
+    }
+    return py_dict_put(d, key, latin1(value));
+}
+
+static int
+put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+{
+    uint64_t seen[(CG_FIELD_COUNT + 63) / 64] = {0};
+    const struct cg_request *r = ex->req;
+    for (int i = 0; i < r->nfields; i++) {
+        const struct cg_field *f = &r->fields[i];
+        struct cg_slice value = {ex->base + f->value, f->value_n};
+        int bad;
+        if (f->id == CG_FIELD_OTHER) {
+            struct cg_slice name = {ex->base + f->name, f->name_n};
+            bad = put_other(w, d, name, value);
+        } else if (seen[f->id / 64] >> (f->id % 64) & 1) {
+            bad = join(d, w->field_key[f->id], value);
+        } else {
+            seen[f->id / 64] |= (uint64_t)1 << (f->id % 64);
+            bad = py_dict_put(d, w->field_key[f->id],
+                              known_value(w, f->id, value));
+        }
+        if (bad) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- the target ---- */
+
+static int
+hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 32);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decoded bytes as latin-1; what is no valid triplet stays. */
+static PyObject *
+decode_path(struct cg_slice path)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    char *to = cg_buf_reserve(&b, path.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < path.n; i++) {
+        int hi, lo;
+        if (path.p[i] == '%' && i + 2 < path.n &&
+            (hi = hex_digit(path.p[i + 1])) >= 0 &&
+            (lo = hex_digit(path.p[i + 2])) >= 0) {
+            to[n++] = (char)(hi << 4 | lo);
+            i += 2;
+        } else {
+            to[n++] = path.p[i];
+        }
+    }
+    return latin1((struct cg_slice){to, n});
+}
+
+static PyObject *
+path_object(const struct cg_request *r, struct cg_slice path)
+{
+    return r->path_has_percent ? decode_path(path) : latin1(path);
+}
+
+/* SCRIPT_NAME of a trusted peer's field or of the environment is taken off the
+ * undecoded path; the parser refuses nothing here, so a mismatch is ours. */
+static int
+split_script(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex,
+             struct cg_slice *path)
+{
+    struct cg_slice script = cg_span_of(ex->base, ex->req->script_name);
+    if (script.n > 0) {
+        if (py_dict_put(d, w->k_script, latin1(script)) < 0) {
+            return -1;
+        }
+    } else {
+        script = cg_slice_of(w->o->script_name);
+    }
+    if (script.n == 0) {
+        return 0;
+    }
+    if (path->n < script.n || memcmp(path->p, script.p, script.n) != 0) {
+        py_auto *shown = path_object(ex->req, *path);
+        py_auto *wanted = latin1(script);
+        if (shown != NULL && wanted != NULL) {
+            PyErr_Format(PyExc_ValueError,
+                         "Configuration problem: Request path %R does not "
+                         "start with SCRIPT_NAME %R",
+                         shown, wanted);
+        }
+        return -1;
+    }
+    path->p += script.n;
+    path->n -= script.n;
+    return 0;
+}
+
+static int
+put_target(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+{
+    const struct cg_request *r = ex->req;
+    struct cg_slice target = cg_span_of(ex->base, r->target);
+    struct cg_slice path = cg_span_of(ex->base, r->path);
+    py_auto *raw = latin1(target);
+    if (raw == NULL || PyDict_SetItem(d, w->k_raw_uri, raw) < 0) {
+        return -1;
+    }
+    if (split_script(w, d, ex, &path) < 0) {
+        return -1;
+    }
+    /* most often the path is the target: one string serves for both */
+    PyObject *shown = path.n == target.n && !r->path_has_percent
+                          ? py_new(raw)
+                          : path_object(r, path);
+    if (py_dict_put(d, w->k_path, shown) < 0) {
+        return -1;
+    }
+    if (r->query.n > 0) {
+        return py_dict_put(d, w->k_query,
+                           latin1(cg_span_of(ex->base, r->query)));
+    }
+    return 0;
+}
+
+/* ---- the peer ---- */
+
+static int
+put_peer(struct cg_wsgi *w, PyObject *d, const struct cg_peer *peer)
+{
+    if (peer->addr[0] == '\0') {
+        return 0; /* unix socket: "" from the template, no port */
+    }
+    size_t n = strlen(peer->addr);
+    if (w->last_addr == NULL ||
+        (size_t)PyUnicode_GET_LENGTH(w->last_addr) != n ||
+        memcmp(PyUnicode_1BYTE_DATA(w->last_addr), peer->addr, n) != 0) {
+        PyObject *addr = latin1((struct cg_slice){peer->addr, n});
+        if (addr == NULL) {
+            return -1;
+        }
+        Py_XSETREF(w->last_addr, addr);
+    }
+    char text[8];
+    int digits = 0;
+    for (unsigned port = peer->port; digits == 0 || port > 0; port /= 10) {
+        text[7 - digits++] = (char)('0' + port % 10);
+    }
+    if (PyDict_SetItem(d, w->k_addr, w->last_addr) < 0) {
+        return -1;
+    }
+    return py_dict_put(
+        d, w->k_port,
+        latin1((struct cg_slice){text + 8 - digits, (size_t)digits}));
+}
+
+/* What a proxy told of the client's connection (PROXY protocol). */
+static int
+put_proxy(PyObject *d, const struct cg_peer *peer)
+{
+    py_auto *protocol =
+        PyUnicode_FromString(peer->proxied == CG_PROXY_TCP6 ? "TCP6" : "TCP4");
+    py_auto *addr = PyUnicode_FromString(peer->proxy_addr);
+    py_auto *port = PyUnicode_FromFormat("%d", (int)peer->proxy_port);
+    if (protocol == NULL || addr == NULL || port == NULL ||
+        PyDict_SetItemString(d, "PROXY_PROTOCOL", protocol) < 0 ||
+        PyDict_SetItemString(d, "PROXY_ADDR", addr) < 0) {
+        return -1;
+    }
+    return PyDict_SetItemString(d, "PROXY_PORT", port);
+}
+
+/* Behind a unix socket gunicorn takes name and port from Host. */
+static int
+put_server_from_host(struct cg_wsgi *w, PyObject *d,
+                     const struct cg_exchange *ex)
+{
+    const struct cg_field *f = cg_request_field(ex->req, CG_FIELD_HOST);
+    if (f == NULL) {
+        return 0;
+    }
+    struct cg_slice host = {ex->base + f->value, f->value_n};
+    const char *end = host.p + host.n;
+    const char *bracket = memchr(host.p, ']', host.n);
+    const char *from = bracket != NULL ? bracket : host.p;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    struct cg_slice name = {host.p, (size_t)((colon ? colon : end) - host.p)};
+    struct cg_slice port = CG_SLICE("80");
+    if (colon != NULL) {
+        port = (struct cg_slice){colon + 1, (size_t)(end - colon - 1)};
+    } else if (ex->req->scheme == CG_SCHEME_HTTPS) {
+        port = CG_SLICE("443");
+    }
+    return py_dict_put(d, w->k_server_name, latin1(name)) < 0
+               ? -1
+               : py_dict_put(d, w->k_server_port, latin1(port));
+}
+
+/* ---- all of it ---- */
+
+static int
+put_line(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+{
+    const struct cg_request *r = ex->req;
+    if (!r->method_is_get &&
+        py_dict_put(d, w->k_method, latin1(cg_span_of(ex->base, r->method))) <
+            0) {
+        return -1;
+    }
+    if (r->minor == 0 && PyDict_SetItem(d, w->k_protocol, w->v_http10) < 0) {
+        return -1;
+    }
+    if ((r->scheme == CG_SCHEME_HTTPS ||
+         (r->scheme == CG_SCHEME_TRANSPORT && ex->secure)) &&
+        PyDict_SetItem(d, w->k_scheme, w->v_https) < 0) {
+        return -1;
+    }
+    return put_target(w, d, ex);
+}
+
+static int
+fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    if (PyDict_SetItem(d, w->k_input, (PyObject *)x) < 0 ||
+        PyDict_SetItem(d, w->k_early_hints, x->early_hints) < 0 ||
+        PyDict_SetItem(d, w->k_socket, x->socket) < 0 ||
+        put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
+        put_fields(w, d, ex) < 0 ||
+        (ex->peer->proxied && put_proxy(d, ex->peer) < 0)) {
+        return -1;
+    }
+    if (w->o->listeners[ex->listener].is_unix) {
+        return put_server_from_host(w, d, ex);
+    }
+    return 0;
+}
+
+PyObject *
+cg_environ_new(struct cg_wsgi *w, ExchangeObject *x)
+{
+    py_auto *d = PyDict_Copy(w->base_environ[x->ex->listener]);
+    if (d == NULL || fill(w, d, x) < 0) {
+        return NULL;
+    }
+    return py_take(&d);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wsgi.early_hints (gunicorn 25): a 103 with fields for the client to work on
+ * while the application does. Silent where a 103 has no place: behind the head
+ * of the reply, and for HTTP/1.0. Fields are checked as those of a reply.
+ */
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/py/wsgi/internal.h"
+
+/* gunicorn takes bytes here, too. */
+static int
+view(PyObject *o, const char *what, struct cg_slice *ret)
+{
+    if (PyBytes_Check(o)) {
+        *ret = (struct cg_slice){PyBytes_AS_STRING(o),
+                                 (size_t)PyBytes_GET_SIZE(o)};
+        return 0;
+    }
+    return cg_latin1_view(o, what, ret);
+}
+
+static int
+add_pair(struct cg_reply *r, PyObject *item)
+{
+    py_auto *pair = PySequence_Tuple(item);
+    if (pair == NULL || PyTuple_GET_SIZE(pair) != 2) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError,
+                     "a header must be a (name, value) tuple, not %R", item);
+        return -1;
+    }
+    py_auto *name = py_tuple_get(pair, 0);
+    py_auto *value = py_tuple_get(pair, 1);
+    struct cg_slice n, v;
+    if (view(name, "header name", &n) < 0 ||
+        view(value, "header value", &v) < 0) {
+        return -1;
+    }
+    if (cg_reply_field(r, n, v) < 0) {
+        PyErr_Format(PyExc_ValueError, "%s: %R", r->fault, name);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+add_pairs(struct cg_reply *r, PyObject *headers)
+{
+    py_auto *it = PyObject_GetIter(headers);
+    while (it != NULL) {
+        py_auto *item = PyIter_Next(it);
+        if (item == NULL) {
+            break;
+        }
+        if (add_pair(r, item) < 0) {
+            return -1;
+        }
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static void
+send_hints(ExchangeObject *x, const char *fields, size_t n)
+{
+    static const char line[] = "HTTP/1.1 103 Early Hints\r\n";
+    struct iovec parts[] = {{(void *)(size_t)line, sizeof line - 1},
+                            {(void *)(size_t)fields, n},
+                            {(void *)(size_t) "\r\n", 2}};
+    if (!x->failed && x->ex->wire->send(x->ex, parts, 3, NULL) < 0) {
+        x->failed = true;
+    }
+}
+
+PyObject *
+cg_early_hints(PyObject *self, PyObject *headers)
+{
+    ExchangeObject *x = (ExchangeObject *)self;
+    if (x->ex == NULL || x->head_sent || x->ex->req->minor == 0) {
+        Py_RETURN_NONE;
+    }
+    cg_auto(buf) struct cg_buf out = {0};
+    struct cg_reply r = {0};
+    cg_reply_start(&r, &out);
+    r.status = 103;
+    size_t begin = out.n;
+    int bad = add_pairs(&r, headers);
+    cg_reply_release(&r);
+    if (bad < 0) {
+        return NULL;
+    }
+    send_hints(x, out.p + begin, out.n - begin);
+    Py_RETURN_NONE;
+}

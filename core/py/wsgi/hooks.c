@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* pre_request and post_request: the objects they get, and what they change.
+ * Nothing of this runs when neither hook is set. */
+#include "core/py/wsgi/internal.h"
+
+#include "core/base/memory.h"
+#include "core/py/compat/hooks_internal.h"
+
+static PyObject *
+latin1(struct cg_slice s)
+{
+    return PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
+}
+
+/* [("HOST", "a"), …] as gunicorn's req.headers. */
+static PyObject *
+header_list(const struct cg_exchange *ex)
+{
+    py_auto *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < ex->req->nfields; i++) {
+        const struct cg_field *f = &ex->req->fields[i];
+        py_auto *name =
+            latin1((struct cg_slice){ex->base + f->name, f->name_n});
+        py_auto *upper =
+            name != NULL ? PyObject_CallMethod(name, "upper", NULL) : NULL;
+        py_auto *value =
+            latin1((struct cg_slice){ex->base + f->value, f->value_n});
+        py_auto *pair = upper != NULL && value != NULL
+                            ? PyTuple_Pack(2, upper, value)
+                            : NULL;
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
+}
+
+static PyObject *
+trailer_pair(struct cg_slice line)
+{
+    const char *colon = memchr(line.p, ':', line.n);
+    size_t name_n = (size_t)(colon - line.p);
+    py_auto *name = latin1(cg_slice_trim((struct cg_slice){line.p, name_n}));
+    py_auto *upper =
+        name != NULL ? PyObject_CallMethod(name, "upper", NULL) : NULL;
+    py_auto *value = latin1(
+        cg_slice_trim((struct cg_slice){colon + 1, line.n - name_n - 1}));
+    return upper != NULL && value != NULL ? PyTuple_Pack(2, upper, value)
+                                          : NULL;
+}
+
+/* req.trailers: known when the body has been read to its end. */
+static int
+put_trailers(const struct cg_exchange *ex, PyObject *req)
+{
+    struct cg_slice rest = ex->body.trailers;
+    if (rest.n == 0) {
+        return 0;
+    }
+    py_auto *list = PyList_New(0);
+    while (list != NULL && rest.n > 0) {
+        const char *lf = memchr(rest.p, '\n', rest.n);
+        size_t n = (size_t)(lf - rest.p);
+        py_auto *pair = trailer_pair((struct cg_slice){rest.p, n});
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            return -1;
+        }
+        rest = (struct cg_slice){lf + 1, rest.n - n - 1};
+    }
+    return list != NULL ? PyObject_SetAttrString(req, "trailers", list) : -1;
+}
+
+static PyObject *
+peer_object(const struct cg_peer *peer)
+{
+    return peer->addr[0] != '\0'
+               ? Py_BuildValue("(si)", peer->addr, (int)peer->port)
+               : PyUnicode_FromString("");
+}
+
+PyObject *
+cg_request_object(ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    const struct cg_request *r = ex->req;
+    py_auto *method = latin1(cg_span_of(ex->base, r->method));
+    py_auto *uri = latin1(cg_span_of(ex->base, r->target));
+    py_auto *path = latin1(cg_span_of(ex->base, r->path));
+    py_auto *query = latin1(cg_span_of(ex->base, r->query));
+    py_auto *headers = header_list(ex);
+    py_auto *peer = peer_object(ex->peer);
+    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Request");
+    bool https = r->scheme == CG_SCHEME_HTTPS ||
+                 (r->scheme == CG_SCHEME_TRANSPORT && ex->secure);
+    if (method == NULL || uri == NULL || path == NULL || query == NULL ||
+        headers == NULL || peer == NULL || type == NULL) {
+        return NULL;
+    }
+    py_auto *req = PyObject_CallFunction(
+        type, "OOOOs(ii)OsOi", method, uri, path, query, "", 1, (int)r->minor,
+        headers, https ? "https" : "http", peer, 1);
+    return req != NULL && put_trailers(ex, req) == 0 ? py_take(&req) : NULL;
+}
+
+static PyObject *
+hook_of(struct cg_wsgi *w, const char *name)
+{
+    py_auto *cfg =
+        PyObject_GetAttrString((PyObject *)(void *)w->o->hook_server, "cfg");
+    return cfg != NULL ? PyObject_GetAttrString(cfg, name) : NULL;
+}
+
+int
+cg_call_pre_request(ExchangeObject *x, PyObject *req)
+{
+    py_auto *hook = hook_of(x->wsgi, "pre_request");
+    PyObject *worker = (PyObject *)(void *)x->wsgi->o->hook_worker;
+    py_auto *done = hook != NULL
+                        ? PyObject_CallFunctionObjArgs(hook, worker, req, NULL)
+                        : NULL;
+    return done != NULL ? 0 : -1;
+}
+
+/* ---- what the hook changed goes into environ ---- */
+
+static int
+drop_http_keys(PyObject *env)
+{
+    py_auto *keys = PyDict_Keys(env);
+    for (Py_ssize_t i = 0; keys != NULL && i < PyList_GET_SIZE(keys); i++) {
+        py_auto *key = py_list_get(keys, i);
+        const char *name = PyUnicode_AsUTF8(key);
+        if (name != NULL && strncmp(name, "HTTP_", 5) == 0 &&
+            PyDict_DelItem(env, key) < 0) {
+            return -1;
+        }
+    }
+    return keys != NULL ? 0 : -1;
+}
+
+static PyObject *
+environ_key(PyObject *name)
+{
+    py_auto *plain = PyObject_CallMethod(name, "replace", "ss", "-", "_");
+    py_auto *upper =
+        plain != NULL ? PyObject_CallMethod(plain, "upper", NULL) : NULL;
+    const char *text = upper != NULL ? PyUnicode_AsUTF8(upper) : NULL;
+    if (text == NULL) {
+        return NULL;
+    }
+    if (strcmp(text, "CONTENT_TYPE") == 0 ||
+        strcmp(text, "CONTENT_LENGTH") == 0) {
+        return py_take(&upper);
+    }
+    return PyUnicode_FromFormat("HTTP_%U", upper);
+}
+
+static int
+put_header(PyObject *env, PyObject *pair)
+{
+    py_auto *name = PySequence_GetItem(pair, 0);
+    py_auto *value = name != NULL ? PySequence_GetItem(pair, 1) : NULL;
+    py_auto *key = value != NULL ? environ_key(name) : NULL;
+    if (key == NULL) {
+        return -1;
+    }
+    py_auto *old = py_dict_get(env, key);
+    const char *text = PyUnicode_AsUTF8(key);
+    bool joins = old != NULL && text != NULL && strncmp(text, "HTTP_", 5) == 0;
+    return py_dict_put(env, key,
+                       joins ? PyUnicode_FromFormat("%S,%S", old, value)
+                             : py_new(value));
+}
+
+static int
+put_headers(PyObject *env, PyObject *req)
+{
+    py_auto *headers = PyObject_GetAttrString(req, "headers");
+    py_auto *it = headers != NULL ? PyObject_GetIter(headers) : NULL;
+    while (it != NULL) {
+        py_auto *pair = PyIter_Next(it);
+        if (pair == NULL) {
+            break;
+        }
+        if (put_header(env, pair) < 0) {
+            return -1;
+        }
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int
+put_attribute(PyObject *env, PyObject *req, const char *attribute,
+              const char *key)
+{
+    py_auto *value = PyObject_GetAttrString(req, attribute);
+    return value != NULL ? PyDict_SetItemString(env, key, value) : -1;
+}
+
+/* The path as the hook left it; unchanged, the decoded one stays. */
+static int
+put_path(ExchangeObject *x, PyObject *env, PyObject *req)
+{
+    py_auto *path = PyObject_GetAttrString(req, "path");
+    py_auto *sent = latin1(cg_span_of(x->ex->base, x->ex->req->path));
+    int same = path != NULL && sent != NULL
+                   ? PyObject_RichCompareBool(path, sent, Py_EQ)
+                   : -1;
+    if (same != 0) {
+        return same < 0 ? -1 : 0;
+    }
+    py_auto *parse = PyImport_ImportModule("urllib.parse");
+    py_auto *decoded =
+        parse != NULL
+            ? PyObject_CallMethod(parse, "unquote", "Os", path, "latin-1")
+            : NULL;
+    return decoded != NULL ? PyDict_SetItemString(env, "PATH_INFO", decoded)
+                           : -1;
+}
+
+int
+cg_environ_follow(ExchangeObject *x, PyObject *env, PyObject *req)
+{
+    if (drop_http_keys(env) < 0 || put_headers(env, req) < 0 ||
+        put_attribute(env, req, "scheme", "wsgi.url_scheme") < 0 ||
+        put_attribute(env, req, "method", "REQUEST_METHOD") < 0) {
+        return -1;
+    }
+    return put_path(x, env, req);
+}
+
+/* ---- post_request ---- */
+
+/* The application's fields as pairs, read back from the head as it was sent. */
+static PyObject *
+response_headers(ExchangeObject *x)
+{
+    py_auto *list = PyList_New(0);
+    if (list == NULL || !x->started || !x->head_sent) {
+        return py_take(&list);
+    }
+    const char *p = x->ex->out->p + x->reply.begin;
+    const char *end = x->ex->out->p + x->reply.end;
+    for (const char *eol; p < end; p = eol + 2) {
+        eol = memchr(p, '\r', (size_t)(end - p));
+        const char *colon =
+            eol != NULL ? memchr(p, ':', (size_t)(eol - p)) : NULL;
+        if (eol == NULL) {
+            break;
+        }
+        if (colon == NULL || p == x->ex->out->p + x->reply.begin ||
+            cg_is_own_field(x, (struct cg_slice){p, (size_t)(colon - p)})) {
+            continue; /* the status line, the end, the server's own */
+        }
+        py_auto *name = latin1((struct cg_slice){p, (size_t)(colon - p)});
+        py_auto *value = latin1(cg_slice_trim(
+            (struct cg_slice){colon + 1, (size_t)(eol - colon) - 1}));
+        py_auto *pair =
+            name != NULL && value != NULL ? PyTuple_Pack(2, name, value) : NULL;
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
+}
+
+PyObject *
+cg_response_object(ExchangeObject *x, PyObject *req)
+{
+    const struct cg_exchange *ex = x->ex;
+    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Response");
+    py_auto *headers = response_headers(x);
+    py_auto *status =
+        x->started
+            ? latin1((struct cg_slice){x->reply.line.p, x->reply.line.n})
+            : PyUnicode_FromFormat("%d %s", ex->status, cg_reason(ex->status));
+    py_auto *length = x->started && x->reply.has_length
+                          ? PyLong_FromUnsignedLongLong(x->reply.length)
+                          : py_new(Py_None);
+    py_auto *sent = PyLong_FromUnsignedLongLong(ex->sent);
+    if (type == NULL || headers == NULL || status == NULL || length == NULL ||
+        sent == NULL) {
+        return NULL;
+    }
+    return PyObject_CallFunction(
+        type, "OOiOOOOO", req, status, ex->status, headers, sent, length,
+        x->reply.framing == CG_FRAME_CHUNKED ? Py_True : Py_False,
+        ex->keep ? Py_False : Py_True);
+}
+
+void
+cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *env)
+{
+    PyObject *worker = (PyObject *)(void *)x->wsgi->o->hook_worker;
+    py_auto *hook = hook_of(x->wsgi, "post_request");
+    py_auto *call = cg_glue_get("_cgunicorn_glue.hooks", "call_post_request");
+    py_auto *empty = env == NULL ? PyDict_New() : NULL;
+    py_auto *resp =
+        put_trailers(x->ex, req) == 0 ? cg_response_object(x, req) : NULL;
+    py_auto *done = hook != NULL && call != NULL && resp != NULL
+                        ? PyObject_CallFunctionObjArgs(
+                              call, hook, worker, req,
+                              env != NULL ? env : empty, resp, NULL)
+                        : NULL;
+    if (done == NULL) {
+        cg_wsgi_log_exception(x, "Exception in post_request hook");
+    }
+}

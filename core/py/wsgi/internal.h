@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the WSGI bridge share. Nobody else includes this. */
+#ifndef CG_PY_WSGI_INTERNAL_H
+#define CG_PY_WSGI_INTERNAL_H
+
+#include "core/py/runtime/ref.h"
+
+#include "core/http/reply.h"
+#include "core/py/wsgi/wsgi.h"
+
+enum { NAME_CACHE = 256, COMMON_MAX = 200, KITS = 64 };
+
+/* A field name that has no identity of its own, and its environ key. */
+struct cg_cached_name {
+    char *name; /* lower case as received; owned */
+    size_t n;
+    PyObject *key;
+};
+
+/* A request under way that has a limit of time; see wsgi_late.c. */
+struct cg_late_link {
+    struct cg_late_link *next, *prev;
+    unsigned long thread;
+    PyObject *greenlet; /* that it runs in; owned, NULL without greenlets */
+    bool told;          /* RequestTimeout was raised */
+    bool pending;       /* or will be, by PyThreadState_SetAsyncExc */
+};
+
+/*
+ * Exchange: wsgi.input, and what start_response and write are bound to. One is
+ * reused from request to request as long as nobody else holds it.
+ */
+typedef struct {
+    PyObject_HEAD struct cg_wsgi *wsgi;
+    struct cg_exchange *ex; /* NULL once the request is over */
+    /* weak: the kit's, valid while ex is set */
+    PyObject *write, *early_hints, *socket;
+
+    /* input */
+    uint64_t pos;
+    char *window; /* a part of a body that lies in a file, for readline */
+    uint64_t window_at;
+    size_t window_n;
+    int readers;      /* threads that read that file, without the GIL */
+    struct cg_buf in; /* streaming: what came and was not read yet */
+    size_t in_at;     /* first byte of it */
+    bool reading;     /* a thread waits for bytes, without the GIL */
+    bool parked;      /* a greenlet does; its loop wakes it */
+
+    /* reply */
+    struct cg_reply reply;
+    bool started;   /* start_response was called */
+    bool head_sent; /* or queued */
+    bool no_more;   /* Content-Length bytes are out, or no body is allowed */
+    bool failed;    /* the peer is gone */
+    bool overrun;   /* bytes beyond Content-Length were cut */
+    bool handled;   /* nothing is to be answered or logged */
+    struct cg_late_link late;
+} ExchangeObject;
+
+/* wsgi.file_wrapper */
+typedef struct {
+    PyObject_HEAD PyObject *filelike;
+    Py_ssize_t blksize;
+} FileObject;
+
+/* An exchange and its bound methods, made once. */
+struct cg_kit {
+    PyObject *exchange, *start_response, *write, *early_hints, *socket;
+};
+
+struct cg_wsgi {
+    const struct cg_wsgi_options *o;
+    int pid; /* this worker's */
+    PyObject *app;
+    PyTypeObject *exchange_type, *file_type, *errors_type, *socket_type;
+    PyObject **base_environ; /* a template per listener */
+    PyObject *field_key[CG_FIELD_COUNT];
+    PyObject
+        *last_value[CG_FIELD_COUNT]; /* of the last request; see environ.c */
+    struct cg_cached_name names[NAME_CACHE];
+    struct cg_kit kits[KITS]; /* those that are not in use */
+    int nkits;
+    struct cg_late_link late_ring; /* when there is a limit */
+    PyObject *timeout_type, *current;
+    bool python_access;  /* a Python logger has the access lines */
+    PyObject *last_addr; /* REMOTE_ADDR of the last request */
+    /* interned keys and values */
+    PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
+        *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,
+        *k_server_port, *k_close, *k_early_hints, *v_https, *v_http10;
+};
+
+/* environ.c: NULL with an exception; -1 likewise. */
+int cg_environ_init(struct cg_wsgi *w);
+void cg_environ_release(struct cg_wsgi *w);
+PyObject *cg_environ_new(struct cg_wsgi *w, ExchangeObject *x);
+
+/* input_stream.c: the same calls for a body that is still coming */
+PyObject *cg_stream_read(ExchangeObject *x, uint64_t size);
+PyObject *cg_stream_line(ExchangeObject *x, uint64_t max);
+/* Ends reads of other threads, then forgets what was left. */
+void cg_stream_release(ExchangeObject *x);
+
+/* input.c */
+extern PyMethodDef cg_input_methods[];
+PyObject *cg_input_iternext(PyObject *self);
+/* Waits for a read of another thread, then forgets what was read. After the
+ * end, when x->ex is NULL. */
+void cg_input_release(ExchangeObject *x);
+
+/* wsgi_reply.c */
+PyObject *cg_start_response(PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames);
+PyObject *cg_write(PyObject *self, PyObject *data);
+/* The latin-1 bytes of a str, borrowed from it. */
+int cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret);
+/* Sends one item (bytes). known: Content-Length may be made of it, since it is
+ * the only one. last: nothing follows. -1 with an exception. */
+int cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last);
+/* Ends the body: terminator, or the head of an empty one. -1 with an
+ * exception. */
+int cg_reply_end(ExchangeObject *x);
+/* A 500 page, if nothing was sent yet; else cuts the reply. */
+void cg_reply_abort(ExchangeObject *x, int status, const char *message);
+
+/* Sends the head and n bytes of a file from `at`. -1 with an exception. */
+int cg_reply_file_part(ExchangeObject *x, int fd, off_t at, size_t n);
+
+/* wsgi_hints.c */
+PyObject *cg_early_hints(PyObject *self, PyObject *headers);
+
+/* wsgi_file.c: 1 sent, 0 cannot be sent so (iterate), -1 exception. */
+int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
+extern PyType_Spec cg_file_spec;
+
+/* wsgi_late.c; begin, end and settle only when there is a limit */
+int cg_late_init(struct cg_wsgi *w);
+void cg_late_release(struct cg_wsgi *w);
+void cg_late_begin(ExchangeObject *x);
+void cg_late_end(ExchangeObject *x);
+/* It is late and ends by itself, since nothing that it sends goes anywhere:
+ * what it does for that is not interrupted. */
+void cg_late_spare(ExchangeObject *x);
+/* After the reply: what was really sent. */
+void cg_late_settle(ExchangeObject *x);
+bool cg_late_is_answered(const ExchangeObject *x);
+
+/* wsgi_log.c */
+/* Whether a field of the reply's head is the server's, not the application's.
+ */
+bool cg_is_own_field(const ExchangeObject *x, struct cg_slice name);
+void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
+/* Logs the pending exception with its traceback and clears it. */
+void cg_wsgi_log_exception(ExchangeObject *x, const char *what);
+
+/* wsgi_hooks.c: `req`; the hook's call (-1 with an exception); what it changed
+ * of req goes into environ; post_request, whose exceptions are logged. */
+PyObject *cg_request_object(ExchangeObject *x);
+PyObject *cg_response_object(ExchangeObject *x, PyObject *req);
+int cg_call_pre_request(ExchangeObject *x, PyObject *req);
+int cg_environ_follow(ExchangeObject *x, PyObject *environ, PyObject *req);
+void cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *environ);
+
+/* wsgi_types.c: heap types of the bridge; 0 or -1 with an exception */
+int cg_wsgi_types_init(struct cg_wsgi *w);
+PyObject *cg_errors_new(struct cg_wsgi *w);
+PyObject *cg_socket_new(struct cg_wsgi *w, ExchangeObject *x);
+/* Whether nobody looked at it yet. */
+bool cg_socket_is_fresh(PyObject *socket);
+
+#endif

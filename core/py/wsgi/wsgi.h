@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * WSGI bridge (PEP 3333): runs the application for one exchange and answers it.
+ * One bridge per worker process. All functions need the GIL.
+ */
+#ifndef CG_PY_WSGI_H
+#define CG_PY_WSGI_H
+
+#include "core/exchange/exchange.h"
+#include "core/py/compat/hooks.h"
+#include "core/py/runtime/app.h"
+#include "logging/access.h"
+#include "logging/log.h"
+
+struct cg_wsgi;
+
+/* A listener as environ shows it. */
+struct cg_wsgi_listener {
+    const char *name; /* SERVER_NAME; the path for a unix socket */
+    const char *port; /* SERVER_PORT */
+    bool is_unix;
+};
+
+/* Borrowed; must outlive the bridge. */
+struct cg_wsgi_options {
+    struct cg_app *app;
+    struct cg_log *log;
+    const struct cg_access_format *access; /* NULL: no access log */
+    const struct cg_wsgi_listener *listeners;
+    int nlisteners;
+    const char *server;      /* value of Server, as gunicorn.SERVER says */
+    const char *software;    /* SERVER_SOFTWARE */
+    const char *script_name; /* of the environment, "" if none */
+    bool multithread, multiprocess;
+    bool sendfile;
+    /* per-request hooks; NULL server: none of them is set */
+    struct cg_py_server *hook_server;
+    struct cg_py_worker *hook_worker;
+    bool pre_request, post_request;
+    /*
+     * Classes whose requests share a thread: park sleeps until it is worth
+     * asking ex->wire->await_drain or receive again; -1 with an exception.
+     * NULL: drain and receive block. A request that ends by one of the
+     * exceptions `quiet` (a class or a tuple) is cut without a word;
+     * `handled(result)` is true when the application answered through the
+     * socket. Both are PyObject *, or NULL.
+     */
+    int (*park)(void *park_self, struct cg_exchange *ex);
+    void *park_self;
+    void *quiet, *handled;
+    /* request_timeout is set: late requests are interrupted; their 504 is in
+     * the access log already, unless that is a Python logger's. */
+    bool limited;
+    bool greenlets;    /* that is where requests run */
+    size_t high_water; /* bytes that wait before a generator does; 0: default */
+};
+
+int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
+                struct cg_error *err);
+void cg_wsgi_free(struct cg_wsgi *w);
+
+/*
+ * Runs the application for ex and answers it, whatever happens: an exception is
+ * logged and becomes a 500 (or a cut, once the head is out). Calls close() of
+ * the iterable once, logs the access line, calls the request hooks. Leaves no
+ * exception behind.
+ */
+void cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex);
+
+/*
+ * Requests that took longer than they may get the exception RequestTimeout:
+ * those of other threads; that one, whose greenlet waits while the caller is
+ * the loop's; and the one of the main thread, when `sig` comes. Each one once.
+ */
+/* No GIL: whether access lines are a Python logger's. */
+bool cg_wsgi_logs_in_python(const struct cg_wsgi *w);
+void cg_wsgi_interrupt(struct cg_wsgi *w);
+void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
+int cg_wsgi_listen(int sig, struct cg_error *err);
+
+/* hold and drop of struct cg_host: a reference to a Python object. */
+void cg_wsgi_hold(void *keep);
+void cg_wsgi_drop(void *keep);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/share/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+
+/* Room for thousands of small requests; the kernel cuts it to what it allows
+ * an unprivileged user. */
+enum { QUEUE_BYTES = 4 << 20 };
+
+static void
+widen(int fd)
+{
+    int n = QUEUE_BYTES;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &n, sizeof n) < 0) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof n);
+    }
+}
+
+static int
+copy_or_make(int event_fd)
+{
+    return event_fd >= 0 ? fcntl(event_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                         : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+int
+cg_handover_new(struct cg_handover *h, int bell_fd, struct cg_error *err)
+{
+    int pair[2];
+    *h = CG_HANDOVER_NONE;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                   pair) < 0) {
+        return cg_error_set(err, errno, "cannot make the workers' queue: %s",
+                            strerror(errno));
+    }
+    h->write_fd = pair[0];
+    h->read_fd = pair[1];
+    widen(h->write_fd);
+    h->poke_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    h->bell_fd = h->poke_fd < 0 ? -1 : copy_or_make(bell_fd);
+    if (h->bell_fd < 0) {
+        int e = errno;
+        cg_handover_release(h);
+        return cg_error_set(err, e, "cannot make an event descriptor: %s",
+                            strerror(e));
+    }
+    return 0;
+}
+
+void
+cg_handover_release(struct cg_handover *h)
+{
+    cg_fd_close(&h->read_fd);
+    cg_fd_close(&h->write_fd);
+    cg_fd_close(&h->poke_fd);
+    cg_fd_close(&h->bell_fd);
+}
+
+static void
+signal_event(int fd)
+{
+    uint64_t one = 1;
+    if (fd >= 0) {
+        ssize_t ignored = write(fd, &one, sizeof one);
+        (void)ignored;
+    }
+}
+
+void
+cg_handover_poke(const struct cg_handover *h)
+{
+    signal_event(h->poke_fd);
+}
+
+void
+cg_handover_ring(const struct cg_handover *h)
+{
+    signal_event(h->bell_fd);
+}
