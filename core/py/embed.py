@@ -60,7 +60,7 @@ def main(out, folder):
                 with open(path, encoding="utf-8") as f:
                     rows.append((module_name(os.path.relpath(path, folder)), f.read()))
     with open(out, "w", encoding="utf-8") as f:
-        f.write('#include <stddef.h>\n#include "core/py/glue.h"\n')
+        f.write('#include <stddef.h>\n#include "core/py/runtime/glue.h"\n')
         f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
         for (name, package), text in rows:
             code, size = bytecode(name, text)
