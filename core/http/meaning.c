@@ -2,8 +2,8 @@
 /* What the fields of a complete head say together: Host, framing, persistence,
  * expectations, and what a trusted proxy adds. */
 #include <string.h>
-#include <strings.h>
 
+#include "core/http/host.h"
 #include "core/http/reader.h"
 #include "core/http/scan.h"
 
@@ -147,6 +147,17 @@ on_known_field(struct cg_request *r, struct gather *g, bool trusted,
 
 /* ---- the whole ---- */
 
+/* Whether a Host field names the authority of an absolute target. */
+static bool
+is_of_target(const struct cg_request *r, const struct gather *g,
+             const struct cg_authority *host)
+{
+    struct cg_authority target;
+    bool https = (g->p[r->target.at + 4] | 32) == 's';
+    return cg_authority_read(cg_span_of(g->p, r->authority), &target) &&
+           cg_authority_is(host, &target, https ? 443 : 80);
+}
+
 static enum cg_head_status
 check_host(struct cg_request *r, const struct cg_head_policy *policy,
            const struct gather *g)
@@ -156,15 +167,13 @@ check_host(struct cg_request *r, const struct cg_head_policy *policy,
                    ? cg_refuse_head(r, CG_REFUSE_NO_HOST, 0, 0)
                    : CG_HEAD_MORE;
     }
-    struct cg_slice host = value_of(g, g->host);
-    if (!cg_host_is_valid(host)) {
+    struct cg_authority host;
+    if (!cg_authority_read(value_of(g, g->host), &host)) {
         return refuse(r, CG_REFUSE_HOST, g->host);
     }
-    struct cg_slice authority = cg_span_of(g->p, r->authority);
     /* CONNECT names another host than the one that is asked, with its port */
-    if (authority.n > 0 && !r->method_is_connect &&
-        (authority.n != host.n ||
-         strncasecmp(authority.p, host.p, host.n) != 0)) {
+    if (r->authority.n > 0 && !r->method_is_connect &&
+        !is_of_target(r, g, &host)) {
         return refuse(r, CG_REFUSE_HOST_MISMATCH, g->host);
     }
     return CG_HEAD_MORE;

@@ -36,6 +36,9 @@ START_TEST(a_host_is_a_host_and_a_port)
           {"GET / HTTP/1.1\r\nHost: \xff" END, "refused HOST"},
           {"GET / HTTP/1.1\r\nHost: a b" END, "refused HOST"},
           {"GET / HTTP/1.1\r\nHost: a:b" END, "refused HOST"},
+          {"GET / HTTP/1.1\r\nHost: [::1::]" END, "refused HOST"},
+          {"GET / HTTP/1.1\r\nHost: [fe80::1%eth0]" END, "refused HOST"},
+          {"GET / HTTP/1.1\r\nHost: a%zz" END, "refused HOST"},
           {"GET / HTTP/1.1\r\nHost: [::1]:8000" END,
            "GET / 1.1 keep path=/ | Host=[::1]:8000"});
 }
