@@ -266,6 +266,17 @@ cg_py_server_set_listeners(struct cg_py_server *server,
     PyErr_Clear();
 }
 
+void
+cg_py_title_follow(void)
+{
+    py_auto *modules = py_new(PyImport_GetModuleDict());
+    py_auto *name = PyUnicode_FromString("_cgunicorn_glue.title");
+    py_auto *module = name != NULL ? py_dict_get(modules, name) : NULL;
+    py_auto *done =
+        module != NULL ? PyObject_CallMethod(module, "follow", NULL) : NULL;
+    PyErr_Clear(); /* a title is not worth more */
+}
+
 /* ---- worker ---- */
 
 struct cg_py_worker *
