@@ -285,10 +285,8 @@ cg_py_worker_new(struct cg_py_server *server, int age, int max_requests,
 {
     PyObject *s = server_object(server);
     set_attribute(s, "worker_age", PyLong_FromLong(age));
-    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Worker");
-    PyObject *w = type != NULL
-                      ? PyObject_CallFunction(type, "Oii", s, age, max_requests)
-                      : NULL;
+    PyObject *w =
+        PyObject_CallMethod(s, "make_worker", "ii", age, max_requests);
     if (w == NULL) {
         cg_py_error(err, NULL);
     }

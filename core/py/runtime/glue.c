@@ -388,7 +388,9 @@ static const char finder[] =
     "        return bool(_cgunicorn.source(name)[1])\n"
     "Finder.front = Finder('_cgunicorn_glue')\n"
     "sys.meta_path.insert(0, Finder.front)\n"
-    "sys.meta_path.append(Finder('gunicorn'))\n";
+    "sys.meta_path.append(Finder('gunicorn'))\n"
+    "from _cgunicorn_glue import names\n"
+    "names.start()\n";
 
 int
 cg_glue_install(struct cg_error *err)
