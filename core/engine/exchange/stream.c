@@ -178,6 +178,13 @@ cg_stream_receive_now(struct cg_exchange *ex, struct cg_buf *to)
 }
 
 void
+cg_stream_end_input(struct cg_exchange *ex)
+{
+    ex->keep = false;
+    shutdown(((struct cg_call *)(void *)ex)->conn->fd, SHUT_RD);
+}
+
+void
 cg_stream_time_out(struct cg_call *call)
 {
     fail(call, -ETIMEDOUT, 408, "Request body timed out");

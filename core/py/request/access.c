@@ -87,40 +87,21 @@ request_field(const struct cg_exchange *ex, struct cg_slice name)
     return found;
 }
 
-/* The application's fields lie, as sent, in the head that was built, and so do
- * those that the server added, which gunicorn's resp.headers does not have. */
-bool
-cg_is_own_field(const ExchangeObject *x, struct cg_slice name)
-{
-    return cg_slice_is_nocase(name, "server") ||
-           cg_slice_is_nocase(name, "date") ||
-           cg_slice_is_nocase(name, "connection") ||
-           cg_slice_is_nocase(name, "transfer-encoding") ||
-           (cg_slice_is_nocase(name, "content-length") && !x->reply.has_length);
-}
-
+/* Of the application's fields, as they were sent; those that the server added
+ * are not in gunicorn's resp.headers either. */
 static struct cg_slice
-response_field(const ExchangeObject *x, struct cg_slice name)
+response_field(const ExchangeObject *x, struct cg_slice wanted)
 {
-    const struct cg_slice none = {NULL, 0};
-    if (!x->started || !x->head_sent || cg_is_own_field(x, name)) {
-        return none;
-    }
-    const char *p = x->ex->out->p + x->reply.begin;
-    const char *end = x->ex->out->p + x->reply.end;
-    while (p < end) {
-        const char *eol = memchr(p, '\r', (size_t)(end - p));
-        if (eol == NULL) {
-            return none;
+    const struct cg_writer *w = x->ex->writer;
+    struct cg_slice name, value;
+    size_t at = 0;
+    while (w->started && w->headed &&
+           cg_reply_next_field(&w->reply, &at, &name, &value)) {
+        if (name.n == wanted.n && strncasecmp(name.p, wanted.p, name.n) == 0) {
+            return value;
         }
-        if ((size_t)(eol - p) > name.n + 1 && p[name.n] == ':' &&
-            strncasecmp(p, name.p, name.n) == 0) {
-            return cg_slice_trim((struct cg_slice){
-                p + name.n + 1, (size_t)(eol - p) - name.n - 1});
-        }
-        p = eol + 2;
     }
-    return none;
+    return (struct cg_slice){NULL, 0};
 }
 
 static struct cg_slice
@@ -252,7 +233,7 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .self = &self,
     };
     cg_log_request(o->log, o->access, &record);
-    if (cg_log_has_spooled(o->log) && !ex->wire->leads(ex)) {
+    if (cg_log_has_spooled(o->log) && !cg_exchange_leads(ex)) {
         cg_log_write_spool(o->log);
     }
     Py_XDECREF(self.shown);

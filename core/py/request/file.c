@@ -46,8 +46,8 @@ is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
 {
     struct stat st;
     int fd = (int)call_for_number(wrapper, "fileno");
-    if (!x->wsgi->o->sendfile || x->ex->secure || fd < 0 ||
-        fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (!x->wsgi->o->sendfile || fd < 0 || fstat(fd, &st) < 0 ||
+        !S_ISREG(st.st_mode)) {
         return false;
     }
     off_t at = position(wrapper, fd);
@@ -65,13 +65,17 @@ cg_reply_file(ExchangeObject *x, PyObject *wrapper)
 {
     int fd;
     off_t at, n;
-    if (x->head_sent || !x->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
+    const struct cg_writer *w = x->ex->writer;
+    if (w->headed || !w->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
         return 0;
     }
-    if (x->reply.has_length && (off_t)x->reply.length < n) {
-        n = (off_t)x->reply.length;
+    if (w->reply.has_length && (off_t)w->reply.length < n) {
+        n = (off_t)w->reply.length;
     }
-    return cg_reply_file_part(x, fd, at, (size_t)n) < 0 ? -1 : 1;
+    if (cg_exchange_file(x->ex, fd, at, (size_t)n) < 0) {
+        x->failed = true;
+    }
+    return 1;
 }
 
 /* ---- the type ---- */
