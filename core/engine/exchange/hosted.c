@@ -481,7 +481,7 @@ void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
     uint64_t before = c->outbox.gone;
-    int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
+    int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         c->call->call.ex.broken = true;
     }
