@@ -18,7 +18,9 @@ enum {
     /* a request that is over: until the executor in the wire is asked again */
     RETRY_US = 5 * 1000,
     /* and until one that does not come back counts as stuck */
-    GRACE_US = 5 * 1000 * 1000
+    GRACE_US = 5 * 1000 * 1000,
+    /* at a slow reader, until its time is over */
+    LOOKS = 4
 };
 
 #define RELAXED memory_order_relaxed
@@ -34,7 +36,7 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_FIRST] = c->first_timeout_us;
     length[DEADLINE_HEAD] = c->header_timeout_us;
     length[DEADLINE_BODY] = c->body_timeout_us;
-    length[DEADLINE_WRITE] = c->write_timeout_us;
+    length[DEADLINE_WRITE] = c->write_timeout_us / LOOKS;
     length[DEADLINE_KEEP] = c->keepalive_us;
     length[DEADLINE_DRAIN] = DRAIN_US;
     length[DEADLINE_LINGER] = LINGER_US;

@@ -185,12 +185,6 @@ struct cg_limit {
     struct cg_deadline deadline; /* with the baton */
 };
 
-/* A client that takes nothing; see drain.c. */
-struct cg_stall {
-    uint64_t since_us; /* 0: none was seen */
-    uint64_t gone;     /* what the outbox counted then */
-};
-
 /* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
@@ -199,7 +193,7 @@ struct cg_call {
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
-    struct cg_stall stall;
+    uint64_t stalled_us; /* so long the client took nothing: given up */
     struct cg_intake *stream; /* the body that is still coming, or NULL */
     int stream_error;         /* negative errno, for ever */
     char stream_fault[256];   /* set with it */
@@ -313,6 +307,13 @@ int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
 size_t cg_wire_pending(const struct cg_exchange *ex);
 struct cg_slice cg_wire_take_over(struct cg_exchange *ex);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
+/* The peer has something to take from here on: its deadline is the next look
+ * at how it goes on. */
+void cg_await_reader(struct cg_engine *e, struct cg_conn *c);
+/* For how long it has taken nothing, if that is too long; else 0. */
+uint64_t cg_reader_stalls(struct cg_engine *e, struct cg_conn *c);
+/* In FLUSH, at the deadline. */
+void cg_flush_look(struct cg_engine *e, struct cg_conn *c);
 void cg_flush(struct cg_engine *e, struct cg_conn *c);
 
 /* drain.c */

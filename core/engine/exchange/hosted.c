@@ -248,13 +248,18 @@ reclaim(struct cg_detached *d)
 
 /* With the baton. */
 static void
-lend(struct cg_detached *d, unsigned interest, enum cg_deadline_list list)
+lend(struct cg_detached *d, unsigned interest)
 {
     struct cg_engine *e = d->call.executor->engine;
     struct cg_conn *c = d->call.conn;
     d->lent = true;
     c->state = CONN_LENT;
-    cg_deadline_set(&e->deadlines, &c->deadline, list, cg_now_us());
+    e->now_us = cg_now_us();
+    if (d->reads) {
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+    } else {
+        cg_await_reader(e, c);
+    }
     cg_conn_arm(e, c, interest);
 }
 
@@ -267,7 +272,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     take_baton(x->engine, x);
     d->waits = waits;
     d->low = low;
-    lend(d, CG_LOOP_WRITE, DEADLINE_WRITE);
+    lend(d, CG_LOOP_WRITE);
     open_baton(x->engine, x);
 }
 
@@ -388,7 +393,7 @@ await_input(struct cg_exchange *ex)
     bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.conn->outbox);
     take_baton(x->engine, x);
     d->waits = d->reads = true;
-    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0), DEADLINE_BODY);
+    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0));
     open_baton(x->engine, x);
     return 0;
 }
@@ -458,6 +463,9 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     struct cg_detached *d = c->call;
     if (d->reads) {
         cg_stream_time_out(&d->call);
+    } else if ((d->call.stalled_us = cg_reader_stalls(e, c)) == 0) {
+        cg_await_reader(e, c);
+        return;
     } else {
         d->call.ex.broken = true;
     }
@@ -467,7 +475,6 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
 void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
     if (r < 0) {
         c->call->call.ex.broken = true;
@@ -482,8 +489,6 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     if (r > 0) {
         cg_conn_disarm(e, c);
         cg_deadline_clear(&c->deadline);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
 }
 

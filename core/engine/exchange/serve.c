@@ -488,7 +488,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->executor = x;
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
-    call->stall = (struct cg_stall){0};
+    call->stalled_us = 0;
     call->stream = NULL;
     call->stream_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);
@@ -582,13 +582,31 @@ cg_rest(struct cg_engine *e, struct cg_conn *c)
 }
 
 void
+cg_await_reader(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_outbox *o = &c->outbox;
+    if (o->progress.since_us == 0) {
+        cg_progress_look(&o->progress, o->gone, c->fd, e->now_us);
+    }
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+}
+
+uint64_t
+cg_reader_stalls(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_outbox *o = &c->outbox;
+    uint64_t still = cg_progress_look(&o->progress, o->gone, c->fd, e->now_us);
+    return still >= e->config->write_timeout_us ? still : 0;
+}
+
+void
 cg_finish(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->broken) {
         cg_conn_close(e, c);
     } else if (!cg_outbox_is_empty(&c->outbox)) {
         c->state = CONN_FLUSH;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+        cg_await_reader(e, c);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
         cg_after_response(e, c);
@@ -598,13 +616,21 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
 void
 cg_flush(struct cg_engine *e, struct cg_conn *c)
 {
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {
         cg_after_response(e, c);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
+}
+
+void
+cg_flush_look(struct cg_engine *e, struct cg_conn *c)
+{
+    uint64_t stalled_us = cg_reader_stalls(e, c);
+    if (stalled_us == 0) {
+        cg_await_reader(e, c);
+        return;
+    }
+    cg_conn_close(e, c);
 }

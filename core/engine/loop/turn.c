@@ -48,10 +48,10 @@ expire(struct cg_engine *e, struct cg_conn *c)
         cg_refuse_status(e, c, 408, "Request body timed out");
         break;
     case CONN_FRESH:
-    case CONN_FLUSH:
     case CONN_IDLE:
     case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
+    case CONN_FLUSH: cg_flush_look(e, c); break;
     case CONN_LENT: cg_lent_expired(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
