@@ -218,6 +218,12 @@ check_worker_class(struct cg_settings *s, struct cg_error *err)
 }
 
 static int
+check_features(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_settings_check_features(s, err);
+}
+
+static int
 apply_raw_env(struct cg_settings *s, struct cg_error *err)
 {
     const struct cg_value *list = cg_settings_value(s, CG_raw_env);
@@ -265,7 +271,7 @@ static int
 check(struct cg_settings *s)
 {
     int (*const steps[])(struct cg_settings *, struct cg_error *) = {
-        check_worker_class, apply_raw_env, apply_pythonpath};
+        check_features, check_worker_class, apply_raw_env, apply_pythonpath};
     struct cg_error hooks = {0};
     int status =
         cg_python_resolve_hooks(s, &hooks) < 0 ? say_error(&hooks) : EXIT_GOOD;

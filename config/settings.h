@@ -137,6 +137,14 @@ int cg_settings_set(struct cg_settings *s, enum cg_setting_id id,
  */
 void cg_settings_finish(struct cg_settings *s, struct cg_findings *f);
 
+/*
+ * What a start or a reload has to refuse although every value is right: a
+ * setting whose feature is not there, and that must not be ignored (TLS).
+ * -ENOSYS: err names the settings, where they come from and the way out.
+ */
+int cg_settings_check_features(const struct cg_settings *s,
+                               struct cg_error *err);
+
 /* Typed views of validated values; borrowed. A wrong type is our mistake. */
 bool cg_settings_bool(const struct cg_settings *s, enum cg_setting_id id);
 int64_t cg_settings_int(const struct cg_settings *s, enum cg_setting_id id);

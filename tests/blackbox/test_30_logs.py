@@ -7,23 +7,13 @@ import re
 import pytest
 
 from harness.load import Load
+from harness.logcheck import lines
 from harness.waiting import until
 
 APPS = ["probe.py"]
 ATOMS = ("h", "l", "u", "t", "r", "m", "U", "q", "H", "s", "B", "b", "f", "a",
          "T", "M", "D", "L", "p", "{x-in}i", "{X-Kept}o", "{REMOTE_ADDR}e",
          "{no-such}i", "nosuchatom")
-
-
-def lines(path, count):
-    """The first `count` lines of a log, once they are there."""
-    def enough():
-        if path.exists():
-            found = path.read_bytes().decode("latin-1").splitlines()
-            return found if len(found) >= count else None
-        return None
-    return until(enough, lambda: f"{count} lines in {path}: "
-                 + (path.read_text() if path.exists() else "no file"))
 
 
 def test_there_is_no_access_log_unless_asked_for(server):

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from harness.logcheck import lines
 from harness.waiting import DEADLINE, until
-from test_30_logs import lines
 
 APPS = ["probe.py"]
 

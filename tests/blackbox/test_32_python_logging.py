@@ -7,8 +7,8 @@ import pytest
 
 from harness import classes
 from harness.load import Load
+from harness.logcheck import lines
 from harness.waiting import until
-from test_30_logs import lines
 
 APPS = ["probe.py"]
 # A logger class as real configurations have it.

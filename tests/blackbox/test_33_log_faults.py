@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
+from harness.logcheck import lines
 from harness.waiting import until
-from test_30_logs import lines
 
 APPS = ["probe.py"]
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do that")

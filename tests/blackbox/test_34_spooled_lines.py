@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from harness import classes, processes
+from harness.logcheck import lines
 from harness.waiting import until
-from test_30_logs import lines
 
 F_SETPIPE_SZ = 1031
 CLASSES = {"sync": [], "one thread": ["-k", "gthread", "--threads", "1"],

@@ -12,8 +12,8 @@ import subprocess
 
 import pytest
 
+from harness.blocked import Blocked, ask, pid_of, pinned
 from harness.server import command
-from test_60_handover import Blocked, ask, pid_of, pinned
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler"),

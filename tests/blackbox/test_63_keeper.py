@@ -11,9 +11,9 @@ import subprocess
 import pytest
 
 from harness import classes, processes
+from harness.blocked import APP as BLOCKING, Blocked, ask, pid_of, pinned
 from harness.server import command
 from harness.waiting import until
-from test_60_handover import APP as BLOCKING, Blocked, ask, pid_of, pinned
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 APP = """

@@ -88,6 +88,8 @@ DIFFERENCES = [
     Difference("HTTP/2 needs no Python package",
                r"the h2 package is not installed"),
     Difference("`paste` has no effect yet", r"No module named \\*'past"),
+    Difference("a start that asks for TLS is refused, since TLS is not there "
+               "yet", r"TLS is not available yet"),
     Difference("`--python` is an option of its own, no abbreviation of "
                "`--pythonpath`", r"^--python = "),
 ]

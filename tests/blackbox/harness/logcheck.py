@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""No server's log may hold trouble that its test did not announce."""
+"""Reading logs. No server's log may hold trouble that its test did not announce."""
 import re
+
+from harness.waiting import until
 
 SANITIZER = re.compile(
     r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer"
@@ -36,3 +38,14 @@ def trouble(text, announced):
             if not any(re.search(a, block) for a in announced):
                 found.append(block)
     return found
+
+
+def lines(path, count):
+    """The first `count` lines of a log, once they are there."""
+    def enough():
+        if path.exists():
+            found = path.read_bytes().decode("latin-1").splitlines()
+            return found if len(found) >= count else None
+        return None
+    return until(enough, lambda: f"{count} lines in {path}: "
+                 + (path.read_text() if path.exists() else "no file"))

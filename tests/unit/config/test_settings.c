@@ -2,6 +2,7 @@
 /* The table: which settings there are, what they are when nobody sets them,
  * how they are named, shown and derived. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -441,6 +442,55 @@ START_TEST(contradictions_are_told_with_the_reason)
 }
 END_TEST
 
+/* What a start has to refuse, "" for nothing. */
+static void
+expect_features(const char *want, const struct pair *pairs, size_t n)
+{
+    struct cg_settings *s = fresh();
+    struct cg_error err = {0};
+    for (size_t i = 0; i < n; i++) {
+        cg_auto(free) char *source = cg_strf("c.py:%zu", i + 1);
+        int id = cg_setting_find(pairs[i].name);
+        struct cg_value v = cg_value_str(pairs[i].value);
+        ck_assert_int_eq(cg_settings_set(s, (enum cg_setting_id)id, v,
+                                         CG_LAYER_FILE, source, &err),
+                         0);
+    }
+    int r = cg_settings_check_features(s, &err);
+    ck_assert_int_eq(r, *want == '\0' ? 0 : -ENOSYS);
+    ck_assert_msg(strncmp(err.text, want, strlen(want)) == 0,
+                  "want '%s', got '%s'", want, err.text);
+    cg_settings_free(s);
+}
+#define FEATURES(want, ...)                                                    \
+    do {                                                                       \
+        const struct pair pairs[] = {__VA_ARGS__};                             \
+        expect_features(want, pairs, CG_COUNT(pairs));                         \
+    } while (0)
+
+START_TEST(what_asks_for_tls_is_refused_with_its_source)
+{
+    FEATURES("c.py:1: certfile: TLS is not available yet",
+             {"certfile", "a.pem"});
+    FEATURES("c.py:1: keyfile: TLS is not", {"keyfile", "a.pem"});
+    FEATURES("c.py:1: ca_certs: TLS is not", {"ca_certs", "a.pem"});
+    FEATURES("c.py:1: cert_reqs: TLS is not", {"cert_reqs", "2"});
+    FEATURES("c.py:1: ciphers: TLS is not", {"ciphers", "HIGH"});
+    FEATURES("c.py:1: ssl_context: TLS is not", {"ssl_context", "m:f"});
+    FEATURES("c.py:2: keyfile, c.py:1: certfile: TLS is not",
+             {"certfile", "a.pem"}, {"keyfile", "b.pem"});
+}
+END_TEST
+
+START_TEST(settings_of_tls_that_ask_for_nothing_are_not_refused)
+{
+    FEATURES("", {"certfile", ""}, {"keyfile", ""});
+    FEATURES("", {"cert_reqs", "0"}, {"ssl_version", "2"});
+    FEATURES("", {"do_handshake_on_connect", "true"},
+             {"suppress_ragged_eofs", "false"});
+}
+END_TEST
+
 START_TEST(workers_auto_is_a_number_with_a_reason)
 {
     struct cg_settings *s = fresh();
@@ -676,6 +726,8 @@ main(void)
     tcase_add_test(t, a_variable_near_a_setting_is_pointed_out);
     tcase_add_test(t, findings_keep_their_order_and_say_a_thing_once);
     tcase_add_test(t, contradictions_are_told_with_the_reason);
+    tcase_add_test(t, what_asks_for_tls_is_refused_with_its_source);
+    tcase_add_test(t, settings_of_tls_that_ask_for_nothing_are_not_refused);
     tcase_add_test(t, workers_auto_is_a_number_with_a_reason);
     tcase_add_test(t, misspelt_and_flag_names_lead_to_settings);
     tcase_add_test(t, ordinary_variables_are_left_alone);
