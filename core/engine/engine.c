@@ -82,6 +82,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
     e->timer.fd = e->call_fd = -1;
     e->drained_last = &e->drained_first;
+    e->settled_last = &e->settled;
     e->reserve_fd = -1;
     cg_pool_init(&e->pool);
     cg_post_init(&e->post);
@@ -104,10 +105,11 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
 }
 
 void
-cg_drop_held(struct cg_engine *e)
+cg_pay(struct cg_engine *e)
 {
     struct cg_segment *s = e->dropped;
     e->dropped = NULL;
+    cg_receipts_settle(e->host, cg_receipts_take(e));
     cg_drop_list(e->host, s);
 }
 
@@ -148,7 +150,7 @@ cg_engine_free(struct cg_engine *e)
     for (int list = 0; list < DEADLINE_CONN_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);
     }
-    cg_drop_held(e);
+    cg_pay(e);
     cg_conn_bury(e);
     while ((c = e->freelist) != NULL) {
         e->freelist = c->qnext;

@@ -33,7 +33,8 @@ check_progress(struct cg_call *call)
     struct cg_engine *e = call->executor->engine;
     struct cg_outbox *o = &call->conn->outbox;
     uint64_t now = cg_now_us(), most = e->config->write_timeout_us;
-    uint64_t still = cg_progress_look(&o->progress, o->gone, call->conn->fd, now);
+    uint64_t still =
+        cg_progress_look(&o->progress, o->gone, call->conn->fd, now);
     if (still == 0) {
         atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
     }
@@ -169,8 +170,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     if (r < 0) {
         return r;
     }
-    if (!cg_outbox_is_empty(o) &&
-        !call->executor->engine->config->hosted) {
+    if (!cg_outbox_is_empty(o) && !call->executor->engine->config->hosted) {
         cg_post_entrust(call);
     }
     return 0;

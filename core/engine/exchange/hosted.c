@@ -338,6 +338,20 @@ detached_pending(const struct cg_exchange *ex)
     return n;
 }
 
+static uint64_t
+detached_unsent(const struct cg_exchange *ex)
+{
+    const struct cg_detached *d = (const void *)ex;
+    struct cg_executor *x = d->call.executor;
+    if (!d->lent) {
+        return cg_wire_unsent(ex);
+    }
+    take_baton(x->engine, x);
+    uint64_t n = cg_wire_unsent(ex);
+    open_baton(x->engine, x);
+    return n;
+}
+
 static int
 detached_drain(struct cg_exchange *ex, size_t low)
 {
@@ -416,6 +430,7 @@ const struct cg_wire cg_detached_wire = {
     .send = detached_send,
     .post = detached_post,
     .send_file = detached_send_file,
+    .unsent = detached_unsent,
     .pending = detached_pending,
     .drain = detached_drain,
     .await_drain = await_drain,
@@ -568,8 +583,8 @@ cg_engine_done(struct cg_exchange *ex)
     } else {
         cg_finish(e, c);
     }
-    /* a request that waited, or the end of a graceful stop */
-    if (!e->polling && (e->nready > 0 || e->stopping)) {
+    /* a request that waited, a line, or the end of a graceful stop */
+    if (!e->polling && (e->nready > 0 || e->stopping || cg_owes(e))) {
         cg_engine_kick(e);
     }
     open_baton(e, x);
@@ -639,8 +654,8 @@ step(struct cg_executor *x)
         interrupt_first(x);
         return true;
     }
-    if (__builtin_expect(e->dropped != NULL, 0)) {
-        cg_drop_held_now(x);
+    if (cg_owes(e)) {
+        cg_pay_now(x);
         return true;
     }
     return false;
@@ -682,7 +697,7 @@ work(struct cg_executor *x)
     cg_take_part(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || e->dropped != NULL || e->drained_first != NULL ||
+    if (left == 0 || cg_owes(e) || e->drained_first != NULL ||
         e->overdue != NULL) {
         cg_engine_kick(e);
     }

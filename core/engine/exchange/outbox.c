@@ -15,6 +15,7 @@ enum {
     GATHER = 16,
     PARTS_MAX = 4,
     FILE_STEP = 1 << 20,
+    UNIX_STEP = 64 << 10,
     /* of files with one flush: a peer that is as fast as the disk does not keep
      * the thread from everybody else */
     FILE_SHARE = 4 << 20
@@ -273,13 +274,26 @@ flush_memory(struct cg_outbox *o, int socket, struct cg_segment **dropped)
     return n < 0 ? n : (size_t)n == wanted;
 }
 
+size_t
+cg_socket_file_step(int socket, size_t n)
+{
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    if (n > UNIX_STEP &&
+        getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+        domain == AF_UNIX) {
+        return UNIX_STEP;
+    }
+    return n < FILE_STEP ? n : FILE_STEP;
+}
+
 /* Adds what it sent to *share. */
 static ssize_t
 flush_file(struct cg_outbox *o, int socket, size_t *share,
            struct cg_segment **dropped)
 {
     struct cg_segment *s = o->first;
-    size_t step = s->n < FILE_STEP ? s->n : FILE_STEP;
+    size_t step = cg_socket_file_step(socket, s->n);
     ssize_t n = sendfile(socket, s->fd, &s->offset, step);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;

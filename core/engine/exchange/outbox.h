@@ -90,6 +90,10 @@ ssize_t cg_outbox_send(struct cg_outbox *o, int socket,
 /* Empties without writing; objects to be dropped go to *dropped. */
 void cg_outbox_clear(struct cg_outbox *o, struct cg_segment **dropped);
 
+/* Bytes of a file for one sendfile(2). A unix socket takes a megabyte as one
+ * piece, and shows nothing of how it is read until the last byte is. */
+size_t cg_socket_file_step(int socket, size_t n);
+
 /*
  * One direct send of `count` parts, not through an outbox. Returns the bytes
  * taken (0 when the socket is full), or a negative errno. `more`: a file part

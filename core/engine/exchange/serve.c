@@ -178,8 +178,10 @@ cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
 static int
 send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
 {
+    int socket = call_of(ex)->conn->fd;
     while (*n > 0) {
-        ssize_t sent = sendfile(call_of(ex)->conn->fd, fd, offset, *n);
+        ssize_t sent =
+            sendfile(socket, fd, offset, cg_socket_file_step(socket, *n));
         if (sent == 0) {
             return cg_wire_fail(ex, -ENODATA);
         }
@@ -274,6 +276,7 @@ const struct cg_wire cg_engine_wire = {
     .send = cg_wire_send,
     .post = cg_wire_post,
     .send_file = cg_wire_send_file,
+    .unsent = cg_wire_unsent,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
     .receive = cg_stream_receive,
@@ -404,6 +407,11 @@ cg_call_settle(struct cg_call *call)
     }
     cg_drop_list(e->host, call->dropped);
     cg_drop_list(e->host, call->spent);
+    if (__builtin_expect(call->ex.line != NULL ||
+                             !cg_outbox_is_empty(&call->conn->outbox),
+                         0)) {
+        cg_receipt_keep(call);
+    }
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;
@@ -421,6 +429,9 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     c->broken = call->ex.broken;
     c->polite = call->ex.req->keep_alive;
     c->taken = call->ex.blocking && !c->keep;
+    if (__builtin_expect(call->stalled_us != 0, 0)) {
+        cg_call_stalled(e, call);
+    }
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_end(call);
     }
@@ -542,6 +553,9 @@ cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
 void
 cg_after_response(struct cg_engine *e, struct cg_conn *c)
 {
+    if (__builtin_expect(c->receipt != NULL, 0)) {
+        cg_receipt_end(e, c);
+    }
     if (!c->keep) {
         /* a client that was promised no end may be writing: an abrupt close
          * could take the response's end from it (RFC 9112, 9.6) */
@@ -632,5 +646,6 @@ cg_flush_look(struct cg_engine *e, struct cg_conn *c)
         cg_await_reader(e, c);
         return;
     }
+    cg_receipt_stalled(e, c, stalled_us);
     cg_conn_close(e, c);
 }

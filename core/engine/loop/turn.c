@@ -500,18 +500,20 @@ cg_loop_look(struct cg_executor *x)
     return !cg_loop_goes_on(x) || wait_for_events(x, ms);
 }
 
-/* Objects whose bytes are sent need the host's lock, and dropping one may run
- * anything: so the baton is open meanwhile. */
+/* Objects whose bytes are sent and lines of replies that are out need the
+ * host's lock, and may run anything: so the baton is open meanwhile. */
 void
-cg_drop_held_now(struct cg_executor *x)
+cg_pay_now(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     struct cg_segment *held = e->dropped;
+    struct cg_receipt *settled = cg_receipts_take(e);
     e->dropped = NULL;
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
     }
+    cg_receipts_settle(e->host, settled);
     cg_drop_list(e->host, held);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
@@ -547,8 +549,8 @@ turn(struct cg_executor *x)
         return true;
     }
     cg_conn_bury(e);
-    if (__builtin_expect(e->dropped != NULL, 0)) {
-        cg_drop_held_now(x);
+    if (cg_owes(e)) {
+        cg_pay_now(x);
         return true; /* events may have been harvested meanwhile */
     }
     if (cg_has_lines(e)) {
