@@ -332,6 +332,14 @@ run_with_python(struct program *p)
     if (cg_config_command_is(p->argc, p->argv)) {
         return cg_config_command_run(&p->load);
     }
+    if (cg_config_command_is_none(p->argc, p->argv, &err) &&
+        !cg_app_module_exists("config")) {
+        fprintf(stderr,
+                "usage: cgunicorn config explain|diff|convert\n"
+                "cgunicorn: error: %s\n",
+                err.text);
+        return EXIT_USAGE;
+    }
     status = load(p, &s);
     if (status >= 0) {
         return status;

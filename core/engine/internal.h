@@ -231,7 +231,8 @@ struct cg_detached {
 };
 
 /* conn.c */
-struct cg_conn *cg_conn_new(struct cg_engine *e, int fd);
+/* The transport moves in. */
+struct cg_conn *cg_conn_new(struct cg_engine *e, struct cg_transport transport);
 void cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest);
 void cg_conn_disarm(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_close(struct cg_engine *e, struct cg_conn *c);
@@ -337,7 +338,7 @@ void cg_receipt_end(struct cg_engine *e, struct cg_conn *c);
 struct cg_receipt *cg_receipts_take(struct cg_engine *e);
 void cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r);
 /* With the baton: what is cut, for the log, before the connection is closed. */
-void cg_receipt_stalled(struct cg_engine *e, const struct cg_conn *c,
+void cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c,
                         uint64_t stalled_us);
 void cg_call_stalled(struct cg_engine *e, const struct cg_call *call);
 uint64_t cg_wire_unsent(const struct cg_exchange *ex);
@@ -430,6 +431,7 @@ int cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to);
 int cg_stream_receive_now(struct cg_exchange *ex, struct cg_buf *to);
 /* The body makes no progress: every later receive says so. */
 void cg_stream_time_out(struct cg_call *call);
+void cg_stream_end_input(struct cg_exchange *ex);
 bool cg_stream_can_skip(const struct cg_exchange *ex);
 /* The request is answered; its connection has its c->keep. */
 void cg_stream_end(struct cg_engine *e, struct cg_conn *c,

@@ -312,7 +312,7 @@ def test_an_option_that_is_no_setting_says_what_is(run, line, right):
 def test_ordinary_variables_are_left_alone(run):
     done = check(run, "import os, sys\nfrom os import path\nhost = 'x'\n"
                  "port = 5\ncores = 2\nBASE = '/'\n_preload = 1\n"
-                 "worker = 3\nlogger = None\ndef on_start(server):\n    pass\n")
+                 "logger = None\ndef on_start(server):\n    pass\n")
     assert (done.status, done.err) == (0, "")
 
 

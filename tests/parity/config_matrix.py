@@ -238,7 +238,8 @@ def arguments(case):
 def compare(cases, theirs, program, folder):
     """Yields (case, what differs)."""
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        jobs = [(c, pool.submit(run_ours, program, arguments(c), c.env, folder))
+        jobs = [(c, pool.submit(run_ours, program,
+                                ["--show-secrets", *arguments(c)], c.env, folder))
                 for c in cases]
         for n, (case, job) in enumerate(jobs, 1):
             if n % 1000 == 0:

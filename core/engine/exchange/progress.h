@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "core/net/transport.h"
+
 /* Zeroed memory: nobody has looked yet. */
 struct cg_progress {
     uint64_t since_us; /* the last sign of life; 0: none was awaited */
@@ -17,16 +19,12 @@ struct cg_progress {
     uint32_t held;     /* and what it held at the last look */
 };
 
-/* Bytes that the socket holds for its peer: not acknowledged, not read. An
- * upper bound for a unix socket. 0 where the kernel does not tell. */
-uint32_t cg_socket_held(int socket);
-
 /*
  * Looks, and returns for how many microseconds the peer has taken nothing. gone
  * counts the bytes that waited for the socket and were given to it, ever. The
  * first look begins the time.
  */
-uint64_t cg_progress_look(struct cg_progress *p, uint64_t gone, int socket,
-                          uint64_t now_us);
+uint64_t cg_progress_look(struct cg_progress *p, uint64_t gone,
+                          const struct cg_transport *t, uint64_t now_us);
 
 #endif

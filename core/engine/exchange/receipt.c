@@ -6,7 +6,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -51,7 +50,7 @@ cg_receipt_keep(struct cg_call *call)
 static uint64_t
 lost(const struct cg_conn *c)
 {
-    return cg_outbox_waits(&c->outbox) + cg_socket_held(c->fd);
+    return cg_outbox_waits(&c->outbox) + cg_transport_held(&c->transport);
 }
 
 void
@@ -63,7 +62,9 @@ cg_receipt_end(struct cg_engine *e, struct cg_conn *c)
         free(r);
         return;
     }
-    r->unsent = c->broken || !cg_outbox_is_empty(&c->outbox) ? lost(c) : 0;
+    if (r->unsent == 0 && (c->broken || !cg_outbox_is_empty(&c->outbox))) {
+        r->unsent = lost(c);
+    }
     r->next = NULL;
     *e->settled_last = r;
     e->settled_last = &r->next;
@@ -91,20 +92,15 @@ cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r)
 
 /* ---- what is cut ---- */
 
-/* A reset, so that nobody takes what came for all of it, and the kernel keeps
- * nothing for who does not read it. */
+/* The reset leaves nothing in the kernel for who does not read it. */
 static void
-reset_at_close(const struct cg_conn *c)
-{
-    const struct linger none = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-}
-
-static void
-tell(struct cg_engine *e, struct cg_stalled what, const struct cg_conn *c)
+tell(struct cg_engine *e, struct cg_stalled what, struct cg_conn *c)
 {
     uint64_t left = lost(c);
-    reset_at_close(c);
+    if (c->receipt != NULL) {
+        c->receipt->unsent = left;
+    }
+    cg_transport_reset(&c->transport);
     what.peer = &c->peer;
     what.sent = what.of > left ? what.of - left : 0;
     e->host->stalled(e->host->self, &what);
@@ -112,15 +108,13 @@ tell(struct cg_engine *e, struct cg_stalled what, const struct cg_conn *c)
 }
 
 void
-cg_receipt_stalled(struct cg_engine *e, const struct cg_conn *c,
-                uint64_t stalled_us)
+cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c, uint64_t stalled_us)
 {
     const struct cg_receipt *r = c->receipt;
     if (r != NULL) { /* else it is an error page that nobody reads */
         tell(e,
              (struct cg_stalled){.method = {r->text, r->method_n},
-                                 .target = {r->text + r->method_n,
-                                            r->target_n},
+                                 .target = {r->text + r->method_n, r->target_n},
                                  .of = r->sent,
                                  .since_us = stalled_us},
              c);

@@ -55,7 +55,8 @@ static const char *const ours[] = {"strict",
                                    "max_request_body",
                                    "max_keepalive_requests",
                                    "request_buffering",
-                                   "response_file_size"};
+                                   "response_file_size",
+                                   "show_secrets"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
@@ -249,12 +250,12 @@ START_TEST(a_bad_variable_is_named)
 {
     expect_refused("WEB_CONCURRENCY", "many",
                    "environment WEB_CONCURRENCY: workers: invalid literal for "
-                   "int() with base 0: 'many': correct the variable, or unset "
-                   "it");
+                   "int() with base 0: 'many' (a whole number is wanted, such "
+                   "as workers = 1): correct the variable, or unset it");
     expect_refused("CGUNICORN_TIMEOUT", "soon",
                    "environment CGUNICORN_TIMEOUT: timeout: invalid literal "
-                   "for int() with base 0: 'soon': correct the variable, or "
-                   "unset it");
+                   "for int() with base 0: 'soon' (a whole number is wanted, "
+                   "such as timeout = 30): correct the variable, or unset it");
     expect_refused("CGUNICORN_BIND", "'a",
                    "environment CGUNICORN_BIND: bind: a quote is not closed "
                    "in: 'a");
@@ -537,7 +538,10 @@ START_TEST(misspelt_and_flag_names_lead_to_settings)
         {"reload_extra_file", "reload_extra_files"},
         {"proxy_allow_from", "proxy_allow_ips"},
         {"no_sendfile", "sendfile"},
-        {"post_forks", "post_fork"}};
+        {"post_forks", "post_fork"},
+        {"worker", "workers"},
+        {"thread", "threads"},
+        {"binds", "bind"}};
     for (size_t i = 0; i < CG_COUNT(near); i++) {
         const char *got = cg_setting_suggest(near[i][0]);
         ck_assert_msg(got != NULL && strcmp(got, near[i][1]) == 0,
@@ -551,7 +555,6 @@ START_TEST(ordinary_variables_are_left_alone)
 {
     static const char *const words[] = {"host",
                                         "port",
-                                        "worker",
                                         "logger",
                                         "path",
                                         "os",
@@ -566,7 +569,6 @@ START_TEST(ordinary_variables_are_left_alone)
                                         "log",
                                         "settings",
                                         "x",
-                                        "thread",
                                         "address",
                                         "socket",
                                         "root",

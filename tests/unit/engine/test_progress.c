@@ -14,6 +14,20 @@
 
 static char bytes[65536];
 
+static uint32_t
+held(int fd)
+{
+    const struct cg_transport t = cg_transport_plain(fd);
+    return cg_transport_held(&t);
+}
+
+static uint64_t
+look(struct cg_progress *p, uint64_t gone, int fd, uint64_t now_us)
+{
+    const struct cg_transport t = cg_transport_plain(fd);
+    return cg_progress_look(p, gone, &t, now_us);
+}
+
 static void
 make_unix(int ends[2])
 {
@@ -53,12 +67,12 @@ fill(int fd)
 static void
 read_until_seen(int ends[2])
 {
-    uint32_t before = cg_socket_held(ends[0]);
+    uint32_t before = held(ends[0]);
     struct pollfd room = {.fd = ends[0], .events = POLLOUT};
     do {
         ck_assert_int_gt(recv(ends[1], bytes, 4096, 0), 0);
         ck_assert_int_eq(poll(&room, 1, 0), 0);
-    } while (cg_socket_held(ends[0]) >= before);
+    } while (held(ends[0]) >= before);
 }
 
 static void
@@ -66,14 +80,14 @@ check_a_reader(int ends[2])
 {
     struct cg_progress p = {0};
     fill(ends[0]);
-    ck_assert_uint_gt(cg_socket_held(ends[0]), 0);
-    ck_assert_uint_eq(cg_progress_look(&p, 0, ends[0], 1000), 0);
-    ck_assert_uint_eq(cg_progress_look(&p, 0, ends[0], 3000), 2000);
+    ck_assert_uint_gt(held(ends[0]), 0);
+    ck_assert_uint_eq(look(&p, 0, ends[0], 1000), 0);
+    ck_assert_uint_eq(look(&p, 0, ends[0], 3000), 2000);
     read_until_seen(ends);
-    ck_assert_uint_eq(cg_progress_look(&p, 0, ends[0], 4000), 0);
-    ck_assert_uint_eq(cg_progress_look(&p, 0, ends[0], 4500), 500);
-    ck_assert_uint_eq(cg_progress_look(&p, 7, ends[0], 5000), 0);
-    ck_assert_uint_eq(cg_progress_look(&p, 7, ends[0], 4999), 0);
+    ck_assert_uint_eq(look(&p, 0, ends[0], 4000), 0);
+    ck_assert_uint_eq(look(&p, 0, ends[0], 4500), 500);
+    ck_assert_uint_eq(look(&p, 7, ends[0], 5000), 0);
+    ck_assert_uint_eq(look(&p, 7, ends[0], 4999), 0);
     close(ends[0]);
     close(ends[1]);
 }
@@ -96,7 +110,7 @@ END_TEST
 
 START_TEST(a_descriptor_that_does_not_tell_holds_nothing)
 {
-    ck_assert_uint_eq(cg_socket_held(-1), 0);
+    ck_assert_uint_eq(held(-1), 0);
 }
 END_TEST
 
