@@ -80,6 +80,7 @@ struct cg_exchange_ops {
                   const struct cg_fields *fields);
     int (*trailers)(struct cg_exchange *ex, const struct cg_fields *fields);
     void (*abort)(struct cg_exchange *ex, int status, const char *message);
+    uint64_t (*unsent)(const struct cg_exchange *ex);
     size_t (*pending)(const struct cg_exchange *ex);
     int (*drain)(struct cg_exchange *ex, size_t low);
     int (*await_room)(struct cg_exchange *ex, size_t low); /* or NULL */
@@ -88,7 +89,7 @@ struct cg_exchange_ops {
     void (*end_input)(struct cg_exchange *ex);
     int (*take_over)(struct cg_exchange *ex, struct cg_slice *ret_unread);
     enum cg_late (*late)(const struct cg_exchange *ex);
-    enum cg_late (*settle)(struct cg_exchange *ex);
+    enum cg_late (*conclude)(struct cg_exchange *ex);
     bool (*leads)(const struct cg_exchange *ex);
 };
 
@@ -143,6 +144,7 @@ struct cg_exchange {
     bool blocking; /* the application has the socket, which blocks now */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
+    void *line; /* what is told when all of it is sent; given to host.settle */
 };
 
 /* ---- the reply ---- */
@@ -226,7 +228,15 @@ cg_exchange_abort(struct cg_exchange *ex, int status, const char *message)
 
 /* ---- back-pressure ---- */
 
-/* Bytes of the reply that wait for the peer in memory. */
+/* Bytes of the reply that wait for the peer, in memory or files; when it is
+ * gone, those that its socket holds, too. */
+static inline uint64_t
+cg_exchange_unsent(const struct cg_exchange *ex)
+{
+    return ex->ops->unsent(ex);
+}
+
+/* Those that wait in memory. */
 static inline size_t
 cg_exchange_pending(const struct cg_exchange *ex)
 {
@@ -314,9 +324,9 @@ cg_exchange_late(const struct cg_exchange *ex)
 /* After the reply, before it is logged: the outcome of one that took too long
  * becomes what was really sent. As late; only with a limit of time. */
 static inline enum cg_late
-cg_exchange_settle(struct cg_exchange *ex)
+cg_exchange_conclude(struct cg_exchange *ex)
 {
-    return ex->ops->settle(ex);
+    return ex->ops->conclude(ex);
 }
 
 /* Whether the caller is still the one that turns the engine's loop, once the
