@@ -11,6 +11,12 @@
 
 static char *area;
 static size_t area_n;
+static char *first;     /* what was in the area at the beginning; a copy */
+static char **pointers; /* environ of then, into the area */
+static char **mine;     /* environ while the area is lent; NULL: it is not */
+static char **theirs;   /* what they made of environ; nobody reads it */
+static char text[256];  /* the title; "": none was set */
+static char comm[16];
 
 /* The kernel shows the memory from argv[0] on; environ lies behind it. */
 static char *
@@ -24,6 +30,16 @@ end_of(char **list, char *end)
     return end;
 }
 
+static size_t
+length(char *const *list)
+{
+    size_t n = 0;
+    while (list[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
 void
 cg_title_init(int argc, char **argv)
 {
@@ -33,11 +49,10 @@ cg_title_init(int argc, char **argv)
     char *end = argv[0] + strlen(argv[0]);
     end = end_of(argv + 1, end);
     char *with_environ = end_of(environ, end);
+    size_t n = length(environ);
+    pointers = cg_calloc(n + 1, sizeof *pointers);
+    memcpy(pointers, environ, n * sizeof *pointers);
     if (with_environ != end) {
-        size_t n = 0;
-        while (environ[n] != NULL) {
-            n++;
-        }
         char **copy = cg_calloc(n + 1, sizeof *copy);
         for (size_t i = 0; i < n; i++) {
             copy[i] = cg_strdup(environ[i]);
@@ -46,20 +61,67 @@ cg_title_init(int argc, char **argv)
     }
     area = argv[0];
     area_n = (size_t)(with_environ - area) + 1;
+    first = cg_calloc(1, area_n);
+    memcpy(first, area, area_n);
+}
+
+static void
+show(void)
+{
+    memset(area, 0, area_n);
+    snprintf(area, area_n, "%s", text);
 }
 
 void
 cg_title_set(const char *role, const char *name)
 {
-    char text[256];
     snprintf(text, sizeof text, "gunicorn: %s [%s]", role, name);
     if (area != NULL) {
-        memset(area, 0, area_n);
-        snprintf(area, area_n, "%s", text);
+        show();
     }
-    char comm[16] = "gunicorn";
+    snprintf(comm, sizeof comm, "gunicorn");
     if (strcmp(role, "master") != 0) {
         snprintf(comm, sizeof comm, "gunicorn-%s", role);
     }
-    prctl(PR_SET_NAME, comm);
+    cg_title_name_process();
+}
+
+const char *
+cg_title_get(void)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+void
+cg_title_name_process(void)
+{
+    if (comm[0] != '\0') {
+        prctl(PR_SET_NAME, comm);
+    }
+}
+
+void
+cg_title_lend(void)
+{
+    if (area == NULL || mine != NULL) {
+        return;
+    }
+    memcpy(area, first, area_n);
+    mine = environ;
+    environ = pointers;
+}
+
+void
+cg_title_take_back(void)
+{
+    if (mine == NULL) {
+        return;
+    }
+    theirs = environ; /* a copy; how it was made is not known, so it stays */
+    environ = mine;
+    mine = NULL;
+    if (text[0] != '\0') {
+        show();
+        cg_title_name_process();
+    }
 }

@@ -18,6 +18,7 @@
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
+#include "core/net/transport.h"
 #include "core/share/handover.h"
 #include "core/share/scoreboard.h"
 
@@ -32,8 +33,17 @@ struct cg_refused {
     struct cg_slice message; /* gunicorn's text, escaped */
     struct cg_slice method, target; /* raw, n = 0 when unknown */
     struct cg_slice line; /* raw and cut, when the target is unknown */
+    struct cg_slice referer, user_agent; /* p = NULL: none, or unknown */
     uint8_t minor;
     size_t body_bytes; /* of the error page */
+};
+
+/* A reply that is cut since its peer takes nothing. */
+struct cg_stalled {
+    const struct cg_peer *peer;
+    struct cg_slice method, target; /* raw and cut */
+    uint64_t sent, of;              /* bytes of the body; made so far */
+    uint64_t since_us;              /* so long */
 };
 
 /*
@@ -54,6 +64,11 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* As `refused`. */
+    void (*stalled)(void *self, const struct cg_stalled *what);
+    /* Once for each ex->line, when its reply is out, or will not be but for the
+     * last `unsent` bytes. By executors, entered, without the baton. */
+    void (*settle)(void *self, void *line, uint64_t unsent);
     /* Something is wrong with the worker's surroundings; as `refused`. */
     void (*trouble)(void *self, const char *text);
     /* A second after one of the two: what was held back is summed up. */
@@ -111,6 +126,8 @@ struct cg_engine_config {
     int max_in_flight; /* hosted: requests that the host may have at once */
     const struct cg_handover *handover; /* NULL: requests stay here */
     const struct cg_keeper *keeper;     /* NULL: no connection is kept */
+    /* NULL: the transports of all connections are plain */
+    const struct cg_transport_maker *transports;
 };
 
 /* Borrows everything; it must outlive the engine. */

@@ -49,6 +49,9 @@ struct cg_wire {
      * out to be shorter cuts the reply: ex->broken. */
     int (*send_file)(struct cg_exchange *ex, struct iovec first, int fd,
                      off_t offset, size_t n);
+    /* Bytes that wait for the peer in memory or files, and when it is gone
+     * those that its socket holds, too. */
+    uint64_t (*unsent)(const struct cg_exchange *ex);
     /* Bytes that wait for the peer in memory. */
     size_t (*pending)(const struct cg_exchange *ex);
     /* Blocks until no more than `low` bytes wait in memory: the peer took them,
@@ -66,6 +69,9 @@ struct cg_wire {
      * -EAGAIN: 0 when the host will be told, as by await_drain, once it is
      * worth asking again; a negative errno when that will never be. */
     int (*await_input)(struct cg_exchange *ex);
+    /* While ex->streaming: the input ends here, for a `receive` that waits in
+     * another thread, too. */
+    void (*end_input)(struct cg_exchange *ex);
     /* While ex->streaming: what is left of the body can be read away after the
      * response, so that the connection may stay. */
     bool (*can_skip)(const struct cg_exchange *ex);
@@ -141,6 +147,7 @@ struct cg_exchange {
     bool blocking; /* fd was made a blocking one, as applications expect it */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
+    void *line; /* what is told when all of it is sent; given to host.settle */
 };
 
 #endif

@@ -161,3 +161,75 @@ cg_field_identify(const char *name, size_t n)
     }
     return CG_FIELD_OTHER;
 }
+
+/* ---- hosts (RFC 9110 7.2, RFC 3986 3.2.2) ---- */
+
+static bool
+is_port(struct cg_slice s)
+{
+    unsigned long port = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (!cg_is_digit(s.p[i])) {
+            return false;
+        }
+        port = port * 10 + (unsigned long)(s.p[i] - '0');
+        if (port > 65535) {
+            return false;
+        }
+    }
+    return true; /* an empty port is legal */
+}
+
+static bool
+is_ip_literal(struct cg_slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        char low = (char)(c | 32);
+        bool hex = cg_is_digit(c) || (low >= 'a' && low <= 'f');
+        if (!hex && c != ':' && c != '.' && c != '%' && c != 'v') {
+            return false;
+        }
+    }
+    return s.n >= 2;
+}
+
+static bool
+is_reg_name(struct cg_slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if ((c >= 'a' && c <= 'z') || (c >= '-' && c <= '9' && c != '/')) {
+            continue; /* nearly all of them */
+        }
+        if (c <= 0x20 || c >= 0x7f || strchr("\"#/:<>?@[\\]^`{|}", c) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+cg_host_is_valid(struct cg_slice host)
+{
+    struct cg_slice name = host, port = {"", 0};
+    if (host.n > 0 && host.p[0] == '[') {
+        const char *end = memchr(host.p, ']', host.n);
+        if (end == NULL) {
+            return false;
+        }
+        name = (struct cg_slice){host.p + 1, (size_t)(end - host.p) - 1};
+        port = (struct cg_slice){end + 1, (size_t)(host.p + host.n - end) - 1};
+        if (port.n > 0 && port.p[0] != ':') {
+            return false;
+        }
+        port = port.n > 0 ? (struct cg_slice){port.p + 1, port.n - 1} : port;
+        return is_ip_literal(name) && is_port(port);
+    }
+    const char *colon = memchr(host.p, ':', host.n);
+    if (colon != NULL) {
+        name.n = (size_t)(colon - host.p);
+        port = (struct cg_slice){colon + 1, host.n - name.n - 1};
+    }
+    return is_reg_name(name) && is_port(port);
+}

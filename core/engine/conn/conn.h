@@ -9,6 +9,7 @@
 
 #include "core/engine/conn/intake.h"
 #include "core/engine/exchange/outbox.h"
+#include "core/net/transport.h"
 
 /* X-macro: states and their words. */
 #define CG_CONN_STATES(X)                                                      \
@@ -54,18 +55,19 @@ struct cg_deadline {
 };
 
 struct cg_detached;
+struct cg_receipt;
 
 struct cg_conn {
     struct cg_deadline deadline;
     struct cg_conn *qnext; /* ready queue, dead list, free list */
-    int fd;
-    uint8_t state;    /* enum cg_conn_state */
-    uint8_t armed;    /* in the epoll set */
-    uint8_t interest; /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
+    uint8_t state;         /* enum cg_conn_state */
+    uint8_t armed;         /* in the epoll set */
+    uint8_t interest;      /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
     uint8_t listener;
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
+    struct cg_transport transport;
     uint64_t ready_us;        /* when its request was complete */
     struct cg_detached *call; /* hosted engines, in RUN and LENT */
 
@@ -78,6 +80,7 @@ struct cg_conn {
     struct cg_buf rest; /* bytes after the request: pipelining */
     struct cg_intake *intake; /* a request in pieces, or a queued one */
     struct cg_outbox outbox;
+    struct cg_receipt *receipt; /* of a reply that is not out yet, or NULL */
     struct cg_peer peer;
 };
 

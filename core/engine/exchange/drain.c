@@ -9,7 +9,6 @@
  * Runs in the executor, without the baton and without the host's lock.
  */
 #include <errno.h>
-#include <poll.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -31,14 +30,18 @@ static int
 check_progress(struct cg_call *call)
 {
     struct cg_engine *e = call->executor->engine;
-    const struct cg_outbox *o = &call->conn->outbox;
-    struct cg_stall *s = &call->stall;
+    struct cg_outbox *o = &call->conn->outbox;
     uint64_t now = cg_now_us(), most = e->config->write_timeout_us;
-    if (s->since_us == 0 || s->gone != o->gone) {
-        *s = (struct cg_stall){.since_us = now, .gone = o->gone};
+    uint64_t still =
+        cg_progress_look(&o->progress, o->gone, &call->conn->transport, now);
+    if (still == 0) {
         atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
     }
-    return most != 0 && now - s->since_us >= most ? -ETIMEDOUT : 0;
+    if (most == 0 || still < most) {
+        return 0;
+    }
+    call->stalled_us = still;
+    return -ETIMEDOUT;
 }
 
 static int
@@ -48,7 +51,7 @@ flush(struct cg_call *call)
     if (!cg_wire_enter(&call->ex)) {
         return -EPIPE;
     }
-    int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
+    int r = cg_outbox_flush(&c->outbox, &c->transport, &call->dropped);
     cg_limit_leave(call);
     if (r >= 0) {
         r = check_progress(call);
@@ -131,8 +134,7 @@ static int
 wait_for_client(struct cg_call *call, int ms)
 {
     const struct cg_engine *e = call->executor->engine;
-    struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
-    poll(&p, 1, ms);
+    cg_transport_wait(&call->conn->transport, POLLOUT, ms);
     return atomic_load_explicit(&e->abort_wanted, RELAXED)
                ? cg_wire_fail(&call->ex, -ECANCELED)
                : 0;
@@ -166,9 +168,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     if (r < 0) {
         return r;
     }
-    if (cg_outbox_is_empty(o)) {
-        call->stall.since_us = 0;
-    } else if (!call->executor->engine->config->hosted) {
+    if (!cg_outbox_is_empty(o) && !call->executor->engine->config->hosted) {
         cg_post_entrust(call);
     }
     return 0;
