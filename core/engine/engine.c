@@ -18,7 +18,9 @@ enum {
     /* a request that is over: until the executor in the wire is asked again */
     RETRY_US = 5 * 1000,
     /* and until one that does not come back counts as stuck */
-    GRACE_US = 5 * 1000 * 1000
+    GRACE_US = 5 * 1000 * 1000,
+    /* at a slow reader, until its time is over */
+    LOOKS = 4
 };
 
 #define RELAXED memory_order_relaxed
@@ -34,7 +36,7 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_FIRST] = c->first_timeout_us;
     length[DEADLINE_HEAD] = c->header_timeout_us;
     length[DEADLINE_BODY] = c->body_timeout_us;
-    length[DEADLINE_WRITE] = c->write_timeout_us;
+    length[DEADLINE_WRITE] = c->write_timeout_us / LOOKS;
     length[DEADLINE_KEEP] = c->keepalive_us;
     length[DEADLINE_DRAIN] = DRAIN_US;
     length[DEADLINE_LINGER] = LINGER_US;
@@ -74,12 +76,14 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->config = config;
     e->host = host;
     e->board = board;
+    e->slot_number = cg_board_number(board, slot);
     e->slot = slot;
     e->listeners = listeners;
     e->nlisteners = nlisteners;
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
     e->timer.fd = e->call_fd = -1;
     e->drained_last = &e->drained_first;
+    e->settled_last = &e->settled;
     e->reserve_fd = -1;
     cg_pool_init(&e->pool);
     cg_post_init(&e->post);
@@ -102,10 +106,11 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
 }
 
 void
-cg_drop_held(struct cg_engine *e)
+cg_pay(struct cg_engine *e)
 {
     struct cg_segment *s = e->dropped;
     e->dropped = NULL;
+    cg_receipts_settle(e->host, cg_receipts_take(e));
     cg_drop_list(e->host, s);
 }
 
@@ -146,7 +151,7 @@ cg_engine_free(struct cg_engine *e)
     for (int list = 0; list < DEADLINE_CONN_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);
     }
-    cg_drop_held(e);
+    cg_pay(e);
     cg_conn_bury(e);
     while ((c = e->freelist) != NULL) {
         e->freelist = c->qnext;
@@ -169,14 +174,11 @@ cg_executor_new(struct cg_engine *e, int id)
     memset(x, 0, offsetof(struct cg_executor, events));
     x->engine = e;
     x->id = id;
-    x->flight = &e->slot->flight[id];
     x->date_s = -1;
     if (id != RELIEF) {
         atomic_fetch_add(&e->executors, 1);
     }
-    if (id >= atomic_load(&e->slot->executors)) {
-        atomic_store(&e->slot->executors, id + 1);
-    }
+    x->flight = cg_slot_flight(e->slot, id);
     return x;
 }
 
@@ -185,7 +187,7 @@ cg_executor_free(struct cg_executor *x)
 {
     if (x != NULL) {
         cg_request_release(&x->req);
-        cg_buf_release(&x->out);
+        cg_writer_release(&x->writer);
         free(x->spare);
         free(x);
     }

@@ -33,8 +33,17 @@ struct cg_refused {
     struct cg_slice message; /* gunicorn's text, escaped */
     struct cg_slice method, target; /* raw, n = 0 when unknown */
     struct cg_slice line; /* raw and cut, when the target is unknown */
+    struct cg_slice referer, user_agent; /* p = NULL: none, or unknown */
     uint8_t minor;
     size_t body_bytes; /* of the error page */
+};
+
+/* A reply that is cut since its peer takes nothing. */
+struct cg_stalled {
+    const struct cg_peer *peer;
+    struct cg_slice method, target; /* raw and cut */
+    uint64_t sent, of;              /* bytes of the body; made so far */
+    uint64_t since_us;              /* so long */
 };
 
 /*
@@ -47,7 +56,7 @@ struct cg_host {
     /* Before the first run after a wait, and before a wait: the GIL. */
     void (*enter)(void *self);
     void (*leave)(void *self);
-    /* Answers through ex->wire; never fails, never throws. */
+    /* Answers through ex; never fails, never throws. */
     void (*run)(void *self, struct cg_exchange *ex);
     /* An object that a reply's bytes belong to: one more and one less user. */
     void (*hold)(void *self, void *keep);
@@ -55,6 +64,11 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* As `refused`. */
+    void (*stalled)(void *self, const struct cg_stalled *what);
+    /* Once for each ex->line, when its reply is out, or will not be but for the
+     * last `unsent` bytes. By executors, entered, without the baton. */
+    void (*settle)(void *self, void *line, uint64_t unsent);
     /* Something is wrong with the worker's surroundings; as `refused`. */
     void (*trouble)(void *self, const char *text);
     /* A second after one of the two: what was held back is summed up. */
@@ -70,12 +84,12 @@ struct cg_host {
     bool (*want_executor)(void *self);
     /* Nobody turns the loop any more; from any thread, once. May be NULL. */
     void (*over)(void *self);
-    /* Hosted engines: what ex->wire->await_drain announced. NULL: the host
+    /* Hosted engines: what cg_exchange_await_room announced. NULL: the host
      * never asks for it. */
     void (*drained)(void *self, struct cg_exchange *ex);
     /* request_timeout is over for a request that is still in run: its client
-     * has been told (ex->wire->late; page_n bytes of a page). From any thread,
-     * as `refused`; ex may be read, it is there until this returns. */
+     * has been told (cg_exchange_late; page_n bytes of a page). From any
+     * thread, as `refused`; ex may be read, it is there until this returns. */
     void (*overdue)(void *self, const struct cg_exchange *ex, size_t page_n);
     /* The same request has not ended some seconds later. */
     void (*stuck)(void *self, const struct cg_exchange *ex);

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/engine/conn/conn.h"
 #include "core/engine/engine.h"
+#include "core/engine/exchange/wire.h"
 #include "core/engine/loop/baton.h"
 #include "core/engine/loop/deadline.h"
 #include "core/http/memo.h"
@@ -25,8 +26,8 @@ struct cg_executor {
     char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
     struct cg_request req;        /* of a request that came in one piece */
     struct cg_head_memo memo;     /* of the last ones */
-    struct cg_buf out;        /* lent to the host for heads and small bodies */
-    struct cg_segment *spare; /* for blocks that wait; see post.c */
+    struct cg_writer writer;      /* lent to the host with a request */
+    struct cg_segment *spare;     /* for blocks that wait; see post.c */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };
@@ -76,6 +77,16 @@ struct cg_parcel {
     size_t waits;      /* bytes that waited at the last look */
 };
 
+/* A reply that waits for its peer when its request is done; see receipt.c. */
+struct cg_receipt {
+    struct cg_receipt *next; /* of those that are settled */
+    void *line;              /* the host's, or NULL */
+    uint64_t sent;           /* body bytes handed over */
+    uint64_t unsent;         /* of these, at the end */
+    size_t method_n, target_n;
+    char text[]; /* method, target */
+};
+
 /* The thread that sends what nothing follows; see post.c. */
 struct cg_post {
     pthread_mutex_t lock;
@@ -106,6 +117,7 @@ struct cg_engine {
     const struct cg_engine_config *config;
     const struct cg_host *host;
     struct cg_scoreboard *board;
+    uint32_t slot_number; /* ours on it */
     struct cg_slot *slot;
     uint64_t now_us; /* of the last look at the clock */
     int64_t date_s;  /* second that `date` shows */
@@ -122,6 +134,7 @@ struct cg_engine {
     struct cg_conn *dead; /* freed when the harvest is used up */
     struct cg_conn *freelist;   /* slab */
     struct cg_segment *dropped; /* objects that wait for an entered thread */
+    struct cg_receipt *settled, **settled_last; /* lines that do */
     struct cg_deadlines deadlines;
 
     const struct cg_listener *listeners;
@@ -174,9 +187,6 @@ struct cg_engine {
     _Atomic int executors;
 };
 
-extern const struct cg_wire cg_engine_wire;
-extern const struct cg_wire cg_detached_wire;
-
 /* The time that a call may take, and who has its connection when it is over:
  * see limit.c. */
 struct cg_limit {
@@ -185,21 +195,17 @@ struct cg_limit {
     struct cg_deadline deadline; /* with the baton */
 };
 
-/* A client that takes nothing; see drain.c. */
-struct cg_stall {
-    uint64_t since_us; /* 0: none was seen */
-    uint64_t gone;     /* what the outbox counted then */
-};
-
 /* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
     struct cg_conn *conn;
     struct cg_executor *executor;
+    const struct cg_wire *wire;
+    const char *date;           /* CG_HTTP_DATE_SIZE bytes, of its begin */
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
-    struct cg_stall stall;
+    uint64_t stalled_us;      /* so long the client took nothing: given up */
     struct cg_intake *stream; /* the body that is still coming, or NULL */
     int stream_error;         /* negative errno, for ever */
     char stream_fault[256];   /* set with it */
@@ -213,7 +219,7 @@ struct cg_detached {
     struct cg_detached *next;
     struct cg_request req;
     struct cg_buf bytes;      /* head and body of one that came in one piece */
-    struct cg_buf out;        /* lent to the host */
+    struct cg_writer writer;  /* lent to the host */
     struct cg_intake *intake; /* of one that did not */
     int body_fd;              /* of an adopted one */
     size_t low;               /* the host waits for this; with the baton */
@@ -309,12 +315,34 @@ int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
-int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                      off_t offset, size_t n);
+int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
+                      int count, int fd, off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);
-struct cg_slice cg_wire_take_over(struct cg_exchange *ex);
+int cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
+/* The peer has something to take from here on: its deadline is the next look
+ * at how it goes on. */
+void cg_await_reader(struct cg_engine *e, struct cg_conn *c);
+/* For how long it has taken nothing, if that is too long; else 0. */
+uint64_t cg_reader_stalls(struct cg_engine *e, struct cg_conn *c);
+/* In FLUSH, at the deadline. */
+void cg_flush_look(struct cg_engine *e, struct cg_conn *c);
 void cg_flush(struct cg_engine *e, struct cg_conn *c);
+
+/* receipt.c */
+/* The executor's, at the end of a call whose reply is not out, or has a line.
+ */
+void cg_receipt_keep(struct cg_call *call);
+/* With the baton: its reply is out, or the connection is about to be closed. */
+void cg_receipt_end(struct cg_engine *e, struct cg_conn *c);
+/* With the baton; then, entered, without it. */
+struct cg_receipt *cg_receipts_take(struct cg_engine *e);
+void cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r);
+/* With the baton: what is cut, for the log, before the connection is closed. */
+void cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c,
+                        uint64_t stalled_us);
+void cg_call_stalled(struct cg_engine *e, const struct cg_call *call);
+uint64_t cg_wire_unsent(const struct cg_exchange *ex);
 
 /* drain.c */
 int cg_wire_drain(struct cg_exchange *ex, size_t low);
@@ -346,8 +374,10 @@ void cg_limit_leave_slow(struct cg_call *call);
 /* The application may use the socket itself: no limit any more. */
 void cg_limit_taken(struct cg_exchange *ex);
 bool cg_limit_is_late(const struct cg_call *call);
-enum cg_late cg_wire_late(const struct cg_exchange *ex, size_t *page_n);
-void cg_wire_sent(struct cg_exchange *ex);
+/* All of the reply was given to the wire. */
+void cg_limit_sent(struct cg_exchange *ex);
+enum cg_late cg_limit_late(const struct cg_exchange *ex);
+enum cg_late cg_limit_conclude(struct cg_exchange *ex);
 /* It came back. */
 void cg_limit_over(struct cg_call *call);
 /* With the baton: one of the lists of calls; begin; end, after which the
@@ -479,7 +509,7 @@ int cg_run_timers(struct cg_engine *e);
 void cg_show(const struct cg_executor *x, enum cg_worker_state s);
 void cg_harvest(struct cg_executor *x, int n);
 void cg_run_queued(struct cg_executor *x);
-void cg_drop_held_now(struct cg_executor *x);
+void cg_pay_now(struct cg_executor *x);
 void cg_take_part(struct cg_engine *e);
 void cg_drain_fd(int fd);
 
@@ -487,6 +517,13 @@ static inline bool
 cg_has_lines(const struct cg_engine *e)
 {
     return e->host->has_lines != NULL && e->host->has_lines(e->host->self);
+}
+
+/* Whether something waits for an entered thread. */
+static inline bool
+cg_owes(const struct cg_engine *e)
+{
+    return __builtin_expect(e->dropped != NULL || e->settled != NULL, 0);
 }
 
 static inline bool
@@ -505,7 +542,7 @@ bool cg_loop_look(struct cg_executor *x);
 void cg_engine_end_now(struct cg_engine *e);
 
 /* engine.c */
-void cg_drop_held(struct cg_engine *e);
+void cg_pay(struct cg_engine *e);
 void cg_drop_list(const struct cg_host *host, struct cg_segment *s);
 void cg_engine_kick(struct cg_engine *e);
 void cg_engine_enter(struct cg_executor *x);

@@ -62,7 +62,7 @@ free_call(struct cg_detached *d)
 {
     cg_request_release(&d->req);
     cg_buf_release(&d->bytes);
-    cg_buf_release(&d->out);
+    cg_writer_release(&d->writer);
     free(d);
 }
 
@@ -79,8 +79,8 @@ give_call(struct cg_engine *e, struct cg_detached *d)
     if (d->bytes.cap > BYTES_KEEP) {
         cg_buf_release(&d->bytes);
     }
-    if (d->out.cap > BYTES_KEEP) {
-        cg_buf_release(&d->out);
+    if (d->writer.out.cap > BYTES_KEEP) {
+        cg_buf_release(&d->writer.out);
     }
     d->next = e->spare;
     e->spare = d;
@@ -165,13 +165,18 @@ expect_block(struct cg_engine *e, const struct cg_call *call)
     }
 }
 
+static const struct cg_wire detached_wire;
+static const struct cg_exchange_ops detached_ops;
+
 /* d may be gone when it returns. */
 static void
 start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
 {
     struct cg_engine *e = x->engine;
-    d->call.ex.wire = &cg_detached_wire;
-    d->call.ex.out = &d->out;
+    d->call.ex.ops = &detached_ops;
+    d->call.ex.writer = &d->writer;
+    d->call.wire = &detached_wire;
+    cg_writer_reset(&d->writer);
     d->waits = d->reads = d->told = d->lent = d->overdue = false;
     c->call = d;
     e->in_flight++;
@@ -248,13 +253,18 @@ reclaim(struct cg_detached *d)
 
 /* With the baton. */
 static void
-lend(struct cg_detached *d, unsigned interest, enum cg_deadline_list list)
+lend(struct cg_detached *d, unsigned interest)
 {
     struct cg_engine *e = d->call.executor->engine;
     struct cg_conn *c = d->call.conn;
     d->lent = true;
     c->state = CONN_LENT;
-    cg_deadline_set(&e->deadlines, &c->deadline, list, cg_now_us());
+    e->now_us = cg_now_us();
+    if (d->reads) {
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+    } else {
+        cg_await_reader(e, c);
+    }
     cg_conn_arm(e, c, interest);
 }
 
@@ -267,7 +277,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     take_baton(x->engine, x);
     d->waits = waits;
     d->low = low;
-    lend(d, CG_LOOP_WRITE, DEADLINE_WRITE);
+    lend(d, CG_LOOP_WRITE);
     open_baton(x->engine, x);
 }
 
@@ -307,15 +317,15 @@ detached_post(struct cg_exchange *ex, const struct iovec *parts, int count,
 }
 
 static int
-detached_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                   off_t offset, size_t n)
+detached_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
+                   int fd, off_t offset, size_t n)
 {
     struct cg_detached *d = detached(ex);
     if (is_child(d->call.executor->engine)) {
         return -EPIPE;
     }
     reclaim(d);
-    return lend_rest(ex, cg_wire_send_file(ex, first, fd, offset, n));
+    return lend_rest(ex, cg_wire_send_file(ex, parts, count, fd, offset, n));
 }
 
 /* While the connection is lent the engine changes the number. */
@@ -333,6 +343,20 @@ detached_pending(const struct cg_exchange *ex)
     return n;
 }
 
+static uint64_t
+detached_unsent(const struct cg_exchange *ex)
+{
+    const struct cg_detached *d = (const void *)ex;
+    struct cg_executor *x = d->call.executor;
+    if (!d->lent) {
+        return cg_wire_unsent(ex);
+    }
+    take_baton(x->engine, x);
+    uint64_t n = cg_wire_unsent(ex);
+    open_baton(x->engine, x);
+    return n;
+}
+
 static int
 detached_drain(struct cg_exchange *ex, size_t low)
 {
@@ -341,7 +365,7 @@ detached_drain(struct cg_exchange *ex, size_t low)
 }
 
 static int
-await_drain(struct cg_exchange *ex, size_t low)
+await_room(struct cg_exchange *ex, size_t low)
 {
     struct cg_detached *d = detached(ex);
     reclaim(d);
@@ -363,7 +387,7 @@ await_drain(struct cg_exchange *ex, size_t low)
 }
 
 static int
-detached_receive(struct cg_exchange *ex, struct cg_buf *to)
+detached_read(struct cg_exchange *ex, struct cg_buf *to)
 {
     struct cg_detached *d = detached(ex);
     if (is_child(d->call.executor->engine)) {
@@ -388,7 +412,7 @@ await_input(struct cg_exchange *ex)
     bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.conn->outbox);
     take_baton(x->engine, x);
     d->waits = d->reads = true;
-    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0), DEADLINE_BODY);
+    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0));
     open_baton(x->engine, x);
     return 0;
 }
@@ -400,27 +424,35 @@ detached_leads(const struct cg_exchange *ex)
     return false;
 }
 
-static struct cg_slice
-detached_take_over(struct cg_exchange *ex)
+static int
+detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     reclaim(detached(ex));
-    return cg_wire_take_over(ex);
+    return cg_wire_take_over(ex, ret_unread);
 }
 
-const struct cg_wire cg_detached_wire = {
+static const struct cg_wire detached_wire = {
     .send = detached_send,
     .post = detached_post,
     .send_file = detached_send_file,
+};
+
+static const struct cg_exchange_ops detached_ops = {
+    .body = cg_http1_body,
+    .file = cg_http1_file,
+    .inform = cg_http1_inform,
+    .trailers = cg_http1_trailers,
+    .abort = cg_http1_abort,
+    .unsent = detached_unsent,
     .pending = detached_pending,
     .drain = detached_drain,
-    .await_drain = await_drain,
-    .receive = detached_receive,
+    .await_room = await_room,
+    .read = detached_read,
     .await_input = await_input,
     .end_input = cg_stream_end_input,
-    .can_skip = cg_stream_can_skip,
     .take_over = detached_take_over,
-    .late = cg_wire_late,
-    .sent = cg_wire_sent,
+    .late = cg_limit_late,
+    .conclude = cg_limit_conclude,
     .leads = detached_leads,
 };
 
@@ -459,6 +491,9 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     struct cg_detached *d = c->call;
     if (d->reads) {
         cg_stream_time_out(&d->call);
+    } else if ((d->call.stalled_us = cg_reader_stalls(e, c)) == 0) {
+        cg_await_reader(e, c);
+        return;
     } else {
         d->call.ex.broken = true;
     }
@@ -468,7 +503,6 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
 void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         c->call->call.ex.broken = true;
@@ -483,8 +517,6 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     if (r > 0) {
         cg_conn_disarm(e, c);
         cg_deadline_clear(&c->deadline);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
 }
 
@@ -564,8 +596,8 @@ cg_engine_done(struct cg_exchange *ex)
     } else {
         cg_finish(e, c);
     }
-    /* a request that waited, or the end of a graceful stop */
-    if (!e->polling && (e->nready > 0 || e->stopping)) {
+    /* a request that waited, a line, or the end of a graceful stop */
+    if (!e->polling && (e->nready > 0 || e->stopping || cg_owes(e))) {
         cg_engine_kick(e);
     }
     open_baton(e, x);
@@ -635,8 +667,8 @@ step(struct cg_executor *x)
         interrupt_first(x);
         return true;
     }
-    if (__builtin_expect(e->dropped != NULL, 0)) {
-        cg_drop_held_now(x);
+    if (cg_owes(e)) {
+        cg_pay_now(x);
         return true;
     }
     return false;
@@ -678,7 +710,7 @@ work(struct cg_executor *x)
     cg_take_part(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || e->dropped != NULL || e->drained_first != NULL ||
+    if (left == 0 || cg_owes(e) || e->drained_first != NULL ||
         e->overdue != NULL) {
         cg_engine_kick(e);
     }

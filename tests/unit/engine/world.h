@@ -24,7 +24,7 @@
 #include <check.h>
 #include <pthread.h>
 
-#include "core/engine/engine.h"
+#include "core/engine/internal.h"
 #include "core/http/trust.h"
 
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
@@ -32,6 +32,20 @@ enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
 struct world;
 
 struct worker;
+
+/* Bytes as they are: what tests of the engine send. */
+static inline const struct cg_wire *
+wire_of(const struct cg_exchange *ex)
+{
+    return ((const struct cg_call *)(const void *)ex)->wire;
+}
+
+/* The client's socket. */
+static inline int
+socket_of(const struct cg_exchange *ex)
+{
+    return ((const struct cg_call *)(const void *)ex)->conn->transport.fd;
+}
 
 /* In place of an application; has the GIL. */
 typedef void own_app(struct worker *k, struct cg_exchange *ex);
@@ -50,7 +64,7 @@ struct worker {
     _Atomic int blocked; /* executors inside /block */
     _Atomic int held, dropped;
     _Atomic int lines, written; /* of answered requests: waiting, and not */
-    _Atomic int refused;
+    _Atomic int refused, stalled;
     _Atomic int overdue, stuck; /* requests with a limit of time */
     _Atomic int late;           /* what became of the last such reply */
     _Atomic int wanted;         /* executors asked for */
