@@ -17,7 +17,7 @@ fill_socket(struct worker *k, struct cg_exchange *ex)
 {
     static const char zeros[4096];
     for (size_t n = sizeof zeros; n > 0;) {
-        if (send(ex->fd, zeros, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (send(socket_of(ex), zeros, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
             ck_assert_int_eq(errno, EAGAIN);
             n /= 2;
         }
@@ -68,7 +68,7 @@ START_TEST(a_client_that_does_not_read_it_is_given_up)
     const struct timespec ms = {.tv_nsec = 1000000};
     w.write_us = 50 * 1000;
     int fd = ask_badly();
-    while (atomic_load(&w.board->slot[0].connections) > 0) {
+    while (atomic_load(&cg_board_slot(w.board, 0)->connections) > 0) {
         nanosleep(&ms, NULL);
     }
     close(fd);
