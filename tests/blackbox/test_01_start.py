@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from harness import classes, processes, wire
+from harness import classes, embedded, processes, wire
 from harness.server import command
 from harness.waiting import until
 
@@ -20,8 +20,11 @@ def app(environ, start_response):
 def test_version_is_printed_and_the_status_is_0(run):
     done = run("--version")
     assert done.status == 0
-    assert re.fullmatch(r"c?gunicorn \(version \d+\.\d+\.\d+\S*\)\n", done.out)
+    first, second = done.out.splitlines()
+    assert re.fullmatch(r"c?gunicorn \(version \d+\.\d+\.\d+\S*\)", first)
     assert done.err == ""
+    told = embedded.told(True)
+    assert re.fullmatch(r"Python 3\.\d+\.\d+\S*, (/\S+)", second)[1] == told["executable"]
 
 
 def test_v_is_version_not_verbose(run):
