@@ -99,7 +99,12 @@ class _Out:
 
 # ---- wheels ----
 
+def add_command(wheel):
+    wheel.add(wheel.scripts + "/cgunicorn", project.read("python", "bin", "cgunicorn"), 0o755)
+
+
 def add_package(wheel):
+    add_command(wheel)
     for name in sorted(os.listdir(PACKAGE)):
         if name.endswith(".py"):
             wheel.add("cgunicorn/" + name, project.read("python", "cgunicorn", name))
@@ -122,6 +127,7 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
             raise SystemExit("cgunicorn: an editable install needs a tree to write to")
         make(out, config_settings)
     wheel = Wheel(wheel_directory, tag())
+    add_command(wheel)
     wheel.add("cgunicorn.pth", os.path.dirname(PACKAGE) + "\n" + out + "\n")
     return wheel.close()
 

@@ -26,7 +26,7 @@ def _value(text):
 
 
 def parse(text):
-    """{"project": {"name": …}, "project.scripts": {…}}"""
+    """{"project": {"name": …}, "project.optional-dependencies": {…}}"""
     tables = {}
     table = None
     pending = ""
@@ -89,7 +89,3 @@ def metadata():
             lines.append(f'Requires-Dist: {name} ; {marker}extra == "{extra}"')
     return "\n".join(lines) + "\n\n" + read(PROJECT["readme"])
 
-
-def entry_points():
-    scripts = TABLES["project.scripts"]
-    return "[console_scripts]\n" + "".join(f"{k} = {v}\n" for k, v in scripts.items())

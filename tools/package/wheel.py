@@ -23,6 +23,7 @@ class Wheel:
         stem = f"{project.NAME}-{version}"
         self.tag = tag
         self.info = stem + ".dist-info"
+        self.scripts = stem + ".data/scripts"
         self.name = f"{stem}-{tag}.whl"
         self.date = time.gmtime(source_date())[:6]
         self.zip = zipfile.ZipFile(os.path.join(folder, self.name), "w",
@@ -52,8 +53,7 @@ def info_files(tag):
     """What lies in .dist-info besides the list."""
     files = {"METADATA": project.metadata(),
              "WHEEL": "Wheel-Version: 1.0\nGenerator: cgunicorn (%s)\n"
-                      "Root-Is-Purelib: false\n" % project.VERSION,
-             "entry_points.txt": project.entry_points()}
+                      "Root-Is-Purelib: false\n" % project.VERSION}
     python, abi, platforms = tag.split("-")
     for platform in platforms.split("."):
         files["WHEEL"] += f"Tag: {python}-{abi}-{platform}\n"
