@@ -79,10 +79,12 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not
-HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a,ALL)
+HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libz.a,ALL)
 # `now`: the keeper of a worker drops memory that a late lookup would need
 LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
-LIBS := -l:libhttp_parser.a -l:libyaml.a -lpthread
+# not every system has an archive of zlib; Python has loaded the shared one
+ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a,-lz)
+LIBS := -l:libhttp_parser.a -l:libyaml.a $(ZLIB) -lpthread
 
 # ---- what is built ----
 PLAIN := core/base core/http core/exchange core/net core/share core/engine config logging

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/inspect.h"
+#include "config/near.h"
 #include "core/base/memory.h"
 #include "core/py/config/config_file.h"
 
@@ -54,7 +55,7 @@ load_with(const struct cg_load *base, int argc, char *const *argv,
 static int
 no_such_setting(const char *name)
 {
-    const char *near = cg_setting_suggest(name);
+    const char *near = cg_setting_nearest(name);
     fprintf(stderr, "\nError: '%s' is no setting%s%s%s\n", name,
             near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
             near != NULL ? "'?" : "");
@@ -145,11 +146,23 @@ say_findings(const struct cg_load *base, const struct cg_findings *f)
     return f->problems > 0 ? EXIT_ERROR : EXIT_GOOD;
 }
 
+static bool
+shows_secrets(const struct cg_command *c)
+{
+    for (size_t i = 0; i < c->noptions; i++) {
+        if (c->options[i].id == CG_show_secrets) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 convert(const struct cg_load *base, const struct cg_command *c)
 {
-    if (c->nwords != 1 || c->noptions > 0) {
-        return usage_error("convert FILE", "name one configuration file");
+    if (c->nwords != 1 || c->noptions > shows_secrets(c)) {
+        return usage_error("convert FILE [--show-secrets]",
+                           "name one configuration file");
     }
     const char *path = c->words[0];
     bool yaml = cg_ends_with(path, ".yaml") || cg_ends_with(path, ".yml");
@@ -165,8 +178,9 @@ convert(const struct cg_load *base, const struct cg_command *c)
     cg_auto(free) char *full = path[0] == '/'
                                    ? cg_strdup(path)
                                    : cg_strf("%s/%s", base->start_dir, path);
-    int r = yaml ? cg_config_yaml_to_python(full, path, &out, &f)
-                 : cg_python_to_yaml(full, &out, &exit_status, &f);
+    bool show = shows_secrets(c);
+    int r = yaml ? cg_config_yaml_to_python(full, path, show, &out, &f)
+                 : cg_python_to_yaml(full, show, &out, &exit_status, &f);
     if (r == -ECANCELED) {
         return exit_status;
     }
@@ -179,57 +193,106 @@ convert(const struct cg_load *base, const struct cg_command *c)
 static const struct command commands[] = {
     {"explain", "explain [NAME...] [OPTIONS]", explain},
     {"diff", "diff FILE FILE", diff},
-    {"convert", "convert FILE", convert}};
+    {"convert", "convert FILE [--show-secrets]", convert}};
 
 static const struct command *
-find(int argc, char *const *argv)
+find(const char *word)
 {
-    if (argc < 3 || strcmp(argv[1], "config") != 0) {
-        return NULL;
-    }
     for (size_t i = 0; i < CG_COUNT(commands); i++) {
-        if (strcmp(argv[2], commands[i].name) == 0) {
+        if (strcmp(word, commands[i].name) == 0) {
             return &commands[i];
         }
     }
     return NULL;
 }
 
+/* The words of a line whose first one is `config`, wherever its options stand.
+ * What comes after "--" is an application. */
+static bool
+take_words(int argc, char *const *argv, struct cg_command *ret)
+{
+    struct cg_error ignored = {0};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            return false;
+        }
+    }
+    if (cg_command_parse_words(argc, argv, ret, &ignored) < 0) {
+        return false;
+    }
+    if (ret->nwords > 0 && strcmp(ret->words[0], "config") == 0) {
+        return true;
+    }
+    cg_command_release(ret);
+    return false;
+}
+
 bool
 cg_config_command_is(int argc, char *const *argv)
 {
-    return find(argc, argv) != NULL;
+    struct cg_command c = {0};
+    if (!take_words(argc, argv, &c)) {
+        /* with an option that is none, whose message is the command's then */
+        return argc >= 3 && strcmp(argv[1], "config") == 0 &&
+               find(argv[2]) != NULL;
+    }
+    bool is = c.nwords > 1 && find(c.words[1]) != NULL;
+    cg_command_release(&c);
+    return is;
 }
 
-/* The command line without `config explain`; to be freed. */
-static char **
-rest_of(int argc, char *const *argv)
+static const char *
+nearest(const char *word)
 {
-    char **rest = cg_calloc((size_t)argc, sizeof *rest);
-    rest[0] = argv[0];
-    for (int i = 3; i < argc; i++) {
-        rest[i - 2] = argv[i];
+    const char *best = NULL;
+    size_t least = 4;
+    for (size_t i = 0; i < CG_COUNT(commands); i++) {
+        size_t d = cg_word_distance(word, commands[i].name);
+        if (d < least) {
+            least = d;
+            best = commands[i].name;
+        }
     }
-    return rest;
+    return best;
+}
+
+bool
+cg_config_command_is_none(int argc, char *const *argv, struct cg_error *err)
+{
+    struct cg_command c = {0};
+    if (!take_words(argc, argv, &c)) {
+        return false;
+    }
+    const char *word = c.nwords > 1 ? c.words[1] : NULL;
+    const char *near = word != NULL ? nearest(word) : NULL;
+    if (word == NULL) {
+        cg_error_set(err, EINVAL,
+                     "config needs a word: explain, diff, convert");
+    } else {
+        cg_error_set(err, EINVAL,
+                     "config has no command '%s'%s%s%s (there are explain, "
+                     "diff, convert; and no module 'config' to serve)",
+                     word, near != NULL ? "; did you mean '" : "",
+                     near != NULL ? near : "", near != NULL ? "'?" : "");
+    }
+    bool is_none = word == NULL || find(word) == NULL;
+    cg_command_release(&c);
+    return is_none;
 }
 
 int
 cg_config_command_run(const struct cg_load *base)
 {
-    const struct command *command = find(base->argc, base->argv);
-    char **rest = rest_of(base->argc, base->argv);
-    struct cg_load load = *base;
     struct cg_command c = {0};
     struct cg_error err = {0};
-    load.argc = base->argc - 2;
-    load.argv = rest;
-    int status;
-    if (cg_command_parse_words(load.argc, rest, &c, &err) < 0) {
-        status = usage_error(command->usage, err.text);
-    } else {
-        status = command->run(&load, &c);
+    if (cg_command_parse_words(base->argc, base->argv, &c, &err) < 0) {
+        return usage_error(find(base->argv[2])->usage, err.text);
     }
+    /* its own words are those behind `config explain` */
+    struct cg_command own = c;
+    own.words += 2;
+    own.nwords -= 2;
+    int status = find(c.words[1])->run(base, &own);
     cg_command_release(&c);
-    free(rest);
     return status;
 }

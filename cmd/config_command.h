@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `cgunicorn config explain|diff|convert`: what a configuration says, without
- * running it. Only these three second words make it a command: an application
- * in a module called `config` stays `cgunicorn config` or `cgunicorn
- * config:app`, and `cgunicorn -- config explain` is one, too.
+ * running it. Only these three second words make it a command, wherever
+ * options stand: an application in a module called `config` stays `cgunicorn
+ * config` or `cgunicorn config:app`, and `cgunicorn -- config explain` is one,
+ * too.
  */
 #ifndef CG_CMD_CONFIG_COMMAND_H
 #define CG_CMD_CONFIG_COMMAND_H
@@ -13,6 +14,10 @@
 #include "config/load.h"
 
 bool cg_config_command_is(int argc, char *const *argv);
+/* The line begins with `config` and goes on with no command of it: unless
+ * there is a module of that name to serve, it is a mistake, which err says. */
+bool cg_config_command_is_none(int argc, char *const *argv,
+                               struct cg_error *err);
 
 /*
  * Runs it and returns the exit status: 0; 1 when files differ or when something

@@ -220,6 +220,12 @@ check_worker_class(struct cg_settings *s, struct cg_error *err)
 }
 
 static int
+check_features(struct cg_settings *s, struct cg_error *err)
+{
+    return cg_settings_check_features(s, err);
+}
+
+static int
 apply_raw_env(struct cg_settings *s, struct cg_error *err)
 {
     const struct cg_value *list = cg_settings_value(s, CG_raw_env);
@@ -267,7 +273,7 @@ static int
 check(struct cg_settings *s)
 {
     int (*const steps[])(struct cg_settings *, struct cg_error *) = {
-        check_worker_class, apply_raw_env, apply_pythonpath};
+        check_features, check_worker_class, apply_raw_env, apply_pythonpath};
     struct cg_error hooks = {0};
     int status =
         cg_python_resolve_hooks(s, &hooks) < 0 ? say_error(&hooks) : EXIT_GOOD;
@@ -328,6 +334,14 @@ run_with_python(struct program *p)
     }
     if (cg_config_command_is(p->argc, p->argv)) {
         return cg_config_command_run(&p->load);
+    }
+    if (cg_config_command_is_none(p->argc, p->argv, &err) &&
+        !cg_app_module_exists("config")) {
+        fprintf(stderr,
+                "usage: cgunicorn config explain|diff|convert\n"
+                "cgunicorn: error: %s\n",
+                err.text);
+        return EXIT_USAGE;
     }
     status = load(p, &s);
     if (status >= 0) {

@@ -6,13 +6,16 @@
 #include <string.h>
 
 #include "config/inspect.h"
+#include "config/secret.h"
 #include "config/table.h"
 #include "config/yaml.h"
 #include "core/base/memory.h"
 
 struct writer {
     struct cg_buf body;
-    bool needs_os;
+    bool needs_os, show_secrets;
+    const char *shown;
+    struct cg_findings *f;
 };
 
 static void
@@ -127,16 +130,21 @@ take_setting(void *self, enum cg_setting_id id, const struct cg_value *v)
         strchr(v->s, '$') == NULL) {
         put_import_string(w, v->s);
     } else {
-        put_python(w, v);
+        struct cg_value copy = cg_value_copy(v);
+        if (!w->show_secrets) {
+            cg_secret_refer(id, &copy, w->shown, w->f);
+        }
+        put_python(w, &copy);
+        cg_value_release(&copy);
     }
     cg_buf_putc(&w->body, '\n');
 }
 
 int
-cg_config_yaml_to_python(const char *path, const char *shown,
+cg_config_yaml_to_python(const char *path, const char *shown, bool show_secrets,
                          struct cg_buf *out, struct cg_findings *f)
 {
-    struct writer w = {0};
+    struct writer w = {.show_secrets = show_secrets, .shown = shown, .f = f};
     int r = cg_yaml_visit(path, shown, take_setting, &w, f);
     if (r == 0 && f->problems == 0) {
         cg_buf_puts(out, w.needs_os ? "import os\n\n" : "");

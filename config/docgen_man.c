@@ -52,6 +52,14 @@ put_flag(FILE *to, const struct cg_row *row, const char *flag, size_t n)
 }
 
 static void
+put_later(FILE *to, const struct cg_row *row)
+{
+    fputs(row->refused ? "Refused at the start: not there yet.\n"
+                       : "Accepted, without effect yet.\n",
+          to);
+}
+
+static void
 put_option(FILE *to, const struct cg_row *row)
 {
     fputs(".TP\n", to);
@@ -59,7 +67,7 @@ put_option(FILE *to, const struct cg_row *row)
     fputc('\n', to);
     put_line(to, row->help);
     if (row->later) {
-        fputs("Accepted, without effect yet.\n", to);
+        put_later(to, row);
     }
     bool argument = row->cli != CLI_FLAG && row->cli != CLI_FALSE;
     if (argument && row->def != NULL && row->def[0] != '\0') {
@@ -273,7 +281,7 @@ put_setting(FILE *to, const struct cg_row *row)
     put_line(to, row->help);
     put_type(to, row);
     if (row->later) {
-        fputs("Accepted, without effect yet.\n", to);
+        put_later(to, row);
     } else {
         fprintf(to, "A change takes effect on a %s.\n",
                 row->reload ? "reload (HUP)" : "restart");

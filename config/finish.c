@@ -4,6 +4,7 @@
  * piece of advice is one function: it looks at the settings, and says what
  * happens and what to do. Only what somebody set is criticised.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,6 +211,47 @@ advise_tls_version(const struct cg_settings *s, const struct cg_cpus *c,
                          "ignored. Use ssl_context instead.",
                          s->source[CG_ssl_version].text);
     }
+}
+
+/* ---- what cannot be ignored ---- */
+
+/* None and an empty string ask for nothing, as in gunicorn; nor does what the
+ * default says. */
+static bool
+asks_for(const struct cg_settings *s, enum cg_setting_id id)
+{
+    const struct cg_value *v = &s->value[id];
+    switch (v->kind) {
+    case CG_VALUE_NONE: return false;
+    case CG_VALUE_INT: return v->i != 0;
+    case CG_VALUE_STR: return v->s[0] != '\0';
+    case CG_VALUE_OBJECT: return is_set(s, id);
+    case CG_VALUE_BOOL:
+    case CG_VALUE_FLOAT:
+    case CG_VALUE_LIST:
+    case CG_VALUE_MAP: break;
+    }
+    return is_set(s, id);
+}
+
+int
+cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf asked = {0};
+    for (int id = 0; id < CG_SETTING_COUNT; id++) {
+        if (cg_rows[id].refused && asks_for(s, (enum cg_setting_id)id)) {
+            cg_buf_putf(&asked, "%s%s: %s", asked.n > 0 ? ", " : "",
+                        s->source[id].text, cg_rows[id].name);
+        }
+    }
+    return asked.n == 0
+               ? 0
+               : cg_error_set(err, ENOSYS,
+                              "%s: TLS is not available yet, and plain HTTP is "
+                              "not what this asks for: let a proxy in front of "
+                              "the server (nginx, HAProxy) do TLS and leave "
+                              "this out",
+                              cg_buf_str(&asked));
 }
 
 void

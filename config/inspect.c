@@ -15,7 +15,7 @@ static void
 put_value(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
 {
     cg_auto(buf) struct cg_buf b = {0};
-    cg_value_print(&cg_rows[id], &s->value[id], &b);
+    cg_settings_show(s, id, &b);
     fprintf(to, "%s = %s\n", cg_rows[id].name, cg_buf_str(&b));
 }
 
@@ -85,7 +85,8 @@ cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
     }
     put_default(id, to);
     fprintf(to, "    changes  %s\n",
-            row->later    ? "have no effect yet: the feature is not there"
+            row->refused  ? "are refused: the feature is not there yet"
+            : row->later  ? "have no effect yet: the feature is not there"
             : row->reload ? "take effect on a reload (HUP)"
                           : "take effect on a restart");
     put_ways(row, to);
@@ -104,7 +105,7 @@ is_code(const struct cg_value *v)
 static void
 put_side(const struct cg_settings *s, int id, struct cg_buf *b)
 {
-    cg_value_print(&cg_rows[id], &s->value[id], b);
+    cg_settings_show(s, (enum cg_setting_id)id, b);
     cg_buf_putf(b, " (%s)", s->source[id].text);
 }
 

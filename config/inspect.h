@@ -20,10 +20,12 @@ int cg_config_diff(const struct cg_settings *a, const struct cg_settings *b,
                    FILE *to);
 /*
  * A YAML file as the Python file that says the same, on `out`: variables of
- * the environment stay variables, import strings get gunicorn's dots. What is
- * wrong with the file goes to f; negative then.
+ * the environment stay variables, import strings get gunicorn's dots, secrets
+ * of raw_env become variables unless they are to be shown. What is wrong with
+ * the file goes to f; negative then.
  */
 int cg_config_yaml_to_python(const char *path, const char *shown,
-                             struct cg_buf *out, struct cg_findings *f);
+                             bool show_secrets, struct cg_buf *out,
+                             struct cg_findings *f);
 
 #endif

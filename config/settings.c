@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/near.h"
+#include "config/secret.h"
 #include "config/table.h"
 #include "core/base/memory.h"
 
@@ -130,7 +131,9 @@ cg_settings_set(struct cg_settings *s, enum cg_setting_id id, struct cg_value v,
         return cg_error_prefix(err, "%s: %s", source_text, row->name);
     }
     cg_auto(buf) struct cg_buf was = {0};
-    cg_value_repr(&s->value[id], &was);
+    struct cg_value shown = cg_secret_hide(id, &s->value[id]);
+    cg_value_repr(&shown, &was);
+    cg_value_release(&shown);
     cg_value_release(&v);
     cg_value_release(&s->value[id]);
     s->value[id] = checked;
@@ -188,9 +191,9 @@ static bool
 is_everyday(const char *name)
 {
     static const char *const words[] = {
-        "host",   "port",    "worker", "logger", "path",    "timeouts",
-        "thread", "address", "debug",  "cores",  "logging", "reloads",
-        "users",  "groups",  "binds",  "log",    "env",     "config_file"};
+        "host",    "port",   "logger", "path",    "timeouts",
+        "address", "debug",  "cores",  "logging", "reloads",
+        "users",   "groups", "log",    "env",     "config_file"};
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (strcmp(words[i], name) == 0) {
             return true;
@@ -209,6 +212,7 @@ cg_setting_suggest(const char *name)
         {"keep_alive", "keepalive"},
         {"access_logformat", "access_log_format"},
         {"process_name", "proc_name"},
+        {"binds", "bind"},
         {"pid_file", "pidfile"}};
     for (size_t i = 0; i < CG_COUNT(aliases); i++) {
         if (strcmp(aliases[i][0], name) == 0) {
@@ -223,6 +227,21 @@ cg_setting_suggest(const char *name)
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         size_t d = cg_word_distance(name, cg_rows[id].name);
         if (d > 0 && d < best && strlen(cg_rows[id].name) >= 6) {
+            best = d;
+            found = cg_rows[id].name;
+        }
+    }
+    return found;
+}
+
+const char *
+cg_setting_nearest(const char *name)
+{
+    const char *found = cg_setting_suggest(name);
+    size_t best = strlen(name) < 5 ? 2 : 3;
+    for (int id = 0; found == NULL && id < CG_SETTING_COUNT; id++) {
+        size_t d = cg_word_distance(name, cg_rows[id].name);
+        if (d < best) {
             best = d;
             found = cg_rows[id].name;
         }
@@ -362,6 +381,19 @@ cg_value_print(const struct cg_row *row, const struct cg_value *v,
 }
 
 void
+cg_settings_show(const struct cg_settings *s, enum cg_setting_id id,
+                 struct cg_buf *out)
+{
+    if (cg_settings_bool(s, CG_show_secrets)) {
+        cg_value_print(&cg_rows[id], &s->value[id], out);
+        return;
+    }
+    struct cg_value shown = cg_secret_hide(id, &s->value[id]);
+    cg_value_print(&cg_rows[id], &shown, out);
+    cg_value_release(&shown);
+}
+
+void
 cg_settings_print(const struct cg_settings *s, FILE *to)
 {
     int order[CG_SETTING_COUNT], width = 0;
@@ -373,7 +405,7 @@ cg_settings_print(const struct cg_settings *s, FILE *to)
     qsort(order, CG_SETTING_COUNT, sizeof order[0], by_name);
     for (int i = 0; i < CG_SETTING_COUNT; i++) {
         cg_auto(buf) struct cg_buf b = {0};
-        cg_value_print(&cg_rows[order[i]], &s->value[order[i]], &b);
+        cg_settings_show(s, (enum cg_setting_id)order[i], &b);
         fprintf(to, "%-*s = %s\n", width, cg_rows[order[i]].name,
                 cg_buf_str(&b));
     }

@@ -118,6 +118,9 @@ const char *cg_setting_name(enum cg_setting_id id);
 /* The nearest setting for a name that is none (misspelt, or a flag's name used
  * as a setting: preload -> preload_app); NULL when nothing is near. */
 const char *cg_setting_suggest(const char *name);
+/* The nearest setting for a word that is surely meant to be one, however
+ * short; NULL when nothing is near. */
+const char *cg_setting_nearest(const char *name);
 /* Names of options that once were settings or come from sample files, such as
  * `debug`: accepted, without effect; the sentence says so. NULL if unknown. */
 const char *cg_setting_retired(const char *name);
@@ -137,6 +140,14 @@ int cg_settings_set(struct cg_settings *s, enum cg_setting_id id,
  */
 void cg_settings_finish(struct cg_settings *s, struct cg_findings *f);
 
+/*
+ * What a start or a reload has to refuse although every value is right: a
+ * setting whose feature is not there, and that must not be ignored (TLS).
+ * -ENOSYS: err names the settings, where they come from and the way out.
+ */
+int cg_settings_check_features(const struct cg_settings *s,
+                               struct cg_error *err);
+
 /* Typed views of validated values; borrowed. A wrong type is our mistake. */
 bool cg_settings_bool(const struct cg_settings *s, enum cg_setting_id id);
 int64_t cg_settings_int(const struct cg_settings *s, enum cg_setting_id id);
@@ -150,6 +161,10 @@ bool cg_settings_sendfile(const struct cg_settings *s);
 /* "sync", or "gthread" when threads > 1 upgrades it; a class object's repr. */
 const char *cg_settings_worker_class(const struct cg_settings *s);
 
+/* One value as --print-config shows it, secrets hidden (config/secret.h) unless
+ * show_secrets is set. */
+void cg_settings_show(const struct cg_settings *s, enum cg_setting_id id,
+                      struct cg_buf *out);
 /* --print-config: sorted, padded "name = value" lines as gunicorn prints. */
 void cg_settings_print(const struct cg_settings *s, FILE *to);
 

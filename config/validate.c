@@ -160,13 +160,17 @@ validate_uint(const struct cg_row *row, struct cg_value *v,
             cg_auto(buf) struct cg_buf b = {0};
             cg_value_repr(v, &b);
             return cg_error_set(err, EINVAL,
-                                "invalid literal for int() with base 0: %s",
-                                cg_buf_str(&b));
+                                "invalid literal for int() with base 0: %s "
+                                "(a whole number is wanted, such as %s = %s)",
+                                cg_buf_str(&b), row->name,
+                                row->def != NULL ? row->def : "1");
         }
         break;
     default:
-        return cg_error_set(
-            err, EINVAL, "int() can't convert non-string with explicit base");
+        return cg_error_set(err, EINVAL,
+                            "int() can't convert non-string with explicit base "
+                            "(a whole number is wanted, such as %s = %s)",
+                            row->name, row->def != NULL ? row->def : "1");
     }
     return check_range(row, v, n, err);
 }
@@ -314,7 +318,8 @@ is_false(const struct cg_value *v)
 }
 
 static int
-validate_list(struct cg_value *v, struct cg_error *err)
+validate_list(const struct cg_row *row, struct cg_value *v,
+              struct cg_error *err)
 {
     if (is_false(v)) {
         replace(v, cg_value_list());
@@ -342,15 +347,19 @@ validate_list(struct cg_value *v, struct cg_error *err)
         const char *kind = v->kind == CG_VALUE_INT    ? "int"
                            : v->kind == CG_VALUE_BOOL ? "bool"
                                                       : "float";
-        return cg_error_set(err, EINVAL, "'%s' object is not iterable", kind);
+        return cg_error_set(err, EINVAL,
+                            "'%s' object is not iterable (a string or a list "
+                            "of strings is wanted, such as %s = [\"%s\"])",
+                            kind, row->name, row->meta);
     }
     return check_strings(v, err);
 }
 
 static int
-validate_files(struct cg_value *v, struct cg_error *err)
+validate_files(const struct cg_row *row, struct cg_value *v,
+               struct cg_error *err)
 {
-    int r = validate_list(v, err);
+    int r = validate_list(row, v, err);
     for (size_t i = 0; r == 0 && i < v->list.n; i++) {
         const char *path = v->list.items[i].s;
         struct stat st;
@@ -702,8 +711,8 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     case TYPE_BOOL: return validate_bool(v, err);
     case TYPE_UINT: return validate_uint(row, v, err);
     case TYPE_STR: return validate_str(v, err);
-    case TYPE_LIST: return validate_list(v, err);
-    case TYPE_FILES: return validate_files(v, err);
+    case TYPE_LIST: return validate_list(row, v, err);
+    case TYPE_FILES: return validate_files(row, v, err);
     case TYPE_CSV: return validate_csv(v, err);
     case TYPE_ADDRS: return validate_addrs(v, err);
     case TYPE_DICT: return validate_dict(row, v, err);

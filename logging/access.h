@@ -35,9 +35,11 @@ struct cg_access_record {
     void *self;
 };
 
-/* Compiles; every text is accepted. `unknown`, if not NULL, is called for each
- * atom that is none of gunicorn's (it will print "-"), and with "%x" for a
- * percent sign that begins none (it stays as it is). */
+/* Compiles; every text is accepted. Flags, width, precision and type are those
+ * of Python's %: numbers are %(B)d, T, M and D, all else is text. `unknown`, if
+ * not NULL, is called for each atom that is none of gunicorn's (it will print
+ * "-"), with "%x" for a percent sign that begins none (it stays as it is), and
+ * with "%(h)d" for a type that the atom has not (it is %(h)s). */
 struct cg_access_format *cg_access_compile(const char *format,
                                            void (*unknown)(void *self,
                                                            const char *atom),

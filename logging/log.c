@@ -81,22 +81,28 @@ capture(const struct cg_log *log)
     }
 }
 
+/* What is no failure but has to be told. */
+struct notes {
+    struct cg_error error, access, statsd;
+};
+
 static int
 open_files(struct cg_log *log, const struct cg_log_options *o,
-           struct cg_error *err)
+           struct notes *notes, struct cg_error *err)
 {
-    int r = cg_sink_open(&log->error, "errorlog",
-                         o->errorlog != NULL ? o->errorlog : "-", 2, err);
-    if (r < 0) {
-        return r;
-    }
-    r = cg_sink_open(&log->access, "accesslog", o->accesslog, 1, err);
-    if (r < 0) {
-        return r;
-    }
-    cg_sink_own(&log->error, o->uid, o->gid);
-    cg_sink_own(&log->access, o->uid, o->gid);
-    return 0;
+    const struct cg_sink_options error = {
+        .setting = "errorlog",
+        .path = o->errorlog != NULL ? o->errorlog : "-",
+        .stream = 2,
+        .uid = o->uid,
+        .gid = o->gid};
+    const struct cg_sink_options access = {.setting = "accesslog",
+                                           .path = o->accesslog,
+                                           .stream = 1,
+                                           .uid = o->uid,
+                                           .gid = o->gid};
+    int r = cg_sink_open(&log->error, &error, &notes->error, err);
+    return r < 0 ? r : cg_sink_open(&log->access, &access, &notes->access, err);
 }
 
 static void
@@ -108,20 +114,19 @@ close_all(struct cg_log *log)
     cg_statsd_free(log->statsd);
 }
 
-/* note: what is no failure but has to be told. */
 static int
 open_all(struct cg_log *log, const struct cg_log_options *o,
-         struct cg_error *note, struct cg_error *err)
+         struct notes *notes, struct cg_error *err)
 {
     log->error.fd = log->access.fd = -1;
-    int r = open_files(log, o, err);
+    int r = open_files(log, o, notes, err);
     if (r == 0 && o->syslog != NULL) {
         r = cg_syslog_new(o->syslog, &log->syslog, err);
     }
     if (r == 0 && o->statsd != NULL) {
-        r = cg_statsd_new(o->statsd, &log->statsd, note);
+        r = cg_statsd_new(o->statsd, &log->statsd, &notes->statsd);
         if (r < 0 && err != NULL) {
-            *err = *note;
+            *err = notes->statsd;
         }
     }
     if (r < 0) {
@@ -136,27 +141,35 @@ open_all(struct cg_log *log, const struct cg_log_options *o,
 }
 
 static void
-begin(struct cg_log *log, const struct cg_error *note)
+tell(struct cg_log *log, const struct cg_error *note)
 {
-    capture(log);
     if (note->code != 0) {
         put_record(log, CG_WARNING, cg_slice_of(note->text));
     }
+}
+
+static void
+begin(struct cg_log *log, const struct notes *notes)
+{
+    capture(log);
+    tell(log, &notes->error);
+    tell(log, &notes->access);
+    tell(log, &notes->statsd);
 }
 
 int
 cg_log_new(const struct cg_log_options *o, struct cg_log **ret_log,
            struct cg_error *err)
 {
-    struct cg_error note = {0};
+    struct notes notes = {0};
     struct cg_log *log = cg_calloc(1, sizeof *log);
     pthread_mutex_init(&log->lock, NULL);
-    int r = open_all(log, o, &note, err);
+    int r = open_all(log, o, &notes, err);
     if (r < 0) {
         free(log);
         return r;
     }
-    begin(log, &note);
+    begin(log, &notes);
     *ret_log = log;
     return 0;
 }
@@ -177,8 +190,8 @@ cg_log_reconfigure(struct cg_log *log, const struct cg_log_options *o,
                    struct cg_error *err)
 {
     struct cg_log fresh = {0};
-    struct cg_error note = {0};
-    int r = open_all(&fresh, o, &note, err);
+    struct notes notes = {0};
+    int r = open_all(&fresh, o, &notes, err);
     if (r < 0) {
         return r;
     }
@@ -192,17 +205,20 @@ cg_log_reconfigure(struct cg_log *log, const struct cg_log_options *o,
     log->capture = fresh.capture;
     log->uid = fresh.uid;
     log->gid = fresh.gid;
-    begin(log, &note);
+    begin(log, &notes);
     return 0;
 }
 
 static void
 reopen_sink(struct cg_log *log, struct cg_sink *s, const char *setting)
 {
-    struct cg_error err = {0};
+    struct cg_error err = {0}, note = {0};
     pthread_mutex_lock(&log->lock);
-    int r = cg_sink_reopen(s, setting, log->uid, log->gid, &err);
+    int r = cg_sink_reopen(s, setting, log->uid, log->gid, &note, &err);
     pthread_mutex_unlock(&log->lock);
+    if (note.code != 0) {
+        cg_log_line(log, CG_WARNING, "%s", note.text);
+    }
     if (r < 0) {
         cg_log_line(log, CG_ERROR, "cannot reopen, the old file stays: %s",
                     err.text);
@@ -247,7 +263,9 @@ complain_on_stderr(struct cg_log *log, int failure)
         !cg_sink_is_file(&log->error) || same_file(log->error.fd, 2)) {
         return;
     }
-    if (cg_sink_open(&err, "errorlog", "-", 2, NULL) == 0) {
+    const struct cg_sink_options o = {
+        .setting = "errorlog", .path = "-", .stream = 2, .uid = -1, .gid = -1};
+    if (cg_sink_open(&err, &o, NULL, NULL) == 0) {
         cg_auto(free) char *text = cg_strf(
             "cgunicorn: the errorlog '%s' cannot be written: %s; its lines are "
             "lost until it can\n",

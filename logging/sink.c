@@ -11,19 +11,20 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/place.h"
 
 /* How long the first line that finds no room may wait. */
 enum { PATIENCE_MS = 100 };
 
-static const int append = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY;
-
 /* ---- opening ---- */
 
 static int
-open_fault(const char *setting, const char *path, struct cg_error *err)
+open_fault(const char *setting, const char *path, const struct cg_error *why,
+           struct cg_error *err)
 {
-    int failure = errno;
+    int failure = -why->code;
     cg_auto(free) char *folder = cg_strdup(path);
     char *slash = strrchr(folder, '/');
     struct stat st;
@@ -44,7 +45,7 @@ open_fault(const char *setting, const char *path, struct cg_error *err)
                             (unsigned)geteuid());
     }
     return cg_error_set(err, failure, "%s: '%s' isn't writable: %s", setting,
-                        path, strerror(failure));
+                        path, why->text);
 }
 
 /* /dev/stderr and the like: 1, 2, or -1. */
@@ -67,31 +68,38 @@ stream_of(const char *path)
     return -1;
 }
 
-/* A named pipe is opened for both directions: else this would wait for a
- * reader, and fail with each line while there is none. */
+/* The file of that path, made or appended to. */
 static int
-open_pipe(const char *path)
+open_file(const struct cg_sink_options *o, struct cg_error *note,
+          struct cg_error *err)
 {
-    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 ? fd : open(path, append | O_NONBLOCK, 0644);
+    cg_auto(place) struct cg_place place = {.dir_fd = -1};
+    struct cg_error kept = {0};
+    bool made;
+    int r = cg_place_find(o->path, CG_PLACE_FOLLOW, &place, err);
+    if (r < 0) {
+        return r;
+    }
+    int fd = cg_place_append(&place, 0644, &made, err);
+    if (fd >= 0 && stream_of(o->path) < 0 &&
+        cg_place_give(&place, fd, made, o->uid, o->gid, &kept) < 0) {
+        cg_error_set(note, -kept.code, "%s: '%s': %s", o->setting, o->path,
+                     kept.text);
+    }
+    return fd;
 }
 
 static int
-open_path(const char *path)
+open_path(const struct cg_sink_options *o, struct cg_error *note,
+          struct cg_error *err)
 {
-    struct stat st;
-    bool is_pipe = stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
-    int fd = is_pipe ? open_pipe(path) : open(path, append, 0644);
-    if (fd < 0 && stream_of(path) > 0) {
+    int fd = open_file(o, note, err);
+    if (fd < 0 && stream_of(o->path) > 0) {
         /* a socket, or a stream that another user owns (containers) */
-        fd = fcntl(stream_of(path), F_DUPFD_CLOEXEC, 3);
-    } else if (fd >= 0 && fd <= 2) {
-        /* a standard stream was closed: its number is not for a log */
-        int low = fd;
-        fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
-        close(low);
+        return fcntl(stream_of(o->path), F_DUPFD_CLOEXEC, 3);
     }
-    return fd;
+    /* a standard stream may be closed: its number is not for a log */
+    return fd >= 0 ? cg_fd_above_stdio(fd) : fd;
 }
 
 /* A pipe or terminal that others hold too must stay as they know it: a new
@@ -123,25 +131,26 @@ look_at(struct cg_sink *s)
 }
 
 int
-cg_sink_open(struct cg_sink *s, const char *setting, const char *path,
-             int stream, struct cg_error *err)
+cg_sink_open(struct cg_sink *s, const struct cg_sink_options *o,
+             struct cg_error *note, struct cg_error *err)
 {
-    *s = (struct cg_sink){.fd = -1, .stream = stream};
-    if (path == NULL) {
+    *s = (struct cg_sink){.fd = -1, .stream = o->stream};
+    if (o->path == NULL) {
         return 0;
     }
-    if (strcmp(path, "-") == 0) {
-        s->fd = open_stream(stream);
+    if (strcmp(o->path, "-") == 0) {
+        s->fd = open_stream(o->stream);
         s->owned = s->fd >= 0;
-        s->fd = s->owned ? s->fd : stream;
+        s->fd = s->owned ? s->fd : o->stream;
     } else {
-        s->fd = open_path(path);
+        struct cg_error why = {0};
+        s->fd = open_path(o, note, &why);
         s->owned = true;
         if (s->fd < 0) {
-            return open_fault(setting, path, err);
+            return open_fault(o->setting, o->path, &why, err);
         }
     }
-    s->path = cg_strdup(path);
+    s->path = cg_strdup(o->path);
     look_at(s);
     return 0;
 }
@@ -162,30 +171,23 @@ cg_sink_is_file(const struct cg_sink *s)
     return s->path != NULL && strcmp(s->path, "-") != 0;
 }
 
-void
-cg_sink_own(const struct cg_sink *s, int uid, int gid)
-{
-    if (cg_sink_is_file(s) && stream_of(s->path) < 0 &&
-        (uid != -1 || gid != -1)) {
-        /* best effort: without root it is ours anyway */
-        int ignored = fchown(s->fd, (uid_t)uid, (gid_t)gid);
-        (void)ignored;
-    }
-}
-
 int
 cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
-               struct cg_error *err)
+               struct cg_error *note, struct cg_error *err)
 {
     struct cg_sink fresh;
+    const struct cg_sink_options o = {.setting = setting,
+                                      .path = s->path,
+                                      .stream = s->stream,
+                                      .uid = uid,
+                                      .gid = gid};
     if (!cg_sink_is_file(s)) {
         return 0;
     }
-    int r = cg_sink_open(&fresh, setting, s->path, s->stream, err);
+    int r = cg_sink_open(&fresh, &o, note, err);
     if (r < 0) {
         return r;
     }
-    cg_sink_own(&fresh, uid, gid);
     dup3(fresh.fd, s->fd, O_CLOEXEC);
     s->waits = fresh.waits;
     s->nonblock = fresh.nonblock;

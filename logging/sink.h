@@ -26,19 +26,25 @@ struct cg_sink {
     _Atomic bool torn;     /* the last line was cut: begin a new one first */
 };
 
-/* path NULL: off. "-": standard output (stream 1) or error (2). err names the
- * setting and, if that is the reason, the folder that is missing. */
-int cg_sink_open(struct cg_sink *s, const char *setting, const char *path,
-                 int stream, struct cg_error *err);
+struct cg_sink_options {
+    const char *setting; /* for messages */
+    const char *path;    /* NULL: off; "-": the stream */
+    int stream;          /* 1: standard output, 2: error */
+    int uid, gid;        /* who gets a file, -1: leave it */
+};
+
+/* err names the setting and, if that is the reason, the folder that is missing.
+ * note: filled if a file keeps its owner, and why; may be NULL. How root is
+ * kept from being led astray: core/base/place.h. */
+int cg_sink_open(struct cg_sink *s, const struct cg_sink_options *o,
+                 struct cg_error *note, struct cg_error *err);
 void cg_sink_close(struct cg_sink *s);
 /* A file, not one of the standard streams. */
 bool cg_sink_is_file(const struct cg_sink *s);
-/* Gives the file to uid and gid (-1: leave), as far as that is allowed. */
-void cg_sink_own(const struct cg_sink *s, int uid, int gid);
 /* Opens the path again. The descriptor keeps its number, so that whoever holds
  * it follows; on failure the old file stays. */
 int cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
-                   struct cg_error *err);
+                   struct cg_error *note, struct cg_error *err);
 /* All of p, or -errno and what was not written (*ret_rest may be NULL); it is
  * not tried again. Any thread. */
 int cg_sink_write(struct cg_sink *s, const char *p, size_t n,

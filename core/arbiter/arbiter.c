@@ -169,8 +169,8 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     if (r < 0) {
         return r;
     }
-    r = cg_worker_class_check(s, err);
-    if (r < 0) {
+    if ((r = cg_settings_check_features(s, err)) < 0 ||
+        (r = cg_worker_class_check(s, err)) < 0) {
         return r;
     }
     a->server = cg_py_server_new(s, a->log, &calls, err);

@@ -84,7 +84,6 @@ in_child(void *self)
     cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
     let_go_of_others(a);
-    cg_arbiter_set_title(a, "worker");
 }
 
 static _Noreturn void
@@ -111,6 +110,7 @@ run_child(struct cg_arbiter *a, const struct cg_child *c)
         .app_spec = cg_settings_str(a->settings, CG_wsgi_app),
         .name = name,
     };
+    cg_arbiter_set_title(a, "worker");
     int status = cg_worker_main(&start);
     _exit(status);
 }

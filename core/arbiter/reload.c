@@ -59,6 +59,9 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
     }
     int e = cg_python_resolve_hooks(s, err);
     if (e == 0) {
+        e = cg_settings_check_features(s, err);
+    }
+    if (e == 0) {
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {

@@ -142,6 +142,7 @@ cg_arbiter_set_title(const struct cg_arbiter *a, const char *role)
 {
     cg_auto(free) char *name = cg_arbiter_name(a);
     cg_title_set(role, name);
+    cg_py_title_follow();
 }
 
 void

@@ -18,6 +18,7 @@
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
+#include "core/net/transport.h"
 #include "core/share/handover.h"
 #include "core/share/scoreboard.h"
 
@@ -111,6 +112,8 @@ struct cg_engine_config {
     int max_in_flight; /* hosted: requests that the host may have at once */
     const struct cg_handover *handover; /* NULL: requests stay here */
     const struct cg_keeper *keeper;     /* NULL: no connection is kept */
+    /* NULL: the transports of all connections are plain */
+    const struct cg_transport_maker *transports;
 };
 
 /* Borrows everything; it must outlive the engine. */

@@ -226,7 +226,8 @@ struct cg_detached {
 };
 
 /* conn.c */
-struct cg_conn *cg_conn_new(struct cg_engine *e, int fd);
+/* The transport moves in. */
+struct cg_conn *cg_conn_new(struct cg_engine *e, struct cg_transport transport);
 void cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest);
 void cg_conn_disarm(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_close(struct cg_engine *e, struct cg_conn *c);
@@ -403,6 +404,7 @@ int cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to);
 int cg_stream_receive_now(struct cg_exchange *ex, struct cg_buf *to);
 /* The body makes no progress: every later receive says so. */
 void cg_stream_time_out(struct cg_call *call);
+void cg_stream_end_input(struct cg_exchange *ex);
 bool cg_stream_can_skip(const struct cg_exchange *ex);
 /* The request is answered; its connection has its c->keep. */
 void cg_stream_end(struct cg_engine *e, struct cg_conn *c,

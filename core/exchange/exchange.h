@@ -66,6 +66,9 @@ struct cg_wire {
      * -EAGAIN: 0 when the host will be told, as by await_drain, once it is
      * worth asking again; a negative errno when that will never be. */
     int (*await_input)(struct cg_exchange *ex);
+    /* While ex->streaming: the input ends here, for a `receive` that waits in
+     * another thread, too. */
+    void (*end_input)(struct cg_exchange *ex);
     /* While ex->streaming: what is left of the body can be read away after the
      * response, so that the connection may stay. */
     bool (*can_skip)(const struct cg_exchange *ex);

@@ -23,6 +23,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/place.h"
 #include "core/net/holder.h"
 
 struct name {
@@ -206,14 +207,55 @@ open_tcp(const struct cg_addr *a, const struct cg_listener_options *o,
     return 0;
 }
 
+/* ---- the file of a unix socket ---- */
+
+/* The folder of a path, for root with care: who owns a folder on the way must
+ * not lead root's chown and unlink elsewhere. */
+static int
+find_place(const struct cg_addr *a, struct cg_place *place,
+           struct cg_error *err)
+{
+    struct cg_error why = {0};
+    int r = cg_place_find(a->path, CG_PLACE_STAY, place, &why);
+    if (r == -EPERM && geteuid() == 0) {
+        return cg_error_set(err, EPERM, "cannot listen at '%s': %s", a->text,
+                            why.text);
+    }
+    return r < 0 ? fail_unix(err, a, -r) : 0;
+}
+
+static bool
+is_served(const struct cg_addr *a)
+{
+    struct name name = unix_name(a);
+    cg_auto(fd_close) int fd =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return connect(fd, (struct sockaddr *)&name.sa, name.n) == 0 ||
+           (errno != ECONNREFUSED && errno != ENOENT);
+}
+
+/* Whether a socket file in the way is somebody else's, for root, whom the
+ * kernel would let remove any. */
+static bool
+is_foreign(const struct cg_addr *a, const struct cg_listener_options *o,
+           const struct cg_place *place, const struct stat *st)
+{
+    struct stat folder;
+    return geteuid() == 0 && st->st_uid != 0 && st->st_uid != (uid_t)o->uid &&
+           (fstat(place->dir_fd, &folder) < 0 || folder.st_uid != st->st_uid) &&
+           is_served(a);
+}
+
 /* gunicorn removes a socket file even if somebody listens on it; what is not a
  * socket stays and is an error. */
 static int
-clear_path(const struct cg_addr *a, struct cg_error *err)
+clear_path(const struct cg_addr *a, const struct cg_listener_options *o,
+           const struct cg_place *place, struct cg_error *err)
 {
     struct stat st;
-    if (stat(a->path, &st) < 0) {
-        return errno == ENOENT ? 0 : fail_unix(err, a, errno);
+    int r = cg_place_stat(place, &st);
+    if (r < 0) {
+        return r == -ENOENT ? 0 : fail_unix(err, a, -r);
     }
     if (!S_ISSOCK(st.st_mode)) {
         return cg_error_set(err, EEXIST,
@@ -221,26 +263,80 @@ clear_path(const struct cg_addr *a, struct cg_error *err)
                             "bind '%s': move it, or bind elsewhere.",
                             a->path, a->text);
     }
-    return unlink(a->path) < 0 ? fail_unix(err, a, errno) : 0;
+    if (is_foreign(a, o, place, &st)) {
+        return cg_error_set(err, EADDRINUSE,
+                            "cannot listen at '%s': a program of uid %u "
+                            "listens there: stop it, or bind elsewhere.",
+                            a->text, (unsigned)st.st_uid);
+    }
+    return unlinkat(place->dir_fd, place->name, 0) < 0
+               ? fail_unix(err, a, errno)
+               : 0;
+}
+
+/* The name is held open while its owner changes, and has to be a socket of ours
+ * that has no other name: nothing that was put there since the bind. */
+static int
+give_path(const struct cg_place *place, const struct cg_listener_options *o)
+{
+    struct stat st;
+    cg_auto(fd_close) int fd =
+        openat(place->dir_fd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        return errno;
+    }
+    if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() ||
+        !cg_place_holds_only(place, fd)) {
+        return ESTALE;
+    }
+    return fchownat(fd, "", (uid_t)o->uid, (gid_t)o->gid, AT_EMPTY_PATH) < 0
+               ? errno
+               : 0;
+}
+
+/* Only a socket; what else is there by now is not ours. */
+static void
+unlink_socket(const struct cg_place *place)
+{
+    struct stat st;
+    if (cg_place_stat(place, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        unlinkat(place->dir_fd, place->name, 0);
+    }
 }
 
 static int
-bind_path(int fd, const struct cg_addr *a, const struct cg_listener_options *o,
+bind_name(int fd, const struct cg_addr *a, const struct cg_listener_options *o,
           struct cg_error *err)
 {
     struct name name = unix_name(a);
     mode_t before = umask((mode_t)o->umask);
     int errnum = bind(fd, (struct sockaddr *)&name.sa, name.n) < 0 ? errno : 0;
     umask(before);
-    if (errnum != 0) {
-        return fail_unix(err, a, errnum);
+    return errnum != 0 ? fail_unix(err, a, errnum) : 0;
+}
+
+static int
+bind_path(int fd, const struct cg_addr *a, const struct cg_listener_options *o,
+          struct cg_error *err)
+{
+    cg_auto(place) struct cg_place place = {.dir_fd = -1};
+    int r = find_place(a, &place, err);
+    if (r < 0 || (r = clear_path(a, o, &place, err)) < 0 ||
+        (r = bind_name(fd, a, o, err)) < 0) {
+        return r;
     }
-    if (a->path[0] == '@' || (o->uid == -1 && o->gid == -1) ||
-        chown(a->path, (uid_t)o->uid, (gid_t)o->gid) == 0) {
+    int errnum = o->uid == -1 && o->gid == -1 ? 0 : give_path(&place, o);
+    if (errnum == 0) {
         return 0;
     }
-    errnum = errno;
-    unlink(a->path);
+    if (errnum == ESTALE || errnum == ENOENT || errnum == ELOOP) {
+        return cg_error_set(err, ESTALE,
+                            "cannot listen at '%s': somebody has put another "
+                            "file in the place of the socket: bind where only "
+                            "root and the user of the workers can write",
+                            a->text);
+    }
+    unlink_socket(&place);
     return cg_error_set(err, errnum,
                         "cannot listen at '%s': giving the socket file to "
                         "%d:%d failed: %s. Only root may set user and group.",
@@ -252,15 +348,11 @@ open_unix(const struct cg_addr *a, const struct cg_listener_options *o,
           int *ret_fd, struct cg_error *err)
 {
     cg_auto(fd_close) int fd = -1;
-    int r = a->path[0] == '@' ? 0 : clear_path(a, err);
-    if (r < 0) {
-        return r;
-    }
-    r = new_socket(AF_UNIX, o, &fd);
+    int r = new_socket(AF_UNIX, o, &fd);
     if (r != 0) {
         return fail_unix(err, a, r);
     }
-    r = bind_path(fd, a, o, err);
+    r = a->path[0] == '@' ? bind_name(fd, a, o, err) : bind_path(fd, a, o, err);
     if (r < 0) {
         return r;
     }
@@ -278,7 +370,8 @@ remember_file(struct cg_listener *l)
 {
     const struct sockaddr_un *un = (const void *)&l->name;
     struct stat st;
-    if (un->sun_path[0] != '\0' && stat(un->sun_path, &st) == 0) {
+    if (un->sun_path[0] != '\0' && lstat(un->sun_path, &st) == 0 &&
+        S_ISSOCK(st.st_mode)) {
         l->file_dev = st.st_dev;
         l->file_ino = st.st_ino;
     }
@@ -474,17 +567,27 @@ cg_listener_is_lost(const struct cg_listener *l)
 
 /* ---- the end ---- */
 
+/* A successor may have put its own socket there meanwhile. */
+static void
+remove_file(const struct cg_listener *l)
+{
+    const struct sockaddr_un *un = (const void *)&l->name;
+    cg_auto(place) struct cg_place place = {.dir_fd = -1};
+    struct stat st;
+    if (cg_place_find(un->sun_path, CG_PLACE_STAY, &place, NULL) == 0 &&
+        cg_place_stat(&place, &st) == 0 && S_ISSOCK(st.st_mode) &&
+        st.st_ino == l->file_ino && st.st_dev == l->file_dev) {
+        unlinkat(place.dir_fd, place.name, 0);
+    }
+}
+
 void
 cg_listener_close(struct cg_listener *l, bool unlink_path)
 {
-    const struct sockaddr_un *un = (const void *)&l->name;
-    struct stat st;
     cg_fd_close(&l->fd);
-    /* a successor may have put its own socket there meanwhile */
     if (unlink_path && !l->adopted && l->family == AF_UNIX &&
-        l->file_ino != 0 && stat(un->sun_path, &st) == 0 &&
-        st.st_ino == l->file_ino && st.st_dev == l->file_dev) {
-        unlink(un->sun_path);
+        l->file_ino != 0) {
+        remove_file(l);
     }
 }
 

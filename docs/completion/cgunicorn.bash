@@ -422,6 +422,7 @@ _cgunicorn() {
             --reload-extra-file \
             --spew \
             --check-config \
+            --show-secrets \
             --print-config \
             --preload \
             --no-sendfile \
@@ -552,6 +553,7 @@ _cgunicorn() {
             reload_extra_files \
             spew \
             check_config \
+            show_secrets \
             print_config \
             preload_app \
             sendfile \

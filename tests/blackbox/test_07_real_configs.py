@@ -63,7 +63,8 @@ def test_there_are_enough_of_them():
 @pytest.mark.parametrize("name", FILES)
 def test_a_real_configuration_gets_gunicorns_values(run, name):
     env = dict(x.split("=", 1) for x in header(name, "env").split())
-    done = run("--print-config", "-c", name, "okapp:application", cwd=CONFIGS,
+    done = run("--print-config", "--show-secrets", "-c", name,
+               "okapp:application", cwd=CONFIGS,
                env={**env, "PYTHONPATH": "modules",
                     "PYTHONDONTWRITEBYTECODE": "1"})
     got = printed(done.out)
@@ -78,7 +79,8 @@ def test_a_real_configuration_gets_gunicorns_values(run, name):
     ("documents.py", ["proc_name", "pythonpath"]),
 ])
 def test_what_gunicorn_ignores_is_pointed_out(run, name, words):
-    done = run("--print-config", "-c", name, "okapp:application", cwd=CONFIGS,
+    done = run("--print-config", "--show-secrets", "-c", name,
+               "okapp:application", cwd=CONFIGS,
                env={"PYTHONPATH": "modules"})
     for word in words:
         done.line_with("Warning: " + name, f"did you mean '{word}'")

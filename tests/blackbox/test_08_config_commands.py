@@ -163,10 +163,37 @@ def test_explain_brings_up_the_right_name(run):
     done.line_with("'log_level' is no setting", "'loglevel'")
 
 
+@pytest.mark.parametrize("name, right", [("bnd", "bind"), ("usr", "user"),
+                                         ("workrs", "workers")])
+def test_explain_brings_up_the_right_name_of_a_short_one(run, name, right):
+    done = run("config", "explain", name)
+    assert done.status == 1
+    done.line_with(f"'{name}' is no setting", f"'{right}'")
+
+
+def test_options_may_stand_before_the_command(run):
+    done = run("-c", "conf.py", "config", "explain", "timeout",
+               files={"conf.py": "timeout = 9\n"})
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("timeout = 9\n")
+
+
+@pytest.mark.parametrize("words, says", [
+    (("config", "explian"), ("no command 'explian'", "did you mean 'explain'?")),
+    (("config", "foo"), ("no command 'foo'", "explain, diff, convert")),
+    (("-w", "2", "config", "dif"), ("no command 'dif'", "'diff'")),
+    (("config",), ("config needs a word", "explain, diff, convert"))])
+def test_a_word_that_is_no_command_is_a_usage_error(run, words, says):
+    done = run(*words)
+    assert done.status == 2
+    done.line_with("usage: cgunicorn config explain|diff|convert")
+    done.line_with("cgunicorn: error: ", *says)
+
+
 def test_a_module_called_config_is_still_an_application(run):
     files = {"config.py": APP + "application = app\n"}
     for words in (("config",), ("config:app",), ("config", "--check-config"),
-                  ("--", "config", "explain")):
+                  ("--", "config", "explain"), ("config", "explian")):
         args = () if "--check-config" in words else ("--check-config",)
         assert run(*args, *words, files=files).status == 0, words
 
@@ -185,6 +212,62 @@ def test_diff_tells_what_two_files_make_different(run):
     done = run("config", "diff", "a.py", files=files)
     assert done.status == 2
     done.line_with("usage: ", "diff FILE FILE")
+
+
+# ---- secrets ----
+
+
+SECRETS = """\
+raw_env = ["MODE=fast", "API_KEY=k123", "MONKEY=m456",
+           "DATABASE_URL=postgres://shop:p789@db/shop"]
+"""
+
+
+def secret_output(run, *words, file="conf.py"):
+    yaml = 'raw_env: ["MODE=fast", "API_KEY=k123", "MONKEY=m456", ' \
+           '"DATABASE_URL=postgres://shop:p789@db/shop"]\n'
+    done = run(*words, files={"shop.py": APP, "conf.py": SECRETS,
+                              "conf.yaml": yaml, "other.py": ""})
+    assert "MODE=fast" in done.out and "MONKEY=m456" in done.out, done.err
+    return done
+
+
+@pytest.mark.parametrize("words", [
+    ("--print-config", "-c", "conf.py", "shop:app"),
+    ("config", "explain", "raw_env", "-c", "conf.py"),
+    ("config", "explain", "raw_env", "-c", "conf.py", "-e", "MODE=fast",
+     "-e", "MONKEY=m456"),
+    ("config", "diff", "conf.py", "other.py"),
+    ("config", "convert", "conf.py"), ("config", "convert", "conf.yaml")],
+    ids=["print", "explain", "hidden", "diff", "to-yaml", "to-python"])
+def test_values_that_are_secret_are_not_shown(run, words):
+    done = secret_output(run, *words)
+    for secret in ("k123", "p789"):
+        assert secret not in done.out + done.err
+
+
+@pytest.mark.parametrize("words", [
+    ("--print-config", "-c", "conf.py", "shop:app"),
+    ("config", "explain", "raw_env", "-c", "conf.py"),
+    ("config", "convert", "conf.py"), ("config", "convert", "conf.yaml")],
+    ids=["print", "explain", "to-yaml", "to-python"])
+def test_secrets_are_shown_when_that_is_asked_for(run, words):
+    done = secret_output(run, *words, "--show-secrets")
+    assert "API_KEY=k123" in done.out
+    assert "postgres://shop:p789@db/shop" in done.out
+
+
+@pytest.mark.parametrize("name", ["conf.py", "conf.yaml"])
+def test_a_converted_file_takes_its_secrets_from_the_environment(
+        run, tmp_path, name):
+    done = secret_output(run, "config", "convert", name)
+    done.line_with("raw_env: the value of", "API_KEY", "--show-secrets")
+    into = tmp_path / ("out.yaml" if name == "conf.py" else "out.py")
+    into.write_text(done.out)
+    again = run("config", "explain", "raw_env", "-c", into.name,
+                "--show-secrets",
+                env={"API_KEY": "new", "DATABASE_URL": "db"})
+    assert "API_KEY=new" in again.out and "DATABASE_URL=db" in again.out
 
 
 # ---- convert ----

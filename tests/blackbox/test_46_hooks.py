@@ -18,6 +18,7 @@ def app(environ, start_response):
 # Every hook notes its process (Master or Worker) and its arguments.
 NOTING = """\
 import os
+from gunicorn.workers.base import Worker
 
 MASTER = os.getpid()
 workers = 1
@@ -25,8 +26,8 @@ workers = 1
 def note(name, *args):
     who = "M" if os.getpid() == MASTER else "W"
     plain = (int, str, type(None))
-    shown = [repr(a) if isinstance(a, plain) else type(a).__name__
-             for a in args]
+    shown = [repr(a) if isinstance(a, plain) else "Worker"
+             if isinstance(a, Worker) else type(a).__name__ for a in args]
     with open("hooks", "a") as f:
         f.write("%s %s(%s)\\n" % (who, name, ", ".join(shown)))
 

@@ -88,6 +88,8 @@ DIFFERENCES = [
     Difference("HTTP/2 needs no Python package",
                r"the h2 package is not installed"),
     Difference("`paste` has no effect yet", r"No module named \\*'past"),
+    Difference("a start that asks for TLS is refused, since TLS is not there "
+               "yet", r"TLS is not available yet"),
     Difference("`--python` is an option of its own, no abbreviation of "
                "`--pythonpath`", r"^--python = "),
 ]
@@ -236,7 +238,8 @@ def arguments(case):
 def compare(cases, theirs, program, folder):
     """Yields (case, what differs)."""
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        jobs = [(c, pool.submit(run_ours, program, arguments(c), c.env, folder))
+        jobs = [(c, pool.submit(run_ours, program,
+                                ["--show-secrets", *arguments(c)], c.env, folder))
                 for c in cases]
         for n, (case, job) in enumerate(jobs, 1):
             if n % 1000 == 0:

@@ -199,18 +199,17 @@ turn_away(struct cg_executor *x, int listener)
     struct cg_engine *e = x->engine;
     cg_auto(buf) struct cg_buf page = {0};
     cg_fd_close(&e->reserve_fd);
-    int fd = accept4(e->listeners[listener].fd, NULL, NULL,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
+    struct cg_transport t = cg_transport_plain(accept4(
+        e->listeners[listener].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (t.fd >= 0) {
         cg_error_page(&page, 503, (struct cg_slice){"", 0}, e->config->server,
                       e->date, 1, false);
         struct iovec part = {page.p, page.n};
-        cg_socket_send(fd, &part, 1, false);
-        shutdown(fd, SHUT_WR);
+        cg_transport_send(&t, &part, 1, false);
+        cg_transport_end(&t);
         /* a close over unread bytes would be a reset and take the page back */
-        ssize_t ignored = recv(fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
-        (void)ignored;
-        close(fd);
+        cg_transport_receive(&t, x->rbuf, sizeof x->rbuf);
+        cg_transport_close(&t);
         atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
     }
     cg_accept_reserve(e);
@@ -292,6 +291,14 @@ cg_accept_is_due(const struct cg_engine *e)
            (e->nconns < e->config->max_connections || e->now_us >= e->full_us);
 }
 
+static struct cg_transport
+transport_of(const struct cg_engine *e, int listener, int fd)
+{
+    const struct cg_transport_maker *m = e->config->transports;
+    struct cg_transport_state *s = m != NULL ? m->make(m, listener) : NULL;
+    return s != NULL ? cg_transport_with(fd, s) : cg_transport_plain(fd);
+}
+
 static bool
 accept_from(struct cg_executor *x, int listener)
 {
@@ -305,7 +312,7 @@ accept_from(struct cg_executor *x, int listener)
         e->starved = 0;
         cg_accept_reserve(e);
     }
-    struct cg_conn *c = cg_conn_new(e, fd);
+    struct cg_conn *c = cg_conn_new(e, transport_of(e, listener, fd));
     c->listener = (uint8_t)listener;
     cg_accept_describe(e, c, &sa);
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);

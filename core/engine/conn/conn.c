@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -36,7 +34,7 @@ count(struct cg_engine *e, int change)
 }
 
 struct cg_conn *
-cg_conn_new(struct cg_engine *e, int fd)
+cg_conn_new(struct cg_engine *e, struct cg_transport transport)
 {
     struct cg_conn *c = e->freelist;
     if (c != NULL) {
@@ -45,7 +43,7 @@ cg_conn_new(struct cg_engine *e, int fd)
     } else {
         c = cg_calloc(1, sizeof *c);
     }
-    c->fd = fd;
+    c->transport = transport;
     c->state = CONN_FRESH;
     count(e, 1);
     return c;
@@ -55,10 +53,10 @@ void
 cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
 {
     unsigned answered = c->requests > 0 ? CG_KEEPER_ANSWERED : 0;
-    if (c->peer.proxied != 0) {
-        return; /* the address that a proxy told is known here only */
+    if (!c->transport.movable) {
+        return;
     }
-    cg_keeper_mark(e->config->keeper, c->fd,
+    cg_keeper_mark(e->config->keeper, c->transport.fd,
                    CG_KEEPER_IDLE | answered |
                        c->listener * CG_KEEPER_LISTENER);
 }
@@ -66,16 +64,16 @@ cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
 void
 cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c)
 {
-    cg_keeper_mark(e->config->keeper, c->fd, 0);
+    cg_keeper_mark(e->config->keeper, c->transport.fd, 0);
 }
 
 void
 cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest)
 {
     if (!c->armed) {
-        cg_loop_add(&e->loop, c->fd, interest, c);
+        cg_loop_add(&e->loop, c->transport.fd, interest, c);
     } else if (c->interest != interest) {
-        cg_loop_change(&e->loop, c->fd, interest, c);
+        cg_loop_change(&e->loop, c->transport.fd, interest, c);
     }
     c->armed = 1;
     c->interest = (uint8_t)interest;
@@ -85,7 +83,7 @@ void
 cg_conn_disarm(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->armed) {
-        cg_loop_remove(&e->loop, c->fd);
+        cg_loop_remove(&e->loop, c->transport.fd);
         c->armed = 0;
     }
 }
@@ -104,7 +102,7 @@ cg_conn_close(struct cg_engine *e, struct cg_conn *c)
      * the peer, whoever has the descriptor */
     if (c->taken ||
         atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
-        shutdown(c->fd, SHUT_RDWR);
+        cg_transport_cut(&c->transport);
     } else if (!e->relieved) {
         /* ours alone: it leaves the event set with its last descriptor. Not
          * during a long call, which may be a vfork whose child has them all */
@@ -119,8 +117,7 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     cg_conn_disarm(e, c);
     cg_deadline_clear(&c->deadline);
     cg_conn_not_kept(e, c);
-    close(c->fd);
-    c->fd = -1;
+    cg_transport_close(&c->transport);
     c->state = CONN_DEAD;
     cg_conn_drop_intake(c);
     cg_buf_release(&c->rest);

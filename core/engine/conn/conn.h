@@ -9,6 +9,7 @@
 
 #include "core/engine/conn/intake.h"
 #include "core/engine/exchange/outbox.h"
+#include "core/net/transport.h"
 
 /* X-macro: states and their words. */
 #define CG_CONN_STATES(X)                                                      \
@@ -58,14 +59,14 @@ struct cg_detached;
 struct cg_conn {
     struct cg_deadline deadline;
     struct cg_conn *qnext; /* ready queue, dead list, free list */
-    int fd;
-    uint8_t state;    /* enum cg_conn_state */
-    uint8_t armed;    /* in the epoll set */
-    uint8_t interest; /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
+    uint8_t state;         /* enum cg_conn_state */
+    uint8_t armed;         /* in the epoll set */
+    uint8_t interest;      /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
     uint8_t listener;
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
+    struct cg_transport transport;
     uint64_t ready_us;        /* when its request was complete */
     struct cg_detached *call; /* hosted engines, in RUN and LENT */
 

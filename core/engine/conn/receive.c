@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "core/engine/internal.h"
 
@@ -74,7 +73,7 @@ cg_send_continue(struct cg_conn *c, struct cg_intake *i)
     }
     i->continued = true;
     struct iovec part = {(void *)(size_t)line, sizeof line - 1};
-    cg_socket_send(c->fd, &part, 1, false);
+    cg_transport_send(&c->transport, &part, 1, false);
 }
 
 /* The first seconds do not count, and neither does framing. */
@@ -320,6 +319,7 @@ take_peer(struct cg_conn *c, const struct cg_proxy *p)
     c->peer.port = p->client_port;
     c->peer.proxy_port = p->server_port;
     c->peer.proxied = (uint8_t)p->kind;
+    c->transport.movable = false; /* these addresses are known here only */
 }
 
 static void
@@ -396,7 +396,7 @@ static void
 on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
 {
     struct cg_engine *e = x->engine;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (n == -EAGAIN) {
         if (c->state == CONN_IDLE || c->state == CONN_FRESH) {
             cg_conn_kept(e, c);
         }
@@ -418,7 +418,7 @@ on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
 static size_t
 receive_once(struct cg_executor *x, struct cg_conn *c, size_t *room)
 {
-    char *p = c->intake != NULL
+    char *p = c->intake != NULL && cg_transport_is_plain(&c->transport)
                   ? cg_intake_room(c->intake, &x->engine->config->intake, room)
                   : NULL;
     bool direct = p != NULL;
@@ -427,7 +427,7 @@ receive_once(struct cg_executor *x, struct cg_conn *c, size_t *room)
         *room = sizeof x->rbuf;
     }
     cg_conn_not_kept(x->engine, c);
-    ssize_t n = recv(c->fd, p, *room, MSG_DONTWAIT);
+    ssize_t n = cg_transport_receive(&c->transport, p, *room);
     if (n <= 0) {
         on_no_bytes(x, c, n);
         return 0;

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -111,7 +110,7 @@ static int
 send_page(struct cg_conn *c, const struct cg_buf *page)
 {
     struct iovec part = {page->p, page->n};
-    ssize_t n = cg_socket_send(c->fd, &part, 1, false);
+    ssize_t n = cg_transport_send(&c->transport, &part, 1, false);
     if (n >= 0) {
         cg_outbox_put(&c->outbox, page->p + n, page->n - (size_t)n);
     }
@@ -154,7 +153,7 @@ cg_linger_start(struct cg_engine *e, struct cg_conn *c)
     cg_conn_drop_intake(c);
     cg_buf_release(&c->rest);
     c->rest_at = 0; /* counts what is read away from here on */
-    shutdown(c->fd, SHUT_WR);
+    cg_transport_end(&c->transport);
     c->state = CONN_LINGER;
     cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_LINGER, e->now_us);
     cg_conn_arm(e, c, CG_LOOP_READ);
@@ -209,8 +208,8 @@ void
 cg_linger(struct cg_executor *x, struct cg_conn *c)
 {
     enum { LIMIT = 64 * 1024 };
-    ssize_t n = recv(c->fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    ssize_t n = cg_transport_receive(&c->transport, x->rbuf, sizeof x->rbuf);
+    if (n == -EAGAIN) {
         return;
     }
     if (n > 0) {

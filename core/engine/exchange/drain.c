@@ -9,7 +9,6 @@
  * Runs in the executor, without the baton and without the host's lock.
  */
 #include <errno.h>
-#include <poll.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -48,7 +47,7 @@ flush(struct cg_call *call)
     if (!cg_wire_enter(&call->ex)) {
         return -EPIPE;
     }
-    int r = cg_outbox_flush(&c->outbox, c->fd, &call->dropped);
+    int r = cg_outbox_flush(&c->outbox, &c->transport, &call->dropped);
     cg_limit_leave(call);
     if (r >= 0) {
         r = check_progress(call);
@@ -131,8 +130,7 @@ static int
 wait_for_client(struct cg_call *call, int ms)
 {
     const struct cg_engine *e = call->executor->engine;
-    struct pollfd p = {.fd = call->conn->fd, .events = POLLOUT};
-    poll(&p, 1, ms);
+    cg_transport_wait(&call->conn->transport, POLLOUT, ms);
     return atomic_load_explicit(&e->abort_wanted, RELAXED)
                ? cg_wire_fail(&call->ex, -ECANCELED)
                : 0;

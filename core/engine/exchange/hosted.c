@@ -416,6 +416,7 @@ const struct cg_wire cg_detached_wire = {
     .await_drain = await_drain,
     .receive = detached_receive,
     .await_input = await_input,
+    .end_input = cg_stream_end_input,
     .can_skip = cg_stream_can_skip,
     .take_over = detached_take_over,
     .late = cg_wire_late,
@@ -468,7 +469,7 @@ void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
     uint64_t before = c->outbox.gone;
-    int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
+    int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         c->call->call.ex.broken = true;
     }

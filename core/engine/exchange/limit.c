@@ -12,7 +12,6 @@
  */
 #include <sched.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -171,7 +170,7 @@ send_page(struct cg_engine *e, struct cg_call *call)
     size_t body = cg_error_page(&page, 504, CG_SLICE(""), e->config->server,
                                 e->date, call->ex.req->minor, head);
     struct iovec part = {page.p, page.n};
-    ssize_t n = cg_socket_send(call->conn->fd, &part, 1, false);
+    ssize_t n = cg_transport_send(&call->conn->transport, &part, 1, false);
     call->limit.page_n = head ? 0 : body;
     return n == (ssize_t)page.n;
 }
@@ -180,13 +179,10 @@ send_page(struct cg_engine *e, struct cg_call *call)
  * whose bodies end with the connection. The thread that sends what waits has to
  * be between two blocks. */
 static void
-reset(struct cg_post *post, const struct cg_conn *c)
+reset(struct cg_post *post, struct cg_conn *c)
 {
-    const struct sockaddr none = {.sa_family = AF_UNSPEC};
     pthread_mutex_lock(&post->lock);
-    if (c->peer.family == AF_UNIX || connect(c->fd, &none, sizeof none) < 0) {
-        shutdown(c->fd, SHUT_RDWR);
-    }
+    cg_transport_reset(&c->transport);
     pthread_mutex_unlock(&post->lock);
 }
 
@@ -208,7 +204,7 @@ end_reply(struct cg_engine *e, struct cg_call *call, uint32_t seen)
     }
     if ((seen & GATE_HEAD) == 0 && cg_outbox_is_empty(&c->outbox) &&
         !call->ex.blocking && send_page(e, call)) {
-        shutdown(c->fd, SHUT_WR);
+        cg_transport_end(&c->transport);
         return GATE_ANSWERED;
     }
     cut(e, c);

@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
@@ -167,26 +165,6 @@ cg_outbox_clear(struct cg_outbox *o, struct cg_segment **dropped)
     o->spare = NULL;
 }
 
-ssize_t
-cg_socket_send(int socket, const struct iovec *parts, int count, bool more)
-{
-    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
-    ssize_t n;
-    do {
-        if (count == 1) {
-            n = send(socket, parts[0].iov_base, parts[0].iov_len, flags);
-        } else {
-            struct msghdr m = {.msg_iov = (struct iovec *)(void *)parts,
-                               .msg_iovlen = (size_t)count};
-            n = sendmsg(socket, &m, flags);
-        }
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        return errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
-    }
-    return n;
-}
-
 static void
 consume(struct cg_outbox *o, size_t n, struct cg_segment **dropped)
 {
@@ -260,12 +238,13 @@ gather(const struct cg_outbox *o, struct iovec *parts, size_t *ret_bytes)
 }
 
 static ssize_t
-flush_memory(struct cg_outbox *o, int socket, struct cg_segment **dropped)
+flush_memory(struct cg_outbox *o, struct cg_transport *t,
+             struct cg_segment **dropped)
 {
     struct iovec parts[GATHER];
     size_t wanted;
     int count = gather(o, parts, &wanted);
-    ssize_t n = wanted > 0 ? cg_socket_send(socket, parts, count, false) : 0;
+    ssize_t n = wanted > 0 ? cg_transport_send(t, parts, count, false) : 0;
     if (n >= 0) { /* parts without bytes go, too */
         sent(o, (size_t)n, dropped);
     }
@@ -274,17 +253,14 @@ flush_memory(struct cg_outbox *o, int socket, struct cg_segment **dropped)
 
 /* Adds what it sent to *share. */
 static ssize_t
-flush_file(struct cg_outbox *o, int socket, size_t *share,
+flush_file(struct cg_outbox *o, struct cg_transport *t, size_t *share,
            struct cg_segment **dropped)
 {
     struct cg_segment *s = o->first;
     size_t step = s->n < FILE_STEP ? s->n : FILE_STEP;
-    ssize_t n = sendfile(socket, s->fd, &s->offset, step);
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    }
-    if (n == 0) {
-        return -ENODATA;
+    ssize_t n = cg_transport_send_file(t, s->fd, &s->offset, step);
+    if (n <= 0) {
+        return n;
     }
     s->n -= (size_t)n;
     o->bytes -= (size_t)n;
@@ -297,9 +273,9 @@ flush_file(struct cg_outbox *o, int socket, size_t *share,
 }
 
 static ssize_t
-flush_spill(struct cg_outbox *o, int socket, size_t *share)
+flush_spill(struct cg_outbox *o, struct cg_transport *t, size_t *share)
 {
-    ssize_t n = cg_spill_send(o->spill, socket);
+    ssize_t n = cg_spill_send(o->spill, t);
     if (n <= 0) {
         return n;
     }
@@ -312,23 +288,23 @@ flush_spill(struct cg_outbox *o, int socket, size_t *share)
 }
 
 static ssize_t
-flush_some(struct cg_outbox *o, int socket, size_t *share,
+flush_some(struct cg_outbox *o, struct cg_transport *t, size_t *share,
            struct cg_segment **dropped)
 {
     if (o->spill != NULL) {
-        return flush_spill(o, socket, share);
+        return flush_spill(o, t, share);
     }
-    return o->first->p != NULL ? flush_memory(o, socket, dropped)
-                               : flush_file(o, socket, share, dropped);
+    return o->first->p != NULL ? flush_memory(o, t, dropped)
+                               : flush_file(o, t, share, dropped);
 }
 
 int
-cg_outbox_flush(struct cg_outbox *o, int socket, struct cg_segment **dropped)
+cg_outbox_flush(struct cg_outbox *o, struct cg_transport *t,
+                struct cg_segment **dropped)
 {
     size_t share = 0;
     while (!cg_outbox_is_empty(o)) {
-        ssize_t r =
-            share < FILE_SHARE ? flush_some(o, socket, &share, dropped) : 0;
+        ssize_t r = share < FILE_SHARE ? flush_some(o, t, &share, dropped) : 0;
         if (r <= 0) {
             return (int)r;
         }
@@ -338,8 +314,9 @@ cg_outbox_flush(struct cg_outbox *o, int socket, struct cg_segment **dropped)
 
 /* What waits and the parts with one call. */
 static ssize_t
-send_behind(struct cg_outbox *o, int socket, const struct iovec *parts,
-            int count, bool more, struct cg_segment **dropped)
+send_behind(struct cg_outbox *o, struct cg_transport *t,
+            const struct iovec *parts, int count, bool more,
+            struct cg_segment **dropped)
 {
     struct iovec all[GATHER + PARTS_MAX];
     size_t waiting;
@@ -347,7 +324,7 @@ send_behind(struct cg_outbox *o, int socket, const struct iovec *parts,
     for (int i = 0; i < count; i++) {
         all[n++] = parts[i];
     }
-    ssize_t all_sent = cg_socket_send(socket, all, n, more);
+    ssize_t all_sent = cg_transport_send(t, all, n, more);
     if (all_sent < 0) {
         return all_sent;
     }
@@ -373,16 +350,17 @@ is_short(const struct cg_outbox *o)
 }
 
 ssize_t
-cg_outbox_send(struct cg_outbox *o, int socket, const struct iovec *parts,
-               int count, bool more, struct cg_segment **dropped)
+cg_outbox_send(struct cg_outbox *o, struct cg_transport *t,
+               const struct iovec *parts, int count, bool more,
+               struct cg_segment **dropped)
 {
     bool empty = cg_outbox_is_empty(o);
     if (!empty && count <= PARTS_MAX && is_short(o)) {
-        return send_behind(o, socket, parts, count, more, dropped);
+        return send_behind(o, t, parts, count, more, dropped);
     }
-    int r = empty ? 1 : cg_outbox_flush(o, socket, dropped);
+    int r = empty ? 1 : cg_outbox_flush(o, t, dropped);
     if (r <= 0 || count == 0) {
         return r < 0 ? r : 0;
     }
-    return cg_socket_send(socket, parts, count, more);
+    return cg_transport_send(t, parts, count, more);
 }

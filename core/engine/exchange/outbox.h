@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Outbox: what a socket did not take yet, in order: copied bytes, borrowed
+ * Outbox: what a transport did not take yet, in order: copied bytes, borrowed
  * bytes that an object keeps alive, parts of files. What is too much to wait in
  * memory goes to a spill, on request. Belongs to one connection.
  */
@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "core/engine/exchange/spill.h"
+#include "core/net/transport.h"
 
 struct cg_segment {
     struct cg_segment *next;
@@ -67,7 +68,7 @@ int cg_outbox_spill(struct cg_outbox *o, const struct cg_spill_policy *policy,
  * full or had its share of files for now; negative errno: the peer is gone
  * (-EPIPE …) or a file was cut short (-ENODATA). Objects to be dropped are
  * chained through `next` in *dropped. */
-int cg_outbox_flush(struct cg_outbox *o, int socket,
+int cg_outbox_flush(struct cg_outbox *o, struct cg_transport *t,
                     struct cg_segment **dropped);
 /*
  * Sends the parts behind what waits, with one system call where that is
@@ -75,18 +76,10 @@ int cg_outbox_flush(struct cg_outbox *o, int socket,
  * unless that is 0. Or a negative errno, as above. `more`: a file part follows
  * at once (MSG_MORE).
  */
-ssize_t cg_outbox_send(struct cg_outbox *o, int socket,
+ssize_t cg_outbox_send(struct cg_outbox *o, struct cg_transport *t,
                        const struct iovec *parts, int count, bool more,
                        struct cg_segment **dropped);
 /* Empties without writing; objects to be dropped go to *dropped. */
 void cg_outbox_clear(struct cg_outbox *o, struct cg_segment **dropped);
-
-/*
- * One direct send of `count` parts, not through an outbox. Returns the bytes
- * taken (0 when the socket is full), or a negative errno. `more`: a file part
- * follows at once (MSG_MORE).
- */
-ssize_t cg_socket_send(int socket, const struct iovec *parts, int count,
-                       bool more);
 
 #endif

@@ -114,7 +114,7 @@ deliver(struct cg_post *p, struct cg_parcel *l)
     struct cg_outbox *o = &call->conn->outbox;
     detach(l);
     l->late = true;
-    int r = cg_outbox_flush(o, call->conn->fd, &call->dropped);
+    int r = cg_outbox_flush(o, &call->conn->transport, &call->dropped);
     if (r == 0) {
         link_last(&p->stuck, l);
         return;
@@ -172,8 +172,7 @@ sleep_until_wanted(struct cg_post *p)
     nfds_t n = 1;
     for (struct cg_parcel *l = p->stuck.next; l != &p->stuck && n <= STUCK_MAX;
          l = l->next) {
-        fds[n++] =
-            (struct pollfd){.fd = call_of(l)->conn->fd, .events = POLLOUT};
+        fds[n++] = cg_transport_poll(&call_of(l)->conn->transport, POLLOUT);
     }
     uint64_t fired;
     pthread_mutex_unlock(&p->lock);
@@ -385,7 +384,7 @@ cg_post_end(struct cg_call *call)
     struct cg_outbox *o = &call->conn->outbox;
     int r = cg_post_take(call);
     if (r == 0 && !cg_outbox_is_empty(o)) {
-        r = cg_outbox_flush(o, call->conn->fd, &call->dropped);
+        r = cg_outbox_flush(o, &call->conn->transport, &call->dropped);
     }
     if (r < 0) {
         call->ex.broken = true;

@@ -5,10 +5,8 @@
  * executor without the baton; they touch only what belongs to it then.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "core/engine/internal.h"
@@ -122,8 +120,8 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
         return cg_wire_fail(ex, r);
     }
     /* the reader may have caught up with what waits */
-    ssize_t n = cg_outbox_send(outbox, call->conn->fd, parts, count, more,
-                               &call->dropped);
+    ssize_t n = cg_outbox_send(outbox, &call->conn->transport, parts, count,
+                               more, &call->dropped);
     if (n < 0) {
         return cg_wire_fail(ex, (int)n);
     }
@@ -179,15 +177,10 @@ static int
 send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
 {
     while (*n > 0) {
-        ssize_t sent = sendfile(call_of(ex)->conn->fd, fd, offset, *n);
-        if (sent == 0) {
-            return cg_wire_fail(ex, -ENODATA);
-        }
-        if (sent < 0 && errno == EINTR) {
-            continue;
-        }
-        if (sent < 0) {
-            return errno == EAGAIN ? 0 : cg_wire_fail(ex, -errno);
+        ssize_t sent = cg_transport_send_file(&call_of(ex)->conn->transport, fd,
+                                              offset, *n);
+        if (sent <= 0) {
+            return sent == 0 ? 0 : cg_wire_fail(ex, (int)sent);
         }
         *n -= (size_t)sent;
     }
@@ -277,6 +270,7 @@ const struct cg_wire cg_engine_wire = {
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
     .receive = cg_stream_receive,
+    .end_input = cg_stream_end_input,
     .can_skip = cg_stream_can_skip,
     .take_over = cg_wire_take_over,
     .late = cg_wire_late,
@@ -394,7 +388,7 @@ cg_call_settle(struct cg_call *call)
         _exit(0); /* a child that returned from the application: not ours */
     }
     if (__builtin_expect(call->ex.blocking, 0)) {
-        fcntl(call->conn->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+        cg_transport_unblock(&call->conn->transport);
     }
     if (__builtin_expect(call->parcel.used, 0)) {
         cg_post_end(call);
@@ -473,7 +467,7 @@ exchange_of(struct cg_executor *x, struct cg_conn *c,
         .date = own_date(x),
         .since_us = c->ready_us,
         .start_us = cg_now_us(),
-        .fd = c->fd,
+        .fd = c->transport.fd,
         .listener = c->listener,
         .may_keep = may_keep(x->engine, c, req),
     };
@@ -599,7 +593,7 @@ void
 cg_flush(struct cg_engine *e, struct cg_conn *c)
 {
     uint64_t before = c->outbox.gone;
-    int r = cg_outbox_flush(&c->outbox, c->fd, &e->dropped);
+    int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {

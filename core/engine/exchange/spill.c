@@ -8,7 +8,6 @@
 
 #include "core/base/memory.h"
 #include "core/base/tmpfile.h"
-#include "core/engine/exchange/outbox.h"
 
 enum { SEND_STEP = 64 * 1024 };
 
@@ -105,7 +104,7 @@ take(struct cg_spill *s, size_t n)
 }
 
 ssize_t
-cg_spill_send(struct cg_spill *s, int socket)
+cg_spill_send(struct cg_spill *s, struct cg_transport *t)
 {
     char bytes[SEND_STEP];
     size_t want = least(least(sizeof bytes, s->n), s->max - s->at);
@@ -114,7 +113,7 @@ cg_spill_send(struct cg_spill *s, int socket)
         return got < 0 ? -errno : -ENODATA;
     }
     struct iovec part = {bytes, (size_t)got};
-    ssize_t sent = cg_socket_send(socket, &part, 1, false);
+    ssize_t sent = cg_transport_send(t, &part, 1, false);
     if (sent > 0) {
         take(s, (size_t)sent);
     }

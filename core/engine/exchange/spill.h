@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "core/base/error.h"
+#include "core/net/transport.h"
 
 struct cg_spill_policy {
     uint64_t max;    /* bytes of a response in its file; 0: there is none */
@@ -40,6 +41,6 @@ ssize_t cg_spill_put(struct cg_spill *s, const char *p, size_t n,
 /* Sends some of them, whatever kind of socket it is without blocking on it.
  * Returns how many; 0 when the socket is full; a negative errno when the peer
  * is gone or the file cannot be read. There are some. */
-ssize_t cg_spill_send(struct cg_spill *s, int socket);
+ssize_t cg_spill_send(struct cg_spill *s, struct cg_transport *t);
 
 #endif

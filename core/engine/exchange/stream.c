@@ -6,10 +6,8 @@
  * In a hosted engine it does not wait: the connection is lent (hosted.c).
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "core/base/memory.h"
 #include "core/engine/internal.h"
@@ -60,8 +58,7 @@ wait_for_peer(struct cg_call *call)
     struct cg_engine *e = call->executor->engine;
     uint64_t limit = e->config->body_timeout_us, now = cg_now_us();
     uint64_t end = limit != 0 ? now + limit : UINT64_MAX;
-    struct pollfd p = {.fd = call->conn->fd, .events = POLLIN};
-    while (poll(&p, 1, POLL_MS) <= 0) {
+    while (!cg_transport_wait(&call->conn->transport, POLLIN, POLL_MS)) {
         now = cg_now_us();
         if (cg_limit_is_late(call)) {
             return fail(call, -ETIMEDOUT, 504, "Request took too long");
@@ -112,8 +109,8 @@ static bool
 receive_more(struct cg_call *call)
 {
     char *p = call->executor->rbuf;
-    ssize_t n = recv(call->conn->fd, p, READ_BUFFER, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    ssize_t n = cg_transport_receive(&call->conn->transport, p, READ_BUFFER);
+    if (n == -EAGAIN) {
         if (!cg_limit_enter(call)) {
             fail(call, -ETIMEDOUT, 504, "Request took too long");
             return true;
@@ -183,6 +180,13 @@ cg_stream_time_out(struct cg_call *call)
     fail(call, -ETIMEDOUT, 408, "Request body timed out");
 }
 
+void
+cg_stream_end_input(struct cg_exchange *ex)
+{
+    struct cg_call *call = (struct cg_call *)(void *)ex;
+    cg_transport_deafen(&call->conn->transport);
+}
+
 bool
 cg_stream_can_skip(const struct cg_exchange *ex)
 {
@@ -249,8 +253,8 @@ skip(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
 void
 cg_stream_drain(struct cg_executor *x, struct cg_conn *c)
 {
-    ssize_t n = recv(c->fd, x->rbuf, sizeof x->rbuf, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    ssize_t n = cg_transport_receive(&c->transport, x->rbuf, sizeof x->rbuf);
+    if (n == -EAGAIN) {
         return;
     }
     if (n <= 0) {

@@ -123,7 +123,7 @@ give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
         {(void *)(size_t)body->p, m.body_n},
         {(void *)(size_t)body->trailers.p, body->trailers.n},
         {c->rest.p != NULL ? c->rest.p + c->rest_at : NULL, rest}};
-    int fds[2] = {c->fd, file};
+    int fds[2] = {c->transport.fd, file};
     return send_message(e->config->handover, parts, 5, fds, file < 0 ? 1 : 2);
 }
 
@@ -146,7 +146,7 @@ give_waiting(struct cg_engine *e, struct cg_conn *c)
                         .listener = c->listener,
                         .peer = c->peer};
     struct iovec part = {&m, sizeof m};
-    if (send_message(e->config->handover, &part, 1, &c->fd, 1) < 0) {
+    if (send_message(e->config->handover, &part, 1, &c->transport.fd, 1) < 0) {
         return false;
     }
     cg_conn_forget(e, c);
@@ -161,7 +161,7 @@ give_list(struct cg_engine *e, enum cg_deadline_list list)
         struct cg_conn *c = cg_conn_of(d);
         d = cg_deadlines_next(&e->deadlines, d);
         if ((c->state == CONN_IDLE || c->state == CONN_FRESH) &&
-            !give_waiting(e, c)) {
+            cg_transport_is_plain(&c->transport) && !give_waiting(e, c)) {
             return;
         }
     }
@@ -228,8 +228,9 @@ cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
 {
     bool large = body->p == NULL || body->n > INLINE_BODY;
     size_t rest = c->rest.n - c->rest_at;
-    if (head.n + (large ? 0 : body->n) + body->trailers.n + rest >
-        MESSAGE_MAX) {
+    if (!cg_transport_is_plain(&c->transport) ||
+        head.n + (large ? 0 : body->n) + body->trailers.n + rest >
+            MESSAGE_MAX) {
         return false;
     }
     cg_auto(fd_close) int file = large && body->n > 0 ? body_file(body) : -1;
@@ -359,12 +360,13 @@ receive_message(struct cg_executor *x, struct message *m, int fds[2])
 static struct cg_conn *
 conn_of(struct cg_engine *e, const struct message *m, int fd, const char *p)
 {
-    struct cg_conn *c = cg_conn_new(e, fd);
+    struct cg_conn *c = cg_conn_new(e, cg_transport_plain(fd));
     c->state = CONN_READY; /* it has waited longer than ours */
     c->ready_us = m->ready_us;
     c->requests = m->requests;
     c->listener = m->listener;
     c->peer = m->peer;
+    c->transport.movable = m->peer.proxied == 0;
     cg_buf_put(&c->rest, p + m->head_n + m->body_n + m->trailers_n, m->rest_n);
     return c;
 }
@@ -381,12 +383,13 @@ describe(const struct cg_engine *e, struct cg_conn *c, const struct message *m)
 {
     struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
     socklen_t n = sizeof sa;
-    if (getpeername(c->fd, (struct sockaddr *)&sa, &n) < 0) {
+    if (getpeername(c->transport.fd, (struct sockaddr *)&sa, &n) < 0) {
         return false;
     }
     cg_accept_describe(e, c, &sa);
     if (m->peer.family != AF_UNSPEC) {
         c->peer = m->peer;
+        c->transport.movable = m->peer.proxied == 0;
     }
     if (m->requests > 0) {
         c->preamble = c->may_announce = false;
@@ -400,7 +403,7 @@ adopt_idle(struct cg_executor *x, const struct message *m, int fd)
 {
     struct cg_engine *e = x->engine;
     bool place = has_place(e);
-    struct cg_conn *c = cg_conn_new(e, fd);
+    struct cg_conn *c = cg_conn_new(e, cg_transport_plain(fd));
     c->requests = m->requests;
     c->listener = m->listener;
     if (!describe(e, c, m) || !place) {

@@ -283,6 +283,17 @@ cg_py_server_set_listeners(struct cg_py_server *server,
     PyErr_Clear();
 }
 
+void
+cg_py_title_follow(void)
+{
+    py_auto *modules = py_new(PyImport_GetModuleDict());
+    py_auto *name = PyUnicode_FromString("_cgunicorn_glue.title");
+    py_auto *module = name != NULL ? py_dict_get(modules, name) : NULL;
+    py_auto *done =
+        module != NULL ? PyObject_CallMethod(module, "follow", NULL) : NULL;
+    PyErr_Clear(); /* a title is not worth more */
+}
+
 /* ---- worker ---- */
 
 struct cg_py_worker *
@@ -291,10 +302,8 @@ cg_py_worker_new(struct cg_py_server *server, int age, int max_requests,
 {
     PyObject *s = server_object(server);
     set_attribute(s, "worker_age", PyLong_FromLong(age));
-    py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Worker");
-    PyObject *w = type != NULL
-                      ? PyObject_CallFunction(type, "Oii", s, age, max_requests)
-                      : NULL;
+    PyObject *w =
+        PyObject_CallMethod(s, "make_worker", "ii", age, max_requests);
     if (w == NULL) {
         cg_py_error(err, NULL);
     }

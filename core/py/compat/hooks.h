@@ -63,6 +63,10 @@ void cg_py_server_set_listeners(struct cg_py_server *server,
                                 const char *const *texts, const int *fds,
                                 int count);
 
+/* A title of ours was set: the application's setproctitle is told, if it has
+ * one. */
+void cg_py_title_follow(void);
+
 /* worker.age, .ppid, .timeout, .cfg, .log; pid is "[booting]". */
 struct cg_py_worker *cg_py_worker_new(struct cg_py_server *server, int age,
                                       int max_requests, struct cg_error *err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/secret.h"
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/runtime/convert.h"
@@ -152,17 +153,33 @@ take_converted(PyObject *result, struct cg_buf *out, struct cg_findings *f)
     return 0;
 }
 
+static PyObject *
+hides(PyObject *show_secrets, PyObject *variable)
+{
+    if (show_secrets == Py_True) {
+        Py_RETURN_FALSE;
+    }
+    py_auto *bytes = PyUnicode_EncodeFSDefault(variable);
+    return bytes != NULL
+               ? PyBool_FromLong(cg_secret_is_in(PyBytes_AS_STRING(bytes)))
+               : NULL;
+}
+
+static PyMethodDef hides_method = {"hides", hides, METH_O, NULL};
+
 int
-cg_python_to_yaml(const char *path, struct cg_buf *out, int *ret_exit,
-                  struct cg_findings *f)
+cg_python_to_yaml(const char *path, bool show_secrets, struct cg_buf *out,
+                  int *ret_exit, struct cg_findings *f)
 {
     py_auto *convert = cg_glue_get("_cgunicorn_glue.to_yaml", "convert");
     py_auto *names = setting_names();
-    py_auto *result =
-        convert != NULL && names != NULL
-            ? PyObject_CallFunction(convert, "NO",
-                                    PyUnicode_DecodeFSDefault(path), names)
-            : NULL;
+    py_auto *hides_function =
+        PyCFunction_New(&hides_method, show_secrets ? Py_True : Py_False);
+    py_auto *result = convert != NULL && names != NULL && hides_function != NULL
+                          ? PyObject_CallFunction(
+                                convert, "NOO", PyUnicode_DecodeFSDefault(path),
+                                names, hides_function)
+                          : NULL;
     if (result == NULL || take_converted(result, out, f) < 0) {
         return failed_to_run(path, ret_exit, f);
     }

@@ -17,10 +17,11 @@ struct cg_python_reader cg_python_config_reader(void);
  */
 int cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err);
 
-/* A Python file as YAML, appended to out; what YAML cannot say goes to f as
- * warnings. Runs the file. -ECANCELED when it called sys.exit. */
-int cg_python_to_yaml(const char *path, struct cg_buf *out, int *ret_exit,
-                      struct cg_findings *f);
+/* A Python file as YAML, appended to out; what YAML cannot say, and secrets
+ * that are left out, go to f as warnings. Runs the file. -ECANCELED when it
+ * called sys.exit. */
+int cg_python_to_yaml(const char *path, bool show_secrets, struct cg_buf *out,
+                      int *ret_exit, struct cg_findings *f);
 
 /* chdir + sys.path as gunicorn: inserts dir at sys.path[0] if absent;
  * pythonpath is the comma list of the setting, may be NULL. */

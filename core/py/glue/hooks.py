@@ -11,7 +11,7 @@ import time
 from _thread import get_ident, start_new_thread  # before anything patches it
 
 import _cgunicorn
-from _cgunicorn_glue import logger
+from _cgunicorn_glue import logger, names
 
 
 class Setting:
@@ -152,6 +152,7 @@ class Server:
         self.worker_age = 0
         self.systemd = False
         self.pidfile = None
+        names.server(cfg.worker_class_str)
         self.log = logger.make(cfg)
         self.set_config(cfg)
 
@@ -164,6 +165,9 @@ class Server:
         self.proc_name = cfg.proc_name
         self.worker_class = cfg.worker_class_str
         self.pidfile = cfg.pidfile
+
+    def make_worker(self, age, max_requests):
+        return _worker_type(self.cfg.worker_class_str)(self, age, max_requests)
 
     @property
     def num_workers(self):
@@ -366,6 +370,24 @@ class Worker:
             if getattr(signal.getsignal(number), "__self__", None) is self:
                 signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
+
+
+def _named(module, *names):
+    """A class as gunicorn calls it. What it does is written in C."""
+    for name in names:
+        globals()[name] = type(name, (Worker,), {"__module__": "gunicorn.workers." + module})
+
+
+_named("sync", "SyncWorker")
+_named("gthread", "ThreadWorker")
+_named("ggevent", "GeventWorker", "GeventPyWSGIWorker")
+_named("geventlet", "EventletWorker")
+_named("gtornado", "TornadoWorker")
+
+
+def _worker_type(worker_class):
+    uri = names.CLASSES.get(worker_class, worker_class)
+    return globals().get(uri.rpartition(".")[2], Worker)
 
 
 def _nothing(*args):

@@ -11,6 +11,7 @@ import threading
 
 import _cgunicorn
 from _cgunicorn_glue import glogging
+from _cgunicorn_glue.names import loaded
 from _cgunicorn_glue.statsd import Metrics, dotted
 
 DEFAULT = "gunicorn.glogging.Logger"
@@ -115,7 +116,7 @@ class NativeStatsd(Metrics, Native):
 
 def _is_patched():
     """Whether a configuration changed gunicorn's Logger itself."""
-    module = sys.modules.get("gunicorn.glogging")
+    module = loaded("gunicorn.glogging")
     cls = getattr(module, "Logger", None)
     if cls is None:
         return False
@@ -159,7 +160,7 @@ def logger_class(cfg):
 
 def _wanted(cfg):
     value = cfg.settings["logger_class"].get()
-    module = sys.modules.get("gunicorn.glogging")
+    module = loaded("gunicorn.glogging")
     plain = value in (None, "simple", DEFAULT, getattr(module, "Logger", None)) or (
         value == STATSD and cfg.statsd_host is not None)
     if (not plain or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json
@@ -195,7 +196,7 @@ def routes(log):
         access = log.is_changed(log.access_log) and log.access_log_enabled
         return log.is_changed(log.error_log) or log.is_watched(), access
     method = getattr(type(log), "access", None)
-    base = getattr(sys.modules.get("gunicorn.glogging"), "Logger", glogging.Logger)
+    base = getattr(loaded("gunicorn.glogging"), "Logger", glogging.Logger)
     if method is base.access and hasattr(log, "access_log_enabled"):
         return True, bool(log.access_log_enabled)
     return True, method is not None

@@ -187,8 +187,33 @@ def _line(name, value, node):
     return text, "computed, here is what came out: %s" % how.splitlines()[0]
 
 
-def convert(path, names):
-    """(YAML, [note, …]) of the settings that the file makes."""
+def _variables(value, node, hides):
+    """raw_env without its secrets, which become variables of the environment:
+    (YAML or None where there are none, note)."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)):
+        return None, None
+    nodes = getattr(node, "elts", [node])
+    if len(nodes) != len(items):
+        nodes = [None] * len(items)
+    parts, left_out = [], []
+    for item, part in zip(items, nodes):
+        said = _from_environment(part) if part is not None else None
+        if said is None and isinstance(item, str) and hides(item):
+            name = item.partition("=")[0]
+            left_out.append(name)
+            said = _quoted("%s=${%s}" % (name, name))
+        parts.append(said if said is not None else _yaml(item))
+    if not left_out:
+        return None, None
+    return "raw_env: [%s]" % ", ".join(parts), (
+        "the value of %s may be a secret and is left out: set it in the "
+        "environment, or write it with --show-secrets" % ", ".join(left_out))
+
+
+def convert(path, names, hides):
+    """(YAML, [note, …]) of the settings that the file makes. hides("NAME=VALUE")
+    tells whether a variable of raw_env has something to hide."""
     with open(path, "rb") as f:
         tree = ast.parse(f.read(), path)
     shown = path.rsplit("/", 1)[-1]
@@ -197,7 +222,12 @@ def convert(path, names):
     for name, value, source, _own in config.read_file(path):
         if name not in names or isinstance(value, types.ModuleType):
             continue
-        text, note = _line(name, value, where.get(name, (0, None))[1])
+        node = where.get(name, (0, None))[1]
+        text, note = None, None
+        if name == "raw_env":
+            text, note = _variables(value, node, hides)
+        if text is None:
+            text, note = _line(name, value, node)
         if note is not None:
             notes.append("%s: %s: %s" % (source, name, note))
             lines.append("# %s: %s" % (name, note))

@@ -99,28 +99,29 @@ cg_is_own_field(const ExchangeObject *x, struct cg_slice name)
            (cg_slice_is_nocase(name, "content-length") && !x->reply.has_length);
 }
 
+/* The last one of that name, as gunicorn's atoms have it. */
 static struct cg_slice
 response_field(const ExchangeObject *x, struct cg_slice name)
 {
-    const struct cg_slice none = {NULL, 0};
+    struct cg_slice found = {NULL, 0};
     if (!x->started || !x->head_sent || cg_is_own_field(x, name)) {
-        return none;
+        return found;
     }
     const char *p = x->ex->out->p + x->reply.begin;
     const char *end = x->ex->out->p + x->reply.end;
     while (p < end) {
         const char *eol = memchr(p, '\r', (size_t)(end - p));
         if (eol == NULL) {
-            return none;
+            break;
         }
         if ((size_t)(eol - p) > name.n + 1 && p[name.n] == ':' &&
             strncasecmp(p, name.p, name.n) == 0) {
-            return cg_slice_trim((struct cg_slice){
+            found = cg_slice_trim((struct cg_slice){
                 p + name.n + 1, (size_t)(eol - p) - name.n - 1});
         }
         p = eol + 2;
     }
-    return none;
+    return found;
 }
 
 static struct cg_slice

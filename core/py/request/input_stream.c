@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "core/base/memory.h"
@@ -161,7 +160,7 @@ end_reading(ExchangeObject *x)
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
     while (x->reading) {
         x->ex->keep = false;
-        shutdown(x->ex->fd, SHUT_RD);
+        x->ex->wire->end_input(x->ex);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
         Py_END_ALLOW_THREADS
     }

@@ -19,6 +19,16 @@ cg_glue_get(const char *module, const char *name)
     return m != NULL ? PyObject_GetAttrString(m, name) : NULL;
 }
 
+bool
+cg_app_module_exists(const char *name)
+{
+    py_auto *find = cg_glue_get("importlib.util", "find_spec");
+    py_auto *spec =
+        find != NULL ? PyObject_CallFunction(find, "s", name) : NULL;
+    PyErr_Clear(); /* what cannot be looked for is not there */
+    return spec != NULL && spec != Py_None;
+}
+
 /* AppError of the embedded source: its status, and the traceback of what
  * caused it. */
 static int

@@ -3,6 +3,8 @@
 #ifndef CG_PY_APP_H
 #define CG_PY_APP_H
 
+#include <stdbool.h>
+
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 
@@ -21,6 +23,9 @@ enum { CG_EXIT_BOOT = 3, CG_EXIT_APP = 4 };
 int cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
                 struct cg_buf *traceback);
 void cg_app_free(struct cg_app *app);
+/* Whether a top-level module of that name can be found; nothing is imported.
+ * GIL held. */
+bool cg_app_module_exists(const char *name);
 /* After preload_app, before the first fork: collects, then keeps the garbage
  * collector from touching what workers share. */
 void cg_app_freeze(void);

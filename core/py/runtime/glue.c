@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "core/base/title.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
@@ -223,6 +224,37 @@ glue_worker_event(PyObject *self, PyObject *number)
 }
 
 static PyObject *
+glue_title_lend(PyObject *self, PyObject *unused)
+{
+    cg_title_lend();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_title_take_back(PyObject *self, PyObject *unused)
+{
+    cg_title_take_back();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_title(PyObject *self, PyObject *unused)
+{
+    const char *text = cg_title_get();
+    if (text == NULL) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_DecodeFSDefault(text);
+}
+
+static PyObject *
+glue_name_process(PyObject *self, PyObject *unused)
+{
+    cg_title_name_process();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 glue_is_late(PyObject *self, PyObject *unused)
 {
     return PyBool_FromLong(cg_late_is_here());
@@ -245,6 +277,12 @@ static PyMethodDef methods[] = {
     {"signal_self", glue_signal_self, METH_O, "signal_self(number)"},
     {"worker_event", glue_worker_event, METH_O,
      "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
+    {"title_lend", glue_title_lend, METH_NOARGS,
+     "title_lend(): argv and environ lie where the kernel laid them"},
+    {"title_take_back", glue_title_take_back, METH_NOARGS, "the end of that"},
+    {"title", glue_title, METH_NOARGS, "title() -> the process's, or None"},
+    {"name_process", glue_name_process, METH_NOARGS,
+     "name_process(): its short name, which setproctitle changes"},
     {"is_late", glue_is_late, METH_NOARGS,
      "is_late(): the request that runs here took too long; once"},
     {NULL, NULL, 0, NULL}};
@@ -343,6 +381,9 @@ static const char finder[] =
     "        self.top = top\n"
     "    def find_spec(self, name, path=None, target=None):\n"
     "        if name != self.top and not name.startswith(self.top + '.'):\n"
+    "            if name.endswith('setproctitle') and self is Finder.front:\n"
+    "                from _cgunicorn_glue.title import find\n"
+    "                return find(self, name, path, target)\n"
     "            return None\n"
     "        found = _cgunicorn.source(name)\n"
     "        if found is None:\n"
@@ -364,8 +405,11 @@ static const char finder[] =
     "                       'exec', dont_inherit=True)\n"
     "    def is_package(self, name):\n"
     "        return bool(_cgunicorn.source(name)[1])\n"
-    "sys.meta_path.insert(0, Finder('_cgunicorn_glue'))\n"
-    "sys.meta_path.append(Finder('gunicorn'))\n";
+    "Finder.front = Finder('_cgunicorn_glue')\n"
+    "sys.meta_path.insert(0, Finder.front)\n"
+    "sys.meta_path.append(Finder('gunicorn'))\n"
+    "from _cgunicorn_glue import names\n"
+    "names.start()\n";
 
 int
 cg_glue_install(struct cg_error *err)

@@ -17,8 +17,8 @@ def is_module():
 
 
 needs_program = pytest.mark.skipif(
-    is_module(), reason="the module runs in the Python that it is installed in: "
-    "there is nothing to choose")
+    is_module(), reason="a Python that runs already is started, and chosen, by "
+    "others")
 needs_module = pytest.mark.skipif(
     not is_module(), reason="the program has its Python inside (CGUNICORN names a "
     "console script to test the module)")

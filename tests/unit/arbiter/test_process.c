@@ -124,6 +124,38 @@ START_TEST(a_pidfile_of_a_dead_process_that_nobody_reaped_is_replaced)
 }
 END_TEST
 
+START_TEST(what_is_no_regular_file_is_no_pidfile_and_stays)
+{
+    struct cg_error err = {0};
+    struct stat st;
+    /* opening it would wait for a writer */
+    ck_assert_int_eq(mkfifo("pid", 0600), 0);
+    ck_assert_int_eq(cg_pidfile_write("pid", 4711, &err), -EEXIST);
+    ck_assert_ptr_nonnull(strstr(err.text, "'pid' is no regular file"));
+    cg_pidfile_remove("pid", 4711);
+    cg_pidfile_remove("pid", 0);
+    ck_assert_int_eq(stat("pid", &st), 0);
+    ck_assert_int_eq(unlink("pid"), 0);
+    ck_assert_int_eq(symlink("/dev/null", "pid"), 0);
+    ck_assert_int_eq(cg_pidfile_write("pid", 4711, &err), -EEXIST);
+    cg_pidfile_remove("pid", 0);
+    ck_assert_int_eq(lstat("pid", &st), 0);
+}
+END_TEST
+
+START_TEST(a_pidfile_in_the_place_of_a_link_leaves_what_it_names)
+{
+    struct cg_error err = {0};
+    struct stat st;
+    write_text("socket", "1"); /* the pid of a live process, to read it shows */
+    ck_assert_int_eq(symlink("socket", "pid"), 0);
+    ck_assert_int_eq(cg_pidfile_write("pid", 4711, &err), 0);
+    ck_assert_str_eq(read_text("socket"), "1");
+    ck_assert_int_eq(lstat("pid", &st), 0);
+    ck_assert(S_ISREG(st.st_mode));
+}
+END_TEST
+
 START_TEST(stale_empty_and_senseless_pidfiles_are_replaced)
 {
     struct cg_error err = {0};
@@ -381,6 +413,8 @@ main(void)
         &the_pidfile_is_the_pid_and_a_newline_with_mode_644,
         &a_pidfile_of_a_live_process_is_left_alone,
         &a_pidfile_of_a_dead_process_that_nobody_reaped_is_replaced,
+        &what_is_no_regular_file_is_no_pidfile_and_stays,
+        &a_pidfile_in_the_place_of_a_link_leaves_what_it_names,
         &stale_empty_and_senseless_pidfiles_are_replaced,
         &a_missing_folder_is_named,
         &a_folder_in_the_way_is_an_error_that_leaves_nothing_behind,

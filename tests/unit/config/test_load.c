@@ -275,8 +275,9 @@ START_TEST(usage_errors_come_before_anything_else)
                  "argument -w/--workers: invalid int value: 'abc'");
     expect_error("-w|-1", CG_LOAD_ERROR,
                  "environment WEB_CONCURRENCY: workers: invalid literal for "
-                 "int() with base 0: 'bad': correct the variable, or unset it "
-                 "(and 1 more: --check-config lists all)");
+                 "int() with base 0: 'bad' (a whole number is wanted, such as "
+                 "workers = 1): correct the variable, or unset it (and 1 more: "
+                 "--check-config lists all)");
     unsetenv("WEB_CONCURRENCY");
     expect_error("-w|-1", CG_LOAD_ERROR,
                  "command line: workers: Value must be positive: -1");

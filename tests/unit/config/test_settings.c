@@ -2,6 +2,7 @@
 /* The table: which settings there are, what they are when nobody sets them,
  * how they are named, shown and derived. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -54,7 +55,8 @@ static const char *const ours[] = {"strict",
                                    "max_request_body",
                                    "max_keepalive_requests",
                                    "request_buffering",
-                                   "response_file_size"};
+                                   "response_file_size",
+                                   "show_secrets"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
@@ -248,12 +250,12 @@ START_TEST(a_bad_variable_is_named)
 {
     expect_refused("WEB_CONCURRENCY", "many",
                    "environment WEB_CONCURRENCY: workers: invalid literal for "
-                   "int() with base 0: 'many': correct the variable, or unset "
-                   "it");
+                   "int() with base 0: 'many' (a whole number is wanted, such "
+                   "as workers = 1): correct the variable, or unset it");
     expect_refused("CGUNICORN_TIMEOUT", "soon",
                    "environment CGUNICORN_TIMEOUT: timeout: invalid literal "
-                   "for int() with base 0: 'soon': correct the variable, or "
-                   "unset it");
+                   "for int() with base 0: 'soon' (a whole number is wanted, "
+                   "such as timeout = 30): correct the variable, or unset it");
     expect_refused("CGUNICORN_BIND", "'a",
                    "environment CGUNICORN_BIND: bind: a quote is not closed "
                    "in: 'a");
@@ -441,6 +443,55 @@ START_TEST(contradictions_are_told_with_the_reason)
 }
 END_TEST
 
+/* What a start has to refuse, "" for nothing. */
+static void
+expect_features(const char *want, const struct pair *pairs, size_t n)
+{
+    struct cg_settings *s = fresh();
+    struct cg_error err = {0};
+    for (size_t i = 0; i < n; i++) {
+        cg_auto(free) char *source = cg_strf("c.py:%zu", i + 1);
+        int id = cg_setting_find(pairs[i].name);
+        struct cg_value v = cg_value_str(pairs[i].value);
+        ck_assert_int_eq(cg_settings_set(s, (enum cg_setting_id)id, v,
+                                         CG_LAYER_FILE, source, &err),
+                         0);
+    }
+    int r = cg_settings_check_features(s, &err);
+    ck_assert_int_eq(r, *want == '\0' ? 0 : -ENOSYS);
+    ck_assert_msg(strncmp(err.text, want, strlen(want)) == 0,
+                  "want '%s', got '%s'", want, err.text);
+    cg_settings_free(s);
+}
+#define FEATURES(want, ...)                                                    \
+    do {                                                                       \
+        const struct pair pairs[] = {__VA_ARGS__};                             \
+        expect_features(want, pairs, CG_COUNT(pairs));                         \
+    } while (0)
+
+START_TEST(what_asks_for_tls_is_refused_with_its_source)
+{
+    FEATURES("c.py:1: certfile: TLS is not available yet",
+             {"certfile", "a.pem"});
+    FEATURES("c.py:1: keyfile: TLS is not", {"keyfile", "a.pem"});
+    FEATURES("c.py:1: ca_certs: TLS is not", {"ca_certs", "a.pem"});
+    FEATURES("c.py:1: cert_reqs: TLS is not", {"cert_reqs", "2"});
+    FEATURES("c.py:1: ciphers: TLS is not", {"ciphers", "HIGH"});
+    FEATURES("c.py:1: ssl_context: TLS is not", {"ssl_context", "m:f"});
+    FEATURES("c.py:2: keyfile, c.py:1: certfile: TLS is not",
+             {"certfile", "a.pem"}, {"keyfile", "b.pem"});
+}
+END_TEST
+
+START_TEST(settings_of_tls_that_ask_for_nothing_are_not_refused)
+{
+    FEATURES("", {"certfile", ""}, {"keyfile", ""});
+    FEATURES("", {"cert_reqs", "0"}, {"ssl_version", "2"});
+    FEATURES("", {"do_handshake_on_connect", "true"},
+             {"suppress_ragged_eofs", "false"});
+}
+END_TEST
+
 START_TEST(workers_auto_is_a_number_with_a_reason)
 {
     struct cg_settings *s = fresh();
@@ -487,7 +538,10 @@ START_TEST(misspelt_and_flag_names_lead_to_settings)
         {"reload_extra_file", "reload_extra_files"},
         {"proxy_allow_from", "proxy_allow_ips"},
         {"no_sendfile", "sendfile"},
-        {"post_forks", "post_fork"}};
+        {"post_forks", "post_fork"},
+        {"worker", "workers"},
+        {"thread", "threads"},
+        {"binds", "bind"}};
     for (size_t i = 0; i < CG_COUNT(near); i++) {
         const char *got = cg_setting_suggest(near[i][0]);
         ck_assert_msg(got != NULL && strcmp(got, near[i][1]) == 0,
@@ -501,7 +555,6 @@ START_TEST(ordinary_variables_are_left_alone)
 {
     static const char *const words[] = {"host",
                                         "port",
-                                        "worker",
                                         "logger",
                                         "path",
                                         "os",
@@ -516,7 +569,6 @@ START_TEST(ordinary_variables_are_left_alone)
                                         "log",
                                         "settings",
                                         "x",
-                                        "thread",
                                         "address",
                                         "socket",
                                         "root",
@@ -676,6 +728,8 @@ main(void)
     tcase_add_test(t, a_variable_near_a_setting_is_pointed_out);
     tcase_add_test(t, findings_keep_their_order_and_say_a_thing_once);
     tcase_add_test(t, contradictions_are_told_with_the_reason);
+    tcase_add_test(t, what_asks_for_tls_is_refused_with_its_source);
+    tcase_add_test(t, settings_of_tls_that_ask_for_nothing_are_not_refused);
     tcase_add_test(t, workers_auto_is_a_number_with_a_reason);
     tcase_add_test(t, misspelt_and_flag_names_lead_to_settings);
     tcase_add_test(t, ordinary_variables_are_left_alone);

@@ -117,21 +117,29 @@ START_TEST(numbers_are_read_as_python_literals)
     expect("workers", INT(-1), "error: Value must be positive: -1");
     expect("workers", STR("-0x2"), "error: Value must be positive: -2");
     expect("umask", STR("0022"),
-           "error: invalid literal for int() with base 0: '0022'");
+           "error: invalid literal for int() with base 0: '0022' "
+           "(a whole number is wanted, such as umask = 0)");
     expect("workers", STR("010"),
-           "error: invalid literal for int() with base 0: '010'");
+           "error: invalid literal for int() with base 0: '010' "
+           "(a whole number is wanted, such as workers = 1)");
     expect("workers", STR(""),
-           "error: invalid literal for int() with base 0: ''");
+           "error: invalid literal for int() with base 0: '' "
+           "(a whole number is wanted, such as workers = 1)");
     expect("workers", STR("4 5"),
-           "error: invalid literal for int() with base 0: '4 5'");
+           "error: invalid literal for int() with base 0: '4 5' "
+           "(a whole number is wanted, such as workers = 1)");
     expect("workers", STR("1__0"),
-           "error: invalid literal for int() with base 0: '1__0'");
+           "error: invalid literal for int() with base 0: '1__0' "
+           "(a whole number is wanted, such as workers = 1)");
     expect("workers", STR("_1"),
-           "error: invalid literal for int() with base 0: '_1'");
+           "error: invalid literal for int() with base 0: '_1' "
+           "(a whole number is wanted, such as workers = 1)");
     expect("timeout", FLOAT(1.5),
-           "error: int() can't convert non-string with explicit base");
+           "error: int() can't convert non-string with explicit base (a whole "
+           "number is wanted, such as timeout = 30)");
     expect("timeout", NONE,
-           "error: int() can't convert non-string with explicit base");
+           "error: int() can't convert non-string with explicit base (a whole "
+           "number is wanted, such as timeout = 30)");
 }
 END_TEST
 
@@ -217,9 +225,15 @@ START_TEST(a_string_is_a_list_of_one)
     expect("bind", map_of(STR("k"), STR("v")), "['k']");
     expect("bind", list_of(STR(":80"), INT(81)), "error: Not a string: 81");
     expect("bind", list_of(STR(":80"), NONE), "error: Not a string: None");
-    expect("bind", INT(8000), "error: 'int' object is not iterable");
-    expect("raw_env", BOOL(true), "error: 'bool' object is not iterable");
-    expect("raw_env", FLOAT(1), "error: 'float' object is not iterable");
+    expect("bind", INT(8000),
+           "error: 'int' object is not iterable (a string or a list of "
+           "strings is wanted, such as bind = [\"ADDRESS\"])");
+    expect("raw_env", BOOL(true),
+           "error: 'bool' object is not iterable (a string or a list of "
+           "strings is wanted, such as raw_env = [\"ENV\"])");
+    expect("raw_env", FLOAT(1),
+           "error: 'float' object is not iterable (a string or a list of "
+           "strings is wanted, such as raw_env = [\"ENV\"])");
 }
 END_TEST
 

@@ -186,14 +186,16 @@ START_TEST(wrong_types_are_told_with_their_place)
 {
     CHECK({"workers: 1\ntimeout: 1.5\n",
            "error: c.yaml:2:10: timeout: int() can't convert non-string with "
-           "explicit base"},
+           "explicit base (a whole number is wanted, such as timeout = 30)"},
           {"timeout: .5", "error: c.yaml:1:10: timeout: int() can't convert "
-                          "non-string with explicit base"},
+                          "non-string with explicit base (a whole number is "
+                          "wanted, such as timeout = 30)"},
           {"workers: many",
            "error: c.yaml:1:10: workers: invalid literal for int() with base "
-           "0: 'many'"},
+           "0: 'many' (a whole number is wanted, such as workers = 1)"},
           {"workers: [1]", "error: c.yaml:1:10: workers: int() can't convert "
-                           "non-string with explicit base"},
+                           "non-string with explicit base (a whole number is "
+                           "wanted, such as workers = 1)"},
           {"bind: [80]", "error: c.yaml:1:7: bind: Not a string: 80"},
           {"bind: [null]", "error: c.yaml:1:7: bind: Not a string: None"},
           {"proc_name: 5", "error: c.yaml:1:12: proc_name: Not a string: 5"},

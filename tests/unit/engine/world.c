@@ -296,6 +296,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .calls_may_last = threads > 1,
         .handover = &w->handover,
         .keeper = w->keeper,
+        .transports = w->transports,
     };
     k->host = (struct cg_host){
         .enter = enter,

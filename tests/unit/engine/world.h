@@ -69,6 +69,7 @@ struct world {
     uint64_t write_us; /* 0: much */
     struct cg_spill_policy spill;
     const struct cg_keeper *keeper;
+    const struct cg_transport_maker *transports;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
@@ -82,7 +83,7 @@ void world_start_with(struct world *w, int workers, int threads, int most);
 /* The same; a request may take limit_us. */
 void world_start_limited(struct world *w, int workers, int threads,
                          uint64_t limit_us);
-/* What is set in *w before (limit_us, write_us, spill, keeper) holds. */
+/* What is set in *w before (limit_us, write_us, spill, keeper …) holds. */
 void world_start_set(struct world *w, int workers, int threads);
 /* One more, with one executor; world_start_set may have begun with none. */
 void world_add_worker(struct world *w);

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
@@ -276,6 +278,101 @@ START_TEST(a_socket_file_goes_to_its_owner)
 }
 END_TEST
 
+/* Puts a link to `secret` where the socket appears, again and again. */
+static _Noreturn void
+swap_sockets(const char *path, const char *aside, const char *secret)
+{
+    struct stat st;
+    if (setgid(65534) < 0 || setuid(65534) < 0) {
+        _exit(1);
+    }
+    for (;;) {
+        if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+            rename(path, aside) == 0 && symlink(secret, path) == 0) {
+            /* until it is removed by whoever binds there next */
+        }
+        if (getppid() == 1) {
+            _exit(0);
+        }
+    }
+}
+
+START_TEST(a_link_that_is_swapped_in_does_not_give_away_what_it_names)
+{
+    enum { TRIES = 300 };
+    struct cg_listener_options owned = usual;
+    struct cg_addr a = addr_of("unix:%s/theirs/a.sock", folder);
+    cg_auto(free) char *theirs = cg_strf("%s/theirs", folder);
+    cg_auto(free) char *path = cg_strf("%s/a.sock", theirs);
+    cg_auto(free) char *aside = cg_strf("%s/b.sock", theirs);
+    cg_auto(free) char *secret = cg_strf("%s/secret", folder);
+    struct stat st;
+    owned.uid = 65534;
+    if (geteuid() != 0) {
+        rmdir(folder);
+        return; /* nothing could be given away */
+    }
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    ck_assert_int_eq(mkdir(theirs, 0755), 0);
+    ck_assert_int_eq(chown(theirs, 65534, 65534), 0);
+    close(open(secret, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    pid_t attacker = fork();
+    if (attacker == 0) {
+        swap_sockets(path, aside, secret);
+    }
+    for (int i = 0; i < TRIES; i++) {
+        struct cg_listener l;
+        if (cg_listener_open(&a, &owned, &l, NULL) == 0) {
+            cg_listener_close(&l, true);
+        }
+        unlink(path); /* the link, so that the next try comes so far */
+        ck_assert_int_eq(stat(secret, &st), 0);
+        ck_assert_uint_eq(st.st_uid, 0);
+    }
+    kill(attacker, SIGKILL);
+    waitpid(attacker, NULL, 0);
+    cg_auto(free) char *command = cg_strf("rm -rf %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(a_link_at_the_path_of_a_socket_stays)
+{
+    struct cg_addr a = addr_of("unix:%s/a.sock", folder);
+    struct cg_addr real = addr_of("unix:%s/real.sock", folder);
+    cg_auto(free) char *path = cg_strf("%s/a.sock", folder);
+    struct cg_listener l, other = opened(real);
+    struct cg_error err = {0};
+    ck_assert_int_eq(symlink("real.sock", path), 0);
+    ck_assert_int_eq(cg_listener_open(&a, &usual, &l, &err), -EEXIST);
+    ck_assert_ptr_nonnull(strstr(err.text, "is not a socket"));
+    ck_assert_int_eq(unlink(path), 0);
+    cg_listener_close(&other, true);
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(a_socket_that_another_user_listens_at_stays)
+{
+    struct cg_addr a = addr_of("unix:%s/a.sock", folder);
+    cg_auto(free) char *path = cg_strf("%s/a.sock", folder);
+    struct cg_listener l, other = opened(a);
+    struct cg_error err = {0};
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path, 12345, 12345), 0);
+        ck_assert_int_eq(cg_listener_open(&a, &usual, &l, &err), -EADDRINUSE);
+        ck_assert_ptr_nonnull(strstr(err.text, "a program of uid 12345"));
+        /* and goes when it has ended */
+        cg_listener_close(&other, false);
+        ck_assert_int_eq(cg_listener_open(&a, &usual, &l, &err), 0);
+        cg_listener_close(&l, true);
+    } else {
+        cg_listener_close(&other, true);
+    }
+    rmdir(folder);
+}
+END_TEST
+
 START_TEST(an_abstract_socket_has_no_file)
 {
     struct cg_listener l = opened(addr_of("unix:@test_listener.%d", getpid()));
@@ -502,6 +599,9 @@ main(void)
         a_folder_that_is_missing_is_named,
         a_folder_that_is_a_file_is_told,
         a_socket_file_goes_to_its_owner,
+        a_link_that_is_swapped_in_does_not_give_away_what_it_names,
+        a_link_at_the_path_of_a_socket_stays,
+        a_socket_that_another_user_listens_at_stays,
         an_abstract_socket_has_no_file,
         the_file_of_an_adopted_socket_stays,
         a_unix_listener_is_not_touched,

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/net/transport.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+
+ssize_t
+cg_transport_send_plain(struct cg_transport *t, const struct iovec *parts,
+                        int count, bool more)
+{
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+    ssize_t n;
+    do {
+        if (count == 1) {
+            n = send(t->fd, parts[0].iov_base, parts[0].iov_len, flags);
+        } else {
+            struct msghdr m = {.msg_iov = (struct iovec *)(void *)parts,
+                               .msg_iovlen = (size_t)count};
+            n = sendmsg(t->fd, &m, flags);
+        }
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        return errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
+    }
+    return n;
+}
+
+/* A kind that changes the bytes has to see them. */
+static ssize_t
+send_file_by_hand(struct cg_transport *t, int fd, off_t *offset, size_t n)
+{
+    enum { STEP = 64 * 1024 };
+    char bytes[STEP];
+    ssize_t got;
+    do {
+        got = pread(fd, bytes, n < STEP ? n : STEP, *offset);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) {
+        return got < 0 ? -errno : -ENODATA;
+    }
+    struct iovec part = {bytes, (size_t)got};
+    ssize_t sent = t->state->kind->send(t, &part, 1, (size_t)got < n);
+    *offset += sent > 0 ? sent : 0;
+    return sent;
+}
+
+ssize_t
+cg_transport_send_file(struct cg_transport *t, int fd, off_t *offset, size_t n)
+{
+    if (!cg_transport_is_plain(t)) {
+        return send_file_by_hand(t, fd, offset, n);
+    }
+    ssize_t sent;
+    do {
+        sent = sendfile(t->fd, fd, offset, n);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        return errno == EAGAIN ? 0 : -errno;
+    }
+    return sent == 0 ? -ENODATA : sent;
+}
+
+bool
+cg_transport_wait(const struct cg_transport *t, short events, int ms)
+{
+    struct pollfd p = cg_transport_poll(t, events);
+    return poll(&p, 1, ms) > 0;
+}
+
+void
+cg_transport_end(struct cg_transport *t)
+{
+    if (!cg_transport_is_plain(t)) {
+        t->state->kind->say_end(t);
+    }
+    shutdown(t->fd, SHUT_WR);
+}
+
+void
+cg_transport_deafen(struct cg_transport *t)
+{
+    shutdown(t->fd, SHUT_RD);
+}
+
+void
+cg_transport_cut(struct cg_transport *t)
+{
+    shutdown(t->fd, SHUT_RDWR);
+}
+
+void
+cg_transport_reset(struct cg_transport *t)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    int domain = AF_UNSPEC;
+    socklen_t n = sizeof domain;
+    getsockopt(t->fd, SOL_SOCKET, SO_DOMAIN, &domain, &n);
+    if (domain == AF_UNIX || connect(t->fd, &none, sizeof none) < 0) {
+        cg_transport_cut(t);
+    }
+}
+
+void
+cg_transport_unblock(struct cg_transport *t)
+{
+    fcntl(t->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+}
+
+void
+cg_transport_close(struct cg_transport *t)
+{
+    if (!cg_transport_is_plain(t)) {
+        t->state->kind->release(t);
+        t->state = NULL;
+    }
+    cg_fd_close(&t->fd);
+}

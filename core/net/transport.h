@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transport: how bytes reach one client and come from it. The only way to a
+ * client's socket: nobody else receives, sends, waits or shuts it down. A plain
+ * one is the socket itself; another kind (TLS) changes the bytes on their way
+ * and keeps a state for that.
+ *
+ * What always holds:
+ * - No call blocks but cg_transport_wait.
+ * - Results are numbers of the client's own bytes, never of what a kind makes
+ *   of them.
+ * - Nothing that can be read waits in a state where the descriptor does not
+ *   show it: a kind takes no more from the socket than `room` has place for, so
+ *   it is given CG_TRANSPORT_ROOM bytes at least.
+ * - Bytes that a send did not take are offered again, first and unchanged: a
+ *   kind may have made something of them already that a full socket holds up.
+ * - It belongs to whoever owns the connection's outbox: the executor in a call,
+ *   else the holder of the baton. What a kind works in is the thread's own.
+ *
+ * Left to others: the event set (loop.h), what waits for the peer (the outbox),
+ * deadlines.
+ */
+#ifndef CG_NET_TRANSPORT_H
+#define CG_NET_TRANSPORT_H
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum { CG_TRANSPORT_ROOM = 128 * 1024 };
+
+struct cg_transport;
+
+/* A kind that is not plain; as the functions below. */
+struct cg_transport_kind {
+    ssize_t (*receive)(struct cg_transport *t, void *p, size_t room);
+    ssize_t (*send)(struct cg_transport *t, const struct iovec *parts,
+                    int count, bool more);
+    /* The last words, before the socket is shut for sending; may be lost. */
+    void (*say_end)(struct cg_transport *t);
+    /* Frees the state; the socket is still open. */
+    void (*release)(struct cg_transport *t);
+};
+
+/* First field of what a kind keeps for a connection. */
+struct cg_transport_state {
+    const struct cg_transport_kind *kind;
+};
+
+/* Who makes the states of connections that are accepted. */
+struct cg_transport_maker {
+    /* NULL: a plain one. */
+    struct cg_transport_state *(*make)(const struct cg_transport_maker *m,
+                                       int listener);
+};
+
+struct cg_transport {
+    int fd; /* owned; -1 once it is closed */
+    /* a process that gets the descriptor and nothing else can go on with it */
+    bool movable;
+    struct cg_transport_state *state; /* NULL: plain */
+};
+
+/* The descriptor moves in; it does not block. */
+static inline struct cg_transport
+cg_transport_plain(int fd)
+{
+    return (struct cg_transport){.fd = fd, .movable = true};
+}
+
+/* With a state, which moves in, too. */
+static inline struct cg_transport
+cg_transport_with(int fd, struct cg_transport_state *state)
+{
+    return (struct cg_transport){.fd = fd, .state = state};
+}
+
+static inline bool
+cg_transport_is_plain(const struct cg_transport *t)
+{
+    return __builtin_expect(t->state == NULL, 1);
+}
+
+/* What comes of a call that errno explains: -EAGAIN also when it was only
+ * interrupted. */
+static inline ssize_t
+cg_transport_not_now(void)
+{
+    return errno == EINTR ? -EAGAIN : -errno;
+}
+
+/* Bytes that came; 0: the peer sends no more; -EAGAIN: none are there now; any
+ * other negative errno: the peer is gone. */
+static inline ssize_t
+cg_transport_receive(struct cg_transport *t, void *p, size_t room)
+{
+    if (!cg_transport_is_plain(t)) {
+        return t->state->kind->receive(t, p, room);
+    }
+    ssize_t n = recv(t->fd, p, room, MSG_DONTWAIT);
+    return n >= 0 ? n : cg_transport_not_now();
+}
+
+ssize_t cg_transport_send_plain(struct cg_transport *t,
+                                const struct iovec *parts, int count,
+                                bool more);
+
+/* Bytes of the parts that were taken, 0 when the socket is full; a negative
+ * errno (-EPIPE …) when the peer is gone. `more`: a file follows at once. */
+static inline ssize_t
+cg_transport_send(struct cg_transport *t, const struct iovec *parts, int count,
+                  bool more)
+{
+    return cg_transport_is_plain(t)
+               ? cg_transport_send_plain(t, parts, count, more)
+               : t->state->kind->send(t, parts, count, more);
+}
+
+/* Up to n bytes of an open file from *offset on, which moves along. As send;
+ * -ENODATA: the file ends before. */
+ssize_t cg_transport_send_file(struct cg_transport *t, int fd, off_t *offset,
+                               size_t n);
+
+/* For poll(2), of several at once: when it is worth to try again. */
+static inline struct pollfd
+cg_transport_poll(const struct cg_transport *t, short events)
+{
+    return (struct pollfd){.fd = t->fd, .events = events};
+}
+
+/* Waits for POLLIN or POLLOUT. False: not within ms, or a signal came. */
+bool cg_transport_wait(const struct cg_transport *t, short events, int ms);
+
+/* Nothing more is sent; the peer hears of a proper end. */
+void cg_transport_end(struct cg_transport *t);
+/* Nothing more is received: who waits for it wakes up. */
+void cg_transport_deafen(struct cg_transport *t);
+/* An end for the peer, whoever else has the descriptor. */
+void cg_transport_cut(struct cg_transport *t);
+/* The same, so that nobody takes what came for all of it: a reset where the
+ * socket knows one. Any thread, in between two sends of others. */
+void cg_transport_reset(struct cg_transport *t);
+/* An application had the descriptor, and made it a blocking one. */
+void cg_transport_unblock(struct cg_transport *t);
+/* Frees; the descriptor is -1 then. Says nothing to the peer. */
+void cg_transport_close(struct cg_transport *t);
+
+#endif

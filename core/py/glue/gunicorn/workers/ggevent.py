@@ -1,0 +1,2 @@
+"""The class of gevent, by its name in gunicorn."""
+from _cgunicorn_glue.hooks import GeventWorker, GeventPyWSGIWorker  # noqa: F401
