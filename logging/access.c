@@ -466,3 +466,90 @@ cg_access_format(const struct cg_access_format *f,
         }
     }
 }
+
+/* ---- records that are kept ---- */
+
+struct cg_access_kept {
+    struct cg_access_record record;
+    const struct cg_access_format *format;
+    struct cg_slice value[]; /* of each step of the format */
+};
+
+static bool
+is_named(const struct step *s)
+{
+    return s->atom == 'i' || s->atom == 'o' || s->atom == 'e';
+}
+
+static struct cg_slice
+kept_value(void *self, char kind, struct cg_slice name)
+{
+    const struct cg_access_kept *k = self;
+    for (size_t i = 0; i < k->format->n; i++) {
+        const struct step *s = &k->format->steps[i];
+        if (s->atom == kind && cg_slice_is(name, s->name)) {
+            return k->value[i];
+        }
+    }
+    return (struct cg_slice){NULL, 0};
+}
+
+/* The slices of a record, one after the other; NULL behind the last one. */
+static struct cg_slice *
+slice_of(struct cg_access_record *r, size_t i)
+{
+    struct cg_slice *const all[] = {
+        &r->remote_addr, &r->authorization, &r->method, &r->uri,
+        &r->protocol,    &r->line,          &r->path,   &r->query,
+        &r->referer,     &r->user_agent};
+    return i < CG_COUNT(all) ? all[i] : NULL;
+}
+
+static struct cg_slice
+copy(struct cg_slice s)
+{
+    return (struct cg_slice){s.p != NULL ? cg_strndup(s.p, s.n) : NULL, s.n};
+}
+
+struct cg_access_kept *
+cg_access_keep(const struct cg_access_format *f,
+               const struct cg_access_record *r)
+{
+    size_t n = f != NULL ? f->n : 0;
+    struct cg_access_kept *k = cg_calloc(1, sizeof *k + n * sizeof k->value[0]);
+    k->record = *r;
+    k->format = f;
+    struct cg_slice *s;
+    for (size_t i = 0; (s = slice_of(&k->record, i)) != NULL; i++) {
+        *s = copy(*s);
+    }
+    for (size_t i = 0; r->lookup != NULL && i < n; i++) {
+        const struct step *step = &f->steps[i];
+        if (is_named(step)) {
+            k->value[i] =
+                copy(r->lookup(r->self, step->atom, cg_slice_of(step->name)));
+        }
+    }
+    k->record.lookup = f != NULL && r->lookup != NULL ? kept_value : NULL;
+    k->record.self = k;
+    return k;
+}
+
+struct cg_access_record *
+cg_access_kept_record(struct cg_access_kept *k)
+{
+    return &k->record;
+}
+
+void
+cg_access_kept_free(struct cg_access_kept *k)
+{
+    struct cg_slice *s;
+    for (size_t i = 0; (s = slice_of(&k->record, i)) != NULL; i++) {
+        free((void *)(size_t)s->p);
+    }
+    for (size_t i = 0; k->format != NULL && i < k->format->n; i++) {
+        free((void *)(size_t)k->value[i].p);
+    }
+    free(k);
+}

@@ -48,6 +48,13 @@ void cg_access_free(struct cg_access_format *f);
 /* Appends the line, without a newline, to out. */
 void cg_access_format(const struct cg_access_format *f,
                       const struct cg_access_record *r, struct cg_buf *out);
+/* A record that outlives what it was made of, with what f asks of it by name (f
+ * may be NULL). `record` may be changed, and formatted by f alone. */
+struct cg_access_kept;
+struct cg_access_kept *cg_access_keep(const struct cg_access_format *f,
+                                      const struct cg_access_record *r);
+struct cg_access_record *cg_access_kept_record(struct cg_access_kept *k);
+void cg_access_kept_free(struct cg_access_kept *k);
 /* Whether the format has {name}e atoms (they need the environ). */
 int cg_access_needs_environ(const struct cg_access_format *f);
 int cg_access_needs_response_fields(const struct cg_access_format *f);

@@ -49,6 +49,9 @@ struct cg_wire {
      * out to be shorter cuts the reply: ex->broken. */
     int (*send_file)(struct cg_exchange *ex, struct iovec first, int fd,
                      off_t offset, size_t n);
+    /* Bytes that wait for the peer in memory or files, and when it is gone
+     * those that its socket holds, too. */
+    uint64_t (*unsent)(const struct cg_exchange *ex);
     /* Bytes that wait for the peer in memory. */
     size_t (*pending)(const struct cg_exchange *ex);
     /* Blocks until no more than `low` bytes wait in memory: the peer took them,
@@ -144,6 +147,7 @@ struct cg_exchange {
     bool blocking; /* fd was made a blocking one, as applications expect it */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
+    void *line; /* what is told when all of it is sent; given to host.settle */
 };
 
 #endif

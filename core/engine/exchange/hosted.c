@@ -248,13 +248,18 @@ reclaim(struct cg_detached *d)
 
 /* With the baton. */
 static void
-lend(struct cg_detached *d, unsigned interest, enum cg_deadline_list list)
+lend(struct cg_detached *d, unsigned interest)
 {
     struct cg_engine *e = d->call.executor->engine;
     struct cg_conn *c = d->call.conn;
     d->lent = true;
     c->state = CONN_LENT;
-    cg_deadline_set(&e->deadlines, &c->deadline, list, cg_now_us());
+    e->now_us = cg_now_us();
+    if (d->reads) {
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+    } else {
+        cg_await_reader(e, c);
+    }
     cg_conn_arm(e, c, interest);
 }
 
@@ -267,7 +272,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     take_baton(x->engine, x);
     d->waits = waits;
     d->low = low;
-    lend(d, CG_LOOP_WRITE, DEADLINE_WRITE);
+    lend(d, CG_LOOP_WRITE);
     open_baton(x->engine, x);
 }
 
@@ -333,6 +338,20 @@ detached_pending(const struct cg_exchange *ex)
     return n;
 }
 
+static uint64_t
+detached_unsent(const struct cg_exchange *ex)
+{
+    const struct cg_detached *d = (const void *)ex;
+    struct cg_executor *x = d->call.executor;
+    if (!d->lent) {
+        return cg_wire_unsent(ex);
+    }
+    take_baton(x->engine, x);
+    uint64_t n = cg_wire_unsent(ex);
+    open_baton(x->engine, x);
+    return n;
+}
+
 static int
 detached_drain(struct cg_exchange *ex, size_t low)
 {
@@ -388,7 +407,7 @@ await_input(struct cg_exchange *ex)
     bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.conn->outbox);
     take_baton(x->engine, x);
     d->waits = d->reads = true;
-    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0), DEADLINE_BODY);
+    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0));
     open_baton(x->engine, x);
     return 0;
 }
@@ -411,6 +430,7 @@ const struct cg_wire cg_detached_wire = {
     .send = detached_send,
     .post = detached_post,
     .send_file = detached_send_file,
+    .unsent = detached_unsent,
     .pending = detached_pending,
     .drain = detached_drain,
     .await_drain = await_drain,
@@ -459,6 +479,9 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     struct cg_detached *d = c->call;
     if (d->reads) {
         cg_stream_time_out(&d->call);
+    } else if ((d->call.stalled_us = cg_reader_stalls(e, c)) == 0) {
+        cg_await_reader(e, c);
+        return;
     } else {
         d->call.ex.broken = true;
     }
@@ -468,7 +491,6 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
 void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         c->call->call.ex.broken = true;
@@ -483,8 +505,6 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     if (r > 0) {
         cg_conn_disarm(e, c);
         cg_deadline_clear(&c->deadline);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
 }
 
@@ -564,8 +584,8 @@ cg_engine_done(struct cg_exchange *ex)
     } else {
         cg_finish(e, c);
     }
-    /* a request that waited, or the end of a graceful stop */
-    if (!e->polling && (e->nready > 0 || e->stopping)) {
+    /* a request that waited, a line, or the end of a graceful stop */
+    if (!e->polling && (e->nready > 0 || e->stopping || cg_owes(e))) {
         cg_engine_kick(e);
     }
     open_baton(e, x);
@@ -635,8 +655,8 @@ step(struct cg_executor *x)
         interrupt_first(x);
         return true;
     }
-    if (__builtin_expect(e->dropped != NULL, 0)) {
-        cg_drop_held_now(x);
+    if (cg_owes(e)) {
+        cg_pay_now(x);
         return true;
     }
     return false;
@@ -678,7 +698,7 @@ work(struct cg_executor *x)
     cg_take_part(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || e->dropped != NULL || e->drained_first != NULL ||
+    if (left == 0 || cg_owes(e) || e->drained_first != NULL ||
         e->overdue != NULL) {
         cg_engine_kick(e);
     }

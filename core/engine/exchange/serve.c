@@ -267,6 +267,7 @@ const struct cg_wire cg_engine_wire = {
     .send = cg_wire_send,
     .post = cg_wire_post,
     .send_file = cg_wire_send_file,
+    .unsent = cg_wire_unsent,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
     .receive = cg_stream_receive,
@@ -398,6 +399,11 @@ cg_call_settle(struct cg_call *call)
     }
     cg_drop_list(e->host, call->dropped);
     cg_drop_list(e->host, call->spent);
+    if (__builtin_expect(call->ex.line != NULL ||
+                             !cg_outbox_is_empty(&call->conn->outbox),
+                         0)) {
+        cg_receipt_keep(call);
+    }
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;
@@ -415,6 +421,9 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     c->broken = call->ex.broken;
     c->polite = call->ex.req->keep_alive;
     c->taken = call->ex.blocking && !c->keep;
+    if (__builtin_expect(call->stalled_us != 0, 0)) {
+        cg_call_stalled(e, call);
+    }
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_end(call);
     }
@@ -482,7 +491,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->executor = x;
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
-    call->stall = (struct cg_stall){0};
+    call->stalled_us = 0;
     call->stream = NULL;
     call->stream_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);
@@ -536,6 +545,9 @@ cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
 void
 cg_after_response(struct cg_engine *e, struct cg_conn *c)
 {
+    if (__builtin_expect(c->receipt != NULL, 0)) {
+        cg_receipt_end(e, c);
+    }
     if (!c->keep) {
         /* a client that was promised no end may be writing: an abrupt close
          * could take the response's end from it (RFC 9112, 9.6) */
@@ -576,13 +588,32 @@ cg_rest(struct cg_engine *e, struct cg_conn *c)
 }
 
 void
+cg_await_reader(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_outbox *o = &c->outbox;
+    if (o->progress.since_us == 0) {
+        cg_progress_look(&o->progress, o->gone, &c->transport, e->now_us);
+    }
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+}
+
+uint64_t
+cg_reader_stalls(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_outbox *o = &c->outbox;
+    uint64_t still =
+        cg_progress_look(&o->progress, o->gone, &c->transport, e->now_us);
+    return still >= e->config->write_timeout_us ? still : 0;
+}
+
+void
 cg_finish(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->broken) {
         cg_conn_close(e, c);
     } else if (!cg_outbox_is_empty(&c->outbox)) {
         c->state = CONN_FLUSH;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+        cg_await_reader(e, c);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
         cg_after_response(e, c);
@@ -592,13 +623,22 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
 void
 cg_flush(struct cg_engine *e, struct cg_conn *c)
 {
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {
         cg_after_response(e, c);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
+}
+
+void
+cg_flush_look(struct cg_engine *e, struct cg_conn *c)
+{
+    uint64_t stalled_us = cg_reader_stalls(e, c);
+    if (stalled_us == 0) {
+        cg_await_reader(e, c);
+        return;
+    }
+    cg_receipt_stalled(e, c, stalled_us);
+    cg_conn_close(e, c);
 }

@@ -4,6 +4,7 @@
 #include "core/py/compat/logger.h"
 #include "core/py/wsgi/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -206,17 +207,87 @@ known_field(const struct cg_exchange *ex, enum cg_field_id id)
                      : (struct cg_slice){NULL, 0};
 }
 
+/* A line that waits until its reply is out: ex->line. */
+struct line {
+    uint64_t start_us, sent;
+    struct cg_access_kept *kept;
+    PyObject *req, *resp, *env; /* owned; of a Python logger, else NULL */
+};
+
+static void *
+keep_line(const struct cg_exchange *ex, struct line line)
+{
+    struct line *kept = cg_malloc(sizeof *kept);
+    line.start_us = ex->start_us;
+    line.sent = ex->sent;
+    *kept = line;
+    return kept;
+}
+
+/* Bytes of the body that the peer took of a reply that is cut. */
+static uint64_t
+taken(uint64_t sent, uint64_t unsent)
+{
+    return sent > unsent ? sent - unsent : 0;
+}
+
+/* Whether it goes on when its request is done. */
+static bool
+is_under_way(const struct cg_exchange *ex, uint64_t unsent)
+{
+    return unsent > 0 && !ex->broken;
+}
+
+static void
+set_sent(PyObject *resp, uint64_t sent)
+{
+    py_auto *n = PyLong_FromUnsignedLongLong(sent);
+    if (n != NULL) {
+        PyObject_SetAttrString(resp, "sent", n);
+    }
+}
+
 /* log.access() of a Python logger, with objects as it knows them. */
 static void
 route_access(ExchangeObject *x, PyObject *env)
 {
-    uint64_t duration = cg_now_us() - x->ex->start_us;
+    struct cg_exchange *ex = x->ex;
+    uint64_t duration = cg_now_us() - ex->start_us;
+    uint64_t unsent = ex->wire->unsent(ex);
     py_auto *req = env != NULL ? cg_request_object(x) : NULL;
     py_auto *resp = req != NULL ? cg_response_object(x, req) : NULL;
-    if (resp != NULL) {
+    if (resp != NULL && is_under_way(ex, unsent)) {
+        ex->line = keep_line(ex, (struct line){.req = py_take(&req),
+                                               .resp = py_take(&resp),
+                                               .env = py_new(env)});
+    } else if (resp != NULL) {
+        set_sent(resp, taken(ex->sent, unsent));
         cg_py_logger_access(resp, req, env, duration);
     }
     PyErr_Clear();
+}
+
+void
+cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent)
+{
+    struct line *l = line;
+    uint64_t sent = taken(l->sent, unsent);
+    uint64_t duration = cg_now_us() - l->start_us;
+    if (l->kept != NULL) {
+        struct cg_access_record *r = cg_access_kept_record(l->kept);
+        r->body_bytes = sent;
+        r->duration_us = duration;
+        cg_log_request(w->o->log, w->o->access, r);
+        cg_access_kept_free(l->kept);
+    } else {
+        set_sent(l->resp, sent);
+        cg_py_logger_access(l->resp, l->req, l->env, duration);
+        PyErr_Clear();
+    }
+    Py_XDECREF(l->req);
+    Py_XDECREF(l->resp);
+    Py_XDECREF(l->env);
+    free(l);
 }
 
 void
@@ -230,8 +301,9 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         route_access(x, env);
         return;
     }
-    const struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = x->ex;
     const struct cg_request *r = ex->req;
+    uint64_t unsent = ex->wire->unsent(ex);
     struct lookup self = {x, env, NULL};
     const struct cg_wsgi *w = x->wsgi;
     const struct cg_access_record record = {
@@ -246,12 +318,18 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),
         .status = ex->status,
-        .body_bytes = ex->sent,
+        .body_bytes = taken(ex->sent, unsent),
         .duration_us = cg_now_us() - ex->start_us,
         .pid = w->pid,
         .lookup = look_up,
         .self = &self,
     };
+    if (__builtin_expect(is_under_way(ex, unsent), 0)) {
+        ex->line = keep_line(
+            ex, (struct line){.kept = cg_access_keep(o->access, &record)});
+        Py_XDECREF(self.shown);
+        return;
+    }
     cg_log_request(o->log, o->access, &record);
     if (cg_log_has_spooled(o->log) && !ex->wire->leads(ex)) {
         cg_log_write_spool(o->log);

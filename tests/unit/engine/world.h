@@ -50,7 +50,7 @@ struct worker {
     _Atomic int blocked; /* executors inside /block */
     _Atomic int held, dropped;
     _Atomic int lines, written; /* of answered requests: waiting, and not */
-    _Atomic int refused;
+    _Atomic int refused, stalled;
     _Atomic int overdue, stuck; /* requests with a limit of time */
     _Atomic int late;           /* what became of the last such reply */
     _Atomic int wanted;         /* executors asked for */

@@ -334,6 +334,36 @@ START_TEST(a_format_says_what_it_needs)
 }
 END_TEST
 
+static struct cg_slice
+nothing(void *self, char kind, struct cg_slice name)
+{
+    ck_abort_msg("what it was made of is gone");
+    return (struct cg_slice){NULL, 0};
+}
+
+START_TEST(a_record_that_is_kept_says_the_same_without_its_source)
+{
+    struct cg_access_format *f = cg_access_compile(
+        "%(h)s %(u)s %(r)s %(U)s %(q)s %(s)s %(b)s %(f)s %(a)s %({x-in}i)s "
+        "%({none}i)s %({x-out}o)s %({REMOTE_ADDR}e)s %({empty}i)s",
+        NULL, NULL);
+    cg_auto(buf) struct cg_buf at_once = {0};
+    cg_auto(buf) struct cg_buf later = {0};
+    struct cg_access_record r = *sample();
+    cg_access_format(f, &r, &at_once);
+    struct cg_access_kept *k = cg_access_keep(f, &r);
+    r.lookup = nothing;
+    cg_access_format(f, cg_access_kept_record(k), &later);
+    ck_assert_str_eq(cg_buf_str(&at_once), cg_buf_str(&later));
+    cg_access_kept_free(k);
+    k = cg_access_keep(NULL, sample());
+    ck_assert_int_eq(cg_access_kept_record(k)->status, 200);
+    ck_assert_ptr_null(cg_access_kept_record(k)->lookup);
+    cg_access_kept_free(k);
+    cg_access_free(f);
+}
+END_TEST
+
 START_TEST(no_format_is_an_empty_line)
 {
     expect(NULL, sample(), "");
@@ -364,6 +394,7 @@ main(void)
     tcase_add_test(t, the_time_is_local_and_says_its_zone);
     tcase_add_test(t, the_default_format_is_combined);
     tcase_add_test(t, a_format_says_what_it_needs);
+    tcase_add_test(t, a_record_that_is_kept_says_the_same_without_its_source);
     tcase_add_test(t, no_format_is_an_empty_line);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
