@@ -187,7 +187,7 @@ cg_executor_free(struct cg_executor *x)
 {
     if (x != NULL) {
         cg_request_release(&x->req);
-        cg_buf_release(&x->out);
+        cg_writer_release(&x->writer);
         free(x->spare);
         free(x);
     }

@@ -56,7 +56,7 @@ struct cg_host {
     /* Before the first run after a wait, and before a wait: the GIL. */
     void (*enter)(void *self);
     void (*leave)(void *self);
-    /* Answers through ex->wire; never fails, never throws. */
+    /* Answers through ex; never fails, never throws. */
     void (*run)(void *self, struct cg_exchange *ex);
     /* An object that a reply's bytes belong to: one more and one less user. */
     void (*hold)(void *self, void *keep);
@@ -84,12 +84,12 @@ struct cg_host {
     bool (*want_executor)(void *self);
     /* Nobody turns the loop any more; from any thread, once. May be NULL. */
     void (*over)(void *self);
-    /* Hosted engines: what ex->wire->await_drain announced. NULL: the host
+    /* Hosted engines: what cg_exchange_await_room announced. NULL: the host
      * never asks for it. */
     void (*drained)(void *self, struct cg_exchange *ex);
     /* request_timeout is over for a request that is still in run: its client
-     * has been told (ex->wire->late; page_n bytes of a page). From any thread,
-     * as `refused`; ex may be read, it is there until this returns. */
+     * has been told (cg_exchange_late; page_n bytes of a page). From any
+     * thread, as `refused`; ex may be read, it is there until this returns. */
     void (*overdue)(void *self, const struct cg_exchange *ex, size_t page_n);
     /* The same request has not ended some seconds later. */
     void (*stuck)(void *self, const struct cg_exchange *ex);

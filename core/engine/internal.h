@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/engine/conn/conn.h"
 #include "core/engine/engine.h"
+#include "core/engine/exchange/wire.h"
 #include "core/engine/loop/baton.h"
 #include "core/engine/loop/deadline.h"
 #include "core/http/memo.h"
@@ -25,8 +26,8 @@ struct cg_executor {
     char date[CG_HTTP_DATE_SIZE]; /* may change during a call */
     struct cg_request req;        /* of a request that came in one piece */
     struct cg_head_memo memo;     /* of the last ones */
-    struct cg_buf out;        /* lent to the host for heads and small bodies */
-    struct cg_segment *spare; /* for blocks that wait; see post.c */
+    struct cg_writer writer;      /* lent to the host with a request */
+    struct cg_segment *spare;     /* for blocks that wait; see post.c */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };
@@ -186,9 +187,6 @@ struct cg_engine {
     _Atomic int executors;
 };
 
-extern const struct cg_wire cg_engine_wire;
-extern const struct cg_wire cg_detached_wire;
-
 /* The time that a call may take, and who has its connection when it is over:
  * see limit.c. */
 struct cg_limit {
@@ -202,6 +200,8 @@ struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
     struct cg_conn *conn;
     struct cg_executor *executor;
+    const struct cg_wire *wire;
+    const char *date;           /* CG_HTTP_DATE_SIZE bytes, of its begin */
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
@@ -219,7 +219,7 @@ struct cg_detached {
     struct cg_detached *next;
     struct cg_request req;
     struct cg_buf bytes;      /* head and body of one that came in one piece */
-    struct cg_buf out;        /* lent to the host */
+    struct cg_writer writer;  /* lent to the host */
     struct cg_intake *intake; /* of one that did not */
     int body_fd;              /* of an adopted one */
     size_t low;               /* the host waits for this; with the baton */
@@ -315,10 +315,10 @@ int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
 int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
                  void *keep);
-int cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                      off_t offset, size_t n);
+int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
+                      int count, int fd, off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);
-struct cg_slice cg_wire_take_over(struct cg_exchange *ex);
+int cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
 /* The peer has something to take from here on: its deadline is the next look
  * at how it goes on. */
@@ -374,8 +374,10 @@ void cg_limit_leave_slow(struct cg_call *call);
 /* The application may use the socket itself: no limit any more. */
 void cg_limit_taken(struct cg_exchange *ex);
 bool cg_limit_is_late(const struct cg_call *call);
-enum cg_late cg_wire_late(const struct cg_exchange *ex, size_t *page_n);
-void cg_wire_sent(struct cg_exchange *ex);
+/* All of the reply was given to the wire. */
+void cg_limit_sent(struct cg_exchange *ex);
+enum cg_late cg_limit_late(const struct cg_exchange *ex);
+enum cg_late cg_limit_conclude(struct cg_exchange *ex);
 /* It came back. */
 void cg_limit_over(struct cg_call *call);
 /* With the baton: one of the lists of calls; begin; end, after which the

@@ -144,22 +144,24 @@ apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
     return 0;
 }
 
-int
-cg_reply_field(struct cg_reply *r, struct cg_slice name, struct cg_slice value)
+/* What is wrong with a field, or NULL. */
+static const char *
+field_fault(struct cg_slice name, struct cg_slice value)
 {
-    bool drop = false;
     if (!name_is_valid(name)) {
-        return fault(r, "Invalid header name");
+        return "Invalid header name";
     }
     if (cg_scan_value(value.p, value.n) != value.n) {
-        return fault(r, "Invalid header value in header");
+        return "Invalid header value in header";
     }
-    int bad = apply_policy(r, name, value, &drop);
-    if (bad != 0 || drop) {
-        return bad;
-    }
+    return NULL;
+}
+
+static void
+put_field(struct cg_buf *out, struct cg_slice name, struct cg_slice value)
+{
     value = cg_slice_trim(value);
-    char *to = cg_buf_reserve(r->out, name.n + value.n + 4);
+    char *to = cg_buf_reserve(out, name.n + value.n + 4);
     memcpy(to, name.p, name.n);
     to += name.n;
     *to++ = ':';
@@ -168,8 +170,64 @@ cg_reply_field(struct cg_reply *r, struct cg_slice name, struct cg_slice value)
     to += value.n;
     *to++ = '\r';
     *to = '\n';
-    r->out->n += name.n + value.n + 4;
+    out->n += name.n + value.n + 4;
+}
+
+int
+cg_reply_field(struct cg_reply *r, struct cg_slice name, struct cg_slice value)
+{
+    bool drop = false;
+    const char *wrong = field_fault(name, value);
+    if (wrong != NULL) {
+        return fault(r, wrong);
+    }
+    int bad = apply_policy(r, name, value, &drop);
+    if (bad == 0 && !drop) {
+        put_field(r->out, name, value);
+    }
+    return bad;
+}
+
+/* What a recipient needs before the body, so that it is void behind it. */
+static bool
+is_no_trailer(struct cg_slice name)
+{
+    static const char *const names[] = {
+        "age",           "authorization",   "cache-control", "content-encoding",
+        "content-range", "content-type",    "expires",       "host",
+        "location",      "retry-after",     "set-cookie",    "vary",
+        "warning",       "www-authenticate"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (cg_slice_is_nocase(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int
+cg_fields_add(struct cg_fields *f, struct cg_slice name, struct cg_slice value,
+              bool trailer)
+{
+    struct cg_reply policy = {0};
+    bool drop = false;
+    f->fault = field_fault(name, value);
+    if (f->fault == NULL && apply_policy(&policy, name, value, &drop) < 0) {
+        f->fault = policy.fault;
+    }
+    if (f->fault != NULL) {
+        return -22; /* -EINVAL */
+    }
+    if (!drop && !(trailer && is_no_trailer(name))) {
+        put_field(&f->text, name, value);
+    }
     return 0;
+}
+
+void
+cg_fields_release(struct cg_fields *f)
+{
+    cg_buf_release(&f->text);
 }
 
 /* ---- the prefix ---- */
@@ -273,6 +331,25 @@ cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
     size_t n = (size_t)(put_prefix(at, r, c, keep, add) - at);
     memmove(out->p + start - n, at, n);
     r->begin = (uint32_t)(start - n);
+    r->fields = (uint32_t)start;
     r->end = (uint32_t)out->n;
     return keep;
+}
+
+bool
+cg_reply_next_field(const struct cg_reply *r, size_t *at, struct cg_slice *name,
+                    struct cg_slice *value)
+{
+    const char *p = r->out->p + r->fields + *at;
+    const char *end = r->out->p + r->end - 2; /* the empty line */
+    if (p == end) {
+        return false;
+    }
+    /* put_field wrote both: they are there */
+    const char *colon = memchr(p, ':', (size_t)(end - p));
+    const char *eol = memchr(colon, '\r', (size_t)(end - colon));
+    *name = (struct cg_slice){p, (size_t)(colon - p)};
+    *value = (struct cg_slice){colon + 2, (size_t)(eol - colon) - 2};
+    *at += (size_t)(eol - p) + 2;
+    return true;
 }

@@ -25,6 +25,7 @@ enum cg_framing {
 struct cg_reply {
     struct cg_buf *out; /* borrowed: the caller's buffer */
     uint32_t begin;     /* head is out->p[begin .. end) after finish */
+    uint32_t fields;    /* the application's fields begin there */
     uint32_t end;
     int status;              /* 200 */
     struct cg_buf line;      /* "200 OK"; owned, kept over reset */
@@ -64,6 +65,28 @@ int cg_reply_field(struct cg_reply *r, struct cg_slice name,
  */
 bool cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
                      int64_t known_length);
+
+/* The application's fields as they are sent, one after the other: *at is 0 at
+ * first. False: there are no more. After finish; borrowed from r->out. */
+bool cg_reply_next_field(const struct cg_reply *r, size_t *at,
+                         struct cg_slice *name, struct cg_slice *value);
+
+/*
+ * Fields that are sent without a head of their own: those of an interim
+ * response, and those behind the body (RFC 9110, 15.2 and 6.5). Zeroed memory
+ * is an empty list.
+ */
+struct cg_fields {
+    struct cg_buf text; /* lines with CRLF; owned */
+    const char *fault;  /* after a negative return: what is wrong */
+};
+
+/* Validates as cg_reply_field; drops what is the server's business there.
+ * trailer: also what may not stand behind a body (RFC 9110, 6.5.1). 0, or
+ * -EINVAL with f->fault. */
+int cg_fields_add(struct cg_fields *f, struct cg_slice name,
+                  struct cg_slice value, bool trailer);
+void cg_fields_release(struct cg_fields *f);
 
 /* Reason phrase of a status ("Not Found"), or "Unknown". */
 const char *cg_reason(int status);

@@ -280,7 +280,7 @@ overdue(void *self, const struct cg_exchange *ex, size_t page_n)
 {
     struct cg_wsgi_host *h = self;
     struct cg_log *log = h->run->start->log;
-    enum cg_late late = ex->wire->late(ex, NULL);
+    enum cg_late late = cg_exchange_late(ex);
     if (cg_log_limit_pass(&h->late, cg_now_us(), BAD_PEERS)) {
         cg_auto(buf) struct cg_buf text = {0};
         put_late(&text, ex);
@@ -336,7 +336,6 @@ init_options(struct cg_wsgi_host *h, bool multithread)
         .access = h->access,
         .listeners = h->listeners,
         .nlisteners = start->nlisteners,
-        .server = cg_py_server_field(),
         .software = cg_py_server_software(),
         .script_name = script != NULL ? script : "",
         .multithread = multithread,

@@ -62,7 +62,7 @@ free_call(struct cg_detached *d)
 {
     cg_request_release(&d->req);
     cg_buf_release(&d->bytes);
-    cg_buf_release(&d->out);
+    cg_writer_release(&d->writer);
     free(d);
 }
 
@@ -79,8 +79,8 @@ give_call(struct cg_engine *e, struct cg_detached *d)
     if (d->bytes.cap > BYTES_KEEP) {
         cg_buf_release(&d->bytes);
     }
-    if (d->out.cap > BYTES_KEEP) {
-        cg_buf_release(&d->out);
+    if (d->writer.out.cap > BYTES_KEEP) {
+        cg_buf_release(&d->writer.out);
     }
     d->next = e->spare;
     e->spare = d;
@@ -165,13 +165,18 @@ expect_block(struct cg_engine *e, const struct cg_call *call)
     }
 }
 
+static const struct cg_wire detached_wire;
+static const struct cg_exchange_ops detached_ops;
+
 /* d may be gone when it returns. */
 static void
 start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
 {
     struct cg_engine *e = x->engine;
-    d->call.ex.wire = &cg_detached_wire;
-    d->call.ex.out = &d->out;
+    d->call.ex.ops = &detached_ops;
+    d->call.ex.writer = &d->writer;
+    d->call.wire = &detached_wire;
+    cg_writer_reset(&d->writer);
     d->waits = d->reads = d->told = d->lent = d->overdue = false;
     c->call = d;
     e->in_flight++;
@@ -312,15 +317,15 @@ detached_post(struct cg_exchange *ex, const struct iovec *parts, int count,
 }
 
 static int
-detached_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                   off_t offset, size_t n)
+detached_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
+                   int fd, off_t offset, size_t n)
 {
     struct cg_detached *d = detached(ex);
     if (is_child(d->call.executor->engine)) {
         return -EPIPE;
     }
     reclaim(d);
-    return lend_rest(ex, cg_wire_send_file(ex, first, fd, offset, n));
+    return lend_rest(ex, cg_wire_send_file(ex, parts, count, fd, offset, n));
 }
 
 /* While the connection is lent the engine changes the number. */
@@ -360,7 +365,7 @@ detached_drain(struct cg_exchange *ex, size_t low)
 }
 
 static int
-await_drain(struct cg_exchange *ex, size_t low)
+await_room(struct cg_exchange *ex, size_t low)
 {
     struct cg_detached *d = detached(ex);
     reclaim(d);
@@ -382,7 +387,7 @@ await_drain(struct cg_exchange *ex, size_t low)
 }
 
 static int
-detached_receive(struct cg_exchange *ex, struct cg_buf *to)
+detached_read(struct cg_exchange *ex, struct cg_buf *to)
 {
     struct cg_detached *d = detached(ex);
     if (is_child(d->call.executor->engine)) {
@@ -419,28 +424,35 @@ detached_leads(const struct cg_exchange *ex)
     return false;
 }
 
-static struct cg_slice
-detached_take_over(struct cg_exchange *ex)
+static int
+detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     reclaim(detached(ex));
-    return cg_wire_take_over(ex);
+    return cg_wire_take_over(ex, ret_unread);
 }
 
-const struct cg_wire cg_detached_wire = {
+static const struct cg_wire detached_wire = {
     .send = detached_send,
     .post = detached_post,
     .send_file = detached_send_file,
+};
+
+static const struct cg_exchange_ops detached_ops = {
+    .body = cg_http1_body,
+    .file = cg_http1_file,
+    .inform = cg_http1_inform,
+    .trailers = cg_http1_trailers,
+    .abort = cg_http1_abort,
     .unsent = detached_unsent,
     .pending = detached_pending,
     .drain = detached_drain,
-    .await_drain = await_drain,
-    .receive = detached_receive,
+    .await_room = await_room,
+    .read = detached_read,
     .await_input = await_input,
     .end_input = cg_stream_end_input,
-    .can_skip = cg_stream_can_skip,
     .take_over = detached_take_over,
-    .late = cg_wire_late,
-    .sent = cg_wire_sent,
+    .late = cg_limit_late,
+    .conclude = cg_limit_conclude,
     .leads = detached_leads,
 };
 

@@ -125,25 +125,43 @@ cg_limit_taken(struct cg_exchange *ex)
 }
 
 void
-cg_wire_sent(struct cg_exchange *ex)
+cg_limit_sent(struct cg_exchange *ex)
 {
     flag(ex, GATE_SENT);
 }
 
 enum cg_late
-cg_wire_late(const struct cg_exchange *ex, size_t *page_n)
+cg_limit_late(const struct cg_exchange *ex)
 {
     struct cg_call *call = (struct cg_call *)(void *)(size_t)ex;
     if (!cg_limit_is_late(call)) {
         return CG_LATE_NO;
     }
     enum gate state = state_of(settled(call));
-    if (page_n != NULL) {
-        *page_n = call->limit.page_n;
-    }
     return state == GATE_ANSWERED ? CG_LATE_ANSWERED
            : state == GATE_CUT    ? CG_LATE_CUT
                                   : CG_LATE_SENT;
+}
+
+enum cg_late
+cg_limit_conclude(struct cg_exchange *ex)
+{
+    enum cg_late late = cg_limit_late(ex);
+    switch (late) {
+    case CG_LATE_NO:
+    case CG_LATE_SENT: break;
+    case CG_LATE_CUT:
+        ex->keep = false;
+        ex->broken = true;
+        break;
+    case CG_LATE_ANSWERED: /* what the application said reached nobody */
+        ex->keep = false;
+        ex->status = 504;
+        ex->sent = ((struct cg_call *)(void *)ex)->limit.page_n;
+        cg_writer_close(ex->writer);
+        break;
+    }
+    return late;
 }
 
 bool
@@ -273,7 +291,7 @@ cg_limit_end(struct cg_call *call)
 {
     struct cg_conn *c = call->conn;
     cg_deadline_clear(&call->limit.deadline);
-    switch (cg_wire_late(&call->ex, NULL)) {
+    switch (cg_limit_late(&call->ex)) {
     case CG_LATE_ANSWERED: /* the page must not be lost by an abrupt end */
         c->keep = c->broken = false;
         c->polite = true;

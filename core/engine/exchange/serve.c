@@ -5,6 +5,7 @@
  * executor without the baton; they touch only what belongs to it then.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -188,11 +189,11 @@ send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
 }
 
 static int
-send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
-          size_t n)
+send_file(struct cg_exchange *ex, const struct iovec *parts, int count, int fd,
+          off_t offset, size_t n)
 {
     struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
-    int r = send_parts(ex, &first, first.iov_len > 0, NULL, n > 0);
+    int r = send_parts(ex, parts, count, NULL, n > 0);
     if (r == 0 && cg_outbox_is_empty(outbox) && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
     }
@@ -203,13 +204,13 @@ send_file(struct cg_exchange *ex, struct iovec first, int fd, off_t offset,
 }
 
 int
-cg_wire_send_file(struct cg_exchange *ex, struct iovec first, int fd,
-                  off_t offset, size_t n)
+cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
+                  int fd, off_t offset, size_t n)
 {
     if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
-    int r = send_file(ex, first, fd, offset, n);
+    int r = send_file(ex, parts, count, fd, offset, n);
     cg_limit_leave(call_of(ex));
     return r;
 }
@@ -224,11 +225,15 @@ cg_wire_pending(const struct cg_exchange *ex)
 
 /* Only a peer that asked for another protocol means the bytes behind its head
  * for who takes the socket. */
-struct cg_slice
-cg_wire_take_over(struct cg_exchange *ex)
+int
+cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     struct cg_conn *c = call_of(ex)->conn;
-    struct cg_slice unread = {NULL, 0};
+    int fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        return -errno;
+    }
+    *ret_unread = (struct cg_slice){NULL, 0};
     bool ours = cg_limit_enter(call_of(ex));
     if (ours && !is_closed(call_of(ex))) {
         send_parts(ex, NULL, 0, NULL, false); /* what waits comes first */
@@ -238,17 +243,17 @@ cg_wire_take_over(struct cg_exchange *ex)
         cg_limit_leave(call_of(ex));
     }
     if (!ex->req->upgrade) {
-        return unread;
+        return fd;
     }
     cg_limit_taken(ex);
     ex->taken = true;
     ex->may_keep = false;
     if (c->rest.p != NULL) {
-        unread =
+        *ret_unread =
             (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
         c->rest_at = (uint32_t)c->rest.n;
     }
-    return unread;
+    return fd;
 }
 
 /* The fence: who takes the baton first looks for lines then, and the caller
@@ -263,19 +268,26 @@ wire_leads(const struct cg_exchange *ex)
     return cg_baton_owner(word) == (unsigned)x->id;
 }
 
-const struct cg_wire cg_engine_wire = {
+static const struct cg_wire inline_wire = {
     .send = cg_wire_send,
     .post = cg_wire_post,
     .send_file = cg_wire_send_file,
+};
+
+static const struct cg_exchange_ops inline_ops = {
+    .body = cg_http1_body,
+    .file = cg_http1_file,
+    .inform = cg_http1_inform,
+    .trailers = cg_http1_trailers,
+    .abort = cg_http1_abort,
     .unsent = cg_wire_unsent,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
-    .receive = cg_stream_receive,
+    .read = cg_stream_receive,
     .end_input = cg_stream_end_input,
-    .can_skip = cg_stream_can_skip,
     .take_over = cg_wire_take_over,
-    .late = cg_wire_late,
-    .sent = cg_wire_sent,
+    .late = cg_limit_late,
+    .conclude = cg_limit_conclude,
     .leads = wire_leads,
 };
 
@@ -471,12 +483,10 @@ exchange_of(struct cg_executor *x, struct cg_conn *c,
         .req = req,
         .base = base,
         .peer = &c->peer,
-        .wire = &cg_engine_wire,
-        .out = &x->out,
-        .date = own_date(x),
+        .ops = &inline_ops,
+        .writer = &x->writer,
         .since_us = c->ready_us,
         .start_us = cg_now_us(),
-        .fd = c->transport.fd,
         .listener = c->listener,
         .may_keep = may_keep(x->engine, c, req),
     };
@@ -489,6 +499,9 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     call->ex = exchange_of(x, c, req, base);
     call->conn = c;
     call->executor = x;
+    call->wire = &inline_wire;
+    call->date = own_date(x);
+    cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
     call->stalled_us = 0;

@@ -184,6 +184,7 @@ void
 cg_stream_end_input(struct cg_exchange *ex)
 {
     struct cg_call *call = (struct cg_call *)(void *)ex;
+    ex->keep = false;
     cg_transport_deafen(&call->conn->transport);
 }
 

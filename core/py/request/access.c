@@ -88,39 +88,19 @@ request_field(const struct cg_exchange *ex, struct cg_slice name)
     return found;
 }
 
-/* The application's fields lie, as sent, in the head that was built, and so do
- * those that the server added, which gunicorn's resp.headers does not have. */
-bool
-cg_is_own_field(const ExchangeObject *x, struct cg_slice name)
-{
-    return cg_slice_is_nocase(name, "server") ||
-           cg_slice_is_nocase(name, "date") ||
-           cg_slice_is_nocase(name, "connection") ||
-           cg_slice_is_nocase(name, "transfer-encoding") ||
-           (cg_slice_is_nocase(name, "content-length") && !x->reply.has_length);
-}
-
-/* The last one of that name, as gunicorn's atoms have it. */
+/* The last one of that name, as gunicorn's atoms have it, of the application's
+ * fields; those that the server added are not in its resp.headers either. */
 static struct cg_slice
-response_field(const ExchangeObject *x, struct cg_slice name)
+response_field(const ExchangeObject *x, struct cg_slice wanted)
 {
-    struct cg_slice found = {NULL, 0};
-    if (!x->started || !x->head_sent || cg_is_own_field(x, name)) {
-        return found;
-    }
-    const char *p = x->ex->out->p + x->reply.begin;
-    const char *end = x->ex->out->p + x->reply.end;
-    while (p < end) {
-        const char *eol = memchr(p, '\r', (size_t)(end - p));
-        if (eol == NULL) {
-            break;
+    const struct cg_writer *w = x->ex->writer;
+    struct cg_slice name, value, found = {NULL, 0};
+    size_t at = 0;
+    while (w->started && w->headed &&
+           cg_reply_next_field(&w->reply, &at, &name, &value)) {
+        if (name.n == wanted.n && strncasecmp(name.p, wanted.p, name.n) == 0) {
+            found = value;
         }
-        if ((size_t)(eol - p) > name.n + 1 && p[name.n] == ':' &&
-            strncasecmp(p, name.p, name.n) == 0) {
-            found = cg_slice_trim((struct cg_slice){
-                p + name.n + 1, (size_t)(eol - p) - name.n - 1});
-        }
-        p = eol + 2;
     }
     return found;
 }
@@ -253,7 +233,7 @@ route_access(ExchangeObject *x, PyObject *env)
 {
     struct cg_exchange *ex = x->ex;
     uint64_t duration = cg_now_us() - ex->start_us;
-    uint64_t unsent = ex->wire->unsent(ex);
+    uint64_t unsent = cg_exchange_unsent(ex);
     py_auto *req = env != NULL ? cg_request_object(x) : NULL;
     py_auto *resp = req != NULL ? cg_response_object(x, req) : NULL;
     if (resp != NULL && is_under_way(ex, unsent)) {
@@ -303,7 +283,7 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
     }
     struct cg_exchange *ex = x->ex;
     const struct cg_request *r = ex->req;
-    uint64_t unsent = ex->wire->unsent(ex);
+    uint64_t unsent = cg_exchange_unsent(ex);
     struct lookup self = {x, env, NULL};
     const struct cg_wsgi *w = x->wsgi;
     const struct cg_access_record record = {
@@ -331,7 +311,7 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         return;
     }
     cg_log_request(o->log, o->access, &record);
-    if (cg_log_has_spooled(o->log) && !ex->wire->leads(ex)) {
+    if (cg_log_has_spooled(o->log) && !cg_exchange_leads(ex)) {
         cg_log_write_spool(o->log);
     }
     Py_XDECREF(self.shown);

@@ -119,7 +119,7 @@ is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
             off_t *ret_n)
 {
     struct stat st;
-    if (!x->wsgi->o->sendfile || x->ex->secure) {
+    if (!x->wsgi->o->sendfile) {
         return false;
     }
     py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
@@ -145,13 +145,17 @@ cg_reply_file(ExchangeObject *x, PyObject *wrapper)
 {
     int fd;
     off_t at, n;
-    if (x->head_sent || !x->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
+    const struct cg_writer *w = x->ex->writer;
+    if (w->headed || !w->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
         return 0;
     }
-    if (x->reply.has_length && (off_t)x->reply.length < n) {
-        n = (off_t)x->reply.length;
+    if (w->reply.has_length && (off_t)w->reply.length < n) {
+        n = (off_t)w->reply.length;
     }
-    return cg_reply_file_part(x, fd, at, (size_t)n) < 0 ? -1 : 1;
+    if (cg_exchange_file(x->ex, fd, at, (size_t)n) < 0) {
+        x->failed = true;
+    }
+    return 1;
 }
 
 /* ---- the type ---- */

@@ -56,8 +56,8 @@ receive_parked(ExchangeObject *x)
     const struct cg_wsgi_options *o = x->wsgi->o;
     struct cg_exchange *ex = x->ex;
     int r;
-    while ((r = ex->wire->receive(ex, &x->in)) == -EAGAIN) {
-        r = ex->wire->await_input(ex);
+    while ((r = cg_exchange_read(ex, &x->in)) == -EAGAIN) {
+        r = cg_exchange_await_input(ex);
         if (r < 0) {
             break;
         }
@@ -77,7 +77,7 @@ receive_blocking(ExchangeObject *x)
 {
     struct cg_exchange *ex = x->ex;
     int r;
-    Py_BEGIN_ALLOW_THREADS r = ex->wire->receive(ex, &x->in);
+    Py_BEGIN_ALLOW_THREADS r = cg_exchange_read(ex, &x->in);
     Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
 }
 
@@ -159,8 +159,7 @@ end_reading(ExchangeObject *x)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
     while (x->reading) {
-        x->ex->keep = false;
-        x->ex->wire->end_input(x->ex);
+        cg_exchange_end_input(x->ex);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
         Py_END_ALLOW_THREADS
     }

@@ -86,7 +86,7 @@ void
 cg_late_spare(ExchangeObject *x)
 {
     struct cg_late_link *link = &x->late;
-    if (!x->wsgi->o->limited || x->ex->wire->late(x->ex, NULL) == CG_LATE_NO) {
+    if (!x->wsgi->o->limited || cg_exchange_late(x->ex) == CG_LATE_NO) {
         return;
     }
     link->told = true;
@@ -100,7 +100,7 @@ static bool
 is_due(struct cg_late_link *link)
 {
     struct cg_exchange *ex = exchange_of(link)->ex;
-    return !link->told && ex->wire->late(ex, NULL) != CG_LATE_NO;
+    return !link->told && cg_exchange_late(ex) != CG_LATE_NO;
 }
 
 /* ---- raising ---- */
@@ -208,29 +208,5 @@ cg_wsgi_listen(int sig, struct cg_error *err)
 bool
 cg_late_is_answered(const ExchangeObject *x)
 {
-    return x->wsgi->o->limited &&
-           x->ex->wire->late(x->ex, NULL) == CG_LATE_ANSWERED;
-}
-
-void
-cg_late_settle(ExchangeObject *x)
-{
-    struct cg_exchange *ex = x->ex;
-    size_t page_n = 0;
-    ex->wire->sent(ex);
-    switch (ex->wire->late(ex, &page_n)) {
-    case CG_LATE_NO:
-    case CG_LATE_SENT: break;
-    case CG_LATE_CUT:
-        ex->keep = false;
-        ex->broken = true;
-        break;
-    case CG_LATE_ANSWERED: /* what the application said reached nobody */
-        ex->keep = false;
-        ex->status = 504;
-        ex->sent = page_n;
-        x->head_sent = true;
-        x->started = x->overrun = x->handled = false;
-        break;
-    }
+    return x->wsgi->o->limited && cg_exchange_late(x->ex) == CG_LATE_ANSWERED;
 }

@@ -3,7 +3,7 @@
 #include "core/py/compat/logger.h"
 #include "core/py/wsgi/internal.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +17,6 @@ Exchange_dealloc(PyObject *self)
     ExchangeObject *x = (ExchangeObject *)self;
     PyTypeObject *type = Py_TYPE(self);
     cg_input_release(x);
-    cg_reply_release(&x->reply);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -198,11 +197,12 @@ make_socket(SocketObject *s)
         return NULL;
     }
     py_auto *take = cg_glue_get("_cgunicorn_glue.sockets", "take");
-    int fd = take != NULL ? fcntl(ex->fd, F_DUPFD_CLOEXEC, 3) : -1;
+    struct cg_slice unread;
+    int fd = take != NULL ? cg_exchange_take_over(ex, &unread) : -1;
     if (fd < 0) {
+        errno = -fd;
         return take != NULL ? PyErr_SetFromErrno(PyExc_OSError) : NULL;
     }
-    struct cg_slice unread = ex->wire->take_over(ex);
     PyObject *made = PyObject_CallFunction(
         take, "iy#", fd, unread.n > 0 ? unread.p : "", (Py_ssize_t)unread.n);
     if (made == NULL) {

@@ -22,7 +22,7 @@ view(PyObject *o, const char *what, struct cg_slice *ret)
 }
 
 static int
-add_pair(struct cg_reply *r, PyObject *item)
+add_pair(struct cg_fields *fields, PyObject *item)
 {
     py_auto *pair = PySequence_Tuple(item);
     if (pair == NULL || PyTuple_GET_SIZE(pair) != 2) {
@@ -38,15 +38,15 @@ add_pair(struct cg_reply *r, PyObject *item)
         view(value, "header value", &v) < 0) {
         return -1;
     }
-    if (cg_reply_field(r, n, v) < 0) {
-        PyErr_Format(PyExc_ValueError, "%s: %R", r->fault, name);
+    if (cg_fields_add(fields, n, v, false) < 0) {
+        PyErr_Format(PyExc_ValueError, "%s: %R", fields->fault, name);
         return -1;
     }
     return 0;
 }
 
 static int
-add_pairs(struct cg_reply *r, PyObject *headers)
+add_pairs(struct cg_fields *fields, PyObject *headers)
 {
     py_auto *it = PyObject_GetIter(headers);
     while (it != NULL) {
@@ -54,42 +54,29 @@ add_pairs(struct cg_reply *r, PyObject *headers)
         if (item == NULL) {
             break;
         }
-        if (add_pair(r, item) < 0) {
+        if (add_pair(fields, item) < 0) {
             return -1;
         }
     }
     return PyErr_Occurred() ? -1 : 0;
 }
 
-static void
-send_hints(ExchangeObject *x, const char *fields, size_t n)
-{
-    static const char line[] = "HTTP/1.1 103 Early Hints\r\n";
-    struct iovec parts[] = {{(void *)(size_t)line, sizeof line - 1},
-                            {(void *)(size_t)fields, n},
-                            {(void *)(size_t) "\r\n", 2}};
-    if (!x->failed && x->ex->wire->send(x->ex, parts, 3, NULL) < 0) {
-        x->failed = true;
-    }
-}
-
 PyObject *
 cg_early_hints(PyObject *self, PyObject *headers)
 {
     ExchangeObject *x = (ExchangeObject *)self;
-    if (x->ex == NULL || x->head_sent || x->ex->req->minor == 0) {
+    struct cg_fields fields = {0};
+    if (x->ex == NULL || x->ex->writer->headed || x->ex->req->minor == 0) {
         Py_RETURN_NONE;
     }
-    cg_auto(buf) struct cg_buf out = {0};
-    struct cg_reply r = {0};
-    cg_reply_start(&r, &out);
-    r.status = 103;
-    size_t begin = out.n;
-    int bad = add_pairs(&r, headers);
-    cg_reply_release(&r);
-    if (bad < 0) {
+    int r = add_pairs(&fields, headers);
+    if (r == 0 && x->ex != NULL &&
+        cg_exchange_inform(x->ex, 103, &fields) < 0) {
+        x->failed = true;
+    }
+    cg_fields_release(&fields);
+    if (r < 0) {
         return NULL;
     }
-    send_hints(x, out.p + begin, out.n - begin);
     Py_RETURN_NONE;
 }

@@ -231,30 +231,17 @@ cg_environ_follow(ExchangeObject *x, PyObject *env, PyObject *req)
 
 /* ---- post_request ---- */
 
-/* The application's fields as pairs, read back from the head as it was sent. */
+/* The application's fields as pairs, as they were sent. */
 static PyObject *
-response_headers(ExchangeObject *x)
+response_headers(const struct cg_writer *w)
 {
     py_auto *list = PyList_New(0);
-    if (list == NULL || !x->started || !x->head_sent) {
-        return py_take(&list);
-    }
-    const char *p = x->ex->out->p + x->reply.begin;
-    const char *end = x->ex->out->p + x->reply.end;
-    for (const char *eol; p < end; p = eol + 2) {
-        eol = memchr(p, '\r', (size_t)(end - p));
-        const char *colon =
-            eol != NULL ? memchr(p, ':', (size_t)(eol - p)) : NULL;
-        if (eol == NULL) {
-            break;
-        }
-        if (colon == NULL || p == x->ex->out->p + x->reply.begin ||
-            cg_is_own_field(x, (struct cg_slice){p, (size_t)(colon - p)})) {
-            continue; /* the status line, the end, the server's own */
-        }
-        py_auto *name = latin1((struct cg_slice){p, (size_t)(colon - p)});
-        py_auto *value = latin1(cg_slice_trim(
-            (struct cg_slice){colon + 1, (size_t)(eol - colon) - 1}));
+    struct cg_slice n, v;
+    size_t at = 0;
+    while (list != NULL && w->started && w->headed &&
+           cg_reply_next_field(&w->reply, &at, &n, &v)) {
+        py_auto *name = latin1(n);
+        py_auto *value = latin1(v);
         py_auto *pair =
             name != NULL && value != NULL ? PyTuple_Pack(2, name, value) : NULL;
         if (pair == NULL || PyList_Append(list, pair) < 0) {
@@ -269,13 +256,14 @@ cg_response_object(ExchangeObject *x, PyObject *req)
 {
     const struct cg_exchange *ex = x->ex;
     py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Response");
-    py_auto *headers = response_headers(x);
+    const struct cg_writer *w = ex->writer;
+    py_auto *headers = response_headers(w);
     py_auto *status =
-        x->started
-            ? latin1((struct cg_slice){x->reply.line.p, x->reply.line.n})
+        w->started
+            ? latin1((struct cg_slice){w->reply.line.p, w->reply.line.n})
             : PyUnicode_FromFormat("%d %s", ex->status, cg_reason(ex->status));
-    py_auto *length = x->started && x->reply.has_length
-                          ? PyLong_FromUnsignedLongLong(x->reply.length)
+    py_auto *length = w->started && w->reply.has_length
+                          ? PyLong_FromUnsignedLongLong(w->reply.length)
                           : py_new(Py_None);
     py_auto *sent = PyLong_FromUnsignedLongLong(ex->sent);
     if (type == NULL || headers == NULL || status == NULL || length == NULL ||
@@ -284,7 +272,7 @@ cg_response_object(ExchangeObject *x, PyObject *req)
     }
     return PyObject_CallFunction(
         type, "OOiOOOOO", req, status, ex->status, headers, sent, length,
-        x->reply.framing == CG_FRAME_CHUNKED ? Py_True : Py_False,
+        w->reply.framing == CG_FRAME_CHUNKED ? Py_True : Py_False,
         ex->keep ? Py_False : Py_True);
 }
 

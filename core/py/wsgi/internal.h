@@ -48,13 +48,9 @@ typedef struct {
     bool parked;      /* a greenlet does; its loop wakes it */
 
     /* reply */
-    struct cg_reply reply;
-    bool started;   /* start_response was called */
-    bool head_sent; /* or queued */
-    bool no_more;   /* Content-Length bytes are out, or no body is allowed */
-    bool failed;    /* the peer is gone */
-    bool overrun;   /* bytes beyond Content-Length were cut */
-    bool handled;   /* nothing is to be answered or logged */
+    bool failed;  /* the peer is gone */
+    bool enough;  /* no more bytes of the body are of use */
+    bool handled; /* nothing is to be answered or logged */
     struct cg_late_link late;
 } ExchangeObject;
 
@@ -115,17 +111,10 @@ PyObject *cg_start_response(PyObject *self, PyObject *const *args,
 PyObject *cg_write(PyObject *self, PyObject *data);
 /* The latin-1 bytes of a str, borrowed from it. */
 int cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret);
-/* Sends one item (bytes). known: Content-Length may be made of it, since it is
- * the only one. last: nothing follows. -1 with an exception. */
-int cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last);
-/* Ends the body: terminator, or the head of an empty one. -1 with an
- * exception. */
+/* Sends one item (bytes). last: nothing follows. -1 with an exception. */
+int cg_reply_item(ExchangeObject *x, PyObject *item, bool last);
+/* Ends the body, if that was not said yet. -1 with an exception. */
 int cg_reply_end(ExchangeObject *x);
-/* A 500 page, if nothing was sent yet; else cuts the reply. */
-void cg_reply_abort(ExchangeObject *x, int status, const char *message);
-
-/* Sends the head and n bytes of a file from `at`. -1 with an exception. */
-int cg_reply_file_part(ExchangeObject *x, int fd, off_t at, size_t n);
 
 /* wsgi_hints.c */
 PyObject *cg_early_hints(PyObject *self, PyObject *headers);
@@ -134,7 +123,7 @@ PyObject *cg_early_hints(PyObject *self, PyObject *headers);
 int cg_reply_file(ExchangeObject *x, PyObject *wrapper);
 extern PyType_Spec cg_file_spec;
 
-/* wsgi_late.c; begin, end and settle only when there is a limit */
+/* wsgi_late.c; begin and end only when there is a limit */
 int cg_late_init(struct cg_wsgi *w);
 void cg_late_release(struct cg_wsgi *w);
 void cg_late_begin(ExchangeObject *x);
@@ -142,14 +131,9 @@ void cg_late_end(ExchangeObject *x);
 /* It is late and ends by itself, since nothing that it sends goes anywhere:
  * what it does for that is not interrupted. */
 void cg_late_spare(ExchangeObject *x);
-/* After the reply: what was really sent. */
-void cg_late_settle(ExchangeObject *x);
 bool cg_late_is_answered(const ExchangeObject *x);
 
 /* wsgi_log.c */
-/* Whether a field of the reply's head is the server's, not the application's.
- */
-bool cg_is_own_field(const ExchangeObject *x, struct cg_slice name);
 void cg_wsgi_log_access(ExchangeObject *x, PyObject *environ);
 /* Logs the pending exception with its traceback and clears it. */
 void cg_wsgi_log_exception(ExchangeObject *x, const char *what);

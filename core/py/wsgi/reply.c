@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Replying: start_response, write, and the items of the iterable on their way
- * to the wire. Headers leave with the first body bytes, as PEP 3333 asks.
+ * to the exchange. Headers leave with the first body bytes, as PEP 3333 asks.
  */
 #include <string.h>
 
@@ -9,7 +9,6 @@
 #include "core/py/wsgi/internal.h"
 
 enum {
-    COPY_MAX = 8 * 1024,     /* bodies up to this ride in the head's buffer */
     HIGH_WATER = 256 * 1024, /* waiting bytes that pause a generator */
     LOW_WATER = 64 * 1024
 };
@@ -17,13 +16,9 @@ enum {
 /* ---- start_response ---- */
 
 static int
-fault(ExchangeObject *x, PyObject *kind, PyObject *shown)
+fault(ExchangeObject *x, PyObject *shown)
 {
-    if (shown != NULL) {
-        PyErr_Format(kind, "%s: %R", x->reply.fault, shown);
-    } else {
-        PyErr_SetString(kind, x->reply.fault);
-    }
+    PyErr_Format(PyExc_ValueError, "%s: %R", x->ex->writer->reply.fault, shown);
     return -1;
 }
 
@@ -57,9 +52,7 @@ add_pair(ExchangeObject *x, PyObject *name, PyObject *value)
         return -1;
     }
     /* the name may be shown, the value may be a peer's or a secret */
-    return cg_reply_field(&x->reply, n, v) < 0
-               ? fault(x, PyExc_ValueError, name)
-               : 0;
+    return cg_exchange_field(x->ex, n, v) < 0 ? fault(x, name) : 0;
 }
 
 static int
@@ -102,9 +95,7 @@ set_status(ExchangeObject *x, PyObject *status)
     if (cg_latin1_view(status, "status", &s) < 0) {
         return -1;
     }
-    return cg_reply_status(&x->reply, s) < 0
-               ? fault(x, PyExc_ValueError, status)
-               : 0;
+    return cg_exchange_start(x->ex, s) < 0 ? fault(x, status) : 0;
 }
 
 /* PEP 3333: with the head out, an error can only be raised again. */
@@ -134,9 +125,9 @@ may_start(ExchangeObject *x, PyObject *exc_info)
         return -1;
     }
     if (exc_info != NULL && exc_info != Py_None) {
-        return x->head_sent ? reraise(exc_info) : 0;
+        return x->ex->writer->headed ? reraise(exc_info) : 0;
     }
-    if (x->started) {
+    if (x->ex->writer->started) {
         PyErr_SetString(PyExc_AssertionError, "Response headers already set!");
         return -1;
     }
@@ -189,46 +180,31 @@ cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (may_start(x, argv[2]) < 0) {
         return NULL;
     }
-    x->started = false;
-    cg_reply_start(&x->reply, x->ex->out);
     if (set_status(x, argv[0]) < 0 || add_headers(x, argv[1]) < 0) {
+        cg_writer_forget(x->ex->writer);
         return NULL;
     }
-    x->started = true;
     return py_new(x->write);
 }
 
 /* ---- sending ---- */
 
 static int
-send_parts(ExchangeObject *x, const struct iovec *parts, int count,
-           PyObject *keep)
+check_started(const ExchangeObject *x)
 {
-    if (!x->failed && x->ex->wire->send(x->ex, parts, count, keep) < 0) {
-        x->failed = true;
+    const struct cg_writer *w = x->ex->writer;
+    if (w->started || w->headed) {
+        return 0;
     }
-    return 0;
-}
-
-/* Parts that end the body leave at once, others may wait for those that
- * follow. */
-static int
-post_parts(ExchangeObject *x, const struct iovec *parts, int count,
-           PyObject *keep)
-{
-    if (x->no_more) {
-        return send_parts(x, parts, count, keep);
-    }
-    if (!x->failed && x->ex->wire->post(x->ex, parts, count, keep) < 0) {
-        x->failed = true;
-    }
-    return 0;
+    PyErr_SetString(PyExc_AssertionError,
+                    "the application did not call start_response");
+    return -1;
 }
 
 static void
 wait_blocking(struct cg_exchange *ex, int *ret)
 {
-    Py_BEGIN_ALLOW_THREADS *ret = ex->wire->drain(ex, LOW_WATER);
+    Py_BEGIN_ALLOW_THREADS *ret = cg_exchange_drain(ex, LOW_WATER);
     Py_END_ALLOW_THREADS
 }
 
@@ -243,7 +219,8 @@ wait_for_reader(ExchangeObject *x)
     if (o->park == NULL) {
         wait_blocking(ex, &r);
     }
-    while (o->park != NULL && (r = ex->wire->await_drain(ex, LOW_WATER)) == 0) {
+    while (o->park != NULL &&
+           (r = cg_exchange_await_room(ex, LOW_WATER)) == 0) {
         if (o->park(o->park_self, ex) < 0) {
             return -1;
         }
@@ -257,131 +234,6 @@ wait_for_reader(ExchangeObject *x)
     return 0;
 }
 
-/* Completes the head; it lies in ex->out from reply.begin to the buffer's end
- * and is not sent yet. */
-static int
-finish_head(ExchangeObject *x, int64_t known)
-{
-    struct cg_exchange *ex = x->ex;
-    if (!x->started) {
-        PyErr_SetString(PyExc_AssertionError,
-                        "the application did not call start_response");
-        return -1;
-    }
-    const struct cg_reply_context context = {
-        .server = x->wsgi->o->server,
-        .date = ex->date,
-        .minor = ex->req->minor,
-        .head_request = ex->req->method_is_head,
-        .keep_alive =
-            ex->may_keep && (!ex->streaming || ex->wire->can_skip(ex)),
-    };
-    ex->keep = cg_reply_finish(&x->reply, &context, known);
-    ex->status = x->reply.status;
-    x->head_sent = true;
-    x->no_more = x->reply.framing == CG_FRAME_NONE ||
-                 (x->reply.framing == CG_FRAME_LENGTH && x->reply.length == 0);
-    return 0;
-}
-
-static struct cg_slice
-head_bytes(const ExchangeObject *x)
-{
-    return (struct cg_slice){x->ex->out->p + x->reply.begin,
-                             x->reply.end - x->reply.begin};
-}
-
-/* Cuts an item to what Content-Length leaves; counts it. */
-static size_t
-account(ExchangeObject *x, size_t n)
-{
-    if (x->no_more) {
-        x->overrun = x->overrun || n > 0;
-        return 0;
-    }
-    if (x->reply.framing == CG_FRAME_LENGTH) {
-        uint64_t left = x->reply.length - x->ex->sent;
-        if (n >= left) {
-            x->overrun = x->overrun || n > left;
-            n = (size_t)left;
-            x->no_more = true;
-        }
-    }
-    x->ex->sent += n;
-    return n;
-}
-
-/* A small body travels in the buffer of the head: one part, one send. */
-static int
-send_joined(ExchangeObject *x, const char *p, size_t n)
-{
-    struct cg_buf *out = x->ex->out;
-    out->n = x->reply.end;
-    memcpy(cg_buf_reserve(out, n), p, n);
-    struct iovec part = {out->p + x->reply.begin,
-                         x->reply.end - x->reply.begin + n};
-    return post_parts(x, &part, 1, NULL);
-}
-
-/* "400\r\n"; returns its end. */
-static char *
-put_chunk_size(char *p, size_t n)
-{
-    int digits = (64 - __builtin_clzll((unsigned long long)n) + 3) / 4;
-    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
-        *p++ = "0123456789abcdef"[n >> shift & 15];
-    }
-    *p++ = '\r';
-    *p++ = '\n';
-    return p;
-}
-
-static int
-send_framed(ExchangeObject *x, struct cg_slice head, const char *p, size_t n,
-            PyObject *keep, bool last)
-{
-    struct iovec parts[4];
-    char size[24];
-    int count = 0;
-    if (head.n > 0) {
-        parts[count++] = (struct iovec){(void *)(size_t)head.p, head.n};
-    }
-    if (x->reply.framing != CG_FRAME_CHUNKED) {
-        parts[count++] = (struct iovec){(void *)(size_t)p, n};
-        return post_parts(x, parts, count, keep);
-    }
-    size_t size_n = (size_t)(put_chunk_size(size, n) - size);
-    parts[count++] = (struct iovec){size, size_n};
-    parts[count++] = (struct iovec){(void *)(size_t)p, n};
-    const char *end = last ? "\r\n0\r\n\r\n" : "\r\n";
-    parts[count++] = (struct iovec){(void *)(size_t)end, strlen(end)};
-    x->no_more = x->no_more || last;
-    return post_parts(x, parts, count, NULL);
-}
-
-static int
-send_bytes(ExchangeObject *x, PyObject *item, int64_t known, bool last)
-{
-    const char *p = PyBytes_AS_STRING(item);
-    size_t n = (size_t)PyBytes_GET_SIZE(item);
-    struct cg_slice head = {NULL, 0};
-    if (!x->head_sent) {
-        if (finish_head(x, known) < 0) {
-            return -1;
-        }
-        head = head_bytes(x);
-    }
-    n = account(x, n);
-    if (n == 0) {
-        struct iovec part = {(void *)(size_t)head.p, head.n};
-        return head.n > 0 ? send_parts(x, &part, 1, NULL) : 0;
-    }
-    if (head.n > 0 && n <= COPY_MAX && x->reply.framing != CG_FRAME_CHUNKED) {
-        return send_joined(x, p, n);
-    }
-    return send_framed(x, head, p, n, item, last);
-}
-
 static size_t
 high_water(const ExchangeObject *x)
 {
@@ -390,7 +242,7 @@ high_water(const ExchangeObject *x)
 }
 
 int
-cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last)
+cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
 {
     if (!PyBytes_Check(item)) {
         PyErr_Format(PyExc_TypeError,
@@ -398,14 +250,18 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool only, bool last)
                      Py_TYPE(item)->tp_name);
         return -1;
     }
-    if (PyBytes_GET_SIZE(item) == 0) {
+    size_t n = (size_t)PyBytes_GET_SIZE(item);
+    if (n == 0) {
         return 0; /* no head before the first byte (PEP 3333) */
     }
-    int64_t known = only ? (int64_t)PyBytes_GET_SIZE(item) : -1;
-    if (send_bytes(x, item, known, last) < 0) {
+    if (check_started(x) < 0) {
         return -1;
     }
-    return last || x->ex->wire->pending(x->ex) <= high_water(x)
+    int r = cg_exchange_body(x->ex, PyBytes_AS_STRING(item), n,
+                             last ? CG_LAST : CG_MORE, item);
+    x->failed = x->failed || r < 0;
+    x->enough = r > 0;
+    return last || r != 0 || cg_exchange_pending(x->ex) <= high_water(x)
                ? 0
                : wait_for_reader(x);
 }
@@ -419,28 +275,10 @@ cg_write(PyObject *self, PyObject *data)
                         "write called after the end of its request");
         return NULL;
     }
-    if (cg_reply_item(x, data, false, false) < 0) {
+    if (cg_reply_item(x, data, false) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-int
-cg_reply_file_part(ExchangeObject *x, int fd, off_t at, size_t n)
-{
-    if (finish_head(x, (int64_t)n) < 0) {
-        return -1;
-    }
-    struct cg_slice head = head_bytes(x);
-    struct iovec first = {(void *)(size_t)head.p, head.n};
-    n = account(x, n);
-    if (n == 0) {
-        return send_parts(x, &first, 1, NULL);
-    }
-    if (x->ex->wire->send_file(x->ex, first, fd, at, n) < 0) {
-        x->failed = true;
-    }
-    return 0;
 }
 
 static void
@@ -453,66 +291,21 @@ log_short(ExchangeObject *x)
                 "Response to %.*s is shorter than its Content-Length (%llu of "
                 "%llu bytes): closing the connection",
                 (int)path.n, path.p, (unsigned long long)ex->sent,
-                (unsigned long long)x->reply.length);
-}
-
-static int
-send_end(ExchangeObject *x)
-{
-    static const char terminator[] = "0\r\n\r\n";
-    if (x->reply.framing == CG_FRAME_CHUNKED && !x->no_more) {
-        struct iovec part = {(void *)(size_t)terminator, sizeof terminator - 1};
-        x->no_more = true;
-        return send_parts(x, &part, 1, NULL);
-    }
-    if (x->no_more) {
-        return 0;
-    }
-    if (x->reply.framing == CG_FRAME_LENGTH && !x->failed) {
-        x->ex->keep = false; /* what follows would be read as this body */
-        log_short(x);
-    }
-    return send_parts(x, NULL, 0, NULL); /* what waits for more */
+                (unsigned long long)ex->writer->reply.length);
 }
 
 int
 cg_reply_end(ExchangeObject *x)
 {
-    if (x->head_sent) {
-        return send_end(x);
-    }
-    if (finish_head(x, 0) < 0) {
+    const struct cg_writer *w = x->ex->writer;
+    if (check_started(x) < 0) {
         return -1;
     }
-    struct cg_slice head = head_bytes(x);
-    struct iovec part = {(void *)(size_t)head.p, head.n};
-    send_parts(x, &part, 1, NULL);
-    if (x->reply.framing == CG_FRAME_CHUNKED ||
-        (x->reply.framing == CG_FRAME_LENGTH && x->reply.length > 0)) {
-        return send_end(x);
+    if (!w->ended && cg_exchange_body(x->ex, NULL, 0, CG_LAST, NULL) < 0) {
+        x->failed = true;
+    }
+    if (w->misfit == CG_TOO_SHORT && !x->failed) {
+        log_short(x);
     }
     return 0;
-}
-
-void
-cg_reply_abort(ExchangeObject *x, int status, const char *message)
-{
-    struct cg_exchange *ex = x->ex;
-    ex->keep = false;
-    if (x->head_sent) { /* a cut: no terminator, no clean end */
-        send_parts(x, NULL, 0, NULL);
-        return;
-    }
-    cg_buf_reset(ex->out);
-    ex->sent =
-        cg_error_page(ex->out, status, cg_slice_of(message), x->wsgi->o->server,
-                      ex->date, ex->req->minor, ex->req->method_is_head);
-    if (ex->req->method_is_head) {
-        ex->sent = 0;
-    }
-    ex->status = status;
-    x->head_sent = true;
-    x->started = false; /* what the application said is gone */
-    struct iovec part = {ex->out->p, ex->out->n};
-    send_parts(x, &part, 1, NULL);
 }

@@ -154,8 +154,7 @@ begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
     x->early_hints = kit->early_hints;
     x->socket = kit->socket;
     x->pos = 0;
-    x->started = x->head_sent = x->no_more = x->failed = false;
-    x->overrun = x->handled = false;
+    x->failed = x->enough = x->handled = false;
 }
 
 static void
@@ -176,8 +175,7 @@ end(ExchangeObject *x)
 static bool
 is_done(const ExchangeObject *x)
 {
-    return x->failed || x->overrun ||
-           (x->head_sent && x->reply.framing == CG_FRAME_NONE);
+    return x->failed || x->enough;
 }
 
 static int
@@ -190,8 +188,7 @@ send_sequence(ExchangeObject *x, PyObject *seq)
             break;
         }
         py_auto *item = list ? py_list_get(seq, i) : py_tuple_get(seq, i);
-        bool only = n == 1 && !x->head_sent;
-        if (cg_reply_item(x, item, only, i == n - 1) < 0) {
+        if (cg_reply_item(x, item, i == n - 1) < 0) {
             return -1;
         }
     }
@@ -210,7 +207,7 @@ send_iterable(ExchangeObject *x, PyObject *iterable)
         if (item == NULL) {
             return PyErr_Occurred() ? -1 : 0;
         }
-        if (cg_reply_item(x, item, false, false) < 0) {
+        if (cg_reply_item(x, item, false) < 0) {
             return -1;
         }
     }
@@ -269,14 +266,15 @@ log_overrun(ExchangeObject *x)
     const struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
-    if (x->reply.framing == CG_FRAME_NONE) {
+    if (ex->writer->misfit == CG_NOT_ASKED) {
         log_dropped(x, &path);
         return;
     }
     cg_log_line(x->wsgi->o->log, CG_ERROR,
                 "Response to %.*s is longer than its Content-Length (%llu "
                 "bytes): the rest was cut",
-                (int)path.n, path.p, (unsigned long long)x->reply.length);
+                (int)path.n, path.p,
+                (unsigned long long)ex->writer->reply.length);
 }
 
 /* close() of the iterable: once, whatever happened (PEP 3333). */
@@ -339,7 +337,7 @@ static bool
 is_quiet_end(ExchangeObject *x)
 {
     PyObject *quiet = x->wsgi->o->quiet;
-    bool taken = x->ex->blocking && !x->head_sent &&
+    bool taken = x->ex->blocking && !x->ex->writer->headed &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
     bool quits =
         cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit);
@@ -347,7 +345,7 @@ is_quiet_end(ExchangeObject *x)
         return false;
     }
     PyErr_Clear();
-    x->ex->keep = false;
+    cg_exchange_abort(x->ex, 0, NULL);
     x->ex->broken = true;
     return true;
 }
@@ -357,20 +355,20 @@ is_quiet_end(ExchangeObject *x)
 static void
 on_exception(ExchangeObject *x)
 {
-    const struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = x->ex;
     if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
-        cg_reply_abort(x, ex->input_status, ex->input_fault);
+        cg_exchange_abort(ex, ex->input_status, ex->input_fault);
         return;
     }
     if (x->wsgi->timeout_type != NULL &&
         PyErr_ExceptionMatches(x->wsgi->timeout_type)) {
         cg_wsgi_log_exception(x, "Request timed out:");
-        cg_reply_abort(x, 504, "");
+        cg_exchange_abort(ex, 504, "");
         return;
     }
     cg_wsgi_log_exception(x, "Error handling request");
-    cg_reply_abort(x, 500, "");
+    cg_exchange_abort(ex, 500, "");
 }
 
 /* The application answered through the socket itself. 1, 0, -1: exception. */
@@ -390,7 +388,7 @@ answer(ExchangeObject *x, PyObject *result)
 {
     int handled = is_handled(x, result);
     if (handled > 0) {
-        x->ex->keep = false;
+        cg_exchange_abort(x->ex, 0, NULL);
         x->handled = true;
         return;
     }
@@ -420,10 +418,11 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
     answer(x, result);
-    if (w->o->limited) {
-        cg_late_settle(x);
+    if (w->o->limited && cg_exchange_conclude(x->ex) == CG_LATE_ANSWERED) {
+        x->handled = false;
     }
-    if (x->overrun) {
+    enum cg_misfit misfit = x->ex->writer->misfit;
+    if (misfit == CG_TOO_LONG || misfit == CG_NOT_ASKED) {
         log_overrun(x);
     }
     if (!is_logged(x)) {
@@ -440,8 +439,7 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 static void
 run_limited(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
-    if (x->ex->wire->late(x->ex, NULL) != CG_LATE_NO) {
-        cg_late_settle(x);
+    if (cg_exchange_conclude(x->ex) != CG_LATE_NO) {
         return;
     }
     cg_late_begin(x);

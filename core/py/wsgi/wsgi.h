@@ -28,7 +28,6 @@ struct cg_wsgi_options {
     const struct cg_access_format *access; /* NULL: no access log */
     const struct cg_wsgi_listener *listeners;
     int nlisteners;
-    const char *server;      /* value of Server, as gunicorn.SERVER says */
     const char *software;    /* SERVER_SOFTWARE */
     const char *script_name; /* of the environment, "" if none */
     bool multithread, multiprocess;
@@ -39,8 +38,8 @@ struct cg_wsgi_options {
     bool pre_request, post_request;
     /*
      * Classes whose requests share a thread: park sleeps until it is worth
-     * asking ex->wire->await_drain or receive again; -1 with an exception.
-     * NULL: drain and receive block. A request that ends by one of the
+     * asking cg_exchange_await_room or _read again; -1 with an exception.
+     * NULL: drain and read block. A request that ends by one of the
      * exceptions `quiet` (a class or a tuple) is cut without a word;
      * `handled(result)` is true when the application answered through the
      * socket. Both are PyObject *, or NULL.

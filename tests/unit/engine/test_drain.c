@@ -39,7 +39,7 @@ static int
 drain(struct worker *k, struct cg_exchange *ex)
 {
     k->host.leave(k);
-    int r = ex->wire->drain(ex, LOW);
+    int r = cg_exchange_drain(ex, LOW);
     k->host.enter(k);
     return r;
 }
@@ -53,7 +53,7 @@ begin(struct cg_exchange *ex, size_t length)
     struct iovec part = {head, (size_t)n};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    ex->wire->post(ex, &part, 1, NULL);
+    wire_of(ex)->post(ex, &part, 1, NULL);
 }
 
 /* Bytes from `at` on; a negative errno: nobody wants them. */
@@ -65,8 +65,8 @@ post_block(struct worker *k, struct cg_exchange *ex, size_t at, size_t n)
         bytes[i] = byte_at(at + i);
     }
     struct iovec part = {bytes, n};
-    int r = ex->wire->post(ex, &part, 1, NULL);
-    return r < 0 || ex->wire->pending(ex) <= HIGH ? r : drain(k, ex);
+    int r = wire_of(ex)->post(ex, &part, 1, NULL);
+    return r < 0 || cg_exchange_pending(ex) <= HIGH ? r : drain(k, ex);
 }
 
 static void

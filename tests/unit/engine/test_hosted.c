@@ -168,7 +168,7 @@ answer(struct cg_exchange *ex)
     struct iovec part = {(void *)(size_t)text, sizeof text - 1};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    ex->wire->send(ex, &part, 1, NULL);
+    wire_of(ex)->send(ex, &part, 1, NULL);
     cg_engine_done(ex);
 }
 
@@ -193,14 +193,14 @@ START_TEST(a_body_is_waited_for_without_blocking)
     int fd = begin(half);
     cg_auto(buf) struct cg_buf body = {0};
     ck_assert(running->streaming);
-    ck_assert_int_eq(running->wire->receive(running, &body), 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
-    ck_assert_int_eq(running->wire->await_input(running), 0);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
     client_send(fd, "def");
     poll_until(&ndrained, 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
     ck_assert_str_eq(cg_buf_str(&body), "abcdef");
-    ck_assert_int_eq(running->wire->receive(running, &body), 0);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 0);
     answer(running);
     ck_assert_str_eq(client_read(fd), "ok");
     close(fd);
@@ -214,11 +214,11 @@ START_TEST(a_body_without_progress_times_out)
     start();
     int fd = begin(half);
     cg_auto(buf) struct cg_buf body = {0};
-    ck_assert_int_eq(running->wire->receive(running, &body), 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
-    ck_assert_int_eq(running->wire->await_input(running), 0);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
     poll_until(&ndrained, 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -ETIMEDOUT);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -ETIMEDOUT);
     ck_assert_int_eq(running->input_status, 408);
     answer(running);
     ck_assert_int_eq(nrefused, 1);
@@ -232,13 +232,13 @@ START_TEST(a_body_that_ends_early_says_so_at_every_read)
     start();
     int fd = begin(half);
     cg_auto(buf) struct cg_buf body = {0};
-    ck_assert_int_eq(running->wire->receive(running, &body), 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
-    ck_assert_int_eq(running->wire->await_input(running), 0);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
     close(fd);
     poll_until(&ndrained, 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -ECONNRESET);
-    ck_assert_int_eq(running->wire->receive(running, &body), -ECONNRESET);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -ECONNRESET);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -ECONNRESET);
     answer(running);
     ck_assert_int_eq(cg_engine_in_flight(engine), 0);
     end();
@@ -250,9 +250,9 @@ START_TEST(a_request_that_ends_while_it_waits_is_not_told)
     start();
     int fd = begin(half);
     cg_auto(buf) struct cg_buf body = {0};
-    ck_assert_int_eq(running->wire->receive(running, &body), 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
-    ck_assert_int_eq(running->wire->await_input(running), 0);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
     answer(running);
     client_send(fd, "def");
     client_send(fd, get);
@@ -272,8 +272,8 @@ static void
 send_big(void)
 {
     struct iovec part = {big, sizeof big};
-    ck_assert_int_eq(running->wire->send(running, &part, 1, NULL), 0);
-    ck_assert_uint_gt(running->wire->pending(running), 0);
+    ck_assert_int_eq(wire_of(running)->send(running, &part, 1, NULL), 0);
+    ck_assert_uint_gt(cg_exchange_pending(running), 0);
 }
 
 START_TEST(a_reader_that_catches_up_is_told)
@@ -283,7 +283,7 @@ START_TEST(a_reader_that_catches_up_is_told)
     for (int i = 0; i < 4; i++) {
         send_big();
     }
-    ck_assert_int_eq(running->wire->await_drain(running, 0), 0);
+    ck_assert_int_eq(cg_exchange_await_room(running, 0), 0);
     size_t got = 0;
     while (got < 4 * sizeof big) {
         char buf[65536];
@@ -293,7 +293,7 @@ START_TEST(a_reader_that_catches_up_is_told)
         ck_assert(cg_engine_poll(engine, executor));
     }
     poll_until(&ndrained, 1);
-    ck_assert_int_eq(running->wire->await_drain(running, 0), 1);
+    ck_assert_int_eq(cg_exchange_await_room(running, 0), 1);
     cg_engine_done(running);
     close(fd);
     end();
@@ -308,10 +308,10 @@ START_TEST(a_reader_that_stalls_is_given_up)
     for (int i = 0; i < 4; i++) {
         send_big();
     }
-    ck_assert_int_eq(running->wire->await_drain(running, 0), 0);
+    ck_assert_int_eq(cg_exchange_await_room(running, 0), 0);
     poll_until(&ndrained, 1);
     ck_assert(running->broken);
-    ck_assert_int_eq(running->wire->await_drain(running, 0), -EPIPE);
+    ck_assert_int_eq(cg_exchange_await_room(running, 0), -EPIPE);
     cg_engine_done(running);
     ck_assert_int_eq(nstalled, 1);
     close(fd);
@@ -326,10 +326,10 @@ START_TEST(a_reader_that_leaves_is_told)
     for (int i = 0; i < 4; i++) {
         send_big();
     }
-    ck_assert_int_eq(running->wire->await_drain(running, 0), 0);
+    ck_assert_int_eq(cg_exchange_await_room(running, 0), 0);
     close(fd); /* with unread bytes: a reset */
     poll_until(&ndrained, 1);
-    ck_assert_int_eq(running->wire->await_drain(running, 0), -EPIPE);
+    ck_assert_int_eq(cg_exchange_await_room(running, 0), -EPIPE);
     cg_engine_done(running);
     end();
 }
@@ -432,9 +432,9 @@ START_TEST(a_request_may_end_after_an_abort)
     start();
     int one = begin(half);
     cg_auto(buf) struct cg_buf body = {0};
-    ck_assert_int_eq(running->wire->receive(running, &body), 1);
-    ck_assert_int_eq(running->wire->receive(running, &body), -EAGAIN);
-    ck_assert_int_eq(running->wire->await_input(running), 0);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
     struct cg_exchange *first = running;
     int two = begin(get);
     cg_engine_abort(engine);

@@ -32,14 +32,14 @@ begin(struct cg_exchange *ex, size_t length)
     struct iovec part = {head, (size_t)n};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    atomic_store(&code, ex->wire->post(ex, &part, 1, NULL));
+    atomic_store(&code, wire_of(ex)->post(ex, &part, 1, NULL));
 }
 
 static int
 post(struct cg_exchange *ex, const char *p, size_t n)
 {
     struct iovec part = {(void *)(size_t)p, n};
-    int r = ex->wire->post(ex, &part, 1, NULL);
+    int r = wire_of(ex)->post(ex, &part, 1, NULL);
     if (r < 0) {
         atomic_store(&code, r);
     }
@@ -50,7 +50,7 @@ static void
 end(struct cg_exchange *ex, const char *text)
 {
     struct iovec part = {(void *)(size_t)text, strlen(text)};
-    ex->wire->send(ex, &part, 1, NULL);
+    wire_of(ex)->send(ex, &part, 1, NULL);
 }
 
 /* Waits, without the GIL, until the client says that it got the last one. */
@@ -119,12 +119,12 @@ post_a_mixture(struct worker *k, struct cg_exchange *ex)
         size_t n = i * 37 % 5000;
         struct iovec part = {bytes + at, n};
         if (i % 50 == 3) {
-            ex->wire->send(ex, &part, 1, NULL);
+            wire_of(ex)->send(ex, &part, 1, NULL);
         } else if (i % 50 == 30) {
             part.iov_len = 0;
-            ex->wire->send_file(ex, part, fd, (off_t)at, n);
+            wire_of(ex)->send_file(ex, &part, 1, fd, (off_t)at, n);
         } else {
-            ex->wire->post(ex, &part, 1, NULL);
+            wire_of(ex)->post(ex, &part, 1, NULL);
         }
         at += n;
     }
@@ -167,7 +167,7 @@ post_one_block_and_wait(struct worker *k, struct cg_exchange *ex)
     struct iovec parts[2] = {{head, (size_t)n}, {bytes, HUGE_BYTES}};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    ex->wire->post(ex, parts, 2, NULL);
+    wire_of(ex)->post(ex, parts, 2, NULL);
     wait_for_client(k, 1);
     end(ex, "end");
 }
@@ -185,11 +185,11 @@ post_objects(struct worker *k, struct cg_exchange *ex)
     begin(ex, (size_t)HUGE_BYTES * ROUNDS);
     for (size_t at = 0; at < (size_t)HUGE_BYTES * ROUNDS; at += BLOCK) {
         struct iovec part = {bytes + at % HUGE_BYTES, BLOCK};
-        ex->wire->post(ex, &part, 1, bytes);
+        wire_of(ex)->post(ex, &part, 1, bytes);
         int live = atomic_load(&k->held) - atomic_load(&k->dropped);
         most = live > most ? live : most;
         k->host.leave(k);
-        ex->wire->drain(ex, LOW);
+        cg_exchange_drain(ex, LOW);
         k->host.enter(k);
     }
     atomic_store(&code, most);

@@ -17,7 +17,7 @@ fill_socket(struct worker *k, struct cg_exchange *ex)
 {
     static const char zeros[4096];
     for (size_t n = sizeof zeros; n > 0;) {
-        if (send(ex->fd, zeros, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (send(socket_of(ex), zeros, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
             ck_assert_int_eq(errno, EAGAIN);
             n /= 2;
         }

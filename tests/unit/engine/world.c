@@ -67,7 +67,7 @@ static void
 put_line(struct worker *k, const struct cg_exchange *ex)
 {
     atomic_fetch_add(&k->lines, 1);
-    if (!ex->wire->leads(ex)) {
+    if (!cg_exchange_leads(ex)) {
         write_lines(k);
     }
 }
@@ -82,7 +82,7 @@ answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
     struct iovec parts[2] = {{head, (size_t)head_n}, {(void *)(size_t)body, n}};
     ex->status = 200;
     ex->sent = n;
-    ex->wire->send(ex, parts, 2, keep);
+    wire_of(ex)->send(ex, parts, 2, keep);
     put_line(k, ex);
     atomic_fetch_add(&k->ran, 1);
 }
@@ -91,7 +91,7 @@ static void
 send_text(struct cg_exchange *ex, const char *text)
 {
     struct iovec part = {(void *)(size_t)text, strlen(text)};
-    ex->wire->send(ex, &part, 1, NULL);
+    wire_of(ex)->send(ex, &part, 1, NULL);
 }
 
 /* From a bit less than the limit to a bit more. */
@@ -140,13 +140,16 @@ run(void *self, struct cg_exchange *ex)
         block(k);
     } else if (cg_slice_is(path, "/whole")) {
         answer(k, ex, "ok 0", 4, NULL);
-        ex->wire->sent(ex);
+        cg_limit_sent(ex);
         block(k);
         return;
     } else if (cg_slice_is(path, "/about")) {
         sleep_about(k);
     } else if (cg_slice_is(path, "/take")) {
-        ex->wire->take_over(ex);
+        struct cg_slice unread;
+        int fd = cg_exchange_take_over(ex, &unread);
+        ck_assert_int_ge(fd, 0);
+        close(fd);
         block(k);
     } else if (cg_slice_is(path, "/close")) {
         ex->keep = false;
@@ -195,8 +198,8 @@ static void
 overdue(void *self, const struct cg_exchange *ex, size_t page_n)
 {
     struct worker *k = self;
-    ck_assert(ex->wire->late(ex, NULL) != CG_LATE_NO);
-    atomic_store(&k->late, ex->wire->late(ex, NULL));
+    ck_assert(cg_exchange_late(ex) != CG_LATE_NO);
+    atomic_store(&k->late, cg_exchange_late(ex));
     atomic_fetch_add(&k->overdue, 1);
 }
 

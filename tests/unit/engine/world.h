@@ -24,7 +24,7 @@
 #include <check.h>
 #include <pthread.h>
 
-#include "core/engine/engine.h"
+#include "core/engine/internal.h"
 #include "core/http/trust.h"
 
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
@@ -32,6 +32,20 @@ enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
 struct world;
 
 struct worker;
+
+/* Bytes as they are: what tests of the engine send. */
+static inline const struct cg_wire *
+wire_of(const struct cg_exchange *ex)
+{
+    return ((const struct cg_call *)(const void *)ex)->wire;
+}
+
+/* The client's socket. */
+static inline int
+socket_of(const struct cg_exchange *ex)
+{
+    return ((const struct cg_call *)(const void *)ex)->conn->transport.fd;
+}
 
 /* In place of an application; has the GIL. */
 typedef void own_app(struct worker *k, struct cg_exchange *ex);

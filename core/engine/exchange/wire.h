@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Wire: bytes of a reply on their way to the client's socket, as they are. What
+ * HTTP makes of a reply is written above it (reply.c). Two sorts: inline, for
+ * executors that run requests themselves (serve.c), and detached, for hosts
+ * with a loop of their own (hosted.c).
+ */
+#ifndef CG_ENGINE_WIRE_H
+#define CG_ENGINE_WIRE_H
+
+#include <sys/uio.h>
+
+#include "core/exchange/exchange.h"
+
+/*
+ * Bytes that the socket does not take are kept (copied, or referenced through
+ * `keep`) and flushed later, so none of these blocks. Each returns 0, or a
+ * negative errno once the peer is gone.
+ */
+struct cg_wire {
+    /* Sends parts, in order. `keep` (may be NULL): the object that owns the
+     * bytes of the last part; if not all of it is taken, the engine calls
+     * hold(keep) and later, from a thread that may run Python, drop(keep),
+     * instead of copying. */
+    int (*send)(struct cg_exchange *ex, const struct iovec *parts, int count,
+                void *keep);
+    /* The same for parts that more will follow: they may wait for it, but not
+     * for longer than a millisecond, whatever the host does meanwhile. Any
+     * other call sends them first; a count of 0 in `send` does only that. */
+    int (*post)(struct cg_exchange *ex, const struct iovec *parts, int count,
+                void *keep);
+    /* Sends some parts and then n bytes of an open file from offset. The
+     * descriptor is duplicated when the rest has to wait. A file that turns out
+     * to be shorter cuts the reply: ex->broken. */
+    int (*send_file)(struct cg_exchange *ex, const struct iovec *parts,
+                     int count, int fd, off_t offset, size_t n);
+};
+
+/* The operations of an exchange that are HTTP/1 over a wire; reply.c. */
+int cg_http1_body(struct cg_exchange *ex, const char *p, size_t n,
+                  enum cg_more more, void *keep);
+int cg_http1_file(struct cg_exchange *ex, int fd, off_t offset, size_t n);
+int cg_http1_inform(struct cg_exchange *ex, int status,
+                    const struct cg_fields *fields);
+int cg_http1_trailers(struct cg_exchange *ex, const struct cg_fields *fields);
+void cg_http1_abort(struct cg_exchange *ex, int status, const char *message);
+
+#endif
