@@ -218,7 +218,7 @@ struct cg_detached {
     int body_fd;              /* of an adopted one */
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
-    bool reads;               /* it waits for the peer's bytes instead */
+    bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
     bool told;                /* in the list of the drained; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
     bool overdue;             /* in that list; with the baton */

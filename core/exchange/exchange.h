@@ -60,6 +60,13 @@ struct cg_exchange;
 /* Whether more of the body follows. */
 enum cg_more { CG_MORE, CG_LAST };
 
+/* What a host may wait for, where requests share a thread. */
+enum {
+    CG_AWAIT_ROOM = 1,  /* no more than `low` bytes wait for the peer */
+    CG_AWAIT_INPUT = 2, /* more of a body that is still coming */
+    CG_AWAIT_END = 4    /* the peer closed its side; what it sent is left */
+};
+
 /* What became of the reply to a request that took longer than it may. */
 enum cg_late {
     CG_LATE_NO,       /* nothing: it is in time */
@@ -85,6 +92,7 @@ struct cg_exchange_ops {
     int (*await_room)(struct cg_exchange *ex, size_t low); /* or NULL */
     int (*read)(struct cg_exchange *ex, struct cg_buf *to);
     int (*await_input)(struct cg_exchange *ex); /* or NULL */
+    int (*await)(struct cg_exchange *ex, unsigned what, size_t low); /* too */
     void (*end_input)(struct cg_exchange *ex);
     int (*take_over)(struct cg_exchange *ex, struct cg_slice *ret_unread);
     enum cg_late (*late)(const struct cg_exchange *ex);
@@ -279,6 +287,15 @@ static inline int
 cg_exchange_await_input(struct cg_exchange *ex)
 {
     return ex->ops->await_input(ex);
+}
+
+/* For any of several at once: CG_AWAIT_ROOM and so on. 1: there is room. 0: the
+ * host will be told, as by await_room, and asks again. A negative errno when
+ * the peer is gone, which `broken` says too once the host is told. */
+static inline int
+cg_exchange_await(struct cg_exchange *ex, unsigned what, size_t low)
+{
+    return ex->ops->await(ex, what, low);
 }
 
 /* The input ends here, also for a thread that blocks in read: it is woken, and

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -177,7 +178,8 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     d->call.ex.writer = &d->writer;
     d->call.wire = &detached_wire;
     cg_writer_reset(&d->writer);
-    d->waits = d->reads = d->told = d->lent = d->overdue = false;
+    d->waits = d->reads = d->rooms = d->ends = false;
+    d->told = d->lent = d->overdue = false;
     c->call = d;
     e->in_flight++;
     cg_call_begin(&d->call);
@@ -243,7 +245,7 @@ reclaim(struct cg_detached *d)
         return;
     }
     take_baton(e, x);
-    d->lent = d->waits = d->reads = false;
+    d->lent = d->waits = d->reads = d->rooms = d->ends = false;
     if (d->told) {
         forget_told(e, d);
     }
@@ -270,7 +272,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
 {
     struct cg_executor *x = d->call.executor;
     take_baton(x->engine, x);
-    d->waits = waits;
+    d->waits = d->rooms = waits;
     d->low = low;
     lend(d, CG_LOOP_WRITE, DEADLINE_WRITE);
     open_baton(x->engine, x);
@@ -398,6 +400,48 @@ await_input(struct cg_exchange *ex)
     return 0;
 }
 
+/* With the baton. Nothing but the peer's leaving may last for ever. */
+static void
+lend_for(struct cg_detached *d, unsigned what, size_t low)
+{
+    struct cg_conn *c = d->call.conn;
+    bool flushes = !cg_outbox_is_empty(&c->outbox);
+    d->waits = true;
+    d->rooms = (what & CG_AWAIT_ROOM) != 0;
+    d->reads = (what & CG_AWAIT_INPUT) != 0;
+    d->ends = (what & CG_AWAIT_END) != 0;
+    d->low = low;
+    lend(d,
+         (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
+             (d->ends ? CG_LOOP_END : 0),
+         d->reads ? DEADLINE_BODY : DEADLINE_WRITE);
+    if (!d->reads && !flushes) {
+        cg_deadline_clear(&c->deadline);
+    }
+}
+
+static int
+detached_await(struct cg_exchange *ex, unsigned what, size_t low)
+{
+    struct cg_detached *d = detached(ex);
+    struct cg_executor *x = d->call.executor;
+    reclaim(d);
+    if (ex->broken || is_child(x->engine) || cg_limit_is_late(&d->call) ||
+        cg_post_take(&d->call) < 0) {
+        ex->broken = true;
+        return -EPIPE;
+    }
+    bool room =
+        (what & CG_AWAIT_ROOM) != 0 && d->call.conn->outbox.bytes <= low;
+    if (room) {
+        return lend_rest(ex, 0) == 0;
+    }
+    take_baton(x->engine, x);
+    lend_for(d, what, low);
+    open_baton(x->engine, x);
+    return 0;
+}
+
 /* Most replies end between two polls. */
 static bool
 detached_leads(const struct cg_exchange *ex)
@@ -429,6 +473,7 @@ static const struct cg_exchange_ops detached_ops = {
     .await_room = await_room,
     .read = detached_read,
     .await_input = await_input,
+    .await = detached_await,
     .end_input = cg_stream_end_input,
     .take_over = detached_take_over,
     .late = cg_limit_late,
@@ -477,24 +522,44 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     end_wait(e, c);
 }
 
+/* It has closed its side, whatever it sent before. */
+static bool
+has_left(const struct cg_conn *c)
+{
+    struct pollfd p = {.fd = c->transport.fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0;
+}
+
+/* All is out: for its leaving the peer may take any time. */
+static void
+end_flush(struct cg_engine *e, struct cg_conn *c)
+{
+    cg_deadline_clear(&c->deadline);
+    if (c->call->ends && c->call->waits) {
+        cg_conn_arm(e, c, CG_LOOP_END);
+    } else {
+        cg_conn_disarm(e, c);
+    }
+}
+
 void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
+    struct cg_detached *d = c->call;
     uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
-    if (r < 0) {
-        c->call->call.ex.broken = true;
+    if (r < 0 || (d->ends && has_left(c))) {
+        d->call.ex.broken = true;
     }
-    if (r < 0 || c->call->reads) {
+    if (d->call.ex.broken || d->reads) {
         end_wait(e, c);
         return;
     }
-    if (c->outbox.bytes <= c->call->low) {
-        tell(e, c->call);
+    if (d->rooms && c->outbox.bytes <= d->low) {
+        tell(e, d);
     }
     if (r > 0) {
-        cg_conn_disarm(e, c);
-        cg_deadline_clear(&c->deadline);
+        end_flush(e, c);
     } else if (c->outbox.gone != before) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
