@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "logging/access.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,23 @@
 #include "core/base/memory.h"
 #include "logging/stamp.h"
 
+enum { WIDTH_MAX = 4096 };
+
+/* How an atom is shown: Python's %[flags][width][.precision]type. */
+struct spec {
+    char flags[6]; /* each of "#0- +" once at most */
+    int width;     /* 0: none */
+    int precision; /* -1: none */
+    char type;     /* 's', or one of "dxXoeEfFgG" of a number */
+};
+
 /* One step of a compiled format: text, then an atom. */
 struct step {
     char *text; /* before the atom; owned */
     size_t text_n;
     char atom;  /* a letter; 0: none; '?': unknown; 'i' 'o' 'e': by name */
     char *name; /* of {name}i; lower case for i and o; owned */
+    struct spec *spec; /* NULL: as it is; owned */
 };
 
 struct cg_access_format {
@@ -77,7 +89,61 @@ set_atom(struct cg_access_format *f, struct step *s, const char *atom, size_t n,
     }
 }
 
-/* %(atom)s, with Python's flags and width skipped; returns what follows. */
+/* A number of the format, up to WIDTH_MAX. */
+static const char *
+read_number(const char *p, int *ret)
+{
+    int n = 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        n = n * 10 + (*p - '0') < WIDTH_MAX ? n * 10 + (*p - '0') : WIDTH_MAX;
+    }
+    *ret = n;
+    return p;
+}
+
+/* What stands behind %(atom); returns what follows it. A type that is none of
+ * Python's is 's', and so is none at all. */
+static const char *
+read_spec(const char *p, struct spec *ret, bool *ret_good)
+{
+    *ret = (struct spec){.precision = -1};
+    for (size_t n = 0; *p != '\0' && strchr("#0- +", *p) != NULL; p++) {
+        if (memchr(ret->flags, *p, n) == NULL) {
+            ret->flags[n++] = *p;
+        }
+    }
+    p = read_number(p, &ret->width);
+    if (*p == '.') {
+        p = read_number(p + 1, &ret->precision);
+    }
+    p += *p == 'h' || *p == 'l' || *p == 'L';
+    *ret_good = *p != '\0' && strchr("sradiuxXoeEfFgG", *p) != NULL;
+    ret->type = !*ret_good || strchr("sra", *p) != NULL ? 's'
+                : strchr("iu", *p) != NULL              ? 'd'
+                                                        : *p;
+    return *p != '\0' ? p + 1 : p;
+}
+
+/* B, T, M and D are numbers in gunicorn, all else is text. */
+static bool
+is_number(char atom)
+{
+    return atom != '\0' && strchr("BTMD", atom) != NULL;
+}
+
+static void
+set_spec(struct step *s, const struct spec *spec)
+{
+    bool as_it_is =
+        spec->width == 0 && spec->precision < 0 &&
+        (spec->type == 's' || (spec->type == 'd' && spec->flags[0] == '\0'));
+    if (!as_it_is) {
+        s->spec = cg_malloc(sizeof *s->spec);
+        *s->spec = *spec;
+    }
+}
+
+/* %(atom)s; returns what follows. */
 static const char *
 compile_atom(struct cg_access_format *f, const char *p, struct cg_buf *text,
              void (*unknown)(void *self, const char *atom), void *self)
@@ -87,12 +153,22 @@ compile_atom(struct cg_access_format *f, const char *p, struct cg_buf *text,
         cg_buf_putc(text, '%');
         return p + 1;
     }
-    const char *type = end + 1;
-    type += strspn(type, "#0- +.123456789");
+    struct spec spec;
+    bool good;
+    const char *rest = read_spec(end + 1, &spec, &good);
     struct step *s = new_step(f);
     take_text(s, text);
     set_atom(f, s, p + 2, (size_t)(end - p) - 2, unknown, self);
-    return *type != '\0' ? type + 1 : type;
+    if (spec.type != 's' && !is_number(s->atom)) {
+        spec.type = 's';
+        good = s->atom == '?'; /* told already */
+    }
+    if (!good && unknown != NULL) {
+        cg_auto(free) char *shown = cg_strndup(p, (size_t)(rest - p));
+        unknown(self, shown);
+    }
+    set_spec(s, &spec);
+    return rest;
 }
 
 struct cg_access_format *
@@ -127,6 +203,7 @@ cg_access_free(struct cg_access_format *f)
     for (size_t i = 0; f != NULL && i < f->n; i++) {
         free(f->steps[i].text);
         free(f->steps[i].name);
+        free(f->steps[i].spec);
     }
     if (f != NULL) {
         free(f->steps);
@@ -294,6 +371,87 @@ put_atom(struct cg_buf *out, const struct step *s,
     }
 }
 
+/* ---- flags, width and precision ---- */
+
+static uint64_t
+number_of(char atom, const struct cg_access_record *r)
+{
+    switch (atom) {
+    case 'B': return r->body_bytes;
+    case 'T': return r->duration_us / 1000000;
+    case 'M': return r->duration_us / 1000;
+    default: return r->duration_us;
+    }
+}
+
+/* C shows numbers as Python does, but for the 0o of "%#o". */
+static void
+put_as_number(struct cg_buf *out, const struct step *s, uint64_t n)
+{
+    const struct spec *p = s->spec;
+    char format[48];
+    char precision[16] = "", width[16] = "";
+    if (p->width > 0) {
+        snprintf(width, sizeof width, "%d", p->width);
+    }
+    if (p->precision >= 0) {
+        snprintf(precision, sizeof precision, ".%d", p->precision);
+    }
+    bool real = strchr("eEfFgG", p->type) != NULL;
+    snprintf(format, sizeof format, "%%%s%s%s%s%c", p->flags, width, precision,
+             real ? "" : "ll", p->type);
+    char text[2 * WIDTH_MAX];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    int len = real ? snprintf(text, sizeof text, format, (double)n)
+                   : snprintf(text, sizeof text, format, (long long)n);
+#pragma GCC diagnostic pop
+    cg_buf_put(out, text, len > 0 ? (size_t)len : 0);
+}
+
+static void
+put_blanks(struct cg_buf *out, size_t n)
+{
+    if (n > 0) {
+        memset(cg_buf_reserve(out, n), ' ', n);
+        out->n += n;
+    }
+}
+
+/* Text is cut to the precision, but not between a backslash and what it
+ * escapes: that would spoil the quotes around it. */
+static size_t
+cut(const char *text, size_t n, int precision)
+{
+    if (precision < 0 || (size_t)precision >= n) {
+        return n;
+    }
+    n = (size_t)precision;
+    size_t slashes = 0;
+    while (slashes < n && text[n - 1 - slashes] == '\\') {
+        slashes++;
+    }
+    return n - slashes % 2;
+}
+
+static void
+put_with_spec(struct cg_buf *out, const struct step *s,
+              const struct cg_access_record *r)
+{
+    if (s->spec->type != 's') {
+        put_as_number(out, s, number_of(s->atom, r));
+        return;
+    }
+    cg_auto(buf) struct cg_buf b = {0};
+    put_atom(&b, s, r);
+    size_t n = cut(b.p, b.n, s->spec->precision);
+    size_t width = (size_t)s->spec->width;
+    bool left = strchr(s->spec->flags, '-') != NULL;
+    put_blanks(out, !left && width > n ? width - n : 0);
+    cg_buf_put(out, b.p, n);
+    put_blanks(out, left && width > n ? width - n : 0);
+}
+
 void
 cg_access_format(const struct cg_access_format *f,
                  const struct cg_access_record *r, struct cg_buf *out)
@@ -301,8 +459,97 @@ cg_access_format(const struct cg_access_format *f,
     cg_buf_reserve(out, 256);
     for (size_t i = 0; i < f->n; i++) {
         cg_buf_put(out, f->steps[i].text, f->steps[i].text_n);
-        if (f->steps[i].atom != '\0') {
+        if (f->steps[i].spec != NULL) {
+            put_with_spec(out, &f->steps[i], r);
+        } else if (f->steps[i].atom != '\0') {
             put_atom(out, &f->steps[i], r);
         }
     }
+}
+
+/* ---- records that are kept ---- */
+
+struct cg_access_kept {
+    struct cg_access_record record;
+    const struct cg_access_format *format;
+    struct cg_slice value[]; /* of each step of the format */
+};
+
+static bool
+is_named(const struct step *s)
+{
+    return s->atom == 'i' || s->atom == 'o' || s->atom == 'e';
+}
+
+static struct cg_slice
+kept_value(void *self, char kind, struct cg_slice name)
+{
+    const struct cg_access_kept *k = self;
+    for (size_t i = 0; i < k->format->n; i++) {
+        const struct step *s = &k->format->steps[i];
+        if (s->atom == kind && cg_slice_is(name, s->name)) {
+            return k->value[i];
+        }
+    }
+    return (struct cg_slice){NULL, 0};
+}
+
+/* The slices of a record, one after the other; NULL behind the last one. */
+static struct cg_slice *
+slice_of(struct cg_access_record *r, size_t i)
+{
+    struct cg_slice *const all[] = {
+        &r->remote_addr, &r->authorization, &r->method, &r->uri,
+        &r->protocol,    &r->line,          &r->path,   &r->query,
+        &r->referer,     &r->user_agent};
+    return i < CG_COUNT(all) ? all[i] : NULL;
+}
+
+static struct cg_slice
+copy(struct cg_slice s)
+{
+    return (struct cg_slice){s.p != NULL ? cg_strndup(s.p, s.n) : NULL, s.n};
+}
+
+struct cg_access_kept *
+cg_access_keep(const struct cg_access_format *f,
+               const struct cg_access_record *r)
+{
+    size_t n = f != NULL ? f->n : 0;
+    struct cg_access_kept *k = cg_calloc(1, sizeof *k + n * sizeof k->value[0]);
+    k->record = *r;
+    k->format = f;
+    struct cg_slice *s;
+    for (size_t i = 0; (s = slice_of(&k->record, i)) != NULL; i++) {
+        *s = copy(*s);
+    }
+    for (size_t i = 0; r->lookup != NULL && i < n; i++) {
+        const struct step *step = &f->steps[i];
+        if (is_named(step)) {
+            k->value[i] =
+                copy(r->lookup(r->self, step->atom, cg_slice_of(step->name)));
+        }
+    }
+    k->record.lookup = f != NULL && r->lookup != NULL ? kept_value : NULL;
+    k->record.self = k;
+    return k;
+}
+
+struct cg_access_record *
+cg_access_kept_record(struct cg_access_kept *k)
+{
+    return &k->record;
+}
+
+void
+cg_access_kept_free(struct cg_access_kept *k)
+{
+    struct cg_slice *s;
+    for (size_t i = 0; (s = slice_of(&k->record, i)) != NULL; i++) {
+        free((void *)(size_t)s->p);
+    }
+    for (size_t i = 0; k->format != NULL && i < k->format->n; i++) {
+        free((void *)(size_t)k->value[i].p);
+    }
+    free(k);
 }

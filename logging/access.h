@@ -35,9 +35,11 @@ struct cg_access_record {
     void *self;
 };
 
-/* Compiles; every text is accepted. `unknown`, if not NULL, is called for each
- * atom that is none of gunicorn's (it will print "-"), and with "%x" for a
- * percent sign that begins none (it stays as it is). */
+/* Compiles; every text is accepted. Flags, width, precision and type are those
+ * of Python's %: numbers are %(B)d, T, M and D, all else is text. `unknown`, if
+ * not NULL, is called for each atom that is none of gunicorn's (it will print
+ * "-"), with "%x" for a percent sign that begins none (it stays as it is), and
+ * with "%(h)d" for a type that the atom has not (it is %(h)s). */
 struct cg_access_format *cg_access_compile(const char *format,
                                            void (*unknown)(void *self,
                                                            const char *atom),
@@ -46,6 +48,13 @@ void cg_access_free(struct cg_access_format *f);
 /* Appends the line, without a newline, to out. */
 void cg_access_format(const struct cg_access_format *f,
                       const struct cg_access_record *r, struct cg_buf *out);
+/* A record that outlives what it was made of, with what f asks of it by name (f
+ * may be NULL). `record` may be changed, and formatted by f alone. */
+struct cg_access_kept;
+struct cg_access_kept *cg_access_keep(const struct cg_access_format *f,
+                                      const struct cg_access_record *r);
+struct cg_access_record *cg_access_kept_record(struct cg_access_kept *k);
+void cg_access_kept_free(struct cg_access_kept *k);
 /* Whether the format has {name}e atoms (they need the environ). */
 int cg_access_needs_environ(const struct cg_access_format *f);
 int cg_access_needs_response_fields(const struct cg_access_format *f);

@@ -138,7 +138,12 @@ static void
 warn_of_atom(void *self, const char *atom)
 {
     struct cg_arbiter *a = self;
-    if (atom[0] == '%') {
+    if (strncmp(atom, "%(", 2) == 0) {
+        cg_log_line(a->log, CG_WARNING,
+                    "access_log_format: '%.100s' is no form of that atom: it "
+                    "prints as with s. Only B, T, M and D are numbers",
+                    atom);
+    } else if (atom[0] == '%') {
         cg_log_line(a->log, CG_WARNING,
                     "access_log_format: '%.2s' is no atom and stays as it is: "
                     "write %%(%c)s, or %%%% for a percent sign",

@@ -18,7 +18,9 @@ enum {
     /* a request that is over: until the executor in the wire is asked again */
     RETRY_US = 5 * 1000,
     /* and until one that does not come back counts as stuck */
-    GRACE_US = 5 * 1000 * 1000
+    GRACE_US = 5 * 1000 * 1000,
+    /* at a slow reader, until its time is over */
+    LOOKS = 4
 };
 
 #define RELAXED memory_order_relaxed
@@ -34,7 +36,7 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_FIRST] = c->first_timeout_us;
     length[DEADLINE_HEAD] = c->header_timeout_us;
     length[DEADLINE_BODY] = c->body_timeout_us;
-    length[DEADLINE_WRITE] = c->write_timeout_us;
+    length[DEADLINE_WRITE] = c->write_timeout_us / LOOKS;
     length[DEADLINE_KEEP] = c->keepalive_us;
     length[DEADLINE_DRAIN] = DRAIN_US;
     length[DEADLINE_LINGER] = LINGER_US;
@@ -80,6 +82,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->wakeup.fd = e->master.fd = e->kick.fd = e->relief.alarm_fd = -1;
     e->timer.fd = e->call_fd = -1;
     e->drained_last = &e->drained_first;
+    e->settled_last = &e->settled;
     e->reserve_fd = -1;
     cg_pool_init(&e->pool);
     cg_post_init(&e->post);
@@ -102,10 +105,11 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
 }
 
 void
-cg_drop_held(struct cg_engine *e)
+cg_pay(struct cg_engine *e)
 {
     struct cg_segment *s = e->dropped;
     e->dropped = NULL;
+    cg_receipts_settle(e->host, cg_receipts_take(e));
     cg_drop_list(e->host, s);
 }
 
@@ -146,7 +150,7 @@ cg_engine_free(struct cg_engine *e)
     for (int list = 0; list < DEADLINE_CONN_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);
     }
-    cg_drop_held(e);
+    cg_pay(e);
     cg_conn_bury(e);
     while ((c = e->freelist) != NULL) {
         e->freelist = c->qnext;

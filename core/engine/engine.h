@@ -33,8 +33,17 @@ struct cg_refused {
     struct cg_slice message; /* gunicorn's text, escaped */
     struct cg_slice method, target; /* raw, n = 0 when unknown */
     struct cg_slice line; /* raw and cut, when the target is unknown */
+    struct cg_slice referer, user_agent; /* p = NULL: none, or unknown */
     uint8_t minor;
     size_t body_bytes; /* of the error page */
+};
+
+/* A reply that is cut since its peer takes nothing. */
+struct cg_stalled {
+    const struct cg_peer *peer;
+    struct cg_slice method, target; /* raw and cut */
+    uint64_t sent, of;              /* bytes of the body; made so far */
+    uint64_t since_us;              /* so long */
 };
 
 /*
@@ -55,6 +64,11 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* As `refused`. */
+    void (*stalled)(void *self, const struct cg_stalled *what);
+    /* Once for each ex->line, when its reply is out, or will not be but for the
+     * last `unsent` bytes. By executors, entered, without the baton. */
+    void (*settle)(void *self, void *line, uint64_t unsent);
     /* Something is wrong with the worker's surroundings; as `refused`. */
     void (*trouble)(void *self, const char *text);
     /* A second after one of the two: what was held back is summed up. */

@@ -77,6 +77,16 @@ struct cg_parcel {
     size_t waits;      /* bytes that waited at the last look */
 };
 
+/* A reply that waits for its peer when its request is done; see receipt.c. */
+struct cg_receipt {
+    struct cg_receipt *next; /* of those that are settled */
+    void *line;              /* the host's, or NULL */
+    uint64_t sent;           /* body bytes handed over */
+    uint64_t unsent;         /* of these, at the end */
+    size_t method_n, target_n;
+    char text[]; /* method, target */
+};
+
 /* The thread that sends what nothing follows; see post.c. */
 struct cg_post {
     pthread_mutex_t lock;
@@ -123,6 +133,7 @@ struct cg_engine {
     struct cg_conn *dead; /* freed when the harvest is used up */
     struct cg_conn *freelist;   /* slab */
     struct cg_segment *dropped; /* objects that wait for an entered thread */
+    struct cg_receipt *settled, **settled_last; /* lines that do */
     struct cg_deadlines deadlines;
 
     const struct cg_listener *listeners;
@@ -183,12 +194,6 @@ struct cg_limit {
     struct cg_deadline deadline; /* with the baton */
 };
 
-/* A client that takes nothing; see drain.c. */
-struct cg_stall {
-    uint64_t since_us; /* 0: none was seen */
-    uint64_t gone;     /* what the outbox counted then */
-};
-
 /* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
@@ -199,7 +204,7 @@ struct cg_call {
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
-    struct cg_stall stall;
+    uint64_t stalled_us;      /* so long the client took nothing: given up */
     struct cg_intake *stream; /* the body that is still coming, or NULL */
     int stream_error;         /* negative errno, for ever */
     char stream_fault[256];   /* set with it */
@@ -219,6 +224,7 @@ struct cg_detached {
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
     bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
+    bool tunnels;             /* it speaks another protocol with the peer */
     bool told;                /* in the list of the drained; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
     bool overdue;             /* in that list; with the baton */
@@ -313,8 +319,33 @@ int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
                       int count, int fd, off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);
 int cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread);
+/* The connection speaks another protocol from now on: no limit of time, and it
+ * ends with the request. *ret_unread: bytes of it that came already. */
+void cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
+/* The peer has something to take from here on: its deadline is the next look
+ * at how it goes on. */
+void cg_await_reader(struct cg_engine *e, struct cg_conn *c);
+/* For how long it has taken nothing, if that is too long; else 0. */
+uint64_t cg_reader_stalls(struct cg_engine *e, struct cg_conn *c);
+/* In FLUSH, at the deadline. */
+void cg_flush_look(struct cg_engine *e, struct cg_conn *c);
 void cg_flush(struct cg_engine *e, struct cg_conn *c);
+
+/* receipt.c */
+/* The executor's, at the end of a call whose reply is not out, or has a line.
+ */
+void cg_receipt_keep(struct cg_call *call);
+/* With the baton: its reply is out, or the connection is about to be closed. */
+void cg_receipt_end(struct cg_engine *e, struct cg_conn *c);
+/* With the baton; then, entered, without it. */
+struct cg_receipt *cg_receipts_take(struct cg_engine *e);
+void cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r);
+/* With the baton: what is cut, for the log, before the connection is closed. */
+void cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c,
+                        uint64_t stalled_us);
+void cg_call_stalled(struct cg_engine *e, const struct cg_call *call);
+uint64_t cg_wire_unsent(const struct cg_exchange *ex);
 
 /* drain.c */
 int cg_wire_drain(struct cg_exchange *ex, size_t low);
@@ -349,7 +380,7 @@ bool cg_limit_is_late(const struct cg_call *call);
 /* All of the reply was given to the wire. */
 void cg_limit_sent(struct cg_exchange *ex);
 enum cg_late cg_limit_late(const struct cg_exchange *ex);
-enum cg_late cg_limit_settle(struct cg_exchange *ex);
+enum cg_late cg_limit_conclude(struct cg_exchange *ex);
 /* It came back. */
 void cg_limit_over(struct cg_call *call);
 /* With the baton: one of the lists of calls; begin; end, after which the
@@ -481,7 +512,7 @@ int cg_run_timers(struct cg_engine *e);
 void cg_show(const struct cg_executor *x, enum cg_worker_state s);
 void cg_harvest(struct cg_executor *x, int n);
 void cg_run_queued(struct cg_executor *x);
-void cg_drop_held_now(struct cg_executor *x);
+void cg_pay_now(struct cg_executor *x);
 void cg_take_part(struct cg_engine *e);
 void cg_drain_fd(int fd);
 
@@ -489,6 +520,13 @@ static inline bool
 cg_has_lines(const struct cg_engine *e)
 {
     return e->host->has_lines != NULL && e->host->has_lines(e->host->self);
+}
+
+/* Whether something waits for an entered thread. */
+static inline bool
+cg_owes(const struct cg_engine *e)
+{
+    return __builtin_expect(e->dropped != NULL || e->settled != NULL, 0);
 }
 
 static inline bool
@@ -507,7 +545,7 @@ bool cg_loop_look(struct cg_executor *x);
 void cg_engine_end_now(struct cg_engine *e);
 
 /* engine.c */
-void cg_drop_held(struct cg_engine *e);
+void cg_pay(struct cg_engine *e);
 void cg_drop_list(const struct cg_host *host, struct cg_segment *s);
 void cg_engine_kick(struct cg_engine *e);
 void cg_engine_enter(struct cg_executor *x);

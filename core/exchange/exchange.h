@@ -87,6 +87,7 @@ struct cg_exchange_ops {
                   const struct cg_fields *fields);
     int (*trailers)(struct cg_exchange *ex, const struct cg_fields *fields);
     void (*abort)(struct cg_exchange *ex, int status, const char *message);
+    uint64_t (*unsent)(const struct cg_exchange *ex);
     size_t (*pending)(const struct cg_exchange *ex);
     int (*drain)(struct cg_exchange *ex, size_t low);
     int (*await_room)(struct cg_exchange *ex, size_t low); /* or NULL */
@@ -95,8 +96,11 @@ struct cg_exchange_ops {
     int (*await)(struct cg_exchange *ex, unsigned what, size_t low); /* too */
     void (*end_input)(struct cg_exchange *ex);
     int (*take_over)(struct cg_exchange *ex, struct cg_slice *ret_unread);
+    int (*tunnel)(struct cg_exchange *ex, struct cg_slice *ret_unread);
+    ssize_t (*tunnel_read)(struct cg_exchange *ex, char *p, size_t n);
+    int (*tunnel_write)(struct cg_exchange *ex, const char *p, size_t n);
     enum cg_late (*late)(const struct cg_exchange *ex);
-    enum cg_late (*settle)(struct cg_exchange *ex);
+    enum cg_late (*conclude)(struct cg_exchange *ex);
     bool (*leads)(const struct cg_exchange *ex);
 };
 
@@ -151,6 +155,7 @@ struct cg_exchange {
     bool blocking; /* the application has the socket, which blocks now */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
+    void *line; /* what is told when all of it is sent; given to host.settle */
 };
 
 /* ---- the reply ---- */
@@ -234,7 +239,15 @@ cg_exchange_abort(struct cg_exchange *ex, int status, const char *message)
 
 /* ---- back-pressure ---- */
 
-/* Bytes of the reply that wait for the peer in memory. */
+/* Bytes of the reply that wait for the peer, in memory or files; when it is
+ * gone, those that its socket holds, too. */
+static inline uint64_t
+cg_exchange_unsent(const struct cg_exchange *ex)
+{
+    return ex->ops->unsent(ex);
+}
+
+/* Those that wait in memory. */
 static inline size_t
 cg_exchange_pending(const struct cg_exchange *ex)
 {
@@ -321,6 +334,34 @@ cg_exchange_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     return ex->ops->take_over(ex, ret_unread);
 }
 
+/*
+ * After a complete reply of 101, only where requests share a thread: the host
+ * speaks another protocol with the peer, by the two functions below, and waits
+ * by cg_exchange_await. *ret_unread: as in take_over. No limit of time holds
+ * any more but write_timeout. The connection ends with the exchange, once what
+ * was written is out. 0 or a negative errno.
+ */
+static inline int
+cg_exchange_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    return ex->ops->tunnel(ex, ret_unread);
+}
+
+/* At most n bytes; 0: the peer sends no more; -EAGAIN: there are none now, wait
+ * for CG_AWAIT_INPUT; another negative errno: it is gone. */
+static inline ssize_t
+cg_exchange_tunnel_read(struct cg_exchange *ex, char *p, size_t n)
+{
+    return ex->ops->tunnel_read(ex, p, n);
+}
+
+/* All of it is taken, cg_exchange_pending says how much waits. 0 or -errno. */
+static inline int
+cg_exchange_tunnel_write(struct cg_exchange *ex, const char *p, size_t n)
+{
+    return ex->ops->tunnel_write(ex, p, n);
+}
+
 /* Whether its time is over; nothing more is sent then. Any thread. */
 static inline enum cg_late
 cg_exchange_late(const struct cg_exchange *ex)
@@ -331,9 +372,9 @@ cg_exchange_late(const struct cg_exchange *ex)
 /* After the reply, before it is logged: the outcome of one that took too long
  * becomes what was really sent. As late; only with a limit of time. */
 static inline enum cg_late
-cg_exchange_settle(struct cg_exchange *ex)
+cg_exchange_conclude(struct cg_exchange *ex)
 {
-    return ex->ops->settle(ex);
+    return ex->ops->conclude(ex);
 }
 
 /* Whether the caller is still the one that turns the engine's loop, once the

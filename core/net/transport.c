@@ -2,10 +2,28 @@
 #include "core/net/transport.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
+
+static int
+domain_of(const struct cg_transport *t)
+{
+    int domain = AF_UNSPEC;
+    socklen_t n = sizeof domain;
+    getsockopt(t->fd, SOL_SOCKET, SO_DOMAIN, &domain, &n);
+    return domain;
+}
+
+uint32_t
+cg_transport_held(const struct cg_transport *t)
+{
+    int n = 0;
+    return ioctl(t->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint32_t)n : 0;
+}
 
 ssize_t
 cg_transport_send_plain(struct cg_transport *t, const struct iovec *parts,
@@ -47,6 +65,15 @@ send_file_by_hand(struct cg_transport *t, int fd, off_t *offset, size_t n)
     return sent;
 }
 
+/* A unix socket takes a megabyte of a file as one piece, and shows nothing of
+ * how that is read until its last byte is. */
+static size_t
+file_step(const struct cg_transport *t, size_t n)
+{
+    enum { PIECE = 64 * 1024 };
+    return n > PIECE && domain_of(t) == AF_UNIX ? PIECE : n;
+}
+
 ssize_t
 cg_transport_send_file(struct cg_transport *t, int fd, off_t *offset, size_t n)
 {
@@ -55,7 +82,7 @@ cg_transport_send_file(struct cg_transport *t, int fd, off_t *offset, size_t n)
     }
     ssize_t sent;
     do {
-        sent = sendfile(t->fd, fd, offset, n);
+        sent = sendfile(t->fd, fd, offset, file_step(t, n));
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         return errno == EAGAIN ? 0 : -errno;
@@ -95,10 +122,7 @@ void
 cg_transport_reset(struct cg_transport *t)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
-    int domain = AF_UNSPEC;
-    socklen_t n = sizeof domain;
-    getsockopt(t->fd, SOL_SOCKET, SO_DOMAIN, &domain, &n);
-    if (domain == AF_UNIX || connect(t->fd, &none, sizeof none) < 0) {
+    if (domain_of(t) == AF_UNIX || connect(t->fd, &none, sizeof none) < 0) {
         cg_transport_cut(t);
     }
 }

@@ -126,6 +126,10 @@ cg_transport_send(struct cg_transport *t, const struct iovec *parts, int count,
 ssize_t cg_transport_send_file(struct cg_transport *t, int fd, off_t *offset,
                                size_t n);
 
+/* Bytes that the socket holds for its peer: not acknowledged; not read, of a
+ * unix socket, which rounds up. 0 where the kernel does not tell. */
+uint32_t cg_transport_held(const struct cg_transport *t);
+
 /* For poll(2), of several at once: when it is worth to try again. */
 static inline struct pollfd
 cg_transport_poll(const struct cg_transport *t, short events)

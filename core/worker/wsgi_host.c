@@ -122,6 +122,12 @@ write_lines(void *self)
     cg_log_write_spool(((struct cg_wsgi_host *)self)->run->start->log);
 }
 
+static const char *
+peer_name(const struct cg_peer *peer)
+{
+    return peer->addr[0] != '\0' ? peer->addr : "a unix socket";
+}
+
 static void
 log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
 {
@@ -136,6 +142,8 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .line = why->line,
         .protocol =
             why->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .referer = why->referer,
+        .user_agent = why->user_agent,
         .status = why->status,
         .body_bytes = why->body_bytes,
         .pid = (int)getpid(),
@@ -157,6 +165,32 @@ refused(void *self, const struct cg_refused *why)
 }
 
 static void
+stalled(void *self, const struct cg_stalled *what)
+{
+    struct cg_wsgi_host *h = self;
+    if (!cg_log_limit_pass(&h->stalled, cg_now_us(), BAD_PEERS)) {
+        return;
+    }
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_buf_put_escaped(&text, what->method, what->method.n);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, what->target, what->target.n);
+    cg_log_line(h->run->start->log, CG_WARNING,
+                "Client takes nothing for %llu.%llu s, its reply is cut: %s "
+                "(from %s, %llu of %llu bytes sent)",
+                (unsigned long long)(what->since_us / 1000000),
+                (unsigned long long)(what->since_us / 100000 % 10),
+                cg_buf_str(&text), peer_name(what->peer),
+                (unsigned long long)what->sent, (unsigned long long)what->of);
+}
+
+static void
+settle(void *self, void *line, uint64_t unsent)
+{
+    cg_wsgi_settle(((struct cg_wsgi_host *)self)->wsgi, line, unsent);
+}
+
+static void
 trouble(void *self, const char *text)
 {
     struct cg_wsgi_host *h = self;
@@ -172,6 +206,12 @@ report(void *self)
     uint64_t held = cg_log_limit_take(&h->bad_peers);
     cg_log_limit_take(&h->trouble); /* a state: once a second says it */
     uint64_t late = cg_log_limit_take(&h->late);
+    uint64_t silent = cg_log_limit_take(&h->stalled);
+    if (silent > 0) {
+        cg_log_line(h->run->start->log, CG_WARNING,
+                    "Client takes nothing ... and %llu more like this",
+                    (unsigned long long)silent);
+    }
     if (late > 0) {
         cg_log_line(h->run->start->log, CG_ERROR,
                     "REQUEST TIMEOUT (pid:%d): and %llu more like this",
@@ -203,8 +243,7 @@ put_late(struct cg_buf *out, const struct cg_exchange *ex)
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->target), 1024);
     cg_buf_putf(out, " (for %llu.%llu s, from %s)",
                 (unsigned long long)(ms / 1000),
-                (unsigned long long)(ms % 1000 / 100),
-                ex->peer->addr[0] != '\0' ? ex->peer->addr : "a unix socket");
+                (unsigned long long)(ms % 1000 / 100), peer_name(ex->peer));
 }
 
 static const char *
@@ -428,6 +467,8 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .drop = drop,
         .signals = run_signals,
         .refused = refused,
+        .stalled = stalled,
+        .settle = settle,
         .trouble = trouble,
         .report = report,
         .has_lines = has_lines,

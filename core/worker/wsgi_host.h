@@ -27,7 +27,7 @@ struct cg_wsgi_host {
     uint64_t request_limit; /* 0: none */
     uint64_t graceful_us;
     struct cg_log_limit bad_peers, trouble; /* guarded by the baton */
-    struct cg_log_limit late;               /* the same */
+    struct cg_log_limit late, stalled;      /* the same */
     pthread_t main;                         /* the main thread */
     void (*interrupt)(void *self);          /* as its class has it */
     bool stuck;                             /* the master knows; the baton */

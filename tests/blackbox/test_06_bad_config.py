@@ -138,6 +138,22 @@ def test_a_value_of_an_odd_type_is_told(run, line, words):
     done.line_with("Error: conf.py:1: ", *words)
 
 
+@pytest.mark.parametrize("line, name", [
+    ("errorlog = 'x\\0y'", "errorlog"), ("accesslog = 'x\\0y'", "accesslog"),
+    ("pidfile = '\\0'", "pidfile"), ("raw_env = ['A=b\\0c']", "raw_env"),
+    ("logconfig_dict = {'a\\0b': 1}", "logconfig_dict"),
+    ("logconfig_dict = {'a': {'b': ['c\\0']}}", "logconfig_dict"),
+    ("bind = '127.0.0.1\\0:80'", "bind"), ("bind = 'unix:/run/a\\0b'", "bind"),
+    ("bind = ['unix:\\0a\\0b']", "bind"), ("worker_class = 'sync\\0'",
+                                           "worker_class"),
+])
+def test_a_nul_in_a_string_is_refused(run, line, name):
+    """The system would see the part before it."""
+    done = check(run, line + "\n")
+    assert done.status == 1
+    done.line_with(f"Error: conf.py:1: {name}: ", "a NUL character in a value")
+
+
 def test_a_directory_is_named(run, tmp_path):
     (tmp_path / "conf.py").mkdir()
     done = run(*CHECK, "-c", "conf.py", files={"shop.py": APP})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """start_response, the iterable, write() and errors (PEP 3333)."""
 import json
+import os
 import re
 import socket
 import struct
@@ -489,6 +490,146 @@ def test_files_are_sent_without_sendfile_as_well(server):
     s = server("probe:app", "--no-sendfile", apps=["probe.py"])
     assert s.get("/file?offset=1000").body == FILE[1000:]
     assert wire.fetch(s.address, "/file?offset=5&length=9").body == FILE[5:14]
+
+
+# What is no plain file has bytes of its own: read() knows them, the descriptor
+# does not.
+FILES_APP = """
+import gzip, io, os, tempfile
+
+with open("plain", "wb") as f:
+    f.write(b"0123456789" * 5000)
+with gzip.open("packed", "wb") as f:
+    f.write(b"unpacked " * 5000)
+
+
+class Upper(io.FileIO):
+    def read(self, n=-1):
+        return super().read(n).replace(b"0", b"A")
+
+
+class UpperBuffered(io.BufferedReader):
+    def read(self, n=-1):
+        return super().read(n).replace(b"0", b"A")
+
+
+class Shifted(io.FileIO):
+    def readinto(self, b):
+        n = super().readinto(b)
+        b[:n] = bytes(b[:n]).replace(b"0", b"A")
+        return n
+
+
+def patched(f):
+    read = f.read
+    f.read = lambda n=-1: read(n).replace(b"0", b"A")
+    return f
+
+
+def temporary(skip=0, kind=tempfile.TemporaryFile):
+    f = kind()
+    f.write(b"temporary " * 5000)
+    f.seek(skip)
+    return f
+
+
+def part_read():
+    f = open("plain", "rb")
+    f.read(7)
+    return f
+
+
+def written():
+    f = open("plain", "r+b")
+    f.write(b"0123456789")
+    return f
+
+
+makers = {
+    "plain": lambda: open("plain", "rb"),
+    "raw": lambda: open("plain", "rb", buffering=0),
+    "random": lambda: open("plain", "r+b"),
+    "part_read": part_read,
+    "written": written,
+    "gzip": lambda: gzip.open("packed"),
+    "buffered_gzip": lambda: io.BufferedReader(gzip.open("packed")),
+    "subclass": lambda: Upper("plain"),
+    "buffered_subclass": lambda: UpperBuffered(io.FileIO("plain")),
+    "buffer_of_subclass": lambda: io.BufferedReader(Shifted("plain")),
+    "patched": lambda: patched(open("plain", "rb")),
+    "patched_raw": lambda: patched(open("plain", "rb", buffering=0)),
+    "temporary": temporary,
+    "temporary_part": lambda: temporary(10),
+    "named": lambda: temporary(10, tempfile.NamedTemporaryFile),
+    "patched_named": lambda: patched(
+        temporary(0, tempfile.NamedTemporaryFile)),
+    "spooled": lambda: temporary(10, tempfile.SpooledTemporaryFile),
+    "proc": lambda: open("/proc/self/stat", "rb"),
+    "sys": lambda: open("/sys/kernel/mm/transparent_hugepage/enabled", "rb"),
+    "empty": lambda: tempfile.TemporaryFile(),
+    "at_end": lambda: temporary(50000),
+    "beyond": lambda: temporary(60000),
+}
+
+
+shared = {}
+
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"][1:]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["QUERY_STRING"] == "offset":  # of the one before
+        return [b"%d" % os.lseek(shared.pop(name), 0, os.SEEK_CUR)]
+    f = makers[name]()
+    if environ["QUERY_STRING"] == "share":
+        shared[name] = os.dup(f.fileno())
+    return environ["wsgi.file_wrapper"](f)
+"""
+PLAIN = b"0123456789" * 5000
+TEMPORARY = b"temporary " * 5000
+FILE_BODIES = {
+    "plain": PLAIN, "raw": PLAIN, "random": PLAIN, "part_read": PLAIN[7:],
+    "written": PLAIN[10:], "gzip": b"unpacked " * 5000,
+    "buffered_gzip": b"unpacked " * 5000,
+    "subclass": PLAIN.replace(b"0", b"A"),
+    "buffered_subclass": PLAIN.replace(b"0", b"A"),
+    "buffer_of_subclass": PLAIN.replace(b"0", b"A"),
+    "patched": PLAIN.replace(b"0", b"A"),
+    "patched_raw": PLAIN.replace(b"0", b"A"),
+    "temporary": TEMPORARY, "temporary_part": TEMPORARY[10:],
+    "named": TEMPORARY[10:], "spooled": TEMPORARY[10:],
+    "patched_named": TEMPORARY.replace(b"0", b"A"),
+    "empty": b"", "at_end": b"", "beyond": b"",
+}
+
+
+@pytest.fixture(scope="module")
+def files(module_server):
+    return module_server("files:app", files={"files.py": FILES_APP})
+
+
+@pytest.mark.parametrize("name", FILE_BODIES)
+def test_what_read_gives_is_what_is_sent(files, name):
+    r = files.get("/" + name)
+    assert (r.status, r.body) == (200, FILE_BODIES[name])
+
+
+@pytest.mark.parametrize("name", ["plain", "raw", "random", "temporary",
+                                  "named"])
+def test_a_plain_file_is_sent_without_reading_it(files, name):
+    """The descriptor stays where it was."""
+    start = len(TEMPORARY) - len(FILE_BODIES[name]) if name == "named" else 0
+    assert files.get(f"/{name}?share").body == FILE_BODIES[name]
+    assert int(files.get(f"/{name}?offset").body) == start
+
+
+@pytest.mark.parametrize("name", ["proc", "sys"])
+def test_files_of_the_kernel_are_read(files, name):
+    path = "/sys/kernel/mm/transparent_hugepage/enabled"
+    if name == "sys" and not os.path.exists(path):
+        pytest.skip(f"this kernel has no {path}")
+    body = files.get("/" + name).body
+    assert body.endswith(b"\n") and b"\0" not in body, body
 
 
 def data_segments(peer):

@@ -153,14 +153,14 @@ def test_a_generator_is_done_while_its_client_reads_nothing(slow, kind, path):
                   "close() is called when it is exhausted")
         assert len(files_in(s)) == 2
         assert_answered(s)
-        until(lambda: (s.folder / "access.log").read_text()
-              .count(f'?{SIZE} HTTP/1.1" 200 {SIZE} ') == 2,
-              "its line has all of the bytes")
         for peer in (lazy, other):
             r = peer.reply()
             assert r.framing == ("length" if path == "/length" else "chunked")
             assert r.body == expected(SIZE)
             assert peer.get("/").reply().body == b"ok"  # the connection stays
+        until(lambda: (s.folder / "access.log").read_text()
+              .count(f'?{SIZE} HTTP/1.1" 200 {SIZE} ') == 2,
+              "its line has all of the bytes")
         wait_no_files(s)
 
 

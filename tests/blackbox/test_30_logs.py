@@ -107,6 +107,20 @@ def test_there_is_one_line_for_each_pipelined_request_in_order(server):
     assert lines(s.folder / "a.log", 20) == [str(i) for i in range(20)]
 
 
+def test_atoms_have_pythons_width_and_precision(server):
+    s = server("shop:app", config="accesslog = 'a.log'\naccess_log_format = "
+               "'[%(m)-6s|%(B)05d|%(T).1f|%(h).3s|%({set-cookie}o)s|%(s)4d]'\n",
+               files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    return [b"eight..."]
+"""}, announced=["no form of that atom"])
+    s.get("/")
+    assert lines(s.folder / "a.log", 1) == ["[GET   |00008|0.0|127|b=2| 200]"]
+    s.wait_log(r"\[WARNING\] access_log_format: '%\(s\)4d' is no form of that "
+               "atom: it prints as with s")
+
+
 def test_quotes_and_controls_of_a_peer_are_escaped(server):
     s = server("probe:app", "--access-logfile", "a.log", apps=APPS)
     s.get('/one?"%0d%0aX:%1b[31m', 'User-Agent: a"b\tc\xe9')

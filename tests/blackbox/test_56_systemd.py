@@ -342,6 +342,14 @@ def test_an_abstract_socket_is_served_and_let_go(server, form):
         abstract_peer(name)
 
 
+def test_a_configuration_file_names_an_abstract_socket_as_python_does(server):
+    name = f"cgunicorn-test-{os.getpid()}-file"
+    server("shop:app", bind=None, files={"shop.py": APP},
+           config=f"bind = 'unix:\\0{name}'\n")
+    with abstract_peer(name) as peer:
+        assert peer.get("/").reply().status == 200
+
+
 def test_two_servers_share_a_port_with_reuse_port(server):
     port = free_port()
     servers = []

@@ -117,6 +117,9 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     cg_conn_disarm(e, c);
     cg_deadline_clear(&c->deadline);
     cg_conn_not_kept(e, c);
+    if (__builtin_expect(c->receipt != NULL, 0)) {
+        cg_receipt_end(e, c);
+    }
     cg_transport_close(&c->transport);
     c->state = CONN_DEAD;
     cg_conn_drop_intake(c);

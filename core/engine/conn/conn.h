@@ -55,6 +55,7 @@ struct cg_deadline {
 };
 
 struct cg_detached;
+struct cg_receipt;
 
 struct cg_conn {
     struct cg_deadline deadline;
@@ -79,6 +80,7 @@ struct cg_conn {
     struct cg_buf rest; /* bytes after the request: pipelining */
     struct cg_intake *intake; /* a request in pieces, or a queued one */
     struct cg_outbox outbox;
+    struct cg_receipt *receipt; /* of a reply that is not out yet, or NULL */
     struct cg_peer peer;
 };
 

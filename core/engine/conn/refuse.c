@@ -37,6 +37,14 @@ first_line(struct cg_slice s)
     return (struct cg_slice){s.p, cr != NULL ? (size_t)(cr - s.p) : n};
 }
 
+static struct cg_slice
+known_field(struct refused_request r, enum cg_field_id id)
+{
+    const struct cg_field *f = cg_request_field(r.req, id);
+    return f != NULL ? (struct cg_slice){r.base + f->value, f->value_n}
+                     : (struct cg_slice){NULL, 0};
+}
+
 static void
 show_request(const struct cg_conn *c, struct refused_request r,
              struct cg_refused *why)
@@ -54,6 +62,10 @@ show_request(const struct cg_conn *c, struct refused_request r,
     }
     if (why->target.n > 0) {
         why->line.n = 0;
+    }
+    if (r.req != NULL && r.base != NULL) {
+        why->referer = known_field(r, CG_FIELD_REFERER);
+        why->user_agent = known_field(r, CG_FIELD_USER_AGENT);
     }
 }
 

@@ -30,14 +30,18 @@ static int
 check_progress(struct cg_call *call)
 {
     struct cg_engine *e = call->executor->engine;
-    const struct cg_outbox *o = &call->conn->outbox;
-    struct cg_stall *s = &call->stall;
+    struct cg_outbox *o = &call->conn->outbox;
     uint64_t now = cg_now_us(), most = e->config->write_timeout_us;
-    if (s->since_us == 0 || s->gone != o->gone) {
-        *s = (struct cg_stall){.since_us = now, .gone = o->gone};
+    uint64_t still =
+        cg_progress_look(&o->progress, o->gone, &call->conn->transport, now);
+    if (still == 0) {
         atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
     }
-    return most != 0 && now - s->since_us >= most ? -ETIMEDOUT : 0;
+    if (most == 0 || still < most) {
+        return 0;
+    }
+    call->stalled_us = still;
+    return -ETIMEDOUT;
 }
 
 static int
@@ -164,9 +168,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     if (r < 0) {
         return r;
     }
-    if (cg_outbox_is_empty(o)) {
-        call->stall.since_us = 0;
-    } else if (!call->executor->engine->config->hosted) {
+    if (!cg_outbox_is_empty(o) && !call->executor->engine->config->hosted) {
         cg_post_entrust(call);
     }
     return 0;

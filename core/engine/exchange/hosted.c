@@ -179,7 +179,7 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     d->call.wire = &detached_wire;
     cg_writer_reset(&d->writer);
     d->waits = d->reads = d->rooms = d->ends = false;
-    d->told = d->lent = d->overdue = false;
+    d->told = d->lent = d->overdue = d->tunnels = false;
     c->call = d;
     e->in_flight++;
     cg_call_begin(&d->call);
@@ -255,13 +255,21 @@ reclaim(struct cg_detached *d)
 
 /* With the baton. */
 static void
-lend(struct cg_detached *d, unsigned interest, enum cg_deadline_list list)
+lend(struct cg_detached *d, unsigned interest)
 {
     struct cg_engine *e = d->call.executor->engine;
     struct cg_conn *c = d->call.conn;
     d->lent = true;
     c->state = CONN_LENT;
-    cg_deadline_set(&e->deadlines, &c->deadline, list, cg_now_us());
+    e->now_us = cg_now_us();
+    if (d->reads && !d->tunnels) {
+        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+    } else if ((interest & CG_LOOP_WRITE) != 0) {
+        cg_await_reader(e, c);
+    } else { /* for its leaving, or words of its own, a peer may take any time
+              */
+        cg_deadline_clear(&c->deadline);
+    }
     cg_conn_arm(e, c, interest);
 }
 
@@ -274,7 +282,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     take_baton(x->engine, x);
     d->waits = d->rooms = waits;
     d->low = low;
-    lend(d, CG_LOOP_WRITE, DEADLINE_WRITE);
+    lend(d, CG_LOOP_WRITE);
     open_baton(x->engine, x);
 }
 
@@ -340,6 +348,20 @@ detached_pending(const struct cg_exchange *ex)
     return n;
 }
 
+static uint64_t
+detached_unsent(const struct cg_exchange *ex)
+{
+    const struct cg_detached *d = (const void *)ex;
+    struct cg_executor *x = d->call.executor;
+    if (!d->lent) {
+        return cg_wire_unsent(ex);
+    }
+    take_baton(x->engine, x);
+    uint64_t n = cg_wire_unsent(ex);
+    open_baton(x->engine, x);
+    return n;
+}
+
 static int
 detached_drain(struct cg_exchange *ex, size_t low)
 {
@@ -395,12 +417,12 @@ await_input(struct cg_exchange *ex)
     bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.conn->outbox);
     take_baton(x->engine, x);
     d->waits = d->reads = true;
-    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0), DEADLINE_BODY);
+    lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0));
     open_baton(x->engine, x);
     return 0;
 }
 
-/* With the baton. Nothing but the peer's leaving may last for ever. */
+/* With the baton. */
 static void
 lend_for(struct cg_detached *d, unsigned what, size_t low)
 {
@@ -411,13 +433,8 @@ lend_for(struct cg_detached *d, unsigned what, size_t low)
     d->reads = (what & CG_AWAIT_INPUT) != 0;
     d->ends = (what & CG_AWAIT_END) != 0;
     d->low = low;
-    lend(d,
-         (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
-             (d->ends ? CG_LOOP_END : 0),
-         d->reads ? DEADLINE_BODY : DEADLINE_WRITE);
-    if (!d->reads && !flushes) {
-        cg_deadline_clear(&c->deadline);
-    }
+    lend(d, (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
+                (d->ends ? CG_LOOP_END : 0));
 }
 
 static int
@@ -456,6 +473,37 @@ detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     return cg_wire_take_over(ex, ret_unread);
 }
 
+static int
+detached_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_detached *d = detached(ex);
+    if (is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    d->tunnels = true;
+    cg_wire_upgrade(ex, ret_unread);
+    return lend_rest(ex, 0);
+}
+
+static ssize_t
+tunnel_read(struct cg_exchange *ex, char *p, size_t n)
+{
+    struct cg_detached *d = detached(ex);
+    if (ex->broken || is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    return cg_transport_receive(&d->call.conn->transport, p, n);
+}
+
+static int
+tunnel_write(struct cg_exchange *ex, const char *p, size_t n)
+{
+    const struct iovec part = {(void *)(size_t)p, n};
+    return detached_send(ex, &part, 1, NULL);
+}
+
 static const struct cg_wire detached_wire = {
     .send = detached_send,
     .post = detached_post,
@@ -468,6 +516,7 @@ static const struct cg_exchange_ops detached_ops = {
     .inform = cg_http1_inform,
     .trailers = cg_http1_trailers,
     .abort = cg_http1_abort,
+    .unsent = detached_unsent,
     .pending = detached_pending,
     .drain = detached_drain,
     .await_room = await_room,
@@ -476,8 +525,11 @@ static const struct cg_exchange_ops detached_ops = {
     .await = detached_await,
     .end_input = cg_stream_end_input,
     .take_over = detached_take_over,
+    .tunnel = detached_tunnel,
+    .tunnel_read = tunnel_read,
+    .tunnel_write = tunnel_write,
     .late = cg_limit_late,
-    .settle = cg_limit_settle,
+    .conclude = cg_limit_conclude,
     .leads = detached_leads,
 };
 
@@ -516,6 +568,9 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     struct cg_detached *d = c->call;
     if (d->reads) {
         cg_stream_time_out(&d->call);
+    } else if ((d->call.stalled_us = cg_reader_stalls(e, c)) == 0) {
+        cg_await_reader(e, c);
+        return;
     } else {
         d->call.ex.broken = true;
     }
@@ -526,19 +581,34 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
 static bool
 has_left(const struct cg_conn *c)
 {
-    struct pollfd p = {.fd = c->transport.fd, .events = POLLRDHUP};
+    struct pollfd p = cg_transport_poll(&c->transport, POLLRDHUP);
     return poll(&p, 1, 0) > 0;
 }
 
-/* All is out: for its leaving the peer may take any time. */
+/* All is out. */
 static void
 end_flush(struct cg_engine *e, struct cg_conn *c)
 {
+    const struct cg_detached *d = c->call;
+    unsigned interest =
+        (d->reads ? CG_LOOP_READ : 0) | (d->ends ? CG_LOOP_END : 0);
     cg_deadline_clear(&c->deadline);
-    if (c->call->ends && c->call->waits) {
-        cg_conn_arm(e, c, CG_LOOP_END);
+    if (interest != 0 && d->waits) {
+        cg_conn_arm(e, c, interest);
     } else {
         cg_conn_disarm(e, c);
+    }
+}
+
+/* Bytes of a tunnel, at least perhaps. It stays in the event set, since the
+ * host reads at once, most often; when it has not been told yet it is busy. */
+static void
+hear_tunnel(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->call->told) {
+        cg_conn_disarm(e, c);
+    } else {
+        tell(e, c->call);
     }
 }
 
@@ -546,10 +616,13 @@ void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
     struct cg_detached *d = c->call;
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0 || (d->ends && has_left(c))) {
         d->call.ex.broken = true;
+    }
+    if (!d->call.ex.broken && d->tunnels && d->reads) {
+        hear_tunnel(e, c);
+        return;
     }
     if (d->call.ex.broken || d->reads) {
         end_wait(e, c);
@@ -560,8 +633,6 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     }
     if (r > 0) {
         end_flush(e, c);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
 }
 
@@ -641,8 +712,8 @@ cg_engine_done(struct cg_exchange *ex)
     } else {
         cg_finish(e, c);
     }
-    /* a request that waited, or the end of a graceful stop */
-    if (!e->polling && (e->nready > 0 || e->stopping)) {
+    /* a request that waited, a line, or the end of a graceful stop */
+    if (!e->polling && (e->nready > 0 || e->stopping || cg_owes(e))) {
         cg_engine_kick(e);
     }
     open_baton(e, x);
@@ -712,8 +783,8 @@ step(struct cg_executor *x)
         interrupt_first(x);
         return true;
     }
-    if (__builtin_expect(e->dropped != NULL, 0)) {
-        cg_drop_held_now(x);
+    if (cg_owes(e)) {
+        cg_pay_now(x);
         return true;
     }
     return false;
@@ -755,7 +826,7 @@ work(struct cg_executor *x)
     cg_take_part(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || e->dropped != NULL || e->drained_first != NULL ||
+    if (left == 0 || cg_owes(e) || e->drained_first != NULL ||
         e->overdue != NULL) {
         cg_engine_kick(e);
     }

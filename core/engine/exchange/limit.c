@@ -144,7 +144,7 @@ cg_limit_late(const struct cg_exchange *ex)
 }
 
 enum cg_late
-cg_limit_settle(struct cg_exchange *ex)
+cg_limit_conclude(struct cg_exchange *ex)
 {
     enum cg_late late = cg_limit_late(ex);
     switch (late) {

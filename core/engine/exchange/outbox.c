@@ -26,6 +26,7 @@ append(struct cg_outbox *o, struct cg_segment *s)
         o->last->next = s;
     } else {
         o->first = s;
+        o->progress.since_us = o->spill != NULL ? o->progress.since_us : 0;
     }
     o->last = s;
     o->bytes += s->n;

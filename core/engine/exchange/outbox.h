@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "core/engine/exchange/progress.h"
 #include "core/engine/exchange/spill.h"
 #include "core/net/transport.h"
 
@@ -34,12 +35,20 @@ struct cg_outbox {
     size_t bytes;             /* in all segments */
     uint64_t gone;            /* that waited here and were sent, ever */
     struct cg_segment *spare; /* an emptied one of cg_outbox_collect, or NULL */
+    struct cg_progress progress; /* of the peer, while something waits */
 };
 
 static inline bool
 cg_outbox_is_empty(const struct cg_outbox *o)
 {
     return o->first == NULL && o->spill == NULL;
+}
+
+/* Bytes that wait, in memory and in files. */
+static inline uint64_t
+cg_outbox_waits(const struct cg_outbox *o)
+{
+    return o->bytes + (o->spill != NULL ? cg_spill_bytes(o->spill) : 0);
 }
 
 /* Room of the segments that small parts are collected in. */

@@ -5,6 +5,7 @@
  * executor without the baton; they touch only what belongs to it then.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -222,13 +223,28 @@ cg_wire_pending(const struct cg_exchange *ex)
     return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
 }
 
+void
+cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_conn *c = call_of(ex)->conn;
+    *ret_unread = (struct cg_slice){NULL, 0};
+    cg_limit_taken(ex);
+    ex->taken = true;
+    ex->may_keep = false;
+    if (c->rest.p != NULL) {
+        *ret_unread =
+            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
+        c->rest_at = (uint32_t)c->rest.n;
+    }
+}
+
 /* Only a peer that asked for another protocol means the bytes behind its head
  * for who takes the socket. */
 int
 cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     struct cg_conn *c = call_of(ex)->conn;
-    int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
+    int fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
         return -errno;
     }
@@ -241,16 +257,8 @@ cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     if (ours) {
         cg_limit_leave(call_of(ex));
     }
-    if (!ex->req->upgrade) {
-        return fd;
-    }
-    cg_limit_taken(ex);
-    ex->taken = true;
-    ex->may_keep = false;
-    if (c->rest.p != NULL) {
-        *ret_unread =
-            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
-        c->rest_at = (uint32_t)c->rest.n;
+    if (ex->req->upgrade) {
+        cg_wire_upgrade(ex, ret_unread);
     }
     return fd;
 }
@@ -279,13 +287,14 @@ static const struct cg_exchange_ops inline_ops = {
     .inform = cg_http1_inform,
     .trailers = cg_http1_trailers,
     .abort = cg_http1_abort,
+    .unsent = cg_wire_unsent,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
     .read = cg_stream_receive,
     .end_input = cg_stream_end_input,
     .take_over = cg_wire_take_over,
     .late = cg_limit_late,
-    .settle = cg_limit_settle,
+    .conclude = cg_limit_conclude,
     .leads = wire_leads,
 };
 
@@ -409,6 +418,11 @@ cg_call_settle(struct cg_call *call)
     }
     cg_drop_list(e->host, call->dropped);
     cg_drop_list(e->host, call->spent);
+    if (__builtin_expect(call->ex.line != NULL ||
+                             !cg_outbox_is_empty(&call->conn->outbox),
+                         0)) {
+        cg_receipt_keep(call);
+    }
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;
@@ -426,6 +440,9 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     c->broken = call->ex.broken;
     c->polite = call->ex.req->keep_alive;
     c->taken = call->ex.blocking && !c->keep;
+    if (__builtin_expect(call->stalled_us != 0, 0)) {
+        cg_call_stalled(e, call);
+    }
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_end(call);
     }
@@ -494,7 +511,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
     cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
-    call->stall = (struct cg_stall){0};
+    call->stalled_us = 0;
     call->stream = NULL;
     call->stream_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);
@@ -548,6 +565,9 @@ cg_serve_stream(struct cg_executor *x, struct cg_conn *c)
 void
 cg_after_response(struct cg_engine *e, struct cg_conn *c)
 {
+    if (__builtin_expect(c->receipt != NULL, 0)) {
+        cg_receipt_end(e, c);
+    }
     if (!c->keep) {
         /* a client that was promised no end may be writing: an abrupt close
          * could take the response's end from it (RFC 9112, 9.6) */
@@ -588,13 +608,32 @@ cg_rest(struct cg_engine *e, struct cg_conn *c)
 }
 
 void
+cg_await_reader(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_outbox *o = &c->outbox;
+    if (o->progress.since_us == 0) {
+        cg_progress_look(&o->progress, o->gone, &c->transport, e->now_us);
+    }
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+}
+
+uint64_t
+cg_reader_stalls(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_outbox *o = &c->outbox;
+    uint64_t still =
+        cg_progress_look(&o->progress, o->gone, &c->transport, e->now_us);
+    return still >= e->config->write_timeout_us ? still : 0;
+}
+
+void
 cg_finish(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->broken) {
         cg_conn_close(e, c);
     } else if (!cg_outbox_is_empty(&c->outbox)) {
         c->state = CONN_FLUSH;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
+        cg_await_reader(e, c);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
         cg_after_response(e, c);
@@ -604,13 +643,22 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
 void
 cg_flush(struct cg_engine *e, struct cg_conn *c)
 {
-    uint64_t before = c->outbox.gone;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {
         cg_after_response(e, c);
-    } else if (c->outbox.gone != before) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
     }
+}
+
+void
+cg_flush_look(struct cg_engine *e, struct cg_conn *c)
+{
+    uint64_t stalled_us = cg_reader_stalls(e, c);
+    if (stalled_us == 0) {
+        cg_await_reader(e, c);
+        return;
+    }
+    cg_receipt_stalled(e, c, stalled_us);
+    cg_conn_close(e, c);
 }

@@ -48,10 +48,10 @@ expire(struct cg_engine *e, struct cg_conn *c)
         cg_refuse_status(e, c, 408, "Request body timed out");
         break;
     case CONN_FRESH:
-    case CONN_FLUSH:
     case CONN_IDLE:
     case CONN_DRAIN:
     case CONN_LINGER: cg_conn_close(e, c); break;
+    case CONN_FLUSH: cg_flush_look(e, c); break;
     case CONN_LENT: cg_lent_expired(e, c); break;
     case CONN_READY: /* gets a new deadline when it comes back */
     case CONN_RUN:
@@ -500,18 +500,20 @@ cg_loop_look(struct cg_executor *x)
     return !cg_loop_goes_on(x) || wait_for_events(x, ms);
 }
 
-/* Objects whose bytes are sent need the host's lock, and dropping one may run
- * anything: so the baton is open meanwhile. */
+/* Objects whose bytes are sent and lines of replies that are out need the
+ * host's lock, and may run anything: so the baton is open meanwhile. */
 void
-cg_drop_held_now(struct cg_executor *x)
+cg_pay_now(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     struct cg_segment *held = e->dropped;
+    struct cg_receipt *settled = cg_receipts_take(e);
     e->dropped = NULL;
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
     }
+    cg_receipts_settle(e->host, settled);
     cg_drop_list(e->host, held);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
@@ -547,8 +549,8 @@ turn(struct cg_executor *x)
         return true;
     }
     cg_conn_bury(e);
-    if (__builtin_expect(e->dropped != NULL, 0)) {
-        cg_drop_held_now(x);
+    if (cg_owes(e)) {
+        cg_pay_now(x);
         return true; /* events may have been harvested meanwhile */
     }
     if (cg_has_lines(e)) {

@@ -175,9 +175,12 @@ cg_asgi_watch(RequestObject *r)
     struct cg_asgi *a = r->asgi;
     unsigned what = 0;
     send_posted(r);
-    if (r->ex == NULL || r->gone_us != 0 ||
-        (r->ws != NULL && cg_websocket_is_open(r))) {
-        return; /* an open WebSocket watches by itself */
+    if (r->ex == NULL || r->gone_us != 0) {
+        return;
+    }
+    if (r->ws != NULL && cg_websocket_is_open(r)) {
+        cg_websocket_watch(r);
+        return;
     }
     if (is_waiting(a, &r->room_waiter)) {
         what |= CG_AWAIT_ROOM;
@@ -217,6 +220,10 @@ cg_asgi_drained(struct cg_asgi *a, struct cg_exchange *ex)
     py_auto *alive = py_new((PyObject *)r);
     if (ex->broken) {
         cg_asgi_gone(r);
+    } else if (r->ws != NULL && cg_websocket_is_open(r)) {
+        cg_asgi_wake(a, &r->room_waiter);
+        cg_websocket_ready(r);
+        return;
     }
     wake_all(r);
     (void)alive; /* held, not used */
@@ -361,13 +368,10 @@ static PyMemberDef Request_members[] = {{"__vectorcalloffset__", T_PYSSIZET,
                                          READONLY, NULL},
                                         {NULL, 0, 0, 0, NULL}};
 
-static PyType_Slot Request_slots[] = {{Py_tp_dealloc, Request_dealloc},
-                                      {Py_tp_traverse, Request_traverse},
-                                      {Py_tp_clear, Request_clear},
-                                      {Py_tp_call, PyVectorcall_Call},
-                                      {Py_tp_members, Request_members},
-                                      {Py_tp_methods, cg_websocket_methods},
-                                      {0, NULL}};
+static PyType_Slot Request_slots[] = {
+    {Py_tp_dealloc, Request_dealloc}, {Py_tp_traverse, Request_traverse},
+    {Py_tp_clear, Request_clear},     {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, Request_members}, {0, NULL}};
 
 static PyType_Spec request_spec = {
     .name = "cgunicorn.Send",
@@ -527,7 +531,7 @@ cg_asgi_give_back(RequestObject *r)
     PyObject *type, *value, *traceback; /* what send() raises, perhaps */
     PyErr_Fetch(&type, &value, &traceback);
     enum cg_late late =
-        r->asgi->wsgi->o->limited ? cg_exchange_settle(ex) : CG_LATE_NO;
+        r->asgi->wsgi->o->limited ? cg_exchange_conclude(ex) : CG_LATE_NO;
     if (ex->writer->misfit == CG_TOO_SHORT && !ex->broken) {
         cg_asgi_log(r, CG_ERROR,
                     "Response is shorter than its Content-Length, closing the "
@@ -738,6 +742,11 @@ cg_asgi_run(struct cg_asgi *a, struct cg_exchange *ex)
     enum cg_ws_request what = ex->req->upgrade
                                   ? cg_ws_request_check(ex->req, ex->base)
                                   : CG_WS_REQUEST_NONE;
+    /* one whose client has been told that it is late is not begun any more */
+    if (a->wsgi->o->limited && cg_exchange_conclude(ex) != CG_LATE_NO) {
+        a->o.done(ex);
+        return;
+    }
     RequestObject *r = cg_asgi_request_new(a, ex);
     if (r == NULL) {
         PyErr_Clear(); /* out of memory: nothing can be said */

@@ -229,6 +229,10 @@ void cg_websocket_tick(RequestObject *r, uint64_t now_us);
 bool cg_websocket_is_open(const RequestObject *r);
 /* Ends the connection without a word. */
 void cg_websocket_cut(RequestObject *r);
-extern PyMethodDef cg_websocket_methods[];
+/* Asks the engine for what an open one waits for; anything that is sent or
+ * read ends that. */
+void cg_websocket_watch(RequestObject *r);
+/* The engine says that it is worth looking. */
+void cg_websocket_ready(RequestObject *r);
 
 #endif

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One WebSocket of an application (ASGI www 2.5, RFC 6455). The handshake is an
- * exchange like others; once it is accepted the connection is taken over, and
- * the loop watches its descriptor. Pings, pongs and closes are answered here,
+ * exchange like others; once it is accepted it is a tunnel, whose bytes the
+ * engine carries and we understand. Pings, pongs and closes are answered here,
  * whatever the application does meanwhile.
  *
  *   CONNECTING -> OPEN -> CLOSING (we closed first) -> CLOSED
  *              -> DENIED (an HTTP response)
  *
- * The exchange is given back when both the application and the connection have
- * come to their ends.
+ * The exchange is given back when the connection has come to its end.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/base/clock.h"
-#include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/py/asgi/internal.h"
 
@@ -43,16 +38,12 @@ struct queued {
 struct websocket {
     RequestObject *r; /* whose it is */
     enum ws_state state;
-    int fd; /* -1: not taken over yet, or closed */
-    bool connect_given, disconnect_given;
-    bool reading, writing; /* the loop watches */
-    bool sent_close;
+    bool connect_given;
     bool deflates;
+    unsigned watched; /* what the engine was asked to wait for */
     struct cg_ws_reader reader;
     struct cg_ws_inflate inflate;
     struct cg_ws_deflate deflate;
-    struct cg_buf out; /* what the socket did not take */
-    size_t out_at;
     struct queued *first, **last;
     size_t unread;
     int nunread;
@@ -67,7 +58,6 @@ cg_websocket_new(RequestObject *r)
 {
     struct websocket *ws = cg_calloc(1, sizeof *ws);
     ws->r = r;
-    ws->fd = -1;
     ws->last = &ws->first;
     ws->code = CG_WS_NO_STATUS;
     ws->reader.max_message = r->asgi->o.ws_max;
@@ -101,8 +91,6 @@ cg_websocket_free(struct websocket *ws)
     cg_ws_reader_release(&ws->reader);
     cg_ws_inflate_release(&ws->inflate);
     cg_ws_deflate_release(&ws->deflate);
-    cg_buf_release(&ws->out);
-    cg_fd_close(&ws->fd);
     free(ws);
 }
 
@@ -112,48 +100,40 @@ cg_websocket_is_open(const RequestObject *r)
     return r->ws->state == WS_OPEN || r->ws->state == WS_CLOSING;
 }
 
-/* ---- the loop's watch ---- */
-
-/* remove_reader and add_reader of asyncio's loops; function NULL: remove. */
-static void
-watch(struct websocket *ws, const char *method, const char *function)
-{
-    struct cg_asgi *a = ws->r->asgi;
-    py_auto *call = function != NULL
-                        ? PyObject_GetAttrString((PyObject *)ws->r, function)
-                        : NULL;
-    py_auto *done =
-        call != NULL ? PyObject_CallMethod(a->loop, method, "iO", ws->fd, call)
-                     : PyObject_CallMethod(a->loop, method, "i", ws->fd);
-    if (done == NULL) {
-        PyErr_WriteUnraisable(a->loop);
-    }
-}
-
-static void
-set_reading(struct websocket *ws, bool reads)
-{
-    if (ws->reading != reads && ws->fd >= 0) {
-        ws->reading = reads;
-        watch(ws, reads ? "add_reader" : "remove_reader",
-              reads ? "_readable" : NULL);
-    }
-}
-
-static void
-set_writing(struct websocket *ws, bool writes)
-{
-    if (ws->writing != writes && ws->fd >= 0) {
-        ws->writing = writes;
-        watch(ws, writes ? "add_writer" : "remove_writer",
-              writes ? "_writable" : NULL);
-    }
-}
+/* ---- the engine's watch ---- */
 
 static bool
 is_full(const struct websocket *ws)
 {
     return ws->unread >= UNREAD_BYTES || ws->nunread >= UNREAD_MESSAGES;
+}
+
+/* What the peer says is of interest: there is room for it, or it is to close.
+ */
+static bool
+is_reading(const struct websocket *ws)
+{
+    return ws->state == WS_CLOSING || !is_full(ws);
+}
+
+void
+cg_websocket_watch(RequestObject *r)
+{
+    struct websocket *ws = r->ws;
+    unsigned what = (is_reading(ws) ? CG_AWAIT_INPUT : 0) |
+                    (r->room_waiter != NULL ? CG_AWAIT_ROOM : 0);
+    what = what != 0 ? what : CG_AWAIT_END; /* one that is full may be left */
+    if (what == ws->watched) {
+        return;
+    }
+    int e = cg_exchange_await(r->ex, what, ROOM_LOW);
+    ws->watched = e == 0 ? what : 0;
+    if (e < 0) {
+        cg_asgi_gone(r);
+    } else if (e > 0) {
+        cg_asgi_wake(r->asgi, &r->room_waiter);
+        cg_websocket_watch(r);
+    }
 }
 
 /* ---- the end ---- */
@@ -167,18 +147,10 @@ shut(struct websocket *ws)
         return;
     }
     ws->state = WS_CLOSED;
-    set_reading(ws, false);
-    set_writing(ws, false);
-    if (ws->fd >= 0) {
-        shutdown(ws->fd, SHUT_RDWR);
-    }
-    cg_fd_close(&ws->fd);
-    cg_buf_release(&ws->out);
     cg_ws_reader_release(&ws->reader);
     cg_ws_inflate_release(&ws->inflate);
     cg_ws_deflate_release(&ws->deflate);
-    cg_asgi_wake(r->asgi, &r->input_waiter);
-    cg_asgi_wake(r->asgi, &r->room_waiter);
+    cg_asgi_give_back(r);
     if (r->returned) {
         cg_asgi_finish(r, 0);
     }
@@ -192,79 +164,33 @@ set_code(struct websocket *ws, unsigned code, const char *reason, size_t n)
     memcpy(ws->reason, reason, ws->reason_n);
 }
 
+/* The peer is gone without a close. */
 static void
 lose(struct websocket *ws)
 {
-    if (ws->state != WS_CLOSED) {
-        if (ws->state == WS_OPEN) {
-            set_code(ws, CG_WS_ABNORMAL, "", 0);
-        }
-        shut(ws);
+    if (ws->state == WS_OPEN) {
+        set_code(ws, CG_WS_ABNORMAL, "", 0);
     }
+    if (ws->state != WS_CLOSED && ws->r->ex != NULL) {
+        ws->r->ex->broken = true;
+    }
+    shut(ws);
 }
 
 /* ---- writing ---- */
 
-/* Sends what waits; false when the peer is gone. */
-static bool
-flush(struct websocket *ws)
-{
-    while (ws->out_at < ws->out.n) {
-        ssize_t n = send(ws->fd, ws->out.p + ws->out_at, ws->out.n - ws->out_at,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0 && errno == EAGAIN) {
-            set_writing(ws, true);
-            return true;
-        }
-        if (n < 0) {
-            return false;
-        }
-        ws->out_at += (size_t)n;
-    }
-    cg_buf_release(&ws->out);
-    ws->out_at = 0;
-    set_writing(ws, false);
-    return true;
-}
-
 static size_t
 waiting(const struct websocket *ws)
 {
-    return ws->out.n - ws->out_at;
-}
-
-/* Both closes are out and in: RFC 6455, 7.1.1, the server ends the connection.
- */
-static void
-end_if_done(struct websocket *ws)
-{
-    if (ws->state == WS_CLOSING && ws->reader.over && waiting(ws) == 0) {
-        shut(ws);
-    }
+    return ws->r->ex != NULL ? cg_exchange_pending(ws->r->ex) : 0;
 }
 
 static void
 put(struct websocket *ws, const struct cg_buf *bytes)
 {
-    size_t done = 0;
-    if (ws->fd < 0) {
-        return;
-    }
-    if (waiting(ws) == 0) {
-        ssize_t n =
-            send(ws->fd, bytes->p, bytes->n, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            lose(ws);
-            return;
-        }
-        done = n > 0 ? (size_t)n : 0;
-    }
-    if (done < bytes->n) {
-        cg_buf_put(&ws->out, bytes->p + done, bytes->n - done);
-        set_writing(ws, true);
+    ws->watched = 0;
+    if (cg_exchange_tunnel_write(ws->r->ex, bytes->p, bytes->n) < 0) {
+        lose(ws);
     }
 }
 
@@ -278,21 +204,29 @@ put_control(struct websocket *ws, enum cg_ws_opcode opcode,
     put(ws, out);
 }
 
+/* Both closes are out and in: RFC 6455, 7.1.1, the server ends the connection.
+ * What of ours still waits is sent first. */
+static void
+end_if_done(struct websocket *ws)
+{
+    if (ws->state == WS_CLOSING && ws->reader.over) {
+        shut(ws);
+    }
+}
+
 /* Our half of the closing; nothing is sent after it. */
 static void
 put_close(struct websocket *ws, unsigned code, struct cg_slice reason)
 {
     struct cg_buf *out = &ws->r->asgi->out;
-    if (ws->sent_close || ws->state != WS_OPEN) {
+    if (ws->state != WS_OPEN) {
         return;
     }
-    ws->sent_close = true;
     ws->state = WS_CLOSING;
     ws->closing_us = cg_now_us();
     cg_buf_reset(out);
     cg_ws_put_close(out, code, reason);
     put(ws, out);
-    set_reading(ws, true); /* for the peer's half */
     cg_asgi_wake(ws->r->asgi, &ws->r->input_waiter);
     cg_asgi_wake(ws->r->asgi, &ws->r->room_waiter);
 }
@@ -384,57 +318,28 @@ feed(struct websocket *ws, char *p, size_t n)
         at += used;
         on_event(ws, ev);
     }
-    if (ws->state == WS_OPEN && is_full(ws)) {
-        set_reading(ws, false);
-    }
 }
 
-static PyObject *
-on_readable(PyObject *self, PyObject *unused)
+/* Something came, or went. */
+void
+cg_websocket_ready(RequestObject *r)
 {
-    RequestObject *r = (RequestObject *)self;
     struct websocket *ws = r->ws;
-    if (ws == NULL || ws->fd < 0 || r->asgi->closed) {
-        Py_RETURN_NONE;
-    }
-    py_auto *alive = py_new(self);
-    ssize_t n = recv(ws->fd, r->asgi->rbuf, READ_SIZE, MSG_DONTWAIT);
+    ws->watched = 0;
+    ssize_t n = is_reading(ws)
+                    ? cg_exchange_tunnel_read(r->ex, r->asgi->rbuf, READ_SIZE)
+                    : -EAGAIN;
     if (n > 0) {
         ws->heard_us = cg_now_us();
         ws->pinged_us = 0;
         feed(ws, r->asgi->rbuf, (size_t)n);
-    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (n != -EAGAIN) {
         lose(ws);
     }
-    (void)alive; /* held, not used */
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-on_writable(PyObject *self, PyObject *unused)
-{
-    RequestObject *r = (RequestObject *)self;
-    struct websocket *ws = r->ws;
-    if (ws == NULL || ws->fd < 0 || r->asgi->closed) {
-        Py_RETURN_NONE;
+    if (cg_websocket_is_open(r)) {
+        cg_websocket_watch(r);
     }
-    py_auto *alive = py_new(self);
-    if (!flush(ws)) {
-        lose(ws);
-    } else {
-        if (waiting(ws) <= ROOM_LOW) {
-            cg_asgi_wake(r->asgi, &r->room_waiter);
-        }
-        end_if_done(ws);
-    }
-    (void)alive; /* held, not used */
-    Py_RETURN_NONE;
 }
-
-PyMethodDef cg_websocket_methods[] = {
-    {"_readable", on_readable, METH_NOARGS, NULL},
-    {"_writable", on_writable, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL}};
 
 /* ---- receive() ---- */
 
@@ -472,7 +377,6 @@ disconnect_message(struct websocket *ws)
                                          "replace")) < 0) {
         return NULL;
     }
-    ws->disconnect_given = true;
     return py_take(&d);
 }
 
@@ -485,11 +389,12 @@ cg_websocket_take(RequestObject *r)
         return typed(r->asgi, W_websocket_connect);
     }
     if (ws->first != NULL) {
+        bool was_full = is_full(ws);
         struct queued *q = take_queued(ws);
         PyObject *message = message_of(r->asgi, q);
         free(q);
-        if (ws->state == WS_OPEN && !is_full(ws)) {
-            set_reading(ws, true);
+        if (was_full && ws->state == WS_OPEN && !is_full(ws)) {
+            cg_websocket_watch(r);
         }
         return message;
     }
@@ -612,21 +517,21 @@ send_accept(RequestObject *r, PyObject *message)
     }
     int e = cg_exchange_body(ex, NULL, 0, CG_LAST, NULL);
     r->reply = REPLY_COMPLETE;
-    ws->fd = e >= 0 ? cg_exchange_take_over(ex, &unread) : -1;
-    if (ws->fd < 0) {
+    if (e < 0 || cg_exchange_tunnel(ex, &unread) < 0) {
         cg_asgi_gone(r);
         return raise_closed(r);
     }
-    fcntl(ws->fd, F_SETFL, fcntl(ws->fd, F_GETFL) | O_NONBLOCK);
     ws->state = WS_OPEN;
     ws->heard_us = cg_now_us();
-    set_reading(ws, true);
     cg_asgi_tick_soon(r->asgi);
     if (unread.n > 0) {
         cg_auto(free) char *copy = cg_strndup(unread.p, 0);
         copy = cg_realloc(copy, unread.n);
         memcpy(copy, unread.p, unread.n);
         feed(ws, copy, unread.n);
+    }
+    if (cg_websocket_is_open(r)) {
+        cg_websocket_watch(r);
     }
     return cg_send_done(r->asgi);
 }
@@ -742,7 +647,17 @@ send_content(RequestObject *r, PyObject *message)
     if (ws->state != WS_OPEN) {
         return raise_closed(r);
     }
+    cg_websocket_watch(r);
     return waiting(ws) > ROOM_HIGH ? cg_wait_for_room(r) : cg_send_done(a);
+}
+
+/* After a close of ours: for the peer's. */
+static void
+watch_closing(struct websocket *ws)
+{
+    if (ws->state == WS_CLOSING) {
+        cg_websocket_watch(ws->r);
+    }
 }
 
 /* 'code' is one that may be sent; 1000 without. */
@@ -788,6 +703,7 @@ send_close(RequestObject *r, PyObject *message)
     }
     set_code(r->ws, (unsigned)code, p, (size_t)n);
     put_close(r->ws, (unsigned)code, (struct cg_slice){p, (size_t)n});
+    watch_closing(r->ws);
     return cg_send_done(r->asgi);
 }
 
@@ -856,6 +772,7 @@ cg_websocket_ended(RequestObject *r, bool failed)
     case WS_OPEN:
         put_close(ws, failed ? CG_WS_INTERNAL_ERROR : CG_WS_NORMAL,
                   CG_SLICE(""));
+        watch_closing(ws);
         break;
     case WS_CLOSING:
     case WS_CLOSED:
@@ -882,6 +799,7 @@ cg_websocket_stop(RequestObject *r)
     if (ws->state == WS_OPEN) {
         set_code(ws, CG_WS_RESTART, "", 0);
         put_close(ws, CG_WS_RESTART, CG_SLICE(""));
+        watch_closing(ws);
     }
 }
 
@@ -890,12 +808,15 @@ tick_open(struct websocket *ws, uint64_t now)
 {
     const struct cg_asgi_options *o = &ws->r->asgi->o;
     static const char late[] = "keepalive ping timeout";
-    if (o->ws_ping_us == 0 || !ws->reading) { /* else it cannot be heard */
+    if (o->ws_ping_us == 0 || is_full(ws)) { /* it could not be heard */
         return;
     }
     if (ws->pinged_us == 0 && now - ws->heard_us >= o->ws_ping_us) {
         ws->pinged_us = now;
         put_control(ws, CG_WS_OP_PING, CG_SLICE(""));
+        if (ws->state == WS_OPEN) {
+            cg_websocket_watch(ws->r);
+        }
     } else if (ws->pinged_us != 0 && o->ws_patience_us != 0 &&
                now - ws->pinged_us >= o->ws_patience_us) {
         set_code(ws, CG_WS_INTERNAL_ERROR, late, sizeof late - 1);

@@ -4,6 +4,7 @@
 #include "core/py/compat/logger.h"
 #include "core/py/wsgi/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -87,21 +88,21 @@ request_field(const struct cg_exchange *ex, struct cg_slice name)
     return found;
 }
 
-/* Of the application's fields, as they were sent; those that the server added
- * are not in gunicorn's resp.headers either. */
+/* The last one of that name, as gunicorn's atoms have it, of the application's
+ * fields; those that the server added are not in its resp.headers either. */
 static struct cg_slice
 response_field(const ExchangeObject *x, struct cg_slice wanted)
 {
     const struct cg_writer *w = x->ex->writer;
-    struct cg_slice name, value;
+    struct cg_slice name, value, found = {NULL, 0};
     size_t at = 0;
     while (w->started && w->headed &&
            cg_reply_next_field(&w->reply, &at, &name, &value)) {
         if (name.n == wanted.n && strncasecmp(name.p, wanted.p, name.n) == 0) {
-            return value;
+            found = value;
         }
     }
-    return (struct cg_slice){NULL, 0};
+    return found;
 }
 
 static struct cg_slice
@@ -186,17 +187,87 @@ known_field(const struct cg_exchange *ex, enum cg_field_id id)
                      : (struct cg_slice){NULL, 0};
 }
 
+/* A line that waits until its reply is out: ex->line. */
+struct line {
+    uint64_t start_us, sent;
+    struct cg_access_kept *kept;
+    PyObject *req, *resp, *env; /* owned; of a Python logger, else NULL */
+};
+
+static void *
+keep_line(const struct cg_exchange *ex, struct line line)
+{
+    struct line *kept = cg_malloc(sizeof *kept);
+    line.start_us = ex->start_us;
+    line.sent = ex->sent;
+    *kept = line;
+    return kept;
+}
+
+/* Bytes of the body that the peer took of a reply that is cut. */
+static uint64_t
+taken(uint64_t sent, uint64_t unsent)
+{
+    return sent > unsent ? sent - unsent : 0;
+}
+
+/* Whether it goes on when its request is done. */
+static bool
+is_under_way(const struct cg_exchange *ex, uint64_t unsent)
+{
+    return unsent > 0 && !ex->broken;
+}
+
+static void
+set_sent(PyObject *resp, uint64_t sent)
+{
+    py_auto *n = PyLong_FromUnsignedLongLong(sent);
+    if (n != NULL) {
+        PyObject_SetAttrString(resp, "sent", n);
+    }
+}
+
 /* log.access() of a Python logger, with objects as it knows them. */
 static void
 route_access(ExchangeObject *x, PyObject *env)
 {
-    uint64_t duration = cg_now_us() - x->ex->start_us;
+    struct cg_exchange *ex = x->ex;
+    uint64_t duration = cg_now_us() - ex->start_us;
+    uint64_t unsent = cg_exchange_unsent(ex);
     py_auto *req = env != NULL ? cg_request_object(x) : NULL;
     py_auto *resp = req != NULL ? cg_response_object(x, req) : NULL;
-    if (resp != NULL) {
+    if (resp != NULL && is_under_way(ex, unsent)) {
+        ex->line = keep_line(ex, (struct line){.req = py_take(&req),
+                                               .resp = py_take(&resp),
+                                               .env = py_new(env)});
+    } else if (resp != NULL) {
+        set_sent(resp, taken(ex->sent, unsent));
         cg_py_logger_access(resp, req, env, duration);
     }
     PyErr_Clear();
+}
+
+void
+cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent)
+{
+    struct line *l = line;
+    uint64_t sent = taken(l->sent, unsent);
+    uint64_t duration = cg_now_us() - l->start_us;
+    if (l->kept != NULL) {
+        struct cg_access_record *r = cg_access_kept_record(l->kept);
+        r->body_bytes = sent;
+        r->duration_us = duration;
+        cg_log_request(w->o->log, w->o->access, r);
+        cg_access_kept_free(l->kept);
+    } else {
+        set_sent(l->resp, sent);
+        cg_py_logger_access(l->resp, l->req, l->env, duration);
+        PyErr_Clear();
+    }
+    Py_XDECREF(l->req);
+    Py_XDECREF(l->resp);
+    Py_XDECREF(l->env);
+    free(l);
 }
 
 void
@@ -210,8 +281,9 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         route_access(x, env);
         return;
     }
-    const struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = x->ex;
     const struct cg_request *r = ex->req;
+    uint64_t unsent = cg_exchange_unsent(ex);
     struct lookup self = {x, env, NULL};
     const struct cg_wsgi *w = x->wsgi;
     const struct cg_access_record record = {
@@ -226,12 +298,18 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),
         .status = ex->status,
-        .body_bytes = ex->sent,
+        .body_bytes = taken(ex->sent, unsent),
         .duration_us = cg_now_us() - ex->start_us,
         .pid = w->pid,
         .lookup = look_up,
         .self = &self,
     };
+    if (__builtin_expect(is_under_way(ex, unsent), 0)) {
+        ex->line = keep_line(
+            ex, (struct line){.kept = cg_access_keep(o->access, &record)});
+        Py_XDECREF(self.shown);
+        return;
+    }
     cg_log_request(o->log, o->access, &record);
     if (cg_log_has_spooled(o->log) && !cg_exchange_leads(ex)) {
         cg_log_write_spool(o->log);

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* wsgi.file_wrapper: files leave by sendfile where they can. */
+/*
+ * wsgi.file_wrapper: files leave by sendfile where they can. That sends what
+ * the descriptor has; read() may say something else (gzip, a subclass, a file
+ * of /proc), and read() is right. So only Python's own types for plain files
+ * are sent so, as they were made.
+ */
 #include "core/base/memory.h"
 #include "core/py/wsgi/internal.h"
 
@@ -7,6 +12,67 @@
 #include <structmember.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* ---- plain files ---- */
+
+/* Whether o is of exactly that type. A module that nobody has imported has made
+ * no object. */
+static bool
+is_a(PyObject *o, const char *module, const char *name)
+{
+    py_auto *key = PyUnicode_FromString(module);
+    py_auto *m = key != NULL ? PyImport_GetModule(key) : NULL;
+    py_auto *type = m != NULL ? PyObject_GetAttrString(m, name) : NULL;
+    PyErr_Clear();
+    return type == (PyObject *)Py_TYPE(o);
+}
+
+/* Whether somebody has put another way of reading into the object. */
+static bool
+is_patched(PyObject *o)
+{
+    py_auto *own = PyObject_GetAttrString(o, "__dict__");
+    if (own == NULL || !PyDict_Check(own)) {
+        PyErr_Clear();
+        return false;
+    }
+    return PyDict_GetItemString(own, "read") != NULL ||
+           PyDict_GetItemString(own, "readinto") != NULL;
+}
+
+static bool
+is_raw(PyObject *o)
+{
+    return is_a(o, "_io", "FileIO") && !is_patched(o);
+}
+
+static bool
+is_buffered(PyObject *o)
+{
+    if ((!is_a(o, "_io", "BufferedReader") &&
+         !is_a(o, "_io", "BufferedRandom")) ||
+        is_patched(o)) {
+        return false;
+    }
+    py_auto *raw = PyObject_GetAttrString(o, "raw");
+    PyErr_Clear();
+    return raw != NULL && is_raw(raw);
+}
+
+/* tempfile's wrapper, which may delete the file, counts as what it wraps. */
+static bool
+is_plain(PyObject *o)
+{
+    if (!is_a(o, "tempfile", "_TemporaryFileWrapper")) {
+        return is_raw(o) || is_buffered(o);
+    }
+    py_auto *inner = PyObject_GetAttrString(o, "file");
+    PyErr_Clear();
+    return inner != NULL && !is_patched(o) &&
+           (is_raw(inner) || is_buffered(inner));
+}
+
+/* ---- what can be sent ---- */
 
 /* The attribute of the wrapper's file, or NULL without an exception. */
 static PyObject *
@@ -40,14 +106,28 @@ position(PyObject *wrapper, int fd)
     return at >= 0 ? (off_t)at : lseek(fd, 0, SEEK_CUR);
 }
 
+/* A regular file whose size is known: those that the kernel makes up while they
+ * are read (/proc, /sys) say 0, or have no blocks. */
+static bool
+has_size(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_size > 0 && st->st_blocks > 0;
+}
+
 static bool
 is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
             off_t *ret_n)
 {
     struct stat st;
-    int fd = (int)call_for_number(wrapper, "fileno");
-    if (!x->wsgi->o->sendfile || fd < 0 || fstat(fd, &st) < 0 ||
-        !S_ISREG(st.st_mode)) {
+    if (!x->wsgi->o->sendfile) {
+        return false;
+    }
+    py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
+    PyErr_Clear();
+    int fd = file != NULL && is_plain(file)
+                 ? (int)call_for_number(wrapper, "fileno")
+                 : -1;
+    if (fd < 0 || fstat(fd, &st) < 0 || !has_size(&st)) {
         return false;
     }
     off_t at = position(wrapper, fd);

@@ -82,6 +82,35 @@ text_of(PyObject *o)
     return copy != NULL ? copy : cg_strdup("?");
 }
 
+/*
+ * The system's strings end at a NUL, so none may hide in a value. The one that
+ * makes an abstract socket becomes the escape that addresses have for it.
+ */
+static int
+convert_text(PyObject *o, char **ret)
+{
+    static const char unix_[] = "unix:";
+    const size_t front = sizeof unix_ - 1;
+    py_auto *bytes = PyUnicode_AsEncodedString(o, "utf-8", "surrogateescape");
+    if (bytes == NULL) {
+        *ret = cg_strdup("?"); /* a surrogate that stands for no byte */
+        PyErr_Clear();
+        return 0;
+    }
+    const char *s = PyBytes_AS_STRING(bytes);
+    size_t n = (size_t)PyBytes_GET_SIZE(bytes), whole = strlen(s);
+    bool is_abstract = whole == front && n > front + 1 &&
+                       strcmp(s, unix_) == 0 &&
+                       strlen(s + front + 1) == n - front - 1;
+    if (whole < n && !is_abstract) {
+        PyErr_SetString(PyExc_ValueError, "a NUL character in a value");
+        return -1;
+    }
+    *ret =
+        is_abstract ? cg_strf("%s\\0%s", unix_, s + front + 1) : cg_strdup(s);
+    return 0;
+}
+
 /* How messages show it: a name for code, repr for the rest. */
 static char *
 shown(PyObject *o)
@@ -152,8 +181,13 @@ convert_dict(PyObject *dict, int depth, struct cg_value *ret)
             cg_value_release(ret);
             return -1;
         }
-        cg_auto(free) char *text = text_of(name);
-        cg_value_push(ret, cg_value_str(text));
+        char *text;
+        if (convert_text(name, &text) < 0) {
+            cg_value_release(&v);
+            cg_value_release(ret);
+            return -1;
+        }
+        cg_value_push(ret, (struct cg_value){.kind = CG_VALUE_STR, .s = text});
         cg_value_push(ret, v);
     }
     return keys != NULL ? 0 : -1;
@@ -179,7 +213,8 @@ convert(PyObject *o, int depth, struct cg_value *ret)
     } else if (PyFloat_Check(o)) {
         *ret = cg_value_float(PyFloat_AS_DOUBLE(o));
     } else if (PyUnicode_Check(o)) {
-        *ret = (struct cg_value){.kind = CG_VALUE_STR, .s = text_of(o)};
+        *ret = (struct cg_value){.kind = CG_VALUE_STR};
+        return convert_text(o, &ret->s);
     } else if (PyList_Check(o) || PyTuple_Check(o) || PyAnySet_Check(o)) {
         return convert_items(o, depth, ret);
     } else if (PyDict_Check(o)) {

@@ -436,7 +436,7 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
     answer(x, result);
-    if (w->o->limited && cg_exchange_settle(x->ex) == CG_LATE_ANSWERED) {
+    if (w->o->limited && cg_exchange_conclude(x->ex) == CG_LATE_ANSWERED) {
         x->handled = false;
     }
     enum cg_misfit misfit = x->ex->writer->misfit;
@@ -457,7 +457,7 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 static void
 run_limited(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
-    if (cg_exchange_settle(x->ex) != CG_LATE_NO) {
+    if (cg_exchange_conclude(x->ex) != CG_LATE_NO) {
         return;
     }
     cg_late_begin(x);

@@ -22,7 +22,7 @@ static struct cg_engine_config config;
 static struct cg_engine *engine;
 static struct cg_executor *executor;
 static struct cg_exchange *running; /* the last request */
-static int nrun, ndrained, nrefused;
+static int nrun, ndrained, nrefused, nstalled;
 static bool blocks; /* run waits until the event set has something */
 static char big[BIG];
 
@@ -67,6 +67,12 @@ trouble(void *self, const char *text)
 {
 }
 
+static void
+stalled(void *self, const struct cg_stalled *what)
+{
+    nstalled++;
+}
+
 static const struct cg_host host = {
     .enter = nothing,
     .leave = nothing,
@@ -75,6 +81,7 @@ static const struct cg_host host = {
     .drop = keep,
     .signals = nothing,
     .refused = refused,
+    .stalled = stalled,
     .trouble = trouble,
     .report = nothing,
     .drained = drained,
@@ -306,6 +313,7 @@ START_TEST(a_reader_that_stalls_is_given_up)
     ck_assert(running->broken);
     ck_assert_int_eq(cg_exchange_await_room(running, 0), -EPIPE);
     cg_engine_done(running);
+    ck_assert_int_eq(nstalled, 1);
     close(fd);
     end();
 }

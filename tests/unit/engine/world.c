@@ -187,6 +187,14 @@ refused(void *self, const struct cg_refused *why)
 }
 
 static void
+stalled(void *self, const struct cg_stalled *what)
+{
+    struct worker *k = self;
+    ck_assert_uint_le(what->sent, what->of);
+    atomic_fetch_add(&k->stalled, 1);
+}
+
+static void
 overdue(void *self, const struct cg_exchange *ex, size_t page_n)
 {
     struct worker *k = self;
@@ -309,6 +317,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .drop = drop,
         .signals = signals,
         .refused = refused,
+        .stalled = stalled,
         .trouble = trouble,
         .report = report,
         .has_lines = has_lines,

@@ -44,7 +44,7 @@ wire_of(const struct cg_exchange *ex)
 static inline int
 socket_of(const struct cg_exchange *ex)
 {
-    return ((const struct cg_call *)(const void *)ex)->conn->fd;
+    return ((const struct cg_call *)(const void *)ex)->conn->transport.fd;
 }
 
 /* In place of an application; has the GIL. */
@@ -64,7 +64,7 @@ struct worker {
     _Atomic int blocked; /* executors inside /block */
     _Atomic int held, dropped;
     _Atomic int lines, written; /* of answered requests: waiting, and not */
-    _Atomic int refused;
+    _Atomic int refused, stalled;
     _Atomic int overdue, stuck; /* requests with a limit of time */
     _Atomic int late;           /* what became of the last such reply */
     _Atomic int wanted;         /* executors asked for */

@@ -129,10 +129,40 @@ START_TEST(text_stays_and_two_percents_are_one)
 }
 END_TEST
 
-START_TEST(python_flags_and_widths_are_read_over)
+/* What Python's % makes of the same values. */
+START_TEST(flags_width_and_precision_are_pythons)
 {
-    expect("[%(s)5s|%(D)d|%(T)03d|%(a)-10.4s]", sample(),
-           "[200|2345678|2|test/1]");
+    expect("[%(s)5s|%(D)d|%(T)03d|%(a)-10.4s|%(h)15s]", sample(),
+           "[  200|2345678|002|test      |      192.0.2.7]");
+    expect("[%(B)05d|%(B)-6d|%(B)+d|%(B) d|%(B)x|%(B)#X|%(B).6d|%(B)8s]",
+           sample(), "[01234|1234  |+1234| 1234|4d2|0X4D2|001234|    1234]");
+    expect("[%(D).3f|%(D)10.1e|%(D)g|%(M)i|%(T)u|%(D)ld]", sample(),
+           "[2345678.000|   2.3e+06|2.34568e+06|2345|2|2345678]");
+    expect("[%(a).0s|%(l)3s|%({x-in}i)-8s|%({none}e)3s|%(h)05s]", sample(),
+           "[|  -|inward  |  -|192.0.2.7]");
+    ck_assert_str_eq(unknown_seen, "");
+    cg_auto(free) char *wide = line_of("%(m)999999999s", sample());
+    ck_assert_uint_eq(strlen(wide), 4096);
+}
+END_TEST
+
+START_TEST(a_type_that_an_atom_has_not_is_named)
+{
+    expect("%(h)d %(s)03d %(B)y %(T)", sample(), "192.0.2.7 200 1234 2");
+    ck_assert_str_eq(unknown_seen, "%(h)d;%(s)03d;%(B)y;%(T);");
+    expect("%(nope)d", sample(), "-");
+    ck_assert_str_eq(unknown_seen, "nope;");
+}
+END_TEST
+
+START_TEST(a_cut_does_not_part_an_escape)
+{
+    struct cg_access_record r = *sample();
+    r.user_agent = CG_SLICE("ab\"c\\");
+    expect("\"%(a).3s\"", &r, "\"ab\"");
+    expect("\"%(a).4s\"", &r, "\"ab\\\"\"");
+    expect("\"%(a).6s\"", &r, "\"ab\\\"c\"");
+    expect("\"%(a).7s\"", &r, "\"ab\\\"c\\\\\"");
 }
 END_TEST
 
@@ -147,8 +177,9 @@ START_TEST(a_format_that_ends_early_loses_nothing)
 {
     expect("%", sample(), "%");
     expect("%(h", sample(), "%(h");
-    expect("%(s)", sample(), "200");
     ck_assert_str_eq(unknown_seen, "");
+    expect("%(s)", sample(), "200");
+    ck_assert_str_eq(unknown_seen, "%(s);");
     expect("%h %l", sample(), "%h %l");
     ck_assert_str_eq(unknown_seen, "%h;%l;");
 }
@@ -303,6 +334,36 @@ START_TEST(a_format_says_what_it_needs)
 }
 END_TEST
 
+static struct cg_slice
+nothing(void *self, char kind, struct cg_slice name)
+{
+    ck_abort_msg("what it was made of is gone");
+    return (struct cg_slice){NULL, 0};
+}
+
+START_TEST(a_record_that_is_kept_says_the_same_without_its_source)
+{
+    struct cg_access_format *f = cg_access_compile(
+        "%(h)s %(u)s %(r)s %(U)s %(q)s %(s)s %(b)s %(f)s %(a)s %({x-in}i)s "
+        "%({none}i)s %({x-out}o)s %({REMOTE_ADDR}e)s %({empty}i)s",
+        NULL, NULL);
+    cg_auto(buf) struct cg_buf at_once = {0};
+    cg_auto(buf) struct cg_buf later = {0};
+    struct cg_access_record r = *sample();
+    cg_access_format(f, &r, &at_once);
+    struct cg_access_kept *k = cg_access_keep(f, &r);
+    r.lookup = nothing;
+    cg_access_format(f, cg_access_kept_record(k), &later);
+    ck_assert_str_eq(cg_buf_str(&at_once), cg_buf_str(&later));
+    cg_access_kept_free(k);
+    k = cg_access_keep(NULL, sample());
+    ck_assert_int_eq(cg_access_kept_record(k)->status, 200);
+    ck_assert_ptr_null(cg_access_kept_record(k)->lookup);
+    cg_access_kept_free(k);
+    cg_access_free(f);
+}
+END_TEST
+
 START_TEST(no_format_is_an_empty_line)
 {
     expect(NULL, sample(), "");
@@ -316,7 +377,9 @@ main(void)
     TCase *t = tcase_create("formats");
     tcase_add_loop_test(t, an_atom_shows_its_value, 0, CG_COUNT(atoms));
     tcase_add_test(t, text_stays_and_two_percents_are_one);
-    tcase_add_test(t, python_flags_and_widths_are_read_over);
+    tcase_add_test(t, flags_width_and_precision_are_pythons);
+    tcase_add_test(t, a_type_that_an_atom_has_not_is_named);
+    tcase_add_test(t, a_cut_does_not_part_an_escape);
     tcase_add_test(t, an_unknown_atom_is_a_dash_and_is_named);
     tcase_add_test(t, a_format_that_ends_early_loses_nothing);
     tcase_add_test(t, what_is_missing_is_a_dash);
@@ -331,6 +394,7 @@ main(void)
     tcase_add_test(t, the_time_is_local_and_says_its_zone);
     tcase_add_test(t, the_default_format_is_combined);
     tcase_add_test(t, a_format_says_what_it_needs);
+    tcase_add_test(t, a_record_that_is_kept_says_the_same_without_its_source);
     tcase_add_test(t, no_format_is_an_empty_line);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

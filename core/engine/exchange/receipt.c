@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receipts: what is remembered of a reply that its peer has not taken when its
+ * request is done: how the host tells of it at its end, and its name for the
+ * log if it is cut. How much of it was taken is known only then.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/engine/internal.h"
+
+enum { METHOD_MAX = 32, TARGET_MAX = 1024 };
+
+static struct cg_slice
+cut(struct cg_slice s, size_t most)
+{
+    return (struct cg_slice){s.p, s.n < most ? s.n : most};
+}
+
+static struct cg_slice
+method_of(const struct cg_exchange *ex)
+{
+    return cut(cg_span_of(ex->base, ex->req->method), METHOD_MAX);
+}
+
+static struct cg_slice
+target_of(const struct cg_exchange *ex)
+{
+    return cut(cg_span_of(ex->base, ex->req->target), TARGET_MAX);
+}
+
+void
+cg_receipt_keep(struct cg_call *call)
+{
+    const struct cg_exchange *ex = &call->ex;
+    struct cg_slice method = method_of(ex), target = target_of(ex);
+    struct cg_receipt *r = cg_malloc(sizeof *r + method.n + target.n);
+    *r = (struct cg_receipt){.line = ex->line,
+                             .sent = ex->sent,
+                             .method_n = method.n,
+                             .target_n = target.n};
+    memcpy(r->text, method.p, method.n);
+    memcpy(r->text + method.n, target.p, target.n);
+    call->conn->receipt = r;
+}
+
+/* Bytes that the peer did not take; what the socket holds of a connection that
+ * goes on is on its way. */
+static uint64_t
+lost(const struct cg_conn *c)
+{
+    return cg_outbox_waits(&c->outbox) + cg_transport_held(&c->transport);
+}
+
+void
+cg_receipt_end(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_receipt *r = c->receipt;
+    c->receipt = NULL;
+    if (r->line == NULL) {
+        free(r);
+        return;
+    }
+    if (r->unsent == 0 && (c->broken || !cg_outbox_is_empty(&c->outbox))) {
+        r->unsent = lost(c);
+    }
+    r->next = NULL;
+    *e->settled_last = r;
+    e->settled_last = &r->next;
+}
+
+struct cg_receipt *
+cg_receipts_take(struct cg_engine *e)
+{
+    struct cg_receipt *r = e->settled;
+    e->settled = NULL;
+    e->settled_last = &e->settled;
+    return r;
+}
+
+void
+cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r)
+{
+    while (r != NULL) {
+        struct cg_receipt *next = r->next;
+        host->settle(host->self, r->line, r->unsent);
+        free(r);
+        r = next;
+    }
+}
+
+/* ---- what is cut ---- */
+
+/* The reset leaves nothing in the kernel for who does not read it. */
+static void
+tell(struct cg_engine *e, struct cg_stalled what, struct cg_conn *c)
+{
+    uint64_t left = lost(c);
+    if (c->receipt != NULL) {
+        c->receipt->unsent = left;
+    }
+    cg_transport_reset(&c->transport);
+    what.peer = &c->peer;
+    what.sent = what.of > left ? what.of - left : 0;
+    e->host->stalled(e->host->self, &what);
+    cg_expect_report(e);
+}
+
+void
+cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c, uint64_t stalled_us)
+{
+    const struct cg_receipt *r = c->receipt;
+    if (r != NULL) { /* else it is an error page that nobody reads */
+        tell(e,
+             (struct cg_stalled){.method = {r->text, r->method_n},
+                                 .target = {r->text + r->method_n, r->target_n},
+                                 .of = r->sent,
+                                 .since_us = stalled_us},
+             c);
+    }
+}
+
+void
+cg_call_stalled(struct cg_engine *e, const struct cg_call *call)
+{
+    const struct cg_exchange *ex = &call->ex;
+    tell(e,
+         (struct cg_stalled){.method = method_of(ex),
+                             .target = target_of(ex),
+                             .of = ex->sent,
+                             .since_us = call->stalled_us},
+         call->conn);
+}
+
+uint64_t
+cg_wire_unsent(const struct cg_exchange *ex)
+{
+    struct cg_call *call = (struct cg_call *)(void *)(size_t)ex;
+    if (call->parcel.used) {
+        cg_post_take(call);
+    }
+    return ex->broken && !cg_limit_is_late(call)
+               ? lost(call->conn)
+               : cg_outbox_waits(&call->conn->outbox);
+}
