@@ -76,6 +76,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->config = config;
     e->host = host;
     e->board = board;
+    e->slot_number = cg_board_number(board, slot);
     e->slot = slot;
     e->listeners = listeners;
     e->nlisteners = nlisteners;
@@ -173,14 +174,11 @@ cg_executor_new(struct cg_engine *e, int id)
     memset(x, 0, offsetof(struct cg_executor, events));
     x->engine = e;
     x->id = id;
-    x->flight = &e->slot->flight[id];
     x->date_s = -1;
     if (id != RELIEF) {
         atomic_fetch_add(&e->executors, 1);
     }
-    if (id >= atomic_load(&e->slot->executors)) {
-        atomic_store(&e->slot->executors, id + 1);
-    }
+    x->flight = cg_slot_flight(e->slot, id);
     return x;
 }
 

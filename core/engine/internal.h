@@ -117,6 +117,7 @@ struct cg_engine {
     const struct cg_engine_config *config;
     const struct cg_host *host;
     struct cg_scoreboard *board;
+    uint32_t slot_number; /* ours on it */
     struct cg_slot *slot;
     uint64_t now_us; /* of the last look at the clock */
     int64_t date_s;  /* second that `date` shows */

@@ -38,10 +38,10 @@ struct cg_wsgi_host_class {
     int executors;    /* at most */
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
-    bool streams;     /* requests run before their body is there */
-    bool multithread; /* as environ says it */
-    struct cg_py_loop *loop;           /* of a hosted engine, or NULL */
-    size_t high_water;                 /* see cg_wsgi_options */
+    bool streams;            /* requests run before their body is there */
+    bool multithread;        /* as environ says it */
+    struct cg_py_loop *loop; /* of a hosted engine, or NULL */
+    size_t high_water;       /* see cg_wsgi_options */
     bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
     void (*over)(void *self);          /* struct cg_wsgi_host */
     /* A request took too long: where requests do not run in the main thread;
