@@ -205,6 +205,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --response-memory)
+        : # any text
+        return
+        ;;
     --forwarded-allow-ips)
         : # any text
         return
@@ -462,6 +466,7 @@ _cgunicorn() {
             --request-buffer-size \
             --stream-requests \
             --response-file-size \
+            --response-memory \
             --forwarded-allow-ips \
             --pythonpath \
             --python \
@@ -593,6 +598,7 @@ _cgunicorn() {
             request_buffer_size \
             request_buffering \
             response_file_size \
+            response_memory \
             secure_scheme_headers \
             forwarded_allow_ips \
             pythonpath \

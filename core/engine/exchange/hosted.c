@@ -283,6 +283,8 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     d->waits = d->rooms = waits;
     d->low = low;
     lend(d, CG_LOOP_WRITE);
+    cg_hoard_count(x->engine, &d->call.conn->outbox);
+    cg_hoard_bound(x->engine);
     open_baton(x->engine, x);
 }
 
@@ -435,6 +437,10 @@ lend_for(struct cg_detached *d, unsigned what, size_t low)
     d->low = low;
     lend(d, (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
                 (d->ends ? CG_LOOP_END : 0));
+    if (flushes) {
+        cg_hoard_count(d->call.executor->engine, &c->outbox);
+        cg_hoard_bound(d->call.executor->engine);
+    }
 }
 
 static int
@@ -620,6 +626,7 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     if (r < 0 || (d->ends && has_left(c))) {
         d->call.ex.broken = true;
     }
+    cg_hoard_count(e, &c->outbox);
     if (!d->call.ex.broken && d->tunnels && d->reads) {
         hear_tunnel(e, c);
         return;
