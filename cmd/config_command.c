@@ -31,6 +31,7 @@ static int
 load_with(const struct cg_load *base, int argc, char *const *argv,
           struct cg_settings **ret)
 {
+    const char *prog = cg_command_program(base->argc, base->argv);
     struct cg_load load = *base;
     struct cg_error err = {0};
     int status = 0;
@@ -41,8 +42,8 @@ load_with(const struct cg_load *base, int argc, char *const *argv,
     case CG_LOAD_OK: return -1;
     case CG_LOAD_HELP: return EXIT_GOOD;
     case CG_LOAD_USAGE:
-        cg_command_usage("cgunicorn", stderr);
-        fprintf(stderr, "cgunicorn: error: %s\n", err.text);
+        cg_command_usage(prog, stderr);
+        fprintf(stderr, "%s: error: %s\n", prog, err.text);
         return EXIT_USAGE;
     case CG_LOAD_ERROR: return EXIT_ERROR;
     case CG_LOAD_EXIT: return status;

@@ -88,8 +88,7 @@ first_look(struct program *p, char **ret_python)
     int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
         words ? cg_command_parse_words : cg_command_parse;
     if (parse(p->argc, p->argv, &cmd, &err) < 0) {
-        const char *slash = strrchr(p->argv[0], '/');
-        const char *prog = slash != NULL ? slash + 1 : p->argv[0];
+        const char *prog = cg_command_program(p->argc, p->argv);
         cg_command_usage(prog, stderr);
         fprintf(stderr, "%s: error: %s\n", prog, err.text);
         return EXIT_USAGE;
@@ -99,7 +98,7 @@ first_look(struct program *p, char **ret_python)
         cg_command_help(cmd.prog, stdout);
         status = EXIT_GOOD;
     } else if (cmd.version) {
-        printf("%s (version %s)\n", cmd.prog, CG_VERSION);
+        cg_command_version(cmd.prog, stdout);
         status = EXIT_GOOD;
     }
     for (size_t i = 0; i < cmd.noptions; i++) {
@@ -119,7 +118,8 @@ start_python(struct program *p, const char *option)
     struct cg_error err = {0};
     if (cg_python_choose(p->argv[0], option, &choice, &err) < 0 ||
         cg_python_start(&choice, p->argc, p->argv, &err) < 0) {
-        fprintf(stderr, "cgunicorn: error: %s\n", err.text);
+        fprintf(stderr, "%s: error: %s\n", cg_command_program(p->argc, p->argv),
+                err.text);
         return EXIT_ERROR;
     }
     return -1;
@@ -145,14 +145,15 @@ init_load(struct program *p)
 static int
 load(struct program *p, struct cg_settings **ret)
 {
+    const char *prog = cg_command_program(p->argc, p->argv);
     struct cg_error err = {0};
     int status = 0;
     switch (cg_config_load(&p->load, ret, &status, &err)) {
     case CG_LOAD_OK: return -1;
     case CG_LOAD_HELP: return EXIT_GOOD;
     case CG_LOAD_USAGE:
-        cg_command_usage("cgunicorn", stderr);
-        fprintf(stderr, "cgunicorn: error: %s\n", err.text);
+        cg_command_usage(prog, stderr);
+        fprintf(stderr, "%s: error: %s\n", prog, err.text);
         return EXIT_USAGE;
     case CG_LOAD_ERROR: return EXIT_ERROR; /* problem() told */
     case CG_LOAD_EXIT: return status;
@@ -334,10 +335,10 @@ run_with_python(struct program *p)
     }
     if (cg_config_command_is_none(p->argc, p->argv, &err) &&
         !cg_app_module_exists("config")) {
+        const char *prog = cg_command_program(p->argc, p->argv);
         fprintf(stderr,
-                "usage: cgunicorn config explain|diff|convert\n"
-                "cgunicorn: error: %s\n",
-                err.text);
+                "usage: %s config explain|diff|convert\n%s: error: %s\n", prog,
+                prog, err.text);
         return EXIT_USAGE;
     }
     status = load(p, &s);

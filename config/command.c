@@ -495,6 +495,14 @@ parse_words(struct parser *p)
     return 0;
 }
 
+const char *
+cg_command_program(int argc, char *const *argv)
+{
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "";
+    return strcmp(name, "gunicorn") == 0 ? "gunicorn" : "cgunicorn";
+}
+
 static int
 parse(int argc, char *const *argv, bool keep_words, struct cg_command *ret_cmd,
       struct cg_error *err)
@@ -506,8 +514,7 @@ parse(int argc, char *const *argv, bool keep_words, struct cg_command *ret_cmd,
                        .cmd = &cmd,
                        .keep_words = keep_words,
                        .err = err};
-    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
-    cmd.prog = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "cgunicorn";
+    cmd.prog = cg_command_program(argc, argv);
     int r = parse_words(&p);
     cg_buf_release(&p.extra);
     free(p.hint);

@@ -89,6 +89,17 @@ put_row(FILE *to, const char *flags, const char *meta, const char *help,
     put_columns(to, cg_buf_str(&b), text, width);
 }
 
+void
+cg_command_version(const char *prog, FILE *to)
+{
+    if (strcmp(prog, "gunicorn") == 0) {
+        fprintf(to, "gunicorn (version %s, cgunicorn %s)\n",
+                CG_GUNICORN_VERSION, CG_VERSION);
+    } else {
+        fprintf(to, "%s (version %s)\n", prog, CG_VERSION);
+    }
+}
+
 static void
 put_preface(const char *prog, FILE *to, int width)
 {

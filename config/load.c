@@ -275,7 +275,7 @@ parse_commands(const struct cg_load *load, struct layers *l,
         return CG_LOAD_HELP;
     }
     if (l->cli.version || l->env.version) {
-        printf("%s (version %s)\n", l->cli.prog, CG_VERSION);
+        cg_command_version(l->cli.prog, stdout);
         return CG_LOAD_HELP;
     }
     return CG_LOAD_OK;

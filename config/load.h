@@ -37,6 +37,11 @@ int cg_command_parse_words(int argc, char *const *argv,
 void cg_command_release(struct cg_command *c);
 void cg_command_help(const char *prog, FILE *to);
 void cg_command_usage(const char *prog, FILE *to);
+/* As gunicorn says it, and for that name its version too. */
+void cg_command_version(const char *prog, FILE *to);
+/* What it is called: "gunicorn" if the file that was started is, as scripts of
+ * others start it; whatever else the file is called, "cgunicorn". */
+const char *cg_command_program(int argc, char *const *argv);
 
 /*
  * Reads a Python configuration ("path.py", or a module when is_module) and

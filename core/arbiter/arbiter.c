@@ -85,6 +85,7 @@ cg_arbiter_plan_options(const struct cg_arbiter *a)
             (uint64_t)cg_settings_int(s, CG_max_worker_lifetime_jitter) * MS,
         .rss_limit = (uint64_t)cg_settings_int(s, CG_max_worker_rss) << 20,
         .share = (int)cg_settings_int(s, CG_recycle_share),
+        .before = strcmp(cg_settings_str(s, CG_replace), "before") == 0,
     };
 }
 

@@ -23,6 +23,8 @@ enum {
     CALM_MS = 30000,  /* without one: all is well again */
     BACKOFF_MS = 100, /* doubled by each quick death in a row */
     BACKOFF_MAX_MS = 5000,
+    SUCCESSOR_MS = 1000, /* the same where nobody is missing */
+    SUCCESSOR_MAX_MS = 300 * 1000,
     HURRY_MS = 2000,      /* patience after a second request to stop */
     TRACE_MS = 200,       /* from the wish for stacks to ABRT */
     ABORT_MS = 1000,      /* from ABRT to KILL */
@@ -246,9 +248,10 @@ count_extra(const struct cg_plan *p)
     return n;
 }
 
-/* Those that want out and may go now serve on, but count no more. */
+/* Those that want out and may go now serve on, but count no more. Or they go at
+ * once, if nobody may start beside them. */
 static void
-begin_replacing(struct cg_plan *p)
+begin_replacing(struct cg_plan *p, uint64_t now_ms)
 {
     struct cg_plan_worker *w;
     if (p->phase != PLAN_RUNNING) {
@@ -256,7 +259,11 @@ begin_replacing(struct cg_plan *p)
     }
     while (count_extra(p) < share(p) &&
            (w = oldest(p, ROSTER_READY, true)) != NULL) {
-        w->state = ROSTER_LEAVING;
+        if (p->o.before) {
+            stop_worker(p, w, SIGTERM, now_ms);
+        } else {
+            w->state = ROSTER_LEAVING;
+        }
     }
 }
 
@@ -271,10 +278,23 @@ release_leaving(struct cg_plan *p, uint64_t now_ms)
     }
 }
 
+/* Workers that have a place. One that leaves has none, unless its successors do
+ * not boot; where a successor may not start beside it, it has until it ended.
+ */
+static int
+count_placed(const struct cg_plan *p, uint64_t now_ms)
+{
+    if (p->o.before) {
+        return p->nworkers + p->spawning;
+    }
+    int leaving = now_ms < p->successor_after_ms ? count(p, ROSTER_LEAVING) : 0;
+    return count_live(p) + leaving + p->spawning;
+}
+
 static void
 grow(struct cg_plan *p, uint64_t now_ms)
 {
-    int n = count_live(p) + p->spawning;
+    int n = count_placed(p, now_ms);
     for (; n < p->o.target && p->spawning < FORKS_A_TURN &&
            now_ms >= p->spawn_after_ms;
          n++) {
@@ -291,7 +311,7 @@ manage(struct cg_plan *p, uint64_t now_ms)
         return;
     }
     release_leaving(p, now_ms);
-    begin_replacing(p);
+    begin_replacing(p, now_ms);
     grow(p, now_ms);
     int live = count_live(p);
     for (; live > p->o.target && p->phase != PLAN_RELOADING; live--) {
@@ -475,15 +495,21 @@ leave_gate(struct cg_plan *p)
 }
 
 static void
-commit(struct cg_plan *p, uint64_t now_ms)
+stop_previous(struct cg_plan *p, uint64_t now_ms)
 {
-    emit(p, EFFECT_COMMIT);
     for (int i = 0; i < p->nworkers; i++) {
         struct cg_plan_worker *w = &p->workers[i];
         if (!is_current(p, w) && w->state != ROSTER_STOPPING) {
             stop_worker(p, w, SIGTERM, now_ms);
         }
     }
+}
+
+static void
+commit(struct cg_plan *p, uint64_t now_ms)
+{
+    emit(p, EFFECT_COMMIT);
+    stop_previous(p, now_ms);
     leave_gate(p);
 }
 
@@ -504,6 +530,13 @@ forgive(struct cg_plan *p)
 }
 
 static void
+forgive_successors(struct cg_plan *p)
+{
+    p->failed_successors = 0;
+    p->successor_after_ms = 0;
+}
+
+static void
 tell_target(struct cg_plan *p, int target, int old)
 {
     struct cg_effect *e = emit(p, EFFECT_WORKERS_CHANGED);
@@ -511,12 +544,37 @@ tell_target(struct cg_plan *p, int target, int old)
     e->old = old;
 }
 
+/* What a predecessor may have to do with it. */
 static void
-revert(struct cg_plan *p, uint64_t now_ms)
+say_hint(struct cg_plan *p)
 {
+    say(p, CG_WARNING,
+        "If the application holds what only one process can have (a lock, a "
+        "port, a GPU): with replace = \"before\" old workers end before new "
+        "ones are started");
+}
+
+static void
+say_failed_reload(struct cg_plan *p)
+{
+    if (p->o.before) {
+        say(p, CG_ERROR,
+            "Reload failed: the new workers do not boot; others are started "
+            "with the previous settings");
+        return;
+    }
     say(p, CG_ERROR,
         "Reload failed: the new workers do not boot; the previous ones keep "
         "serving");
+    if (p->gate_failures > 0) {
+        say_hint(p);
+    }
+}
+
+static void
+revert(struct cg_plan *p, uint64_t now_ms)
+{
+    say_failed_reload(p);
     for (int i = 0; i < p->nworkers; i++) {
         struct cg_plan_worker *w = &p->workers[i];
         if (is_current(p, w) && w->state != ROSTER_STOPPING) {
@@ -556,6 +614,7 @@ cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
             p->o.target, o->target);
     }
     p->generation++;
+    forgive_successors(p);
     p->gate = p->o.target;
     p->gate_failures = 0;
     p->gate_late_ms =
@@ -566,6 +625,8 @@ cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
     p->phase = PLAN_RELOADING;
     if (o->target == 0) {
         commit(p, now_ms);
+    } else if (o->before) {
+        stop_previous(p, now_ms);
     }
     manage(p, now_ms);
 }
@@ -746,13 +807,18 @@ cg_plan_start(struct cg_plan *p, uint64_t now_ms)
 }
 
 static uint64_t
-backoff_ms(int deaths)
+doubled(uint64_t ms, int times, uint64_t most)
 {
-    uint64_t ms = BACKOFF_MS;
-    for (int i = 1; i < deaths && ms < BACKOFF_MAX_MS; i++) {
+    for (int i = 0; i < times && ms < most; i++) {
         ms *= 2;
     }
-    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+    return ms < most ? ms : most;
+}
+
+static uint64_t
+backoff_ms(int deaths)
+{
+    return doubled(BACKOFF_MS, deaths - 1, BACKOFF_MAX_MS);
 }
 
 void
@@ -788,6 +854,7 @@ cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms)
         return;
     }
     w->state = ROSTER_READY;
+    forgive_successors(p);
     if (p->phase == PLAN_STARTING) {
         p->phase = PLAN_RUNNING;
     }
@@ -896,6 +963,33 @@ count_death(struct cg_plan *p, const struct cg_plan_worker *w, uint64_t now_ms)
     }
 }
 
+/* Nobody is missing, since the old one serves on. So there is time, and the log
+ * is not filled: what keeps the next one from booting may be the old one. */
+static void
+count_failed_successor(struct cg_plan *p, uint64_t now_ms)
+{
+    int n = ++p->failed_successors;
+    if (n == 1) { /* may be chance */
+        return;
+    }
+    uint64_t ms = doubled(SUCCESSOR_MS, n - 2, SUCCESSOR_MAX_MS);
+    p->successor_after_ms = now_ms + ms;
+    say(p, CG_WARNING,
+        "%d successors in a row ended before they served: the old workers "
+        "serve on, the next successor is started in %llu s",
+        n, (unsigned long long)(ms / 1000));
+    if (n == 2) {
+        say_hint(p);
+    }
+}
+
+static bool
+is_successor(const struct cg_plan *p, const struct cg_plan_worker *w)
+{
+    return p->phase == PLAN_RUNNING && w->state == ROSTER_BOOTING &&
+           count(p, ROSTER_LEAVING) > 0;
+}
+
 static void
 on_worker_end(struct cg_plan *p, struct cg_plan_worker *found, int status,
               enum cg_oom oom, uint64_t now_ms)
@@ -910,7 +1004,9 @@ on_worker_end(struct cg_plan *p, struct cg_plan_worker *found, int status,
     } else if (w.state == ROSTER_BOOTING) {
         count_gate_death(p, &w);
     }
-    if (w.state != ROSTER_STOPPING && !is_ending(p)) {
+    if (is_successor(p, &w)) {
+        count_failed_successor(p, now_ms);
+    } else if (w.state != ROSTER_STOPPING && !is_ending(p)) {
         count_death(p, &w, now_ms);
     }
     if (p->phase == PLAN_RELOADING && p->gate_failures > 0) {
@@ -1093,7 +1189,10 @@ cg_plan_patience(const struct cg_plan *p, uint64_t now_ms)
         next = sooner(next, p->stop_at_ms);
     }
     next = sooner(next, p->repeat_at_ms);
-    if (!is_ending(p) && count_live(p) < p->o.target) {
+    if (now_ms < p->successor_after_ms) {
+        next = sooner(next, p->successor_after_ms);
+    }
+    if (!is_ending(p) && count_placed(p, now_ms) < p->o.target) {
         next = p->spawn_after_ms > now_ms ? sooner(next, p->spawn_after_ms)
                                           : now_ms;
     }

@@ -74,6 +74,7 @@ struct cg_plan_options {
     uint64_t lifetime_jitter_ms;
     uint64_t rss_limit; /* bytes */
     int share;          /* percent of the workers that are replaced at once */
+    bool before;        /* a worker ends before its successor is started */
 };
 
 /* X-macro: the states of a worker on the roster. */
@@ -144,6 +145,9 @@ struct cg_plan {
     int quick_deaths;        /* in a row */
     uint64_t last_death_ms;  /* of them */
     uint64_t spawn_after_ms; /* back-off */
+    /* in a row, that ended before they served, while the old ones serve on */
+    int failed_successors;
+    uint64_t successor_after_ms; /* back-off of these */
     bool serving;
     /* effects in order; the arbiter takes them */
     struct cg_effect *effects;

@@ -26,10 +26,31 @@ cg_signals_raise(int sig)
     errno = saved;
 }
 
+/*
+ * A burst of signals is delivered lowest number first, and what waits is
+ * merged: TTIN could keep TTOU waiting for ever, HUP even TERM. So who is
+ * called for one kind takes the others that wait, each once. All are blocked
+ * meanwhile.
+ */
 static void
 on_signal(int sig)
 {
+    int saved = errno;
+    const struct timespec now = {0};
+    sigset_t waiting, one;
     cg_signals_raise(sig);
+    for (size_t i = 0; i < CG_COUNT(handled); i++) {
+        if (handled[i] == sig || sigpending(&waiting) < 0 ||
+            sigismember(&waiting, handled[i]) != 1) {
+            continue;
+        }
+        sigemptyset(&one);
+        sigaddset(&one, handled[i]);
+        if (sigtimedwait(&one, NULL, &now) > 0) {
+            cg_signals_raise(handled[i]);
+        }
+    }
+    errno = saved;
 }
 
 void

@@ -69,6 +69,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --replace)
+        _cgunicorn_words "$current" after before
+        return
+        ;;
     -t | --timeout)
         : # any text
         return
@@ -394,6 +398,7 @@ _cgunicorn() {
             --max-worker-lifetime-jitter \
             --max-worker-rss \
             --recycle-share \
+            --replace \
             --no-connection-keeper \
             -t \
             --timeout \
@@ -526,6 +531,7 @@ _cgunicorn() {
             max_worker_lifetime_jitter \
             max_worker_rss \
             recycle_share \
+            replace \
             connection_keeper \
             timeout \
             graceful_timeout \

@@ -2,6 +2,7 @@
 """The program starts, says so, answers and stops."""
 import os
 import re
+import shutil
 import socket
 
 import pytest
@@ -20,8 +21,41 @@ def app(environ, start_response):
 def test_version_is_printed_and_the_status_is_0(run):
     done = run("--version")
     assert done.status == 0
-    assert re.fullmatch(r"c?gunicorn \(version \d+\.\d+\.\d+\S*\)\n", done.out)
+    assert re.fullmatch(
+        r"cgunicorn \(version \d+\.\d+\.\d+\S*\)\n|gunicorn \(version "
+        r"\d+\.\d+\.\d+, cgunicorn \d+\.\d+\.\d+\S*\)\n", done.out)
     assert done.err == ""
+
+
+@pytest.mark.parametrize("name, shown", [
+    ("gunicorn", r"gunicorn \(version 27\.\d+\.\d+, cgunicorn \d+\.\d+\.\d+\S*\)"),
+    ("cgunicorn", r"cgunicorn \(version \d+\.\d+\.\d+\S*\)"),
+    ("cgunicorn-3.11", r"cgunicorn \(version \d+\.\d+\.\d+\S*\)"),
+    ("web server", r"cgunicorn \(version \d+\.\d+\.\d+\S*\)")])
+def test_a_program_of_another_name_says_what_it_is(run, tmp_path, name, shown):
+    link = tmp_path / name
+    link.symlink_to(os.path.realpath(shutil.which(command()[0])))
+    prog = "gunicorn" if name == "gunicorn" else "cgunicorn"
+    done = run("--version", program=[str(link)])
+    assert re.fullmatch(shown + "\n", done.out)
+    done = run("--help", program=[str(link)])
+    assert done.out.startswith(f"usage: {prog} [OPTIONS] [APP_MODULE]\n")
+    done = run("--no-such-option", program=[str(link)])
+    assert done.status == 2
+    assert f"\n{prog}: error: " in done.err
+    assert done.err.startswith(f"usage: {prog} ")
+    for words in (["config", "explain", "--no-such-option"], ["config", "x"]):
+        done = run(*words, program=[str(link)])
+        assert done.status == 2
+        assert f"{prog}: error: " in done.err
+
+
+def test_a_program_called_gunicorn_serves(server, tmp_path):
+    link = tmp_path / "gunicorn"
+    link.symlink_to(os.path.realpath(shutil.which(command()[0])))
+    s = server("hello:app", files={"hello.py": HELLO},
+               program=[str(link), *command()[1:]])
+    assert s.get("/").body == b"hello"
 
 
 def test_v_is_version_not_verbose(run):

@@ -684,3 +684,21 @@ def test_usr2_starts_a_second_master_that_takes_over(server):
     os.kill(new, signal.SIGTERM)
     assert processes.reap(new) == 0
     assert old != new and re.search("Listening at", s.log())
+
+
+def test_a_burst_of_one_signal_does_not_starve_another(server):
+    """The kernel delivers those of a lower number first, and merges what
+    waits: 200 in turn left 29 workers."""
+    s = server("shop:app", "-w", "4", files={"shop.py": PID})
+    s.wait_workers(4)
+    kill, pid, up, down = os.kill, s.pid, signal.SIGTTIN, signal.SIGTTOU
+    for _ in range(3000):
+        kill(pid, up)
+        kill(pid, down)
+    s.wait_log("Handling signal: ttou")
+    s.signal("USR1")
+    s.wait_log("Handling signal: usr1")
+    more = s.log_count("Handling signal: ttin")
+    less = s.log_count("Handling signal: ttou")
+    assert abs(more - less) <= max(6, (more + less) // 5), (more, less)
+    until(lambda: abs(len(s.workers()) - 4) <= 8, "about as many as before")

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/secret.h"
+#include "config/table.h"
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/runtime/convert.h"
@@ -65,6 +66,9 @@ apply_item(struct cg_settings *s, PyObject *item, struct cg_findings *f)
     int id = cg_setting_find(name);
     if (id < 0 && own) {
         warn_unknown(name, source, f);
+    }
+    if (id >= 0 && !own && cg_rows[id].ours) {
+        return; /* gunicorn has no such setting: a name that was imported */
     }
     if (id >= 0 && is_value(value) &&
         apply_value(s, (enum cg_setting_id)id, value, source, &err) < 0) {

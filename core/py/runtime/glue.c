@@ -439,6 +439,6 @@ const char *
 cg_py_server_software(void)
 {
     static char text[128];
-    return gunicorn_name("SERVER_SOFTWARE", "gunicorn/27.0.1", text,
-                         sizeof text);
+    return gunicorn_name("SERVER_SOFTWARE", "gunicorn/" CG_GUNICORN_VERSION,
+                         text, sizeof text);
 }

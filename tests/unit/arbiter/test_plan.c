@@ -91,6 +91,11 @@ effects(void)
     return text;
 }
 
+#define HINT                                                                   \
+    "30 If the application holds what only one process can have (a lock, a "   \
+    "port, a GPU): with replace = \"before\" old workers end before new ones " \
+    "are started"
+
 #define expect(want) ck_assert_str_eq(effects(), want)
 
 /* ---- common beginnings ---- */
@@ -641,7 +646,7 @@ START_TEST(new_workers_that_do_not_boot_bring_the_old_settings_back)
     ended(4, BOOT);
     expect("40 Worker (pid:4) exited with code 3.; "
            "40 Reload failed: the new workers do not boot; the previous ones "
-           "keep serving; TERM 3; TERM 5; workers 3->2; revert");
+           "keep serving; " HINT "; TERM 3; TERM 5; workers 3->2; revert");
     ck_assert_str_eq(cg_plan_phase_word(plan.phase), "running");
     ended(3, CLEAN);
     ended(5, SIGTERM);
@@ -941,12 +946,168 @@ START_TEST(a_successor_that_does_not_boot_keeps_the_old_one_serving)
     expect("40 Worker (pid:3) exited with code 3.; spawn");
     ended(4, BOOT);
     expect("40 Worker (pid:4) exited with code 3.; "
-           "30 2 workers in a row ended within 5 s: the next one is started "
-           "in 0.1 s");
-    tick(100);
+           "30 2 successors in a row ended before they served: the old workers "
+           "serve on, the next successor is started in 1 s; " HINT);
+    tick(999);
+    expect("");
+    ck_assert_int_eq(cg_plan_patience(&plan, now), 1);
+    tick(1);
     expect("spawn");
     cg_plan_ready(&plan, 5, now);
     expect("TERM 1");
+}
+END_TEST
+
+/* 379 lines in 15 s. */
+START_TEST(successors_that_do_not_boot_have_longer_and_longer_pauses)
+{
+    static const int pauses[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300};
+    int pid = 3;
+    serve();
+    cg_plan_retire(&plan, 1, "", now);
+    expect("spawn");
+    ended(pid++, BOOT);
+    effects();
+    for (size_t i = 0; i < CG_COUNT(pauses); i++) {
+        char want[400];
+        now += 20 * 1000; /* it boots slowly */
+        ended(pid, BOOT);
+        snprintf(want, sizeof want,
+                 "40 Worker (pid:%d) exited with code 3.; 30 %d successors in "
+                 "a row ended before they served: the old workers serve on, "
+                 "the next successor is started in %d s%s",
+                 pid, (int)i + 2, pauses[i], i == 0 ? "; " HINT : "");
+        expect(want);
+        tick((uint64_t)pauses[i] * 1000 - 1);
+        expect("");
+        tick(1);
+        expect("spawn");
+        pid++;
+    }
+    cg_plan_ready(&plan, pid, now);
+    expect("TERM 1");
+    cg_plan_retire(&plan, 2, "", now);
+    ended(1, CLEAN);
+    expect("spawn");
+    ended(pid + 1, BOOT); /* the count begins anew */
+    ck_assert_ptr_nonnull(strstr(effects(), "spawn"));
+}
+END_TEST
+
+START_TEST(a_worker_that_is_missing_does_not_wait_for_successors)
+{
+    serve();
+    cg_plan_retire(&plan, 1, "", now);
+    effects();
+    ended(3, BOOT);
+    effects();
+    ended(4, BOOT);
+    effects();
+    ended(2, CODE_1);
+    expect("40 Worker (pid:2) exited with code 1.; spawn");
+    ended(1, CODE_1); /* the one that was to leave */
+    effects();
+    tick(100); /* the second that ended so soon */
+    expect("spawn");
+}
+END_TEST
+
+/* ---- one after the other ---- */
+
+static void
+serve_alone(void)
+{
+    struct cg_plan_options o = usual;
+    o.target = 1;
+    o.before = true;
+    serve_with(o);
+}
+
+START_TEST(before_a_successor_is_started_the_old_worker_ends)
+{
+    serve_alone();
+    cg_plan_retire(&plan, 1, "", now);
+    expect("TERM 1");
+    tick(1000);
+    expect("");
+    ck_assert_int_gt(cg_plan_patience(&plan, now), 500); /* it does not spin */
+    ended(1, CLEAN);
+    expect("spawn");
+    cg_plan_ready(&plan, 2, now);
+    expect("");
+}
+END_TEST
+
+START_TEST(before_a_reload_starts_new_workers_the_old_ones_end)
+{
+    struct cg_plan_options o = usual;
+    o.before = true;
+    serve_with(o);
+    signals("HUP");
+    effects();
+    cg_plan_reloaded(&plan, &o, now);
+    expect("TERM 1; TERM 2");
+    ended(2, CLEAN);
+    expect("spawn");
+    cg_plan_ready(&plan, 3, now);
+    expect("");
+    ended(1, CLEAN);
+    expect("spawn");
+    cg_plan_ready(&plan, 4, now);
+    expect("commit");
+    ck_assert_str_eq(cg_plan_phase_word(plan.phase), "running");
+}
+END_TEST
+
+START_TEST(an_old_worker_that_stays_is_killed_before_its_successor_starts)
+{
+    serve_alone();
+    cg_plan_retire(&plan, 1, "", now);
+    effects();
+    tick(usual.graceful_ms + 1000);
+    expect("KILL 1");
+    ended(1, SIGKILL);
+    ck_assert_ptr_nonnull(strstr(effects(), "spawn"));
+}
+END_TEST
+
+START_TEST(a_failed_reload_without_the_old_workers_starts_others)
+{
+    struct cg_plan_options o = usual;
+    o.target = 1;
+    o.before = true;
+    serve_with(o);
+    signals("HUP");
+    effects();
+    cg_plan_reloaded(&plan, &o, now);
+    expect("TERM 1");
+    ended(1, CLEAN);
+    expect("spawn");
+    ended(2, BOOT);
+    expect("40 Worker (pid:2) exited with code 3.; 40 Reload failed: the new "
+           "workers do not boot; others are started with the previous settings"
+           "; revert; spawn");
+    cg_plan_ready(&plan, 3, now);
+    expect("");
+    ck_assert_str_eq(cg_plan_phase_word(plan.phase), "running");
+}
+END_TEST
+
+START_TEST(only_a_share_ends_before_their_successors)
+{
+    struct cg_plan_options o = usual;
+    o.target = 4;
+    o.share = 50;
+    o.before = true;
+    serve_with(o);
+    for (int pid = 4; pid >= 1; pid--) {
+        cg_plan_retire(&plan, pid, "", now);
+    }
+    expect("TERM 4; TERM 3");
+    ended(4, CLEAN);
+    expect("TERM 1; spawn");
+    ended(3, CLEAN);
+    expect("TERM 2; spawn");
 }
 END_TEST
 
@@ -1353,7 +1514,9 @@ carry_out(uint64_t n)
         if (e.kind == EFFECT_SPAWN) {
             cg_plan_spawned(&plan, n % 5 == 0 ? -11 : next_pid++, now);
         } else if (e.kind == EFFECT_RELOAD) {
-            cg_plan_reloaded(&plan, n % 3 == 0 ? NULL : &usual, now);
+            struct cg_plan_options o = usual;
+            o.before = n % 2 == 0;
+            cg_plan_reloaded(&plan, n % 3 == 0 ? NULL : &o, now);
         } else if (e.kind == EFFECT_REEXEC) {
             cg_plan_reexeced(&plan, -1);
         }
@@ -1440,6 +1603,13 @@ suite(void)
         &a_worker_that_wants_out_leaves_when_its_successor_serves,
         &only_a_share_of_the_workers_is_replaced_at_once,
         &a_successor_that_does_not_boot_keeps_the_old_one_serving,
+        &successors_that_do_not_boot_have_longer_and_longer_pauses,
+        &a_worker_that_is_missing_does_not_wait_for_successors,
+        &before_a_successor_is_started_the_old_worker_ends,
+        &before_a_reload_starts_new_workers_the_old_ones_end,
+        &an_old_worker_that_stays_is_killed_before_its_successor_starts,
+        &a_failed_reload_without_the_old_workers_starts_others,
+        &only_a_share_ends_before_their_successors,
         &ttou_lets_a_leaving_worker_go_first,
         &nobody_is_replaced_during_a_reload,
         &a_lifetime_ends_with_a_successor,

@@ -258,16 +258,27 @@ START_TEST(help_and_version_act_where_they_stand)
 }
 END_TEST
 
-START_TEST(program_is_the_last_part_of_its_path)
+START_TEST(a_program_of_whatever_name_is_cgunicorn_or_gunicorn)
 {
-    struct line l;
-    struct cg_command c = {0};
-    struct cg_error err = {0};
-    line_split(&l, "app");
-    ck_assert_int_eq(cg_command_parse(l.argc, l.argv, &c, &err), 0);
-    ck_assert_str_eq(c.prog, "cgunicorn");
-    cg_command_release(&c);
-    free(l.text);
+    static const char *const rows[][2] = {
+        {"cgunicorn", "cgunicorn"},
+        {"/usr/bin/cgunicorn", "cgunicorn"},
+        {"gunicorn", "gunicorn"},
+        {"venv/bin/gunicorn", "gunicorn"},
+        {"cgunicorn-3.11", "cgunicorn"},
+        {"/x/gunicorn/server", "cgunicorn"},
+        {"my gunicorn", "cgunicorn"},
+        {"gunicorn.real", "cgunicorn"},
+        {"", "cgunicorn"},
+        {"/", "cgunicorn"},
+    };
+    for (size_t i = 0; i < CG_COUNT(rows); i++) {
+        char name[32];
+        char *argv[] = {name, NULL};
+        snprintf(name, sizeof name, "%s", rows[i][0]);
+        ck_assert_str_eq(cg_command_program(1, argv), rows[i][1]);
+    }
+    ck_assert_str_eq(cg_command_program(0, NULL), "cgunicorn");
 }
 END_TEST
 
@@ -333,7 +344,7 @@ main(void)
     tcase_add_test(t, misuse_is_told_in_argparse_words);
     tcase_add_test(t, proxy_protocol_takes_an_optional_value);
     tcase_add_test(t, help_and_version_act_where_they_stand);
-    tcase_add_test(t, program_is_the_last_part_of_its_path);
+    tcase_add_test(t, a_program_of_whatever_name_is_cgunicorn_or_gunicorn);
     tcase_add_test(t, help_lists_every_flag_within_the_width);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
