@@ -4,7 +4,7 @@
 # make run             set up, build, serve the sample application
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado
-# make check           layers, format, exported symbols
+# make check           layers, circles, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make install PREFIX=/usr/local DESTDIR=
 #
@@ -13,6 +13,8 @@
 # make soak SOAK_SECONDS=600 SOAK="--seed 7 -- -k gthread"   random signals
 # BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
+# DEBUG=1              asserts who owns what (the baton, a connection, the GIL),
+#                      as builds with a sanitizer do
 
 VERSION := 0.1.0
 GUNICORN_VERSION := 27.0.1
@@ -55,7 +57,7 @@ endif
 
 # ---- flags ----
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
-COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
+COVTAG := $(if $(DEBUG),-debug)$(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
@@ -64,6 +66,7 @@ OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' -DCG_GUNICORN_VERSION='"$(GUNICORN_VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
+    $(if $(SAN)$(DEBUG),-DCG_CHECK_OWNERS) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not

@@ -11,7 +11,9 @@
 #include <errno.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/state.h"
 
 enum {
     POLL_MS = 1000,
@@ -126,7 +128,7 @@ patience(const struct cg_call *call, uint64_t since_us)
 {
     uint64_t end = since_us + MOMENT_US, now = cg_now_us();
     bool none = call->conn->outbox.spill != NULL ||
-                call->executor->engine->config->hosted;
+                !call->executor->engine->kind->may_wait;
     return none || now >= end ? 0 : (int)((end - now) / 1000) + 1;
 }
 
@@ -135,7 +137,7 @@ wait_for_client(struct cg_call *call, int ms)
 {
     const struct cg_engine *e = call->executor->engine;
     cg_transport_wait(&call->conn->transport, POLLOUT, ms);
-    return atomic_load_explicit(&e->abort_wanted, RELAXED)
+    return atomic_load_explicit(&e->stop.abort_wanted, RELAXED)
                ? cg_wire_fail(&call->ex, -ECANCELED)
                : 0;
 }
@@ -168,7 +170,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     if (r < 0) {
         return r;
     }
-    if (!cg_outbox_is_empty(o) && !call->executor->engine->config->hosted) {
+    if (!cg_outbox_is_empty(o) && call->executor->engine->kind->may_wait) {
         cg_post_entrust(call);
     }
     return 0;
