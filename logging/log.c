@@ -453,6 +453,14 @@ cg_log_forked(struct cg_log *log)
 }
 
 void
+cg_log_part(struct cg_log *log)
+{
+    cg_sink_part(&log->error);
+    cg_sink_part(&log->access);
+    capture(log);
+}
+
+void
 cg_log_rescue(struct cg_log *log, struct cg_spool *spool)
 {
     struct cg_slice lines = cg_spool_view(spool);

@@ -99,6 +99,9 @@ bool cg_log_has_spooled(const struct cg_log *log);
 void cg_log_write_spool(struct cg_log *log);
 /* In a fresh child of the process: what waits is its parent's. */
 void cg_log_forked(struct cg_log *log);
+/* In a worker, before code of others runs: what it does to the descriptors of
+ * its log must not make the master wait. */
+void cg_log_part(struct cg_log *log);
 /* Writes what a process left that has ended, and empties the spool. Without an
  * access log the lines go to the error log. */
 void cg_log_rescue(struct cg_log *log, struct cg_spool *spool);

@@ -198,6 +198,23 @@ cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
     return 0;
 }
 
+void
+cg_sink_part(struct cg_sink *s)
+{
+    enum { KEPT = O_ACCMODE | O_APPEND | O_NONBLOCK };
+    char path[32];
+    int flags = fcntl(s->fd, F_GETFL);
+    if (!s->owned || !s->waits || s->socket || flags < 0) {
+        return;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", s->fd);
+    int fd = open(path, (flags & KEPT) | O_CLOEXEC | O_NOCTTY);
+    if (fd >= 0) {
+        dup3(fd, s->fd, O_CLOEXEC);
+        close(fd);
+    }
+}
+
 /* ---- writing ---- */
 
 static bool
@@ -205,6 +222,20 @@ has_room(const struct cg_sink *s, int wait_ms)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLOUT};
     return poll(&p, 1, wait_ms) > 0 && (p.revents & POLLOUT) != 0;
+}
+
+/* Others may share the description and make it block, or take the room that was
+ * there a moment ago; pipes know a way out (Linux 6.5). */
+static ssize_t
+write_now(const struct cg_sink *s, const struct iovec *parts, int count)
+{
+    if (s->waits) {
+        ssize_t n = pwritev2(s->fd, parts, count, -1, RWF_NOWAIT);
+        if (n >= 0 || errno != EOPNOTSUPP) {
+            return n;
+        }
+    }
+    return writev(s->fd, parts, count);
 }
 
 static ssize_t
@@ -220,7 +251,7 @@ put_once(struct cg_sink *s, const struct iovec *parts, int count)
             errno = EAGAIN;
             return -1;
         } else {
-            n = writev(s->fd, parts, count);
+            n = write_now(s, parts, count);
         }
     } while (n < 0 && errno == EINTR);
     return n;

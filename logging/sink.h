@@ -45,6 +45,9 @@ bool cg_sink_is_file(const struct cg_sink *s);
  * it follows; on failure the old file stays. */
 int cg_sink_reopen(struct cg_sink *s, const char *setting, int uid, int gid,
                    struct cg_error *note, struct cg_error *err);
+/* In a child of whoever opened it: a pipe or terminal gets a description of its
+ * own, since who shares one can make it block. The number stays. */
+void cg_sink_part(struct cg_sink *s);
 /* All of p, or -errno and what was not written (*ret_rest may be NULL); it is
  * not tried again. Any thread. */
 int cg_sink_write(struct cg_sink *s, const char *p, size_t n,

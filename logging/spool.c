@@ -3,25 +3,8 @@
 
 #include <limits.h>
 #include <string.h>
-#include <sys/mman.h>
 
 _Static_assert(CG_SPOOL_SIZE < PIPE_BUF, "a pipe would take it in parts");
-
-struct cg_spool *
-cg_spools_new(uint32_t count)
-{
-    struct cg_spool *s = mmap(NULL, count * sizeof *s, PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return s != MAP_FAILED ? s : NULL;
-}
-
-void
-cg_spools_free(struct cg_spool *spools, uint32_t count)
-{
-    if (spools != NULL) {
-        munmap(spools, count * sizeof *spools);
-    }
-}
 
 bool
 cg_spool_put(struct cg_spool *s, const char *line, size_t n)

@@ -21,15 +21,11 @@
  * and mixes nothing in. */
 enum { CG_SPOOL_SIZE = 4096 - 64 };
 
+/* Zeroed memory is an empty one. */
 struct cg_spool {
     _Alignas(64) _Atomic uint32_t used;
     _Alignas(64) char bytes[CG_SPOOL_SIZE];
 };
-
-/* Empty ones in a shared mapping, which forks inherit; NULL with errno without
- * memory. One that nobody uses costs none. */
-struct cg_spool *cg_spools_new(uint32_t count);
-void cg_spools_free(struct cg_spool *spools, uint32_t count);
 
 /* False when it has no room for the line, which ends with a newline. */
 bool cg_spool_put(struct cg_spool *s, const char *line, size_t n);

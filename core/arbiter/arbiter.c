@@ -53,18 +53,16 @@ signal_self(void *self, int sig)
 /* ---- start ---- */
 
 static int
-open_pipes(struct cg_arbiter *a, struct cg_error *err)
+open_pipe(struct cg_arbiter *a, struct cg_error *err)
 {
-    int alive[2], news[2];
-    if (pipe2(alive, O_CLOEXEC) < 0 || pipe2(news, O_CLOEXEC) < 0) {
+    int alive[2];
+    if (pipe2(alive, O_CLOEXEC) < 0) {
         return cg_error_set(err, errno, "cannot make a pipe: %s",
                             strerror(errno));
     }
     a->alive_read = alive[0];
     a->alive_write = alive[1];
-    a->news_read = news[0];
-    a->news_write = news[1];
-    return cg_fd_set_nonblock(a->news_read);
+    return 0;
 }
 
 struct cg_plan_options
@@ -142,9 +140,15 @@ static int
 make_board(struct cg_arbiter *a, uint64_t slots, struct cg_error *err)
 {
     slots = slots > SLOTS_MIN ? slots : SLOTS_MIN;
-    a->board = slots <= UINT32_MAX ? cg_scoreboard_new((uint32_t)slots) : NULL;
-    a->spools = a->board != NULL ? cg_spools_new((uint32_t)slots) : NULL;
-    return a->spools != NULL
+    a->board = slots <= UINT32_MAX
+                   ? cg_scoreboard_new((uint32_t)slots, sizeof(struct cg_spool))
+                   : NULL;
+    if (a->board != NULL && !a->board->sealed) {
+        cg_log_line(a->log, CG_WARNING,
+                    "this kernel cannot keep a worker from writing what others "
+                    "say of themselves on the scoreboard");
+    }
+    return a->board != NULL
                ? 0
                : cg_error_set(err, ENOMEM,
                               "workers: %" PRIu64 ": there is no memory for "
@@ -275,7 +279,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         return r;
     }
     cg_signals_install();
-    if ((r = open_pipes(a, err)) < 0 ||
+    if ((r = open_pipe(a, err)) < 0 ||
         (r = cg_arbiter_make_handover(a, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
@@ -353,7 +357,7 @@ on_serving(struct cg_arbiter *a)
 static void
 on_drain(struct cg_arbiter *a)
 {
-    atomic_store(&a->board->draining, 1);
+    atomic_store(&a->board->master->draining, 1);
     cg_notify("STOPPING=1\nSTATUS=Serving on until shutdown_delay is over");
 }
 
@@ -362,13 +366,22 @@ static void
 on_stop_listening(struct cg_arbiter *a)
 {
     bool ours = !cg_plan_shares_sockets(&a->plan);
-    atomic_store(&a->board->draining, 1);
+    atomic_store(&a->board->master->draining, 1);
     if (ours) {
-        atomic_store(&a->board->closing, 1);
+        atomic_store(&a->board->master->closing, 1);
         cg_sockets_quiesce(&a->sockets);
     }
     cg_sockets_close(&a->sockets, NULL, ours);
     cg_notify("STOPPING=1\nSTATUS=Finishing requests");
+}
+
+/* One that was buried since is nobody's: its pid may be another program's. */
+static void
+signal_worker(struct cg_arbiter *a, int pid, int sig)
+{
+    if (cg_arbiter_child(a, pid) != NULL) {
+        kill(pid, sig);
+    }
 }
 
 static void
@@ -377,7 +390,7 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     switch (e->kind) {
     case EFFECT_LOG: cg_log_line(a->log, e->level, "%s", e->text); break;
     case EFFECT_SPAWN: cg_arbiter_spawn(a); break;
-    case EFFECT_KILL: kill(e->pid, e->sig); break;
+    case EFFECT_KILL: signal_worker(a, e->pid, e->sig); break;
     case EFFECT_RELOAD: cg_arbiter_reload(a); break;
     case EFFECT_COMMIT: cg_arbiter_commit(a); break;
     case EFFECT_REVERT: cg_arbiter_revert(a); break;
@@ -385,7 +398,7 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_PROMOTE: cg_arbiter_promote(a); break;
     case EFFECT_REOPEN_LOGS: cg_py_server_reopen_logs(a->server); break;
     case EFFECT_EXPLAIN: cg_arbiter_explain(a, e->pid); break;
-    case EFFECT_TRACE: kill(e->pid, CG_TRACE_SIGNAL); break;
+    case EFFECT_TRACE: signal_worker(a, e->pid, CG_TRACE_SIGNAL); break;
     case EFFECT_TELL_TRACE: cg_arbiter_tell_stacks(a, e->pid); break;
     case EFFECT_DRAIN: on_drain(a); break;
     case EFFECT_STOP_LISTENING: on_stop_listening(a); break;
@@ -411,15 +424,20 @@ carry_out_all(struct cg_arbiter *a)
 static void
 wait_for_events(struct cg_arbiter *a)
 {
-    struct pollfd p[2] = {{.fd = a->signal_fd, .events = POLLIN},
-                          {.fd = a->news_read, .events = POLLIN}};
+    struct pollfd *p = cg_calloc((size_t)a->nchildren + 1, sizeof *p);
+    p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
+    for (int i = 0; i < a->nchildren; i++) {
+        p[i + 1] =
+            (struct pollfd){.fd = a->children[i].news_fd, .events = POLLIN};
+    }
     int ms = cg_plan_patience(&a->plan, cg_arbiter_now_ms());
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
     }
     cg_gil_drop(); /* users run threads in the master */
-    poll(p, 2, ms);
+    poll(p, (nfds_t)a->nchildren + 1, ms);
     cg_gil_take();
+    free(p);
 }
 
 static void
@@ -492,6 +510,7 @@ tear_down(struct cg_arbiter *a)
     for (int i = 0; i < a->nchildren; i++) {
         cg_py_worker_free(a->children[i].object);
         cg_fd_close(&a->children[i].trace_fd);
+        cg_fd_close(&a->children[i].news_fd);
     }
     free(a->children);
     cg_arbiter_forget_env(a);
@@ -503,15 +522,12 @@ tear_down(struct cg_arbiter *a)
     cg_py_server_free(a->server);
     cg_settings_free(a->settings);
     cg_plan_release(&a->plan);
-    cg_spools_free(a->spools, a->board != NULL ? a->board->nslots : 0);
     cg_scoreboard_free(a->board);
     cg_log_free(a->log);
     cg_handover_release(&a->handover);
     cg_handover_release(&a->old_handover);
     cg_fd_close(&a->alive_read);
     cg_fd_close(&a->alive_write);
-    cg_fd_close(&a->news_read);
-    cg_fd_close(&a->news_write);
     free(a->pidfile);
 }
 
@@ -573,8 +589,6 @@ cg_arbiter_run(struct cg_arbiter_start *start)
                              .signal_fd = -1,
                              .alive_read = -1,
                              .alive_write = -1,
-                             .news_read = -1,
-                             .news_write = -1,
                              .wanted_workers = -1};
     start->settings = NULL;
     int status = run(a);

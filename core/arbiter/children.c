@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers from the master's side: forked, heard from, watched, buried. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "core/py/runtime/interp.h"
 #include "logging/spool.h"
 
-enum { WEIGH_MS = 1000, STRANGER_MS = 1000 };
+enum { WEIGH_MS = 1000, STRANGER_MS = 1000, NEWS_A_TURN = 16 };
 
 uint64_t
 cg_arbiter_now_ms(void)
@@ -46,17 +47,30 @@ cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
 
 /* The lines of the access log that its worker has not written yet. */
 static struct cg_spool *
-spool_of(const struct cg_arbiter *a, const struct cg_slot *slot)
+spool_of(const struct cg_arbiter *a, struct cg_slot *slot)
 {
-    return &a->spools[slot - a->board->slot];
+    return cg_slot_extra(a->board, slot);
 }
 
+static bool
+is_taken(const struct cg_arbiter *a, const struct cg_slot *slot)
+{
+    for (int i = 0; i < a->nchildren; i++) {
+        if (a->children[i].slot == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* By our own books: what is written on the slot is its worker's word. */
 static struct cg_slot *
 free_slot(struct cg_arbiter *a)
 {
     for (uint32_t i = 0; i < a->board->nslots; i++) {
-        if (atomic_load(&a->board->slot[i].state) == CG_WORKER_FREE) {
-            return &a->board->slot[i];
+        struct cg_slot *slot = cg_board_slot(a->board, i);
+        if (!is_taken(a, slot)) {
+            return slot;
         }
     }
     return NULL;
@@ -71,6 +85,7 @@ let_go_of_others(struct cg_arbiter *a)
     cg_handover_release(&a->old_handover);
     for (int i = 0; i < a->nchildren; i++) {
         cg_fd_close(&a->children[i].trace_fd);
+        cg_fd_close(&a->children[i].news_fd);
     }
 }
 
@@ -81,14 +96,16 @@ in_child(void *self)
     cg_signals_reset_in_child();
     cg_worker_early_signals();
     cg_fd_close(&a->alive_write);
-    cg_fd_close(&a->news_read);
     cg_fd_close(&a->start->ready_fd);
     let_go_of_others(a);
 }
 
 static _Noreturn void
-run_child(struct cg_arbiter *a, const struct cg_child *c)
+run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
 {
+    cg_fd_close(&c->news_fd); /* the master's end */
+    cg_log_part(a->log);
+    cg_scoreboard_enter(a->board, c->slot);
     cg_auto(free) char *name = cg_arbiter_name(a);
     const struct cg_worker_start start = {
         .settings = a->settings,
@@ -102,7 +119,7 @@ run_child(struct cg_arbiter *a, const struct cg_child *c)
         .age = a->plan.age + 1,
         .master_pid = a->master_pid,
         .alive_fd = a->alive_read,
-        .news_fd = a->news_write,
+        .news_fd = news_fd,
         .server = a->server,
         .worker = c->object,
         .trace_fd = c->trace_fd,
@@ -127,6 +144,25 @@ keep(struct cg_arbiter *a, int pid, struct cg_child c)
     cg_py_server_add_worker(a->server, pid, c.object);
 }
 
+/* A pipe for what one worker says: the other end, or -errno. What comes is that
+ * worker's word, and no other can say it. */
+static int
+open_news(int *ret_write)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    int r = cg_fd_set_nonblock(fds[0]);
+    if (r < 0) {
+        close(fds[0]);
+        close(fds[1]);
+        return r;
+    }
+    *ret_write = fds[1];
+    return fds[0];
+}
+
 static int
 fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
 {
@@ -145,12 +181,16 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         return -ECANCELED;
     }
     cg_slot_claim(a->board, slot, age, a->plan.generation);
+    cg_spool_reset(spool_of(a, slot));
     atomic_store(&slot->started_us, cg_now_us());
-    struct cg_child c = {
-        .slot = slot, .trace_fd = cg_arbiter_trace_file(), .object = w};
-    pid_t pid = cg_python_fork(in_child, a);
+    cg_auto(fd_close) int news_fd = -1; /* its end */
+    struct cg_child c = {.slot = slot,
+                         .trace_fd = cg_arbiter_trace_file(),
+                         .news_fd = open_news(&news_fd),
+                         .object = w};
+    pid_t pid = c.news_fd >= 0 ? cg_python_fork(in_child, a) : (pid_t)c.news_fd;
     if (pid == 0) {
-        run_child(a, &c);
+        run_child(a, &c, news_fd);
     }
     if (pid < 0) {
         cg_log_line(a->log, CG_ERROR,
@@ -160,6 +200,7 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
         cg_slot_clear(slot);
         cg_py_worker_free(w);
         cg_fd_close(&c.trace_fd);
+        cg_fd_close(&c.news_fd);
         return (int)pid;
     }
     keep(a, (int)pid, c);
@@ -240,10 +281,8 @@ bury(struct cg_arbiter *a, int pid, int status)
     hold_inquest(a, &child, status);
     cg_slot_clear(child.slot);
     cg_fd_close(&child.trace_fd);
-    /* a wake-up may have died with it */
-    cg_handover_poke(&a->handover);
-    cg_handover_poke(&a->old_handover);
-    cg_handover_ring(&a->handover);
+    cg_fd_close(&child.news_fd);
+    cg_arbiter_poke(a); /* a wake-up may have died with it */
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);
     cg_py_worker_free(child.object);
@@ -319,33 +358,60 @@ cg_arbiter_reap(struct cg_arbiter *a)
 
 /* ---- their news ---- */
 
+/* For a terminal: a worker's words must not steer it. */
 static void
-on_news(struct cg_arbiter *a, const struct cg_worker_news *news)
+keep_failure(struct cg_arbiter *a, const char *text)
+{
+    size_t n = strnlen(text, sizeof a->failure - 1);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        a->failure[i] =
+            (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : text[i];
+    }
+    a->failure[n] = '\0';
+}
+
+static void
+on_news(struct cg_arbiter *a, int pid, const struct cg_worker_news *news)
 {
     switch (news->kind) {
     case CG_NEWS_READY:
-        cg_plan_ready(&a->plan, news->pid, cg_arbiter_now_ms());
+        cg_plan_ready(&a->plan, pid, cg_arbiter_now_ms());
         break;
     case CG_NEWS_RETIRE:
-        cg_plan_retire(&a->plan, news->pid, "", cg_arbiter_now_ms());
+        cg_plan_retire(&a->plan, pid, "", cg_arbiter_now_ms());
         break;
     case CG_NEWS_STUCK:
-        cg_plan_stuck(&a->plan, news->pid, cg_arbiter_now_ms());
+        cg_plan_stuck(&a->plan, pid, cg_arbiter_now_ms());
         break;
-    case CG_NEWS_OVER: cg_plan_over(&a->plan, news->pid); break;
-    case CG_NEWS_FAILED:
-        memcpy(a->failure, news->text, sizeof a->failure);
-        break;
+    case CG_NEWS_OVER: cg_plan_over(&a->plan, pid); break;
+    case CG_NEWS_FAILED: keep_failure(a, news->text); break;
+    }
+}
+
+/* Not without an end: one that talks all the time must not keep us from the
+ * others. One that closes its end, or talks nonsense, is not heard any more. */
+static void
+hear(struct cg_arbiter *a, struct cg_child *c)
+{
+    struct cg_worker_news news;
+    for (int i = 0; c->news_fd >= 0 && i < NEWS_A_TURN; i++) {
+        ssize_t n = read(c->news_fd, &news, sizeof news);
+        if (n == sizeof news) {
+            on_news(a, c->pid, &news);
+        } else if (n >= 0) {
+            cg_fd_close(&c->news_fd);
+        } else {
+            return;
+        }
     }
 }
 
 void
 cg_arbiter_read_news(struct cg_arbiter *a)
 {
-    struct cg_worker_news news;
-    while (read(a->news_read, &news, sizeof news) == sizeof news) {
-        news.text[sizeof news.text - 1] = '\0';
-        on_news(a, &news);
+    for (int i = 0; i < a->nchildren; i++) {
+        hear(a, &a->children[i]);
     }
 }
 
@@ -370,10 +436,11 @@ weigh(struct cg_arbiter *a, uint64_t now_ms)
 static uint64_t
 silent_us(const struct cg_arbiter *a, const struct cg_child *c, uint64_t now_us)
 {
-    bool ends = atomic_load(&c->slot->state) == CG_WORKER_ENDING;
-    return ends && cg_plan_is_stopping(&a->plan, c->pid)
+    struct cg_slot_look look = cg_slot_look(c->slot);
+    return look.state == CG_WORKER_ENDING &&
+                   cg_plan_is_stopping(&a->plan, c->pid)
                ? 0
-               : cg_slot_silent_us(c->slot, now_us);
+               : cg_slot_silent_us(&look, now_us);
 }
 
 void

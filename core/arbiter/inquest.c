@@ -17,84 +17,9 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/process.h"
+#include "core/share/flights.h"
 
-enum { TOLD_MOST = 10, TRACE_MOST = 64 * 1024, KIB = 1024 };
-
-/* ---- requests under way ---- */
-
-/* A copy that no writer was in the middle of; false: it runs nothing. */
-static bool
-read_flight(const struct cg_flight *f, struct cg_flight *copy)
-{
-    for (int tries = 0; tries < 100; tries++) {
-        uint32_t before = atomic_load(&f->seq);
-        if (!atomic_load(&f->running)) {
-            return false;
-        }
-        memcpy(copy->method, f->method, sizeof copy->method);
-        memcpy(copy->path, f->path, sizeof copy->path);
-        memcpy(copy->peer, f->peer, sizeof copy->peer);
-        atomic_store(&copy->since_us, atomic_load(&f->since_us));
-        if (before % 2 == 0 && atomic_load(&f->seq) == before) {
-            break;
-        }
-    }
-    copy->method[sizeof copy->method - 1] = '\0';
-    copy->path[sizeof copy->path - 1] = '\0';
-    copy->peer[sizeof copy->peer - 1] = '\0';
-    return true;
-}
-
-static void
-put_escaped(struct cg_buf *out, const char *s)
-{
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x20 || c >= 0x7f || c == '\\') {
-            cg_buf_putf(out, "\\x%02x", c);
-        } else {
-            cg_buf_putc(out, (char)c);
-        }
-    }
-}
-
-static void
-put_flight(struct cg_buf *out, const struct cg_flight *f, uint64_t now_us)
-{
-    uint64_t since = atomic_load(&f->since_us);
-    uint64_t ms = now_us > since ? (now_us - since) / 1000 : 0;
-    put_escaped(out, f->method);
-    cg_buf_putc(out, ' ');
-    put_escaped(out, f->path);
-    cg_buf_putf(out, " (for %llu.%llu s, from ",
-                (unsigned long long)(ms / 1000),
-                (unsigned long long)(ms % 1000 / 100));
-    put_escaped(out, f->peer[0] != '\0' ? f->peer : "a unix socket");
-    cg_buf_putc(out, ')');
-}
-
-/* "GET /a (for 31.0 s, from 10.0.0.7), GET /b (…)"; how many there are. */
-static int
-put_flights(struct cg_buf *out, const struct cg_slot *slot)
-{
-    uint64_t now_us = cg_now_us();
-    int n = 0;
-    for (int i = 0; i < CG_BOARD_EXECUTORS; i++) {
-        struct cg_flight copy;
-        if (!read_flight(&slot->flight[i], &copy)) {
-            continue;
-        }
-        if (n < TOLD_MOST) {
-            cg_buf_puts(out, n > 0 ? ", " : "");
-            put_flight(out, &copy, now_us);
-        }
-        n++;
-    }
-    if (n > TOLD_MOST) {
-        cg_buf_putf(out, " and %d more", n - TOLD_MOST);
-    }
-    return n;
-}
+enum { TRACE_MOST = 64 * 1024 };
 
 static const char *
 state_text(char state)
@@ -118,11 +43,10 @@ cg_arbiter_explain(struct cg_arbiter *a, int pid)
         return;
     }
     cg_buf_putf(&text, "Worker (pid:%d) is running: ", pid);
-    if (put_flights(&text, c->slot) == 0) {
+    if (cg_flights_put(&text, c->slot, cg_now_us()) == 0) {
         cg_buf_puts(&text, "no request");
     }
-    cg_buf_putf(&text, "; %d connections%s",
-                (int)atomic_load(&c->slot->connections),
+    cg_buf_putf(&text, "; %d connections%s", cg_slot_look(c->slot).connections,
                 state_text(cg_process_state(pid)));
     cg_log_text(a->log, CG_CRITICAL, (struct cg_slice){text.p, text.n});
 }
@@ -133,9 +57,10 @@ cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_auto(buf) struct cg_buf flights = {0};
-    int n = put_flights(&flights, c->slot);
-    int others = (int)atomic_load(&c->slot->connections) - n;
-    bool kept = others > 0 && atomic_load(&c->slot->keeper) != 0;
+    int n = cg_flights_put(&flights, c->slot, cg_now_us());
+    struct cg_slot_look look = cg_slot_look(c->slot);
+    int others = look.connections - n;
+    bool kept = others > 0 && look.kept;
     if (n > 0) {
         cg_buf_putf(&text,
                     "Worker (pid:%d) took %d request%s with it: %s; %d other "

@@ -3,6 +3,8 @@
 #ifndef CG_ARBITER_INTERNAL_H
 #define CG_ARBITER_INTERNAL_H
 
+#include <pthread.h>
+
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan.h"
 #include "core/arbiter/sockets.h"
@@ -18,6 +20,7 @@ struct cg_child {
     int pid;
     struct cg_slot *slot;
     int trace_fd; /* a file in memory that its stacks go to, or -1 */
+    int news_fd;  /* what it says, one struct cg_worker_news at a time; -1 */
     struct cg_py_worker *object; /* owned */
 };
 
@@ -34,7 +37,6 @@ struct cg_arbiter {
     struct cg_log *log;
     struct cg_plan plan;
     struct cg_scoreboard *board;
-    struct cg_spool *spools; /* one for each slot */
     struct cg_py_server *server;
     struct cg_app *app; /* preload_app */
     char *pidfile;      /* absolute; NULL: none was written */
@@ -44,7 +46,8 @@ struct cg_arbiter {
     size_t noriginals;
     int signal_fd;
     int alive_read, alive_write; /* workers watch the reading end */
-    int news_read, news_write;
+    pthread_t poker;             /* still waits, if `jammed` */
+    bool jammed;
     int master_pid;
     bool systemd;   /* the sockets came from systemd */
     long oom_kills; /* of our cgroup so far; -1: not known */
@@ -83,6 +86,10 @@ void cg_arbiter_watch(struct cg_arbiter *a);
  * server. */
 int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
                     struct cg_py_worker *w);
+
+/* poke.c: wakes an idle worker after a death; who accepts, in all masters */
+void cg_arbiter_poke(struct cg_arbiter *a);
+void cg_arbiter_ring(struct cg_arbiter *a);
 
 /* arbiter.c */
 /* Whether a hook called sys.exit or raised HaltServer, as r says: then the

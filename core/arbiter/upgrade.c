@@ -124,8 +124,8 @@ cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err)
 static void
 tell_workers_of_sharing(struct cg_arbiter *a)
 {
-    atomic_store(&a->board->shared, cg_plan_shares_sockets(&a->plan));
-    cg_handover_ring(&a->handover);
+    atomic_store(&a->board->master->shared, cg_plan_shares_sockets(&a->plan));
+    cg_arbiter_ring(a);
 }
 
 /* ---- titles and names ---- */

@@ -182,7 +182,7 @@ void
 cg_dispatch_accept_rest(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    bool all = atomic_load(&e->board->closing) != 0;
+    bool all = atomic_load(&e->board->head->closing) != 0;
     struct cg_conn *c;
     for (int i = 0; (all || e->watches.listeners_on) && i < e->accept.n; i++) {
         bool rest = all && !e->accept.listeners[i].adopted;

@@ -80,6 +80,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->kind = config->hosted ? &cg_hosted_executors : &cg_inline_executors;
     e->hosted.most = config->hosted ? config->max_in_flight : 1;
     e->board = board;
+    e->slot_number = cg_board_number(board, slot);
     e->slot = slot;
     e->accept.listeners = listeners;
     e->accept.n = nlisteners;

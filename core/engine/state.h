@@ -37,8 +37,9 @@ struct cg_engine {
     const struct cg_executor_kind *kind;
     struct cg_scoreboard *board;
     struct cg_slot *slot;
-    uint64_t now_us; /* of the last look at the clock */
-    int64_t date_s;  /* second that `date` shows */
+    uint32_t slot_number; /* ours on it */
+    uint64_t now_us;      /* of the last look at the clock */
+    int64_t date_s;       /* second that `date` shows */
     char date[CG_HTTP_DATE_SIZE];
     struct cg_harvest harvest;
     struct cg_ready ready;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/share/scoreboard.h"
 
-#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/base/memory.h"
+#include "core/share/pages.h"
 
 const char *
 cg_worker_state_word(enum cg_worker_state s)
@@ -18,22 +18,45 @@ cg_worker_state_word(enum cg_worker_state s)
     return (size_t)s < CG_COUNT(word) ? word[s] : "?";
 }
 
+/* ---- life ---- */
+
 static size_t
-board_size(uint32_t nslots)
+board_size(const struct cg_scoreboard *b)
 {
-    return sizeof(struct cg_scoreboard) + nslots * sizeof(struct cg_slot);
+    return b->head_n + b->nslots * b->stride;
+}
+
+/* A file for each, or a worker could reach its neighbour's from its own. */
+static int
+map_all(struct cg_scoreboard *b)
+{
+    bool sealed = false;
+    int r = cg_pages_map(b->write, b->read, b->head_n, &sealed);
+    b->sealed = sealed;
+    for (uint32_t i = 0; r == 0 && i < b->nslots; i++) {
+        size_t at = b->head_n + i * b->stride;
+        r = cg_pages_map(b->write + at, b->read + at, b->stride, &sealed);
+        b->sealed = b->sealed && sealed;
+    }
+    return r;
 }
 
 struct cg_scoreboard *
-cg_scoreboard_new(uint32_t nslots)
+cg_scoreboard_new(uint32_t nslots, size_t extra)
 {
-    struct cg_scoreboard *b =
-        mmap(NULL, board_size(nslots), PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (b == MAP_FAILED) {
+    struct cg_scoreboard *b = cg_calloc(1, sizeof *b);
+    b->nslots = nslots;
+    b->extra_at = (sizeof(struct cg_slot) + 63) / 64 * 64;
+    b->head_n = cg_pages_size(sizeof(struct cg_board_head));
+    b->stride = cg_pages_size(b->extra_at + extra);
+    b->write = cg_pages_reserve(board_size(b));
+    b->read = cg_pages_reserve(board_size(b));
+    if (b->write == NULL || b->read == NULL || map_all(b) < 0) {
+        cg_scoreboard_free(b);
         return NULL;
     }
-    b->nslots = nslots;
+    b->master = (struct cg_board_head *)(void *)b->write;
+    b->head = (const struct cg_board_head *)(const void *)b->read;
     return b;
 }
 
@@ -41,16 +64,50 @@ void
 cg_scoreboard_free(struct cg_scoreboard *b)
 {
     if (b != NULL) {
-        munmap(b, board_size(b->nslots));
+        cg_pages_drop(b->write, board_size(b));
+        cg_pages_drop(b->read, board_size(b));
+        free(b);
     }
 }
 
-/* Only what was used: a page that nobody touched costs nothing. */
-static void
-clear(struct cg_slot *s)
+void
+cg_scoreboard_enter(struct cg_scoreboard *b, struct cg_slot *own)
 {
-    size_t used = (size_t)atomic_load(&s->executors);
-    memset(s->flight, 0, used * sizeof s->flight[0]);
+    size_t at = (size_t)((char *)own - b->write), end = at + b->stride;
+    cg_pages_drop(b->write, at);
+    cg_pages_drop(b->write + end, board_size(b) - end);
+    b->master = NULL;
+}
+
+/* ---- places ---- */
+
+struct cg_slot *
+cg_board_slot(const struct cg_scoreboard *b, uint32_t number)
+{
+    return (struct cg_slot *)(void *)(b->write + b->head_n +
+                                      number * b->stride);
+}
+
+uint32_t
+cg_board_number(const struct cg_scoreboard *b, const struct cg_slot *slot)
+{
+    size_t at = (size_t)((const char *)slot - b->write);
+    return (uint32_t)((at - b->head_n) / b->stride);
+}
+
+void *
+cg_slot_extra(const struct cg_scoreboard *b, struct cg_slot *slot)
+{
+    return (char *)slot + b->extra_at;
+}
+
+/* ---- a slot's worker ---- */
+
+/* Flights are cleared by whom they serve: a page that nobody touched costs
+ * nothing, and how many an earlier worker touched only that one knew. */
+void
+cg_slot_clear(struct cg_slot *s)
+{
     memset(s, 0, offsetof(struct cg_slot, flight));
 }
 
@@ -58,14 +115,27 @@ void
 cg_slot_claim(struct cg_scoreboard *b, struct cg_slot *s, uint32_t age,
               uint32_t generation)
 {
-    uint32_t number = (uint32_t)(s - b->slot);
-    clear(s);
-    if (number >= atomic_load(&b->used)) {
-        atomic_store(&b->used, number + 1);
+    uint32_t number = cg_board_number(b, s);
+    cg_slot_clear(s);
+    if (number >= atomic_load(&b->master->used)) {
+        atomic_store(&b->master->used, number + 1);
     }
     atomic_store(&s->age, age);
     atomic_store(&s->generation, generation);
     atomic_store(&s->state, CG_WORKER_BOOTING);
+}
+
+struct cg_flight *
+cg_slot_flight(struct cg_slot *s, int executor)
+{
+    CG_ASSERT(executor >= 0 && executor < CG_BOARD_EXECUTORS);
+    int used = atomic_load(&s->executors);
+    if (executor >= used) {
+        memset(&s->flight[used], 0,
+               (size_t)(executor + 1 - used) * sizeof s->flight[0]);
+        atomic_store(&s->executors, executor + 1);
+    }
+    return &s->flight[executor];
 }
 
 void
@@ -75,30 +145,40 @@ cg_slot_end(struct cg_slot *s, uint64_t now_us)
     atomic_store(&s->state, CG_WORKER_ENDING);
 }
 
-void
-cg_slot_clear(struct cg_slot *s)
+/* ---- what others read ---- */
+
+struct cg_slot_look
+cg_slot_look(const struct cg_slot *s)
 {
-    clear(s);
+    int connections = atomic_load(&s->connections);
+    int executors = atomic_load(&s->executors);
+    return (struct cg_slot_look){
+        .state = atomic_load(&s->state),
+        .beat_us = atomic_load(&s->beat_us),
+        .connections = connections > 0 ? connections : 0,
+        .executors = executors < 0                    ? 0
+                     : executors > CG_BOARD_EXECUTORS ? CG_BOARD_EXECUTORS
+                                                      : executors,
+        .kept = atomic_load(&s->keeper) != 0,
+    };
 }
 
 uint64_t
-cg_slot_silent_us(const struct cg_slot *s, uint64_t now_us)
+cg_slot_silent_us(const struct cg_slot_look *l, uint64_t now_us)
 {
-    uint32_t state = atomic_load(&s->state);
-    if (state != CG_WORKER_BUSY && state != CG_WORKER_STOPPING &&
-        state != CG_WORKER_ENDING) {
+    if (l->state != CG_WORKER_BUSY && l->state != CG_WORKER_STOPPING &&
+        l->state != CG_WORKER_ENDING) {
         return 0;
     }
-    uint64_t beat = atomic_load(&s->beat_us);
-    return beat != 0 && now_us > beat ? now_us - beat : 0;
+    return l->beat_us != 0 && now_us > l->beat_us ? now_us - l->beat_us : 0;
 }
 
 uint64_t
 cg_slot_requests(const struct cg_slot *s)
 {
     uint64_t sum = 0;
-    int32_t used = atomic_load(&s->executors);
-    for (int32_t i = 0; i < used; i++) {
+    int used = cg_slot_look(s).executors;
+    for (int i = 0; i < used; i++) {
         sum +=
             atomic_load_explicit(&s->flight[i].requests, memory_order_relaxed);
     }

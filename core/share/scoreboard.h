@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scoreboard: one shared anonymous mapping made by the master; a header and a
- * slot per worker. A slot is written by its worker only (but for `pid`,
- * `generation` and the reset, which are the master's, done before the fork) and
- * read by anybody. No locks: single words are atomics, the text of a request in
- * flight is guarded by a sequence counter.
+ * Scoreboard: what the master and its workers tell each other without a
+ * message. A header that the master writes, and a slot for each worker, which
+ * that worker writes (but for `pid`, `age`, `generation` and the reset, which
+ * are the master's, done before the fork). Everybody can read all of it; a
+ * worker can write its own slot and nothing else, by its memory map, so that
+ * one that was broken into can lie about itself only. No locks: single words
+ * are atomics, the text of a request in flight is guarded by a sequence
+ * counter.
+ *
+ * The master decides nothing by what it finds here without having it copied and
+ * bounded first: cg_slot_look(), cg_slot_requests(), core/share/flights.h.
  */
-#ifndef CG_ENGINE_SCOREBOARD_H
-#define CG_ENGINE_SCOREBOARD_H
+#ifndef CG_SHARE_SCOREBOARD_H
+#define CG_SHARE_SCOREBOARD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { CG_BOARD_EXECUTORS = 256, CG_BOARD_HIST = 40 };
@@ -56,7 +63,7 @@ struct cg_slot {
     _Atomic uint64_t started_us;
     _Atomic int32_t connections;
     _Atomic int32_t keeper;    /* pid of the process that keeps the idle ones */
-    _Atomic int32_t executors; /* flights from here on were never used */
+    _Atomic int32_t executors; /* flights from here on mean nothing */
     _Atomic uint64_t accepted;
     _Atomic uint64_t refused;    /* requests refused by the parser */
     _Atomic uint64_t given;      /* requests to the shared queue */
@@ -69,31 +76,77 @@ struct cg_slot {
     struct cg_flight flight[CG_BOARD_EXECUTORS];
 };
 
-struct cg_scoreboard {
-    uint32_t nslots;
+/* What the master says to all. */
+struct cg_board_head {
     _Atomic uint32_t used;     /* slots from here on were never claimed */
     _Atomic uint32_t draining; /* 1: about to stop; readiness is withdrawn */
     _Atomic uint32_t closing;  /* 1: nobody will accept after its workers */
     _Atomic uint32_t shared;   /* 1: another master's workers accept too */
-    struct cg_slot slot[];
 };
 
-/* Maps a board with room for nslots; NULL with errno without memory. */
-struct cg_scoreboard *cg_scoreboard_new(uint32_t nslots);
+/* In private memory of each process. */
+struct cg_scoreboard {
+    uint32_t nslots;
+    size_t stride;   /* bytes from one slot to the next */
+    size_t head_n;   /* of the header */
+    size_t extra_at; /* in a slot, what others keep there */
+    char *read;      /* header and slots: of everybody, to read */
+    char *write;     /* the same, to write; of a worker only its slot is left */
+    bool sealed;     /* the kernel keeps the first from being written */
+    const struct cg_board_head *head;
+    struct cg_board_head *master; /* the same; NULL in a worker */
+};
+
+/*
+ * A board with room for nslots, and for `extra` bytes more behind each, which
+ * belong to whom the slot belongs; NULL with errno without memory.
+ */
+struct cg_scoreboard *cg_scoreboard_new(uint32_t nslots, size_t extra);
 void cg_scoreboard_free(struct cg_scoreboard *b);
-/* Zeroes a slot and makes it the worker's: BOOTING. Called by the master
- * before it forks; pid is stored by both sides after the fork. */
+/* In the worker, before any code that is not ours: from here on it can write
+ * its own slot only. */
+void cg_scoreboard_enter(struct cg_scoreboard *b, struct cg_slot *own);
+
+/* A slot to write: any in the master, in a worker its own. */
+struct cg_slot *cg_board_slot(const struct cg_scoreboard *b, uint32_t number);
+uint32_t cg_board_number(const struct cg_scoreboard *b,
+                         const struct cg_slot *slot);
+/* The bytes behind it. */
+void *cg_slot_extra(const struct cg_scoreboard *b, struct cg_slot *slot);
+
+/* A slot as everybody sees it. */
+static inline const struct cg_slot *
+cg_board_view(const struct cg_scoreboard *b, uint32_t number)
+{
+    return (const struct cg_slot *)(const void *)(b->read + b->head_n +
+                                                  number * b->stride);
+}
+
+/* Makes the slot a new worker's: BOOTING, nothing of an earlier one left that
+ * anybody reads. Called by the master before it forks. */
 void cg_slot_claim(struct cg_scoreboard *b, struct cg_slot *s, uint32_t age,
                    uint32_t generation);
+/* Its worker uses one more flight; nothing of an earlier worker is left. */
+struct cg_flight *cg_slot_flight(struct cg_slot *s, int executor);
 /* Its loop is over: no sign of life comes after this one. */
 void cg_slot_end(struct cg_slot *s, uint64_t now_us);
 /* Back to FREE. */
 void cg_slot_clear(struct cg_slot *s);
+
+/* What a worker says of itself, copied once and within bounds. It may lie. */
+struct cg_slot_look {
+    uint32_t state; /* perhaps none of enum cg_worker_state */
+    uint64_t beat_us;
+    int connections; /* 0 or more */
+    int executors;   /* 0 to CG_BOARD_EXECUTORS */
+    bool kept;       /* a keeper has its idle connections */
+};
+struct cg_slot_look cg_slot_look(const struct cg_slot *s);
 /*
  * Microseconds for which the worker gave no sign of life although it should
  * (0 while booting, idle or free): a request that runs, or a loop that hangs.
  */
-uint64_t cg_slot_silent_us(const struct cg_slot *s, uint64_t now_us);
+uint64_t cg_slot_silent_us(const struct cg_slot_look *l, uint64_t now_us);
 /* Sum of requests over the executors. */
 uint64_t cg_slot_requests(const struct cg_slot *s);
 

@@ -98,11 +98,11 @@ void
 cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
                const char *text)
 {
-    struct cg_worker_news news = {.pid = (int)getpid(), .kind = kind};
+    struct cg_worker_news news = {.kind = kind};
     if (start->news_fd < 0) {
         return;
     }
-    snprintf(news.text, sizeof news.text, "%s", text);
+    memcpy(news.text, text, strnlen(text, sizeof news.text - 1));
     ssize_t ignored = write(start->news_fd, &news, sizeof news);
     (void)ignored;
 }

@@ -30,7 +30,6 @@ enum cg_news_kind {
 
 /* Smaller than PIPE_BUF, so one write is one message. */
 struct cg_worker_news {
-    int pid;
     enum cg_news_kind kind;
     char text[1000];
 };
@@ -54,7 +53,8 @@ struct cg_worker_start {
     pid_t master_pid;
     int alive_fd; /* read end of a pipe that only the master holds
                      open for writing: EOF = master is gone */
-    int news_fd;  /* pipe to the master: one struct cg_worker_news, or -1 */
+    int news_fd; /* pipe to the master, ours alone: struct cg_worker_news, or -1
+                  */
     int trace_fd; /* a file for its stacks when it hangs or crashes, or -1 */
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */

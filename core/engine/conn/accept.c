@@ -23,7 +23,8 @@ enum { PAUSE_US = 200 * 1000 };
 static bool
 is_shared(const struct cg_engine *e)
 {
-    return atomic_load_explicit(&e->board->shared, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&e->board->head->shared,
+                                memory_order_relaxed) != 0;
 }
 
 /* A worker above the mean share goes to the end of the kernel's queue of
@@ -38,9 +39,10 @@ is_above_share(const struct cg_engine *e)
     if (is_shared(e)) {
         return true;
     }
-    uint32_t used = atomic_load_explicit(&e->board->used, memory_order_relaxed);
+    uint32_t used =
+        atomic_load_explicit(&e->board->head->used, memory_order_relaxed);
     for (uint32_t i = 0; i < used; i++) {
-        const struct cg_slot *s = &e->board->slot[i];
+        const struct cg_slot *s = cg_board_view(e->board, i);
         if (atomic_load_explicit(&s->booted, memory_order_relaxed)) {
             sum += atomic_load_explicit(&s->connections, memory_order_relaxed);
             workers++;

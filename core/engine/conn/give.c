@@ -21,12 +21,12 @@ enum { INLINE_BODY = 16 * 1024 };
 static bool
 has_sibling(const struct cg_engine *e, bool idle)
 {
-    uint32_t used = atomic_load_explicit(&e->board->used, RELAXED);
+    uint32_t used = atomic_load_explicit(&e->board->head->used, RELAXED);
     uint32_t ours = atomic_load_explicit(&e->slot->generation, RELAXED);
     for (uint32_t i = 0; i < used; i++) {
-        const struct cg_slot *s = &e->board->slot[i];
+        const struct cg_slot *s = cg_board_view(e->board, i);
         uint32_t state = atomic_load_explicit(&s->state, RELAXED);
-        if (s != e->slot &&
+        if (i != e->slot_number &&
             (state == CG_WORKER_IDLE || (!idle && state == CG_WORKER_BUSY)) &&
             atomic_load_explicit(&s->generation, RELAXED) == ours) {
             return true;
@@ -180,7 +180,8 @@ void
 cg_give_waiting(struct cg_engine *e)
 {
     CG_HAS_BATON(e);
-    if (e->config->handover != NULL && atomic_load(&e->board->draining) == 0) {
+    if (e->config->handover != NULL &&
+        atomic_load(&e->board->head->draining) == 0) {
         give_list(e, DEADLINE_KEEP);
         give_list(e, DEADLINE_FIRST);
     }

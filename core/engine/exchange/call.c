@@ -115,7 +115,7 @@ static bool
 is_leaving(const struct cg_engine *e)
 {
     return e->stop.begun || atomic_load_explicit(&e->stop.wanted, RELAXED) ||
-           atomic_load_explicit(&e->board->draining, RELAXED) != 0;
+           atomic_load_explicit(&e->board->head->draining, RELAXED) != 0;
 }
 
 static bool

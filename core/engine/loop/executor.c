@@ -28,14 +28,11 @@ cg_executor_new(struct cg_engine *e, int id)
     memset(x, 0, offsetof(struct cg_executor, events));
     x->engine = e;
     x->id = id;
-    x->flight = &e->slot->flight[id];
     x->date_s = -1;
     if (id != RELIEF) {
         atomic_fetch_add(&e->executors, 1);
     }
-    if (id >= atomic_load(&e->slot->executors)) {
-        atomic_store(&e->slot->executors, id + 1);
-    }
+    x->flight = cg_slot_flight(e->slot, id);
     return x;
 }
 

@@ -187,7 +187,7 @@ start_server(void)
     static struct cg_trust *nobody;
     static const char *const none[] = {NULL};
     const struct cg_listener_options o = {.backlog = 16, .uid = -1, .gid = -1};
-    struct cg_scoreboard *board = cg_scoreboard_new(1);
+    struct cg_scoreboard *board = cg_scoreboard_new(1, 0);
     struct cg_error err = {0};
     struct cg_engine *e;
     struct cg_addr addr;
@@ -215,9 +215,9 @@ start_server(void)
         .proxy_trust = nobody,
         .max_connections = 10,
     };
-    cg_slot_claim(board, &board->slot[0], 1, 1);
-    EXPECT(cg_engine_new(&config, &host, &listener, 1, board, &board->slot[0],
-                         &e, &err) == 0,
+    cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
+    EXPECT(cg_engine_new(&config, &host, &listener, 1, board,
+                         cg_board_slot(board, 0), &e, &err) == 0,
            "%s", err.text);
     EXPECT(pthread_create(&thread, NULL, serve, e) == 0, "no thread");
 }

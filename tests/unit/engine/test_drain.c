@@ -189,7 +189,7 @@ wait_until_none_is_open(void)
 static struct cg_slot *
 slot(void)
 {
-    return &w.board->slot[0];
+    return cg_board_slot(w.board, 0);
 }
 
 static void

@@ -98,7 +98,7 @@ set_up(void)
     signal(SIGPIPE, SIG_IGN);
     ck_assert_int_eq(cg_addr_parse("127.0.0.1:0", &addr, &err), 0);
     ck_assert_int_eq(cg_listener_open(&addr, &o, &w.listener, &err), 0);
-    w.board = cg_scoreboard_new(1);
+    w.board = cg_scoreboard_new(1, 0);
     config = (struct cg_engine_config){
         .intake = {.head = &cg_head_policy_default,
                    .max_body = 1000 * 1000,
@@ -117,7 +117,7 @@ set_up(void)
         .beat_us = SECOND_US,
         .max_in_flight = 2,
     };
-    cg_slot_claim(w.board, &w.board->slot[0], 1, 1);
+    cg_slot_claim(w.board, cg_board_slot(w.board, 0), 1, 1);
 }
 
 static void
@@ -125,7 +125,7 @@ start(void)
 {
     struct cg_error err = {0};
     ck_assert_int_eq(cg_engine_new(&config, &host, &w.listener, 1, w.board,
-                                   &w.board->slot[0], &engine, &err),
+                                   cg_board_slot(w.board, 0), &engine, &err),
                      0);
     executor = cg_executor_new(engine, 1);
 }
@@ -368,13 +368,15 @@ START_TEST(a_stop_of_an_idle_engine_begins_now)
 {
     start();
     ck_assert(cg_engine_poll(engine, executor));
-    atomic_store(&w.board->slot[0].beat_us, 1); /* its last look is long ago */
+    atomic_store(&cg_board_slot(w.board, 0)->beat_us,
+                 1); /* its last look is long ago */
     cg_engine_stop(engine, 20 * SECOND_US);
     poll_to_the_end();
-    ck_assert_int_eq(atomic_load(&w.board->slot[0].state), CG_WORKER_STOPPING);
-    ck_assert_uint_lt(cg_slot_silent_us(&w.board->slot[0], cg_now_us()) /
-                          SECOND_US,
-                      LIMIT_MS / 1000);
+    ck_assert_int_eq(atomic_load(&cg_board_slot(w.board, 0)->state),
+                     CG_WORKER_STOPPING);
+    ck_assert_uint_lt(
+        cg_slot_silent_us(cg_board_slot(w.board, 0), cg_now_us()) / SECOND_US,
+        LIMIT_MS / 1000);
     ck_assert_int_eq(cg_engine_end(engine), CG_END_STOPPED);
     end();
 }

@@ -120,7 +120,7 @@ START_TEST(an_idle_one_is_served_by_who_adopts_it)
     ck_assert_int_eq(give_waiting(&w.handover, ours, 0, true), 0);
     close(ours);
     cg_handover_poke(&w.handover);
-    wait_for_count(&w.board->slot[0].adopted, 1);
+    wait_for_count(&cg_board_slot(w.board, 0)->adopted, 1);
     ck_assert_str_eq(client_get(client, "/"), "ok 0");
     close(client);
     world_stop(&w);
@@ -157,7 +157,7 @@ START_TEST(one_that_is_gone_already_does_no_harm)
     close(client); /* a reset */
     ck_assert_int_eq(give_waiting(&w.handover, ours, 0, true), 0);
     close(ours);
-    wait_for_count(&w.board->slot[0].adopted, 1);
+    wait_for_count(&cg_board_slot(w.board, 0)->adopted, 1);
     client = client_connect(&w);
     ck_assert_str_eq(client_get(client, "/"), "ok 0");
     close(client);

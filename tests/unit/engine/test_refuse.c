@@ -68,7 +68,7 @@ START_TEST(a_client_that_does_not_read_it_is_given_up)
     const struct timespec ms = {.tv_nsec = 1000000};
     w.write_us = 50 * 1000;
     int fd = ask_badly();
-    while (atomic_load(&w.board->slot[0].connections) > 0) {
+    while (atomic_load(&cg_board_slot(w.board, 0)->connections) > 0) {
         nanosleep(&ms, NULL);
     }
     close(fd);

@@ -134,8 +134,8 @@ START_TEST(a_request_of_a_blocked_worker_is_answered_by_an_idle_one)
     for (int i = 0; i < 20; i++) {
         ck_assert_str_eq(client_get(second, "/"), "ok 1");
     }
-    ck_assert_uint_eq(atomic_load(&w.board->slot[0].given), 1);
-    ck_assert_uint_eq(atomic_load(&w.board->slot[1].adopted), 1);
+    ck_assert_uint_eq(atomic_load(&cg_board_slot(w.board, 0)->given), 1);
+    ck_assert_uint_eq(atomic_load(&cg_board_slot(w.board, 1)->adopted), 1);
     world_unblock(&w);
     ck_assert_str_eq(client_read(first), "ok 0");
     close(first);
@@ -210,8 +210,8 @@ START_TEST(what_waits_in_the_queue_is_answered_when_all_were_blocked)
     for (int i = 0; i < CLIENTS; i++) {
         send_get(fds[i], "/");
     }
-    wait_for_count(&w.board->slot[0].given, CLIENTS / 2);
-    wait_for_count(&w.board->slot[1].given, CLIENTS / 2);
+    wait_for_count(&cg_board_slot(w.board, 0)->given, CLIENTS / 2);
+    wait_for_count(&cg_board_slot(w.board, 1)->given, CLIENTS / 2);
     world_unblock(&w);
     for (int i = 0; i < CLIENTS; i++) {
         ck_assert_int_ge(worker_of(client_read(fds[i])), 0);
@@ -234,7 +234,7 @@ START_TEST(what_waits_in_the_queue_is_answered_at_a_stop)
     wait_for(&w.worker[0].blocked, 1);
     wait_for(&w.worker[1].blocked, 1);
     send_get(fd, "/");
-    wait_for_count(&w.board->slot[0].given, 1);
+    wait_for_count(&cg_board_slot(w.board, 0)->given, 1);
     cg_engine_stop(w.worker[0].engine, 20 * 1000000u);
     cg_engine_stop(w.worker[1].engine, 20 * 1000000u);
     world_unblock(&w);

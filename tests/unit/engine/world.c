@@ -285,7 +285,7 @@ init_worker(struct world *w, int number, int threads, int most)
 {
     struct worker *k = &w->worker[number];
     struct cg_error err = {0};
-    struct cg_slot *slot = &w->board->slot[number];
+    struct cg_slot *slot = cg_board_slot(w->board, (uint32_t)number);
     k->world = w;
     k->number = number;
     pthread_mutex_init(&k->gil, NULL);
@@ -359,7 +359,7 @@ start_world(struct world *w, int workers, int threads, int most)
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     open_listener(w);
-    w->board = cg_scoreboard_new(WORKERS);
+    w->board = cg_scoreboard_new(WORKERS, 0);
     ck_assert_int_eq(cg_handover_new(&w->handover, -1, &err), 0);
     w->nworkers = workers;
     for (int i = 0; i < workers; i++) {

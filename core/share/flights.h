@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Flights: the requests that a worker says it runs, as text for the log. */
+#ifndef CG_SHARE_FLIGHTS_H
+#define CG_SHARE_FLIGHTS_H
+
+#include <stdint.h>
+
+#include "core/base/bytes.h"
+#include "core/share/scoreboard.h"
+
+/* "GET /a (for 31.0 s, from 10.0.0.7), GET /b (…)", of the first ten, peers'
+ * bytes escaped; returns how many there are. Whatever the slot holds: nothing
+ * outside it is read, and the text is bounded. */
+int cg_flights_put(struct cg_buf *out, const struct cg_slot *slot,
+                   uint64_t now_us);
+
+#endif
