@@ -199,8 +199,8 @@ START_TEST(such_a_connection_stays_with_its_worker)
     hear(&blocked, "ok ");
     ck_assert_int_eq(worker_of(strstr(blocked.text, "ok ")), busy);
     end(&blocked);
-    ck_assert_uint_eq(atomic_load(&w.board->slot[0].given) +
-                          atomic_load(&w.board->slot[1].given),
+    ck_assert_uint_eq(atomic_load(&cg_board_slot(w.board, 0)->given) +
+                          atomic_load(&cg_board_slot(w.board, 1)->given),
                       0);
     stop();
 }
