@@ -11,6 +11,7 @@
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/conn.h"
 #include "core/engine/engine.h"
+#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/hosted.h"
 #include "core/engine/exchange/post.h"
 #include "core/engine/exchange/receipt.h"
@@ -57,6 +58,7 @@ struct cg_engine {
     struct cg_post post;
     struct cg_telling tell;
     struct cg_stop stop;
+    struct cg_hoard hoard;
     _Atomic uint64_t spill_pause_us; /* the disk failed: not before this time */
     _Alignas(64) _Atomic uint64_t requests;
     _Atomic int forked;     /* we are a child of the application */
@@ -69,7 +71,8 @@ struct cg_engine {
 static inline bool
 cg_owes(const struct cg_engine *e)
 {
-    return __builtin_expect(e->dropped != NULL || e->receipts.first != NULL, 0);
+    return __builtin_expect(
+        e->dropped != NULL || e->receipts.first != NULL || e->hoard.trims, 0);
 }
 
 /*

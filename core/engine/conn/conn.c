@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/receipt.h"
 #include "core/engine/state.h"
 
@@ -19,13 +20,6 @@ cg_conn_state_word(enum cg_conn_state s)
 #undef X
     };
     return (size_t)s < CG_COUNT(word) ? word[s] : "?";
-}
-
-struct cg_conn *
-cg_conn_of(struct cg_deadline *d)
-{
-    return (struct cg_conn *)(void *)((char *)d -
-                                      offsetof(struct cg_conn, deadline));
 }
 
 static void
@@ -133,6 +127,9 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     cg_conn_drop_intake(c);
     cg_buf_release(&c->rest);
     cg_outbox_clear(&c->outbox, &e->dropped);
+    if (__builtin_expect(c->outbox.counted != 0, 0)) {
+        cg_hoard_count(e, &c->outbox);
+    }
     c->qnext = e->conns.dead;
     e->conns.dead = c;
     count(e, -1);

@@ -16,6 +16,7 @@
 #ifndef CG_ENGINE_CONN_H
 #define CG_ENGINE_CONN_H
 
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "core/engine/conn/intake.h"
@@ -99,7 +100,14 @@ void cg_conn_drop_intake(struct cg_conn *c);
  * goes on with it: see keeper.h. */
 void cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c);
 void cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c);
-struct cg_conn *cg_conn_of(struct cg_deadline *d);
 const char *cg_conn_state_word(enum cg_conn_state s);
+
+/* Whose deadline it is. */
+static inline struct cg_conn *
+cg_conn_of(struct cg_deadline *d)
+{
+    return (struct cg_conn *)(void *)((char *)d -
+                                      offsetof(struct cg_conn, deadline));
+}
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/receipt.h"
 #include "core/engine/loop/ready.h"
 #include "core/engine/state.h"
@@ -149,6 +150,8 @@ cg_ending_begin(struct cg_engine *e, struct cg_conn *c)
     } else if (!cg_outbox_is_empty(&c->outbox)) {
         c->state = CONN_FLUSH;
         cg_ending_await(e, c);
+        cg_hoard_count(e, &c->outbox);
+        cg_hoard_bound(e);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
         go_on(e, c);
@@ -159,6 +162,7 @@ void
 cg_ending_flush(struct cg_engine *e, struct cg_conn *c)
 {
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
+    cg_hoard_count(e, &c->outbox);
     CG_HAS_BATON(e);
     if (r < 0) {
         cg_conn_close(e, c);

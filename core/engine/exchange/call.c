@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/state.h"
 
@@ -167,13 +168,14 @@ cg_call_settle(struct cg_call *call)
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_over(call);
     }
-    cg_drop_list(e->host, call->dropped);
-    cg_drop_list(e->host, call->spent);
     if (__builtin_expect(call->ex.line != NULL ||
                              !cg_outbox_is_empty(&call->conn->outbox),
                          0)) {
         cg_receipt_keep(call);
+        cg_hoard_spill_own(call);
     }
+    cg_drop_list(e->host, call->dropped);
+    cg_drop_list(e->host, call->spent);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;

@@ -12,14 +12,13 @@
 
 #include "core/base/memory.h"
 #include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/state.h"
 
 enum {
     POLL_MS = 1000,
-    MOMENT_US = 5 * 1000,
-    /* after the disk failed, all of the worker's replies wait in memory */
-    PAUSE_US = 10 * 1000 * 1000
+    MOMENT_US = 5 * 1000
 };
 
 #define RELAXED memory_order_relaxed
@@ -75,47 +74,15 @@ take_back(struct cg_exchange *ex)
 
 /* ---- the file ---- */
 
-static bool
-may_spill(const struct cg_call *call)
-{
-    struct cg_engine *e = call->executor->engine;
-    return e->config->spill.max != 0 && !call->ex.blocking &&
-           cg_now_us() >= atomic_load_explicit(&e->spill_pause_us, RELAXED);
-}
-
-static uint64_t
-spilled(const struct cg_outbox *o)
-{
-    return o->spill != NULL ? cg_spill_bytes(o->spill) : 0;
-}
-
-static void
-give_up_files(struct cg_engine *e, const char *why)
-{
-    cg_auto(free) char *text =
-        cg_strf("%s; the worker waits for slow clients", why);
-    atomic_store_explicit(&e->spill_pause_us, cg_now_us() + PAUSE_US, RELAXED);
-    cg_note_trouble(e, text);
-}
-
 static int
 spill(struct cg_call *call)
 {
-    struct cg_engine *e = call->executor->engine;
-    struct cg_outbox *o = &call->conn->outbox;
-    struct cg_error err = {0};
     if (!cg_wire_enter(&call->ex)) {
         return -EPIPE;
     }
-    uint64_t before = spilled(o);
-    int r = cg_outbox_spill(o, &e->config->spill, &call->dropped, &err);
+    cg_spill_outbox(call->executor->engine, &call->conn->outbox,
+                    &call->dropped);
     cg_limit_leave(call);
-    uint64_t n = spilled(o) - before;
-    atomic_fetch_add_explicit(&e->slot->spilled, n, RELAXED);
-    atomic_fetch_add_explicit(&e->slot->spills, before == 0 && n > 0, RELAXED);
-    if (r < 0) {
-        give_up_files(e, err.text);
-    }
     return 0;
 }
 
@@ -150,7 +117,7 @@ step(struct cg_call *call, size_t low, uint64_t since_us)
     if (r < 0 || o->bytes <= low) {
         return r;
     }
-    if (may_spill(call) && (ms = patience(call, since_us)) == 0) {
+    if (cg_may_spill(call) && (ms = patience(call, since_us)) == 0) {
         ms = POLL_MS;
         r = spill(call);
     }

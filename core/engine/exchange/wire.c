@@ -39,7 +39,7 @@ keep_rest(struct cg_call *call, const struct iovec *parts, int count,
         sent = 0;
         if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
             host->hold(host->self, keep);
-            cg_outbox_hold(&call->conn->outbox, p, n, keep);
+            cg_outbox_hold(&call->conn->outbox, p, n, parts[i].iov_len, keep);
         } else {
             cg_outbox_put(&call->conn->outbox, p, n);
         }

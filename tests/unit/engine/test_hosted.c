@@ -108,6 +108,7 @@ set_up(void)
         .first_timeout_us = 60 * SECOND_US,
         .header_timeout_us = 60 * SECOND_US,
         .body_timeout_us = 60 * SECOND_US,
+        .response_memory = UINT64_MAX,
         .write_timeout_us = 60 * SECOND_US,
         .keepalive_us = 60 * SECOND_US,
         .max_keepalive_requests = UINT32_MAX,
