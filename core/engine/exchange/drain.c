@@ -16,10 +16,7 @@
 #include "core/engine/exchange/limit.h"
 #include "core/engine/state.h"
 
-enum {
-    POLL_MS = 1000,
-    MOMENT_US = 5 * 1000
-};
+enum { POLL_MS = 1000, MOMENT_US = 5 * 1000 };
 
 #define RELAXED memory_order_relaxed
 
