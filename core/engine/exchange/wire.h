@@ -54,5 +54,8 @@ int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
                       int count, int fd, off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);
 int cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread);
+/* The connection speaks another protocol from now on: no limit of time, and it
+ * ends with the request. *ret_unread: bytes of it that came already. */
+void cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread);
 
 #endif
