@@ -38,8 +38,8 @@ struct cg_py_loop {
     PyObject *sit;   /* the same, quicker, from a seat */
     PyObject *current; /* the running greenlet */
     PyObject *quiet, *handled;
-    PyObject *over; /* while it serves: what to call at the end */
-    PyObject *context;
+    PyObject *over;    /* while it serves: what to call at the end */
+    PyObject *context; /* that each request gets a copy of */
     struct seat seats; /* ring */
     struct seat *idle[IDLE_MAX];
     int nidle;
@@ -164,21 +164,28 @@ wake_stray(struct seat *s)
     (void)done;
 }
 
-/* Every request sees the context variables as they were when the worker
- * started, as in a greenlet of its own. */
+/* Every request has a context of its own. */
+static void
+run_in_context(struct cg_py_loop *l, struct cg_exchange *ex, struct seat *s)
+{
+    py_auto *context = PyContext_Copy(l->context);
+    bool entered = context != NULL && PyContext_Enter(context) == 0;
+    PyErr_Clear();
+    l->calls.run(l->calls.self, ex);
+    if (s != NULL) {
+        wake_stray(s);
+    }
+    if (entered && PyContext_Exit(context) < 0) {
+        PyErr_Clear(); /* the application left another one behind */
+    }
+}
+
 static void
 run_request(struct seat *s)
 {
     struct cg_py_loop *l = s->loop;
     struct cg_exchange *ex = s->ex;
-    py_auto *context = PyContext_Copy(l->context);
-    bool entered = context != NULL && PyContext_Enter(context) == 0;
-    PyErr_Clear();
-    l->calls.run(l->calls.self, ex);
-    wake_stray(s);
-    if (entered && PyContext_Exit(context) < 0) {
-        PyErr_Clear(); /* the application left another one behind */
-    }
+    run_in_context(l, ex, s);
     s->ex = NULL;
     l->calls.done(ex);
 }
@@ -297,7 +304,7 @@ cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex)
         run_seated(l, ex);
         return;
     }
-    l->calls.run(l->calls.self, ex);
+    run_in_context(l, ex, NULL);
     l->calls.done(ex);
 }
 
@@ -524,10 +531,14 @@ static int
 init(struct cg_py_loop *l, const char *module)
 {
     l->module = PyImport_ImportModule(module);
-    l->context = PyContext_CopyCurrent();
-    if (l->module == NULL || l->context == NULL ||
-        get(l, &l->spawn, "spawn") < 0 || get(l, &l->quiet, "QUIET") < 0 ||
-        get(l, &l->handled, "handled") < 0) {
+    if (l->module == NULL || get(l, &l->spawn, "spawn") < 0 ||
+        get(l, &l->quiet, "QUIET") < 0 || get(l, &l->handled, "handled") < 0) {
+        return -1;
+    }
+    /* a greenlet begins with an empty one, a callback with its loop's */
+    l->context =
+        l->spawn == Py_None ? PyContext_CopyCurrent() : PyContext_New();
+    if (l->context == NULL) {
         return -1;
     }
     if (l->spawn == Py_None) {
