@@ -2,6 +2,7 @@
 #include "core/base/memory.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,14 @@ cg_memory_settle(void)
     enum { LARGE = 1024 * 1024 };
     void *volatile p = malloc(LARGE);
     free(p);
+}
+
+void
+cg_memory_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 char *

@@ -22,6 +22,9 @@ char *cg_strf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * to the kernel only to ask for it again with the next request. */
 void cg_memory_settle(void);
 
+/* Much was freed and is not wanted again soon: the system has it back. */
+void cg_memory_trim(void);
+
 /* Prints one line and ends the process with status 255. Async-signal-safe. */
 _Noreturn void cg_die(const char *what);
 

@@ -102,7 +102,8 @@ struct cg_host {
 struct cg_engine_config {
     struct cg_intake_policy intake;
     struct cg_spill_policy spill;
-    bool streaming; /* requests run before their body is there */
+    uint64_t response_memory; /* of all outboxes; UINT64_MAX: any */
+    bool streaming;           /* requests run before their body is there */
     const struct cg_trust *trust;
     const char *server;              /* value of Server in error pages */
     uint64_t first_timeout_us;       /* first byte of a new connection */

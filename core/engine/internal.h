@@ -87,6 +87,14 @@ struct cg_receipt {
     char text[]; /* method, target */
 };
 
+/* What waits in memory for all clients; see hoard.c. */
+struct cg_hoard {
+    _Atomic size_t bytes; /* changed with the baton */
+    size_t peak;          /* with the baton */
+    uint64_t trim_us;     /* the system has freed memory back then; 0: no */
+    bool trims;           /* an entered thread is to do it */
+};
+
 /* The thread that sends what nothing follows; see post.c. */
 struct cg_post {
     pthread_mutex_t lock;
@@ -174,6 +182,7 @@ struct cg_engine {
     struct cg_pool pool;
     struct cg_post post;
     struct cg_note note;
+    struct cg_hoard hoard;
     _Atomic uint64_t spill_pause_us; /* the disk failed: not before this time */
     _Alignas(64) _Atomic uint64_t requests;
     _Atomic int stop_wanted;
@@ -346,6 +355,18 @@ uint64_t cg_wire_unsent(const struct cg_exchange *ex);
 
 /* drain.c */
 int cg_wire_drain(struct cg_exchange *ex, size_t low);
+bool cg_engine_may_spill(const struct cg_engine *e);
+bool cg_may_spill(const struct cg_call *call);
+/* Moves what it has in memory to its spill, as far as the disk takes it. */
+void cg_spill_outbox(struct cg_engine *e, struct cg_outbox *o,
+                     struct cg_segment **dropped);
+
+/* hoard.c; with the baton: an outbox came to rest, or went; the largest one
+ * goes to its spill when all of them are too much. */
+void cg_hoard_count(struct cg_engine *e, struct cg_outbox *o);
+void cg_hoard_bound(struct cg_engine *e);
+/* The executor's, entered, when its call is done: the same for its own. */
+void cg_hoard_spill_own(struct cg_call *call);
 
 /* hosted.c */
 int cg_hosted_init(struct cg_engine *e);
@@ -523,7 +544,8 @@ cg_has_lines(const struct cg_engine *e)
 static inline bool
 cg_owes(const struct cg_engine *e)
 {
-    return __builtin_expect(e->dropped != NULL || e->settled != NULL, 0);
+    return __builtin_expect(
+        e->dropped != NULL || e->settled != NULL || e->hoard.trims, 0);
 }
 
 static inline bool

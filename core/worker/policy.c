@@ -144,6 +144,7 @@ init_body(struct cg_engine_config *e, const struct cg_settings *s)
     e->intake.tmp_dir = cg_settings_str(s, CG_tmp_upload_dir);
     e->intake.max_body = bound(s, CG_max_request_body, UINT64_MAX);
     e->spill.max = (uint64_t)cg_settings_int(s, CG_response_file_size);
+    e->response_memory = bound(s, CG_response_memory, UINT64_MAX);
     e->spill.dir = cg_settings_str(s, CG_tmp_upload_dir);
     e->streaming = !cg_settings_bool(s, CG_request_buffering);
     e->body_timeout_us = seconds(s, CG_body_timeout);

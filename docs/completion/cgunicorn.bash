@@ -197,6 +197,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --response-memory)
+        : # any text
+        return
+        ;;
     --forwarded-allow-ips)
         : # any text
         return
@@ -450,6 +454,7 @@ _cgunicorn() {
             --request-buffer-size \
             --stream-requests \
             --response-file-size \
+            --response-memory \
             --forwarded-allow-ips \
             --pythonpath \
             --python \
@@ -577,6 +582,7 @@ _cgunicorn() {
             request_buffer_size \
             request_buffering \
             response_file_size \
+            response_memory \
             secure_scheme_headers \
             forwarded_allow_ips \
             pythonpath \

@@ -125,6 +125,9 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     cg_conn_drop_intake(c);
     cg_buf_release(&c->rest);
     cg_outbox_clear(&c->outbox, &e->dropped);
+    if (__builtin_expect(c->outbox.counted != 0, 0)) {
+        cg_hoard_count(e, &c->outbox);
+    }
     c->qnext = e->dead;
     e->dead = c;
     count(e, -1);

@@ -73,12 +73,17 @@ take_back(struct cg_exchange *ex)
 
 /* ---- the file ---- */
 
-static bool
-may_spill(const struct cg_call *call)
+bool
+cg_engine_may_spill(const struct cg_engine *e)
 {
-    struct cg_engine *e = call->executor->engine;
-    return e->config->spill.max != 0 && !call->ex.blocking &&
+    return e->config->spill.max != 0 &&
            cg_now_us() >= atomic_load_explicit(&e->spill_pause_us, RELAXED);
+}
+
+bool
+cg_may_spill(const struct cg_call *call)
+{
+    return !call->ex.blocking && cg_engine_may_spill(call->executor->engine);
 }
 
 static uint64_t
@@ -96,24 +101,30 @@ give_up_files(struct cg_engine *e, const char *why)
     cg_note_trouble(e, text);
 }
 
-static int
-spill(struct cg_call *call)
+void
+cg_spill_outbox(struct cg_engine *e, struct cg_outbox *o,
+                struct cg_segment **dropped)
 {
-    struct cg_engine *e = call->executor->engine;
-    struct cg_outbox *o = &call->conn->outbox;
     struct cg_error err = {0};
-    if (!cg_wire_enter(&call->ex)) {
-        return -EPIPE;
-    }
     uint64_t before = spilled(o);
-    int r = cg_outbox_spill(o, &e->config->spill, &call->dropped, &err);
-    cg_limit_leave(call);
+    int r = cg_outbox_spill(o, &e->config->spill, dropped, &err);
     uint64_t n = spilled(o) - before;
     atomic_fetch_add_explicit(&e->slot->spilled, n, RELAXED);
     atomic_fetch_add_explicit(&e->slot->spills, before == 0 && n > 0, RELAXED);
     if (r < 0) {
         give_up_files(e, err.text);
     }
+}
+
+static int
+spill(struct cg_call *call)
+{
+    if (!cg_wire_enter(&call->ex)) {
+        return -EPIPE;
+    }
+    cg_spill_outbox(call->executor->engine, &call->conn->outbox,
+                    &call->dropped);
+    cg_limit_leave(call);
     return 0;
 }
 
@@ -148,7 +159,7 @@ step(struct cg_call *call, size_t low, uint64_t since_us)
     if (r < 0 || o->bytes <= low) {
         return r;
     }
-    if (may_spill(call) && (ms = patience(call, since_us)) == 0) {
+    if (cg_may_spill(call) && (ms = patience(call, since_us)) == 0) {
         ms = POLL_MS;
         r = spill(call);
     }

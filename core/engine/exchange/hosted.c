@@ -278,6 +278,8 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     d->waits = waits;
     d->low = low;
     lend(d, CG_LOOP_WRITE);
+    cg_hoard_count(x->engine, &d->call.conn->outbox);
+    cg_hoard_bound(x->engine);
     open_baton(x->engine, x);
 }
 
@@ -507,6 +509,7 @@ cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
     if (r < 0) {
         c->call->call.ex.broken = true;
     }
+    cg_hoard_count(e, &c->outbox);
     if (r < 0 || c->call->reads) {
         end_wait(e, c);
         return;

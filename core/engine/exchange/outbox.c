@@ -30,6 +30,7 @@ append(struct cg_outbox *o, struct cg_segment *s)
     }
     o->last = s;
     o->bytes += s->n;
+    o->memory += s->weight;
 }
 
 /* An empty segment at the end; it gets its bytes at once. */
@@ -37,7 +38,7 @@ static void
 append_room(struct cg_outbox *o, size_t room)
 {
     struct cg_segment *s = cg_malloc(sizeof *s + room);
-    *s = (struct cg_segment){.room = room, .fd = -1};
+    *s = (struct cg_segment){.room = room, .weight = room, .fd = -1};
     s->p = s->copy;
     append(o, s);
 }
@@ -105,10 +106,12 @@ cg_outbox_spare(struct cg_outbox *o, struct cg_segment *spare)
 }
 
 void
-cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, void *keep)
+cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, size_t whole,
+               void *keep)
 {
     struct cg_segment *s = cg_malloc(sizeof *s);
-    *s = (struct cg_segment){.p = p, .n = n, .keep = keep, .fd = -1};
+    *s = (struct cg_segment){
+        .p = p, .n = n, .weight = whole, .keep = keep, .fd = -1};
     append(o, s);
 }
 
@@ -137,6 +140,7 @@ discard_first(struct cg_outbox *o, struct cg_segment **dropped)
         o->last = NULL;
     }
     o->bytes -= s->n;
+    o->memory -= s->weight;
     cg_fd_close(&s->fd);
     if (s->keep != NULL) {
         s->next = *dropped;

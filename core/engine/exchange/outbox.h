@@ -21,6 +21,7 @@ struct cg_segment {
     const char *p; /* memory; NULL for a file part */
     size_t n;      /* bytes left */
     size_t room;   /* for more copied bytes behind them */
+    size_t weight; /* bytes of memory that go with it */
     void *keep;    /* owner of borrowed memory, to be dropped; or NULL */
     bool collects; /* CG_OUTBOX_COLLECTED bytes; becomes the spare one */
     int fd;        /* file part: owned descriptor, else -1 */
@@ -33,6 +34,8 @@ struct cg_outbox {
     struct cg_spill *spill; /* what comes before the segments, or NULL */
     struct cg_segment *first, *last;
     size_t bytes;             /* in all segments */
+    size_t memory;            /* that these occupy, or keep from being freed */
+    size_t counted;           /* of it; see hoard.c */
     uint64_t gone;            /* that waited here and were sent, ever */
     struct cg_segment *spare; /* an emptied one of cg_outbox_collect, or NULL */
     struct cg_progress progress; /* of the peer, while something waits */
@@ -63,7 +66,9 @@ void cg_outbox_collect(struct cg_outbox *o, const char *p, size_t n);
 struct cg_segment *cg_outbox_take_spare(struct cg_outbox *o);
 /* Takes one over; NULL is nothing. */
 void cg_outbox_spare(struct cg_outbox *o, struct cg_segment *spare);
-void cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, void *keep);
+/* The last n of `whole` bytes, which keep owns. */
+void cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, size_t whole,
+                    void *keep);
 /* Duplicates fd. 0 or -errno. */
 int cg_outbox_put_file(struct cg_outbox *o, int fd, off_t offset, size_t n);
 

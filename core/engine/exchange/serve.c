@@ -71,7 +71,7 @@ keep_rest(struct cg_call *call, const struct iovec *parts, int count,
         sent = 0;
         if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
             host->hold(host->self, keep);
-            cg_outbox_hold(&call->conn->outbox, p, n, keep);
+            cg_outbox_hold(&call->conn->outbox, p, n, parts[i].iov_len, keep);
         } else {
             cg_outbox_put(&call->conn->outbox, p, n);
         }
@@ -409,13 +409,14 @@ cg_call_settle(struct cg_call *call)
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_over(call);
     }
-    cg_drop_list(e->host, call->dropped);
-    cg_drop_list(e->host, call->spent);
     if (__builtin_expect(call->ex.line != NULL ||
                              !cg_outbox_is_empty(&call->conn->outbox),
                          0)) {
         cg_receipt_keep(call);
+        cg_hoard_spill_own(call);
     }
+    cg_drop_list(e->host, call->dropped);
+    cg_drop_list(e->host, call->spent);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;
@@ -627,6 +628,8 @@ cg_finish(struct cg_engine *e, struct cg_conn *c)
     } else if (!cg_outbox_is_empty(&c->outbox)) {
         c->state = CONN_FLUSH;
         cg_await_reader(e, c);
+        cg_hoard_count(e, &c->outbox);
+        cg_hoard_bound(e);
         cg_conn_arm(e, c, CG_LOOP_WRITE);
     } else {
         cg_after_response(e, c);
@@ -637,6 +640,7 @@ void
 cg_flush(struct cg_engine *e, struct cg_conn *c)
 {
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
+    cg_hoard_count(e, &c->outbox);
     if (r < 0) {
         cg_conn_close(e, c);
     } else if (r > 0) {

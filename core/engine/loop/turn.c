@@ -2,6 +2,7 @@
 /* The loop: in which order things are done, and how it ends. */
 #include <unistd.h>
 
+#include "core/base/memory.h"
 #include "core/engine/internal.h"
 
 enum {
@@ -83,6 +84,9 @@ next_of_others(const struct cg_engine *e)
     if (e->report_us != 0) {
         next = earlier(e, next, e->report_us);
     }
+    if (e->hoard.trim_us != 0) {
+        next = earlier(e, next, e->hoard.trim_us);
+    }
     return e->stopping ? earlier(e, next, e->stop_at_us) : next;
 }
 
@@ -103,6 +107,10 @@ cg_run_timers(struct cg_engine *e)
     if (e->report_us != 0 && e->now_us >= e->report_us) {
         e->report_us = 0;
         e->host->report(e->host->self);
+    }
+    if (e->hoard.trim_us != 0 && e->now_us >= e->hoard.trim_us) {
+        e->hoard.trim_us = 0;
+        e->hoard.trims = true;
     }
     uint64_t other = next_of_others(e);
     next = other < next ? other : next;
@@ -497,6 +505,9 @@ cg_loop_look(struct cg_executor *x)
         cg_run_queued(x);
         return true;
     }
+    if (x->id != RELIEF && cg_owes(e)) {
+        return true; /* a deadline left something behind */
+    }
     return !cg_loop_goes_on(x) || wait_for_events(x, ms);
 }
 
@@ -509,12 +520,17 @@ cg_pay_now(struct cg_executor *x)
     struct cg_segment *held = e->dropped;
     struct cg_receipt *settled = cg_receipts_take(e);
     e->dropped = NULL;
+    bool trims = e->hoard.trims;
+    e->hoard.trims = false;
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     if (!x->entered) {
         cg_engine_enter(x);
     }
     cg_receipts_settle(e->host, settled);
     cg_drop_list(e->host, held);
+    if (trims) {
+        cg_memory_trim();
+    }
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }

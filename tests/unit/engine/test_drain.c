@@ -391,6 +391,32 @@ START_TEST(what_is_in_the_file_is_delivered_at_a_stop)
 }
 END_TEST
 
+START_TEST(replies_of_one_item_are_files_beyond_what_all_of_them_may_hold)
+{
+    enum { CLIENTS = 8 };
+    int fd[CLIENTS];
+    before = nameless_files();
+    w.spill.max = (uint64_t)2 * BIG;
+    w.memory = (uint64_t)2 * BIG;
+    world_start_set(&w, 1, 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        fd[i] = client_connect(&w);
+        client_send(fd[i], "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_for(&w.worker[0].ran, i + 1);
+    }
+    wait_for_count(&slot()->spills, CLIENTS - 2);
+    wait_for(&w.worker[0].dropped, CLIENTS - 2);
+    ck_assert_int_eq(open_spills(), CLIENTS - 2);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_read(fd[i]);
+        close(fd[i]);
+    }
+    wait_until_none_is_open();
+    world_stop(&w);
+    ck_assert_int_eq(w.worker[0].dropped, w.worker[0].held);
+}
+END_TEST
+
 TESTS("drain", a_client_that_does_not_read_holds_no_executor,
       many_of_them_hold_no_thread,
       a_client_that_waits_for_the_application_touches_no_file,
@@ -400,4 +426,5 @@ TESTS("drain", a_client_that_does_not_read_holds_no_executor,
       a_client_that_leaves_ends_what_is_being_made,
       a_client_that_takes_nothing_is_given_up,
       a_reply_that_takes_too_long_is_cut_with_its_file,
-      what_is_in_the_file_is_delivered_at_a_stop)
+      what_is_in_the_file_is_delivered_at_a_stop,
+      replies_of_one_item_are_files_beyond_what_all_of_them_may_hold)

@@ -108,6 +108,7 @@ set_up(void)
         .first_timeout_us = 60 * SECOND_US,
         .header_timeout_us = 60 * SECOND_US,
         .body_timeout_us = 60 * SECOND_US,
+        .response_memory = UINT64_MAX,
         .write_timeout_us = 60 * SECOND_US,
         .keepalive_us = 60 * SECOND_US,
         .max_keepalive_requests = UINT32_MAX,
@@ -374,8 +375,8 @@ START_TEST(a_stop_of_an_idle_engine_begins_now)
     poll_to_the_end();
     ck_assert_int_eq(atomic_load(&cg_board_slot(w.board, 0)->state),
                      CG_WORKER_STOPPING);
-    struct cg_slot_look slot = cg_slot_look(cg_board_slot(w.board, 0));
-    ck_assert_uint_lt(cg_slot_silent_us(&slot, cg_now_us()) / SECOND_US,
+    const struct cg_slot_look look = cg_slot_look(cg_board_slot(w.board, 0));
+    ck_assert_uint_lt(cg_slot_silent_us(&look, cg_now_us()) / SECOND_US,
                       LIMIT_MS / 1000);
     ck_assert_int_eq(cg_engine_end(engine), CG_END_STOPPED);
     end();

@@ -105,7 +105,7 @@ START_TEST(parts_of_every_kind_go_out_in_order)
     int fd = file_with(bytes, N);
     cg_outbox_put(&o, bytes, 50000);
     cg_outbox_put(&o, bytes, 0); /* nothing is nothing */
-    cg_outbox_hold(&o, bytes + 50000, 50000, &owner);
+    cg_outbox_hold(&o, bytes + 50000, 50000, 50000, &owner);
     ck_assert_int_eq(cg_outbox_put_file(&o, fd, 100000, 70000), 0);
     close(fd); /* the outbox has its own */
     cg_outbox_put(&o, bytes + 170000, 30000);
@@ -129,14 +129,14 @@ START_TEST(parts_without_bytes_end_and_are_given_back)
     struct cg_segment *dropped = NULL;
     cg_auto(buf) struct cg_buf got = {0};
     int fd = file_with("abc", 3);
-    cg_outbox_hold(&o, "", 0, &owner);
+    cg_outbox_hold(&o, "", 0, 0, &owner);
     ck_assert_int_eq(cg_outbox_put_file(&o, fd, 0, 0), 0);
     pump(&o, ends, &got, &dropped);
     ck_assert_uint_eq(got.n, 0);
     cg_outbox_put(&o, "abc", 3);
-    cg_outbox_hold(&o, "", 0, &owner);
+    cg_outbox_hold(&o, "", 0, 0, &owner);
     cg_outbox_put(&o, "def", 3);
-    cg_outbox_hold(&o, "", 0, &owner);
+    cg_outbox_hold(&o, "", 0, 0, &owner);
     pump(&o, ends, &got, &dropped);
     ck_assert_uint_eq(got.n, 6);
     ck_assert_mem_eq(got.p, "abcdef", 6);
@@ -299,7 +299,7 @@ START_TEST(a_peer_that_is_gone_is_told)
         struct cg_segment *dropped = NULL;
         int fd = file_with("abc", 3);
         if (kind == 0) {
-            cg_outbox_hold(&o, "abc", 3, &owner);
+            cg_outbox_hold(&o, "abc", 3, 3, &owner);
         } else {
             cg_outbox_put_file(&o, fd, 0, 3);
         }
@@ -361,7 +361,7 @@ START_TEST(what_is_spilled_goes_out_before_what_comes_later)
     cg_auto(buf) struct cg_buf got = {0};
     cg_outbox_collect(&o, bytes, 1000);
     cg_outbox_put(&o, bytes + 1000, 49000);
-    cg_outbox_hold(&o, bytes + 50000, 100000, &owner);
+    cg_outbox_hold(&o, bytes + 50000, 100000, 100000, &owner);
     ck_assert_int_eq(spill(&o, 1 << 20, &dropped), 0);
     ck_assert_uint_eq(o.bytes, 0);
     ck_assert_uint_eq(cg_spill_bytes(o.spill), 150000);

@@ -82,6 +82,7 @@ struct world {
     uint64_t limit_us;
     uint64_t write_us; /* 0: much */
     struct cg_spill_policy spill;
+    uint64_t memory; /* of all replies that wait; 0: any */
     const struct cg_keeper *keeper;
     const struct cg_transport_maker *transports;
     pthread_mutex_t lock;

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hoard: what all outboxes of a worker keep in memory for clients that have not
+ * taken it. Replies of one item are held by reference, so without a bound a few
+ * hundred clients that read nothing would have gigabytes. Beyond
+ * response_memory a large reply goes to its spill when its request is done, by
+ * its executor; where a small one is too much, the largest one goes.
+ *
+ * An outbox is counted with the baton, whenever it comes to rest; generators
+ * have a bound of their own (drain.c).
+ */
+#include "core/base/memory.h"
+#include "core/engine/internal.h"
+
+enum {
+    SPILL_MIN = 64 * 1024, /* less is not worth a file of its own */
+    /* a hoard of so much that is gone goes back to the system, not more often
+     * than once in this time */
+    TRIM_MIN = 4 * 1024 * 1024,
+    TRIM_US = 1000 * 1000
+};
+
+#define RELAXED memory_order_relaxed
+
+/* ---- counting ---- */
+
+void
+cg_hoard_count(struct cg_engine *e, struct cg_outbox *o)
+{
+    size_t held = atomic_load_explicit(&e->hoard.bytes, RELAXED);
+    held = held - o->counted + o->memory;
+    o->counted = o->memory;
+    atomic_store_explicit(&e->hoard.bytes, held, RELAXED);
+    if (held > e->hoard.peak) {
+        e->hoard.peak = held;
+    } else if (e->hoard.peak >= TRIM_MIN && held < e->hoard.peak / 4) {
+        e->hoard.peak = held;
+        e->hoard.trim_us = e->now_us + TRIM_US;
+    }
+}
+
+static bool
+is_too_much(const struct cg_engine *e, size_t more)
+{
+    return atomic_load_explicit(&e->hoard.bytes, RELAXED) + more >
+           e->config->response_memory;
+}
+
+/* ---- the executor's own reply ---- */
+
+void
+cg_hoard_spill_own(struct cg_call *call)
+{
+    struct cg_executor *x = call->executor;
+    struct cg_engine *e = x->engine;
+    struct cg_outbox *o = &call->conn->outbox;
+    if (o->memory < SPILL_MIN || !is_too_much(e, o->memory) ||
+        !cg_may_spill(call)) {
+        return;
+    }
+    cg_engine_leave(x); /* the disk may take its time */
+    cg_spill_outbox(e, o, &call->dropped);
+    cg_engine_enter(x);
+}
+
+/* ---- others, with the baton ---- */
+
+static struct cg_conn *
+largest(struct cg_engine *e)
+{
+    struct cg_conn *found = NULL;
+    struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, DEADLINE_WRITE);
+    for (; d != NULL; d = cg_deadlines_next(&e->deadlines, d)) {
+        struct cg_conn *c = cg_conn_of(d);
+        bool ours = c->state == CONN_FLUSH || c->state == CONN_LENT;
+        if (ours &&
+            (found == NULL || c->outbox.memory > found->outbox.memory)) {
+            found = c;
+        }
+    }
+    return found;
+}
+
+void
+cg_hoard_bound(struct cg_engine *e)
+{
+    if (__builtin_expect(!is_too_much(e, 0), 1) || !cg_engine_may_spill(e)) {
+        return;
+    }
+    struct cg_conn *c = largest(e);
+    if (c != NULL && c->outbox.memory >= SPILL_MIN) {
+        cg_spill_outbox(e, &c->outbox, &e->dropped);
+        cg_hoard_count(e, &c->outbox);
+    }
+}
