@@ -37,6 +37,7 @@ struct cg_wsgi_options {
     struct cg_py_server *hook_server;
     struct cg_py_worker *hook_worker;
     bool pre_request, post_request;
+    bool names_requests; /* at DEBUG, as gunicorn's own pre_request does */
     /* of classes whose requests share a thread, in greenlets if it parks;
      * NULL: a request has its thread */
     struct cg_py_loop *loop;
@@ -49,6 +50,8 @@ struct cg_wsgi_options {
 int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
                 struct cg_error *err);
 void cg_wsgi_free(struct cg_wsgi *w);
+/* Another application, a PyObject *, from the next request on. */
+void cg_wsgi_set_app(struct cg_wsgi *w, void *callable);
 
 /*
  * Runs the application for ex and answers it before it returns, whatever
