@@ -30,8 +30,8 @@ on_term(void *self)
 {
     struct cg_host_run *run = self;
     run->stop_wanted = 1;
-    if (run->on_stop != NULL) {
-        run->on_stop(run);
+    if (run->engine != NULL) {
+        cg_engine_stop(run->engine, run->graceful_us);
     }
 }
 
@@ -75,8 +75,8 @@ on_quit(void *self)
 {
     struct cg_host_run *run = self;
     run->abort_wanted = 1;
-    if (run->on_abort != NULL) {
-        run->on_abort(run);
+    if (run->engine != NULL) {
+        cg_engine_abort(run->engine);
     }
 }
 
@@ -86,7 +86,7 @@ init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
     const struct cg_worker_signals calls = {
         .on_term = on_term,
         .on_usr1 = on_usr1,
-        .on_wakeup = on_quit,
+        .on_quit = on_quit,
         .self = run,
     };
     return cg_py_worker_signals(run->start->server, run->start->worker, &calls,

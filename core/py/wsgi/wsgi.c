@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/logger.h"
+#include "core/py/loops/host_loop.h"
 #include "core/py/wsgi/internal.h"
 
 /* ---- the bridge ---- */
@@ -373,12 +374,11 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
 static bool
 is_quiet_end(ExchangeObject *x)
 {
-    PyObject *quiet = x->wsgi->o->quiet;
     bool taken = x->ex->blocking && !x->ex->writer->headed &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
     bool quits =
-        cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit);
-    if (!taken && !quits && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+        cg_hook_worker_quits() && PyErr_ExceptionMatches(PyExc_SystemExit);
+    if (!taken && !quits && !cg_py_loop_is_quiet(x->wsgi->o->loop)) {
         return false;
     }
     PyErr_Clear();
@@ -408,22 +408,11 @@ on_exception(ExchangeObject *x)
     cg_exchange_abort(ex, 500, "");
 }
 
-/* The application answered through the socket itself. 1, 0, -1: exception. */
-static int
-is_handled(ExchangeObject *x, PyObject *result)
-{
-    PyObject *handled = x->wsgi->o->handled;
-    if (result == NULL || handled == NULL) {
-        return 0;
-    }
-    py_auto *yes = PyObject_CallOneArg(handled, result);
-    return yes != NULL ? PyObject_IsTrue(yes) : -1;
-}
-
 static void
 answer(ExchangeObject *x, PyObject *result)
 {
-    int handled = is_handled(x, result);
+    int handled =
+        result != NULL ? cg_py_loop_is_handled(x->wsgi->o->loop, result) : 0;
     if (handled > 0) {
         cg_exchange_abort(x->ex, 0, NULL);
         x->handled = true;
