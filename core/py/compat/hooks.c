@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/py/compat/hooks.h"
+#include "core/py/runtime/gil.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -501,6 +502,7 @@ int
 cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                struct cg_error *err)
 {
+    CG_HAS_GIL();
     return call(server, hook, server_object(server), NULL, NULL, err);
 }
 
@@ -508,6 +510,7 @@ int
 cg_hook_server_worker(struct cg_py_server *server, enum cg_setting_id hook,
                       struct cg_py_worker *w, struct cg_error *err)
 {
+    CG_HAS_GIL();
     return call(server, hook, server_object(server), worker_object(w), NULL,
                 err);
 }
@@ -516,6 +519,7 @@ int
 cg_hook_worker(struct cg_py_server *server, enum cg_setting_id hook,
                struct cg_py_worker *w, struct cg_error *err)
 {
+    CG_HAS_GIL();
     return call(server, hook, worker_object(w), NULL, NULL, err);
 }
 
@@ -523,6 +527,7 @@ int
 cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
                  struct cg_error *err)
 {
+    CG_HAS_GIL();
     py_auto *n = PyLong_FromLong(new_n);
     py_auto *o = old_n < 0 ? py_new(Py_None) : PyLong_FromLong(old_n);
     if (n == NULL || o == NULL) {

@@ -11,6 +11,7 @@
 
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
+#include "core/py/runtime/gil.h"
 #include "core/py/wsgi/internal.h"
 
 static size_t
@@ -78,7 +79,8 @@ receive_blocking(ExchangeObject *x)
 {
     struct cg_exchange *ex = x->ex;
     int r;
-    Py_BEGIN_ALLOW_THREADS r = cg_exchange_read(ex, &x->in);
+    Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
+    r = cg_exchange_read(ex, &x->in);
     Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
+#include "core/py/runtime/gil.h"
 #include "core/py/wsgi/internal.h"
 
 enum {
@@ -205,7 +206,8 @@ check_started(const ExchangeObject *x)
 static void
 wait_blocking(struct cg_exchange *ex, int *ret)
 {
-    Py_BEGIN_ALLOW_THREADS *ret = cg_exchange_drain(ex, LOW_WATER);
+    Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
+    *ret = cg_exchange_drain(ex, LOW_WATER);
     Py_END_ALLOW_THREADS
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Running the application for one exchange. */
 #include "core/py/wsgi/wsgi.h"
+#include "core/py/runtime/gil.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,12 +77,14 @@ cg_wsgi_free(struct cg_wsgi *w)
 void
 cg_wsgi_hold(void *keep)
 {
+    CG_HAS_GIL();
     Py_INCREF((PyObject *)keep);
 }
 
 void
 cg_wsgi_drop(void *keep)
 {
+    CG_HAS_GIL();
     Py_DECREF((PyObject *)keep);
 }
 
@@ -330,6 +333,7 @@ call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 void
 cg_wsgi_set_app(struct cg_wsgi *w, void *callable)
 {
+    CG_HAS_GIL();
     PyObject *app = py_new((PyObject *)callable);
     Py_SETREF(w->app, app);
 }
@@ -479,6 +483,7 @@ run_limited(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 void
 cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
 {
+    CG_HAS_GIL();
     struct cg_kit kit;
     if (take_kit(w, &kit) < 0) {
         PyErr_Clear(); /* out of memory: nothing can be said */
