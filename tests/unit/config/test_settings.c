@@ -43,6 +43,7 @@ static const char *const ours[] = {"strict",
                                    "recycle_share",
                                    "replace",
                                    "connection_keeper",
+                                   "no_new_privs",
                                    "request_timeout",
                                    "shutdown_delay",
                                    "python",
@@ -57,6 +58,7 @@ static const char *const ours[] = {"strict",
                                    "max_keepalive_requests",
                                    "request_buffering",
                                    "response_file_size",
+                                   "response_memory",
                                    "show_secrets"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
