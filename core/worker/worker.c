@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/py/compat/written.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/trace.h"
@@ -129,19 +130,50 @@ log_failure(const struct cg_worker_start *start, const char *what,
     cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
+/* The class auto is asgi, or one that runs WSGI. */
+static int
+choose_module(struct cg_host_run *run, struct cg_error *err)
+{
+    const struct cg_worker_class *class =
+        cg_worker_class_of(run->start->settings);
+    if (class->run != cg_host_auto || !cg_app_is_asgi(run->app)) {
+        return 0;
+    }
+    run->module = CG_WORKER_ASGI_MODULE;
+    return cg_py_loop_prepare(run->module, run->start->worker, err);
+}
+
+/* That the class can run the application: an exit status, or 0. */
+static int
+check_kind(struct cg_host_run *run)
+{
+    struct cg_error err = {0};
+    if (choose_module(run, &err) < 0) {
+        log_failure(run->start, "Exception in worker process", &err);
+        return CG_EXIT_BOOT;
+    }
+    bool asgi =
+        run->module != NULL && strcmp(run->module, CG_WORKER_ASGI_MODULE) == 0;
+    if (cg_app_check_kind(run->app, asgi, &err) == 0) {
+        return 0;
+    }
+    cg_worker_tell(run->start, CG_NEWS_FAILED, err.text);
+    cg_log_line(run->start->log, CG_ERROR, "%s", err.text);
+    return CG_EXIT_APP;
+}
+
 static int
 load_app(struct cg_host_run *run)
 {
     const struct cg_worker_start *start = run->start;
     cg_auto(buf) struct cg_buf traceback = {0};
     struct cg_error err = {0};
-    if (start->app != NULL) {
-        run->app = start->app;
+    int status = cg_py_worker_load(start->worker, &run->app, &err, &traceback);
+    if (run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
-    int status = cg_app_load(start->app_spec, &run->app, &err, &traceback);
-    if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
-        return 0;
+    if (status == 0) {
+        return check_kind(run);
     }
     cg_worker_tell(start, CG_NEWS_FAILED, err.text);
     cg_auto(buf) struct cg_buf text = {0};
@@ -206,6 +238,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     struct cg_error err = {0};
     int status = hook_worker(run, CG_post_fork,
                              "Exception in worker process\npost_fork");
+    cg_py_settings_follow(start->server, start->settings, start->log);
     if (status != 0 || run->abort_wanted) {
         return status;
     }
@@ -240,10 +273,11 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (status != 0 || run->abort_wanted) {
         return status;
     }
-    cg_py_worker_set_app(start->worker, run->app);
     status = hook_worker(run, CG_post_worker_init,
                          "Exception in worker process\npost_worker_init");
     if (status == 0) {
+        cg_py_worker_take_app(start->worker, run->app);
+        cg_py_settings_follow(start->server, start->settings, start->log);
         cg_py_worker_set_booted(start->worker);
     }
     return status;
@@ -257,7 +291,7 @@ serve(struct cg_host_run *run)
     struct cg_error err = {0};
     const struct cg_worker_class *class =
         cg_worker_class_of(run->start->settings);
-    if (run->abort_wanted) {
+    if (run->abort_wanted || !cg_py_worker_alive(run->start->worker)) {
         return EXIT_STOPPED;
     }
     if (class->run(run, &err) < 0) {
@@ -300,9 +334,7 @@ extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 static int
 finish_python(struct cg_host_run *run)
 {
-    if (run->app != run->start->app) {
-        cg_app_free(run->app);
-    }
+    cg_app_free(run->app);
     int status = cg_python_finish();
     if (__lsan_do_recoverable_leak_check != NULL) {
         __lsan_do_recoverable_leak_check();

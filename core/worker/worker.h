@@ -41,7 +41,7 @@ struct cg_worker_news {
 #define CG_LATE_SIGNAL (SIGRTMAX - 4)
 
 struct cg_worker_start {
-    const struct cg_settings *settings;
+    struct cg_settings *settings; /* the worker's own: hooks may change them */
     struct cg_log *log;
     struct cg_listener *listeners;
     int nlisteners;
@@ -58,9 +58,7 @@ struct cg_worker_start {
     int trace_fd; /* a file for its stacks when it hangs or crashes, or -1 */
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */
-    struct cg_app *app;          /* loaded by preload_app, else NULL */
-    const char *app_spec;
-    const char *name; /* in the titles of its processes */
+    const char *name;            /* in the titles of its processes */
 };
 
 /* In the child, signals still blocked, handlers at their default: a USR1 that
@@ -77,6 +75,9 @@ int cg_worker_main(const struct cg_worker_start *start);
 /* Checks before any fork whether that class can be run here; err says what is
  * missing and how to get it. */
 int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
+/* The settings name a class of another package that one of ours serves in place
+ * of; the user is to be told. */
+bool cg_worker_class_is_replaced(const struct cg_settings *s);
 /* The master's patches when it loads the application itself; *ret_patched:
  * there were any. GIL held. */
 int cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,

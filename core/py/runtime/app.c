@@ -65,17 +65,31 @@ cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
             struct cg_buf *traceback)
 {
     py_auto *load = cg_glue_get("_cgunicorn_glue.app", "load");
-    PyObject *callable =
+    py_auto *callable =
         load != NULL
             ? PyObject_CallFunction(load, "N", PyUnicode_DecodeFSDefault(spec))
             : NULL;
+    return cg_app_take(callable, ret_app, err, traceback);
+}
+
+int
+cg_app_take(PyObject *callable, struct cg_app **ret_app, struct cg_error *err,
+            struct cg_buf *traceback)
+{
     if (callable == NULL) {
         return take_app_error(err, traceback);
     }
     struct cg_app *app = cg_calloc(1, sizeof *app);
-    app->callable = callable;
+    app->callable = py_new(callable);
     *ret_app = app;
     return 0;
+}
+
+void
+cg_app_replace(struct cg_app *app, PyObject *callable)
+{
+    Py_INCREF(callable);
+    Py_SETREF(app->callable, callable);
 }
 
 void
@@ -91,6 +105,30 @@ void *
 cg_app_callable(struct cg_app *app)
 {
     return app->callable;
+}
+
+int
+cg_app_check_kind(struct cg_app *app, bool asgi, struct cg_error *err)
+{
+    py_auto *check = cg_glue_get("_cgunicorn_glue.app", "check_kind");
+    py_auto *wrong =
+        check != NULL
+            ? PyObject_CallFunctionObjArgs(check, app->callable,
+                                           asgi ? Py_True : Py_False, NULL)
+            : NULL;
+    const char *text =
+        wrong != NULL && wrong != Py_None ? PyUnicode_AsUTF8(wrong) : NULL;
+    PyErr_Clear();
+    return text != NULL ? cg_error_set(err, EINVAL, "%s", text) : 0;
+}
+
+bool
+cg_app_is_asgi(struct cg_app *app)
+{
+    py_auto *ask = cg_glue_get("_cgunicorn_glue.app", "is_asgi");
+    py_auto *yes = ask != NULL ? PyObject_CallOneArg(ask, app->callable) : NULL;
+    PyErr_Clear();
+    return yes == Py_True;
 }
 
 void
