@@ -250,6 +250,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
                     err.text);
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
+        cg_privilege_bind(start->settings, &err) < 0 ||
         (run->module != NULL &&
          cg_py_loop_prepare(run->module, start->worker, &err) < 0) ||
         init_signals(run, wakeup_write_fd, &err) < 0) {

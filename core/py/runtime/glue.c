@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "core/base/title.h"
+#include "core/http/reply.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/written_internal.h"
 #include "core/py/runtime/interp.h"
@@ -258,6 +259,19 @@ glue_is_late(PyObject *self, PyObject *unused)
     return PyBool_FromLong(cg_late_is_here());
 }
 
+/* Of our own table: http.client is a lot of modules, some of which a project
+ * may have files like. */
+static PyObject *
+glue_reason(PyObject *self, PyObject *number)
+{
+    long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    const char *text = n >= 0 && n < 1000 ? cg_reason((int)n) : NULL;
+    return PyUnicode_FromString(text != NULL ? text : "");
+}
+
 static PyMethodDef methods[] = {
     {"source", glue_source, METH_O,
      "source(name) -> (text, is_package, magic number + code)"},
@@ -281,6 +295,7 @@ static PyMethodDef methods[] = {
     {"title", glue_title, METH_NOARGS, "title() -> the process's, or None"},
     {"name_process", glue_name_process, METH_NOARGS,
      "name_process(): its short name, which setproctitle changes"},
+    {"reason", glue_reason, METH_O, "reason(status) -> phrase, or nothing"},
     {"is_late", glue_is_late, METH_NOARGS,
      "is_late(): the request that runs here took too long; once"},
     {NULL, NULL, 0, NULL}};
@@ -380,6 +395,9 @@ static const char finder[] =
     "        self.top = top\n"
     "    def find_spec(self, name, path=None, target=None):\n"
     "        if name != self.top and not name.startswith(self.top + '.'):\n"
+    "            if path is None and name in standard.NAMES and \\\n"
+    "                    self is Finder.front:\n"
+    "                return standard.find(name)\n"
     "            if name.endswith('setproctitle') and self is Finder.front:\n"
     "                from _cgunicorn_glue.title import find\n"
     "                return find(self, name, path, target)\n"
@@ -404,8 +422,10 @@ static const char finder[] =
     "                       'exec', dont_inherit=True)\n"
     "    def is_package(self, name):\n"
     "        return bool(_cgunicorn.source(name)[1])\n"
+    "class standard: NAMES = ()\n" /* until it is there */
     "Finder.front = Finder('_cgunicorn_glue')\n"
     "sys.meta_path.insert(0, Finder.front)\n"
+    "from _cgunicorn_glue import standard\n"
     "sys.meta_path.append(Finder('gunicorn'))\n"
     "from _cgunicorn_glue import names\n"
     "names.start()\n";
