@@ -61,6 +61,7 @@ static const char *const ours[] = {"strict",
                                    "max_keepalive_requests",
                                    "request_buffering",
                                    "response_file_size",
+                                   "response_memory",
                                    "show_secrets"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
