@@ -7,6 +7,7 @@
 
 #include "core/base/title.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/compat/written_internal.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
 
@@ -310,15 +311,22 @@ static PyType_Spec RequestTimeout_spec = {
     .slots = RequestTimeout_slots,
 };
 
+static PyMethodDef *more_methods; /* of the front end; NULL: none */
+
 static int
 fill_module(PyObject *module)
 {
+    if (more_methods != NULL &&
+        PyModule_AddFunctions(module, more_methods) < 0) {
+        return -1;
+    }
     py_auto *bases = PyTuple_Pack(1, PyExc_BaseException);
     py_auto *timeout =
         bases != NULL ? PyType_FromSpecWithBases(&RequestTimeout_spec, bases)
                       : NULL;
     if (timeout == NULL ||
-        PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0) {
+        PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0 ||
+        PyModule_AddFunctions(module, cg_written_methods) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", CG_VERSION);
@@ -326,6 +334,12 @@ fill_module(PyObject *module)
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)fill_module},
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
     {0, NULL},
 };
 
@@ -341,6 +355,13 @@ static PyObject *
 init_module(void)
 {
     return PyModuleDef_Init(&definition);
+}
+
+PyObject *
+cg_glue_module(PyMethodDef *more)
+{
+    more_methods = more;
+    return init_module();
 }
 
 int
