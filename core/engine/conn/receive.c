@@ -444,15 +444,22 @@ receive_once(struct cg_executor *x, struct cg_conn *c, size_t *room)
     return (size_t)n;
 }
 
+/* Bytes of a body before others have their turn: decoding takes longer. */
+static size_t
+share_of(const struct cg_intake *i)
+{
+    enum { PLAIN = 1024 * 1024, DECODED = 256 * 1024 };
+    return i->req.chunked ? DECODED : PLAIN;
+}
+
 /* A body that filled its room goes on at once: what else has come is most often
  * its end, and a body held meanwhile is memory held. */
 void
 cg_receive(struct cg_executor *x, struct cg_conn *c)
 {
-    enum { MOST = 1024 * 1024 }; /* others wait */
     size_t room, n, sum = 0;
     do {
         n = receive_once(x, c, &room);
         sum += n;
-    } while (n == room && c->state == CONN_BODY && sum < MOST);
+    } while (n == room && c->state == CONN_BODY && sum < share_of(c->intake));
 }
