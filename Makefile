@@ -2,6 +2,7 @@
 #
 # make                 ./cgunicorn, built out of tree under build/
 # make run             set up, build, serve the sample application
+# make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado
 # make check           layers, format, exported symbols
@@ -14,7 +15,7 @@
 # BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 GUNICORN_VERSION := 27.0.1
 comma := ,
 
@@ -22,6 +23,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 SAN ?=
+# program: ./cgunicorn, with the interpreter inside; module: the extension
+FRONT ?= program
 PREFIX ?= /usr/local
 
 # ---- the interpreter: its real path first, then only its own answers ----
@@ -42,6 +45,7 @@ PYLIBDIR := $(call pyask,libdir)
 PYLIBPL := $(call pyask,libpl)
 PYINC := $(addprefix -I,$(call pyask,include))
 PYSYS := $(call pyask,libs)
+PYSUFFIX := $(call pyask,suffix)
 STATIC ?= $(if $(filter 1,$(call pyask,shared)),0,1)
 
 ifeq ($(STATIC),1)
@@ -56,12 +60,21 @@ endif
 # ---- flags ----
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
+ifeq ($(FRONT),module)
+# it runs in any interpreter of that version, so all share one build
+OUT := build/$(notdir $(CC))-module$(PYSUFFIX)
+PIC := -fPIC
+else
 OUT := build/$(notdir $(CC))-py$(PYABI)$(if $(filter 1,$(STATIC)),s)-$(call pyask,tag)$(SANTAG)$(COVTAG)
+PIC := -fPIE
+endif
+# warnings are errors; STRICT= for compilers that know more of them than ours
+STRICT ?= 1
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-    -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter -Werror \
+    -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter $(if $(STRICT),-Werror) \
     $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option -Wno-tsan)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
-CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden -fPIE \
+CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' -DCG_GUNICORN_VERSION='"$(GUNICORN_VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
@@ -79,13 +92,17 @@ PLAIN := core/base core/http core/exchange core/net core/share core/engine confi
 WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(foreach dir,$(PLAIN) $(WITHPY),$(dir)/*.c $(dir)/*/*.c))
 DOCGEN := $(wildcard config/docgen*.c)
-SRC := $(filter-out $(DOCGEN),$(SRC))
+# what only one of the two front ends has
+PROGRAM_SRC := cmd/main.c core/py/runtime/choose.c
+MODULE_SRC := cmd/module.c core/py/runtime/module.c
+SRC := $(filter-out $(DOCGEN) $(if $(filter module,$(FRONT)),$(PROGRAM_SRC),$(MODULE_SRC)),$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o)
 GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
 BIN := $(OUT)/cgunicorn
+MODULE := $(OUT)/_cgunicorn$(PYSUFFIX)
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 # objects of unit tests are made on the way: kept, or each run compiles them
 .PRECIOUS: $(OUT)/%.o
@@ -100,7 +117,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all module run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -118,7 +135,17 @@ $(BIN): $(OBJ) $(GLUEC:.c=.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(PYLINK)
 
-$(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o: CFLAGS += $(PYINC)
+ifeq ($(FRONT),module)
+module: $(MODULE)
+$(MODULE): $(OBJ) $(GLUEC:.c=.o)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -shared $(LDFLAGS) -o $@ $^ $(LIBS)
+else
+module:
+	@$(MAKE) --no-print-directory FRONT=module module
+endif
+
+$(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
 $(OUT)/core/py/%.o $(OUT)/cmd/%.o: CFLAGS += -DCG_BUILD_PYTHON='"$(PYEXE)"'
 
 $(OUT)/%.o: %.c

@@ -18,6 +18,7 @@ print("exe=" + sys.executable)
 print("abi=" + (var("LDVERSION") or var("VERSION")))
 # the binary remembers the interpreter, so each has a build of its own
 print("tag=" + hashlib.sha1(sys.executable.encode()).hexdigest()[:6])
+print("suffix=" + (var("EXT_SUFFIX") or ".so"))
 print("shared=%d" % bool(var("Py_ENABLE_SHARED")))
 print("libdir=" + libdir)
 print("libpl=" + (var("LIBPL") or ""))

@@ -115,9 +115,11 @@ find_program(const char *name, const char *start_dir)
 static void
 set_start(struct cg_arbiter *a)
 {
-    cg_auto(free) char *exe =
-        find_program(a->start->argv[0], a->start->start_dir);
-    cg_py_server_set_start(a->server, a->start->start_dir, exe);
+    const struct cg_arbiter_start *start = a->start;
+    const char *name =
+        start->restart != NULL ? start->restart[0] : start->argv[0];
+    cg_auto(free) char *exe = find_program(name, start->start_dir);
+    cg_py_server_set_start(a->server, start->start_dir, exe, start->restart);
 }
 
 /* What a hook did before there is a server: an exception ends it with a text,
@@ -237,6 +239,11 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
+    if (cg_python_is_free_threaded()) {
+        cg_log_line(a->log, CG_INFO,
+                    "This Python can run without a GIL, this server cannot "
+                    "yet: the GIL is on, and workers use the cores");
+    }
     cg_arbiter_log_workers(a);
     cg_arbiter_publish_listeners(a);
     return 0;

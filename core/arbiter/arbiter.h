@@ -16,6 +16,8 @@ struct cg_arbiter_start {
     const char *start_dir;
     int argc;
     char *const *argv;
+    char *const *restart; /* what USR2 executes, its first word a path; NULL:
+                             argv */
     int ready_fd; /* daemon: write end of the pipe to the calling shell, or -1:
                      "ready" or the error's text is told there once */
 };

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/title.h"
 
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -40,6 +43,26 @@ length(char *const *list)
     return n;
 }
 
+/* Takes the memory, out of which environ's strings move if they lie there. */
+static void
+take_area(char *from, size_t n, bool with_environ)
+{
+    size_t count = length(environ);
+    pointers = cg_calloc(count + 1, sizeof *pointers);
+    memcpy(pointers, environ, count * sizeof *pointers);
+    if (with_environ) {
+        char **copy = cg_calloc(count + 1, sizeof *copy);
+        for (size_t i = 0; i < count; i++) {
+            copy[i] = cg_strdup(environ[i]);
+        }
+        environ = copy; /* lives as long as the process */
+    }
+    area = from;
+    area_n = n;
+    first = cg_calloc(1, area_n);
+    memcpy(first, area, area_n);
+}
+
 void
 cg_title_init(int argc, char **argv)
 {
@@ -49,20 +72,41 @@ cg_title_init(int argc, char **argv)
     char *end = argv[0] + strlen(argv[0]);
     end = end_of(argv + 1, end);
     char *with_environ = end_of(environ, end);
-    size_t n = length(environ);
-    pointers = cg_calloc(n + 1, sizeof *pointers);
-    memcpy(pointers, environ, n * sizeof *pointers);
-    if (with_environ != end) {
-        char **copy = cg_calloc(n + 1, sizeof *copy);
-        for (size_t i = 0; i < n; i++) {
-            copy[i] = cg_strdup(environ[i]);
-        }
-        environ = copy; /* lives as long as the process */
+    take_area(argv[0], (size_t)(with_environ - argv[0]) + 1,
+              with_environ != end);
+}
+
+/* proc(5): fields 48 to 51 of stat are where arguments and environment begin
+ * and end; the name, field 2, may hold anything. */
+static bool
+read_bounds(uintptr_t bounds[4])
+{
+    char stat[2048];
+    FILE *f = fopen("/proc/self/stat", "re");
+    size_t n = f != NULL ? fread(stat, 1, sizeof stat - 1, f) : 0;
+    if (f != NULL) {
+        fclose(f);
     }
-    area = argv[0];
-    area_n = (size_t)(with_environ - area) + 1;
-    first = cg_calloc(1, area_n);
-    memcpy(first, area, area_n);
+    stat[n] = '\0';
+    char *at = strrchr(stat, ')');
+    for (int field = 3; at != NULL && field <= 48; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL &&
+           sscanf(at, "%" SCNuPTR " %" SCNuPTR " %" SCNuPTR " %" SCNuPTR,
+                  &bounds[0], &bounds[1], &bounds[2], &bounds[3]) == 4 &&
+           bounds[0] != 0 && bounds[1] > bounds[0];
+}
+
+void
+cg_title_find(void)
+{
+    uintptr_t bounds[4];
+    if (read_bounds(bounds)) {
+        bool with_environ = bounds[2] == bounds[1] && bounds[3] > bounds[2];
+        take_area((char *)bounds[0], bounds[with_environ ? 3 : 1] - bounds[0],
+                  with_environ);
+    }
 }
 
 static void

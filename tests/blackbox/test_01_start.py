@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from harness import classes, processes, wire
+from harness import classes, embedded, processes, wire
 from harness.server import command
 from harness.waiting import until
 
@@ -21,10 +21,13 @@ def app(environ, start_response):
 def test_version_is_printed_and_the_status_is_0(run):
     done = run("--version")
     assert done.status == 0
+    first, second = done.out.splitlines()
     assert re.fullmatch(
-        r"cgunicorn \(version \d+\.\d+\.\d+\S*\)\n|gunicorn \(version "
-        r"\d+\.\d+\.\d+, cgunicorn \d+\.\d+\.\d+\S*\)\n", done.out)
+        r"cgunicorn \(version \d+\.\d+\.\d+\S*\)|gunicorn \(version "
+        r"\d+\.\d+\.\d+, cgunicorn \d+\.\d+\.\d+\S*\)", first)
     assert done.err == ""
+    told = embedded.told(True)
+    assert re.fullmatch(r"Python 3\.\d+\.\d+\S*, (/\S+)", second)[1] == told["executable"]
 
 
 @pytest.mark.parametrize("name, shown", [
@@ -37,7 +40,7 @@ def test_a_program_of_another_name_says_what_it_is(run, tmp_path, name, shown):
     link.symlink_to(os.path.realpath(shutil.which(command()[0])))
     prog = "gunicorn" if name == "gunicorn" else "cgunicorn"
     done = run("--version", program=[str(link)])
-    assert re.fullmatch(shown + "\n", done.out)
+    assert re.fullmatch(shown, done.out.splitlines()[0])
     done = run("--help", program=[str(link)])
     assert done.out.startswith(f"usage: {prog} [OPTIONS] [APP_MODULE]\n")
     done = run("--no-such-option", program=[str(link)])

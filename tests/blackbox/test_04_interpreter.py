@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from harness import embedded
+from harness.front import needs_module, needs_program
 from harness.server import command, environment
 
 # Run as a script by python, and imported as the application by us.
@@ -116,6 +117,7 @@ def test_pythonhome_counts(same):
     same(PYTHONHOME=embedded.told(True)["base_prefix"])
 
 
+@needs_program
 def test_an_active_environment_is_used(same, venv):
     root = venv()
     told = same(root / "bin/python3", VIRTUAL_ENV=root,
@@ -123,18 +125,21 @@ def test_an_active_environment_is_used(same, venv):
     assert told["prefix"] == str(root)
 
 
+@needs_program
 def test_an_environment_that_is_first_on_path_is_used(same, venv):
     root = venv()
     told = same(root / "bin/python3", PATH=f"{root}/bin:{SYSTEM}")
     assert told["prefix"] == str(root)
 
 
+@needs_program
 @pytest.mark.parametrize("option", ["--system-site-packages", "--copies"])
 def test_environments_of_other_kinds_are_used(same, venv, option):
     root = venv(option)
     same(root / "bin/python3", VIRTUAL_ENV=root)
 
 
+@needs_program
 def test_a_named_environment_is_used(same, venv):
     root = venv()
     same(root / "bin/python3", options=["--python", str(root)])
@@ -142,6 +147,7 @@ def test_a_named_environment_is_used(same, venv):
     same(root / "bin/python3", CGUNICORN_PYTHON=root)
 
 
+@needs_program
 @pytest.mark.parametrize("way", ["copied", "linked"])
 def test_an_environment_around_the_binary_is_used(same, venv, way):
     root = venv()
@@ -153,6 +159,7 @@ def test_an_environment_around_the_binary_is_used(same, venv, way):
     same(root / "bin/python3", program=[str(root / "bin/cgunicorn")])
 
 
+@needs_program
 def test_an_environment_of_another_version_is_told(run, tmp_path):
     (tmp_path / "v/bin").mkdir(parents=True)
     (tmp_path / "v/pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.2.1\n")
@@ -163,6 +170,7 @@ def test_an_environment_of_another_version_is_told(run, tmp_path):
     assert "make PYTHON=" in done.err
 
 
+@needs_program
 def test_an_environment_without_its_interpreter_is_told(run, venv, tmp_path):
     root = venv()
     for link in root.glob("bin/python*"):
@@ -178,6 +186,25 @@ def test_an_environment_that_is_none_is_told(run, tmp_path):
                files={"dump.py": DUMP})
     assert done.status == 1
     done.line_with("--python", "missing")
+
+
+@needs_module
+def test_the_environment_of_the_module_may_be_named(same):
+    python = embedded.executable()
+    same(options=["--python", python])
+    same(options=["--python", os.path.dirname(os.path.dirname(python))])
+    same(CGUNICORN_PYTHON=python)
+
+
+@needs_module
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_another_environment_than_the_module_s_is_refused(run, venv, way):
+    python = str(venv() / "bin/python3")
+    option, variable = ([], python) if way == "variable" else (["--python", python], None)
+    done = run(*option, "--check-config", "dump:app", files={"dump.py": DUMP},
+               env={"CGUNICORN_PYTHON": variable})
+    assert done.status == 1
+    done.line_with(python, embedded.executable(), "-m cgunicorn")
 
 
 def test_processes_of_the_application_are_pythons(server):

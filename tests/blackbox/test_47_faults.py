@@ -21,6 +21,7 @@ import threading
 import pytest
 
 from harness import processes, strangers, wire
+from harness.front import needs_program
 from harness.load import Load
 from harness.server import HERE, ROOT, command, free_port
 from harness.waiting import until
@@ -278,7 +279,8 @@ def test_15_a_storm_of_hups_leaks_neither_descriptors_nor_workers(server):
     until(lambda: settled() <= before, "descriptors are as before")
 
 
-@pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
+@pytest.mark.parametrize("name", [
+    "TERM", pytest.param("INT", marks=needs_program), "QUIT"])
 def test_19_a_stop_during_the_start_leaves_nothing(server, name):
     rng = random.Random(name)
     for i in range(6):

@@ -215,9 +215,22 @@ cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
     set_attribute(s, "systemd", PyBool_FromLong(systemd));
 }
 
+static PyObject *
+text_list(char *const *texts)
+{
+    py_auto *list = PyList_New(0);
+    for (; list != NULL && *texts != NULL; texts++) {
+        py_auto *text = PyUnicode_DecodeFSDefault(*texts);
+        if (text == NULL || PyList_Append(list, text) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
+}
+
 void
 cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
-                       const char *exe)
+                       const char *exe, char *const *args)
 {
     py_auto *context =
         PyObject_GetAttrString(server_object(server), "START_CTX");
@@ -227,6 +240,10 @@ cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
     if (context != NULL && zero != NULL && dir != NULL && file != NULL &&
         PyMapping_SetItemString(context, "cwd", dir) == 0) {
         PyObject_SetItem(context, zero, file);
+    }
+    py_auto *list = args != NULL ? text_list(args) : NULL;
+    if (context != NULL && list != NULL) {
+        PyMapping_SetItemString(context, "args", list);
     }
     PyErr_Clear();
 }

@@ -45,9 +45,10 @@ void cg_py_server_set_pid(struct cg_py_server *server, int pid);
  * .master_name, .systemd. */
 void cg_py_server_set_masters(struct cg_py_server *server, int master_pid,
                               int reexec_pid, const char *name, bool systemd);
-/* server.START_CTX["cwd"] and [0], what USR2 executes again. */
+/* server.START_CTX["cwd"], [0] and, unless it is NULL, ["args"]: what USR2
+ * executes again. */
 void cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
-                            const char *exe);
+                            const char *exe, char *const *args);
 /*
  * In a forked child: calls the hook pre_exec and becomes the new master that
  * START_CTX names, with the listeners' descriptors and the bell, by which the

@@ -108,6 +108,12 @@ pick(const char *root, const char *source, struct cg_python_choice *ret)
     return false;
 }
 
+const char *
+cg_python_of_build(void)
+{
+    return CG_BUILD_PYTHON;
+}
+
 /* ---- does it fit? ---- */
 
 static int

@@ -310,9 +310,15 @@ static PyType_Spec RequestTimeout_spec = {
     .slots = RequestTimeout_slots,
 };
 
+static PyMethodDef *more_methods; /* of the front end; NULL: none */
+
 static int
 fill_module(PyObject *module)
 {
+    if (more_methods != NULL &&
+        PyModule_AddFunctions(module, more_methods) < 0) {
+        return -1;
+    }
     py_auto *bases = PyTuple_Pack(1, PyExc_BaseException);
     py_auto *timeout =
         bases != NULL ? PyType_FromSpecWithBases(&RequestTimeout_spec, bases)
@@ -326,6 +332,12 @@ fill_module(PyObject *module)
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)fill_module},
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
     {0, NULL},
 };
 
@@ -341,6 +353,13 @@ static PyObject *
 init_module(void)
 {
     return PyModuleDef_Init(&definition);
+}
+
+PyObject *
+cg_glue_module(PyMethodDef *more)
+{
+    more_methods = more;
+    return init_module();
 }
 
 int

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "core/base/error.h"
+#include "core/py/runtime/ref.h"
 
 /* One embedded source; made by embed.py. */
 struct cg_glue_source {
@@ -22,7 +22,10 @@ struct cg_glue_source {
 };
 extern const struct cg_glue_source cg_glue_sources[]; /* name NULL ends */
 
-/* Before the interpreter starts. */
+/* Where the module is an extension: what its init function returns, with more
+ * functions (constant, kept). */
+PyObject *cg_glue_module(PyMethodDef *more);
+/* Where it is built in: before the interpreter starts. */
 int cg_glue_register(void);
 /* After it: the finder goes in front of sys.meta_path (our own package) and at
  * its end (a minimal `gunicorn`, which an installed one always beats). */

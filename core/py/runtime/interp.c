@@ -39,23 +39,24 @@ configure(PyConfig *c, const char *exe, int argc, char *const *argv)
     return st;
 }
 
-/*
- * Until the program handles INT itself it ends at it. Python's own handler
- * would raise KeyboardInterrupt wherever the start has come to: a traceback at
- * best, swallowed at worst.
- */
+void
+cg_python_end_at_interrupt(void)
+{
+    struct sigaction sa;
+    if (sigaction(SIGINT, NULL, &sa) == 0 && sa.sa_handler != SIG_IGN) {
+        signal(SIGINT, SIG_DFL);
+    }
+}
+
 static PyStatus
 initialize(const PyConfig *config)
 {
     sigset_t interrupt, old;
-    struct sigaction sa;
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     sigprocmask(SIG_BLOCK, &interrupt, &old);
     PyStatus st = Py_InitializeFromConfig(config);
-    if (sigaction(SIGINT, NULL, &sa) == 0 && sa.sa_handler != SIG_IGN) {
-        signal(SIGINT, SIG_DFL);
-    }
+    cg_python_end_at_interrupt();
     sigprocmask(SIG_SETMASK, &old, NULL);
     return st;
 }
@@ -77,6 +78,9 @@ cg_python_start(const struct cg_python_choice *choice, int argc,
     }
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = 0;
+#ifdef Py_GIL_DISABLED
+    config.enable_gil = 1; /* from the start: PYTHON_GIL goes before it */
+#endif
     st = configure(&config, choice->exe, argc, argv);
     if (!PyStatus_Exception(st)) {
         st = initialize(&config);
@@ -85,7 +89,35 @@ cg_python_start(const struct cg_python_choice *choice, int argc,
     if (PyStatus_Exception(st)) {
         return status_error(st, err);
     }
-    return cg_glue_install(err);
+    int r = cg_python_check_gil(err);
+    return r < 0 ? r : cg_glue_install(err);
+}
+
+bool
+cg_python_is_free_threaded(void)
+{
+#ifdef Py_GIL_DISABLED
+    return true;
+#else
+    return false;
+#endif
+}
+
+int
+cg_python_check_gil(struct cg_error *err)
+{
+    PyObject *ask = PySys_GetObject("_is_gil_enabled"); /* 3.13; borrowed */
+    py_auto *on = ask != NULL ? PyObject_CallNoArgs(ask) : NULL;
+    PyErr_Clear();
+    if (on == Py_False) {
+        return cg_error_set(
+            err, EINVAL,
+            "the GIL is turned off by PYTHON_GIL=0 or -X gil=0, and this "
+            "server needs it:\n  without it clients would get each other's "
+            "replies. Leave that out: the GIL comes on by itself,\n  and "
+            "workers use the cores");
+    }
+    return 0;
 }
 
 const char *
@@ -194,11 +226,11 @@ cg_python_signals(int *ret_exit, struct cg_error *err)
 
 /* ---- end ---- */
 
-int
-cg_python_finish(void)
+/* Python's end puts handled signals back to their default: a second TERM, or a
+ * USR1 for everybody, would kill a worker that is done. */
+void
+cg_python_block_signals(void)
 {
-    /* Py_FinalizeEx puts handled signals back to their default: a second TERM,
-     * or a USR1 for everybody, would kill a worker that is done */
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
@@ -206,6 +238,12 @@ cg_python_finish(void)
     sigaddset(&mask, SIGQUIT);
     sigaddset(&mask, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
+}
+
+int
+cg_python_finish(void)
+{
+    cg_python_block_signals();
     int r = Py_FinalizeEx();
     fflush(NULL);
     return r < 0 ? 120 : 0;

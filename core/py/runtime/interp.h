@@ -27,8 +27,22 @@ int cg_python_choose(const char *argv0, const char *option,
  * built-in module and the embedded sources in place. GIL held afterwards. */
 int cg_python_start(const struct cg_python_choice *choice, int argc,
                     char *const *argv, struct cg_error *err);
+/* Python's build without a GIL, which has one here: caches and objects that
+ * are used again rely on it. */
+bool cg_python_is_free_threaded(void);
+/* The GIL is there, or err says how it was turned off. GIL held. */
+int cg_python_check_gil(struct cg_error *err);
 /* "3.11.2" */
 const char *cg_python_version(void);
+/* The executable's own interpreter, unless another one is chosen. */
+const char *cg_python_of_build(void);
+
+/*
+ * Until the program handles INT itself it ends at it. Python's own handler
+ * would raise KeyboardInterrupt wherever the start has come to: a traceback at
+ * best, swallowed at worst.
+ */
+void cg_python_end_at_interrupt(void);
 
 /* Releases and takes the GIL of the calling (Python-made) thread around a wait.
  */
@@ -54,6 +68,9 @@ const char *cg_py_server_software(void);
 /* Joins threads, runs atexit, flushes. GIL held; nothing of Python afterwards.
  * Returns 0, or 120 as python(1) when flushing failed. */
 int cg_python_finish(void);
+
+/* For the end: TERM, INT, QUIT and USR1 have nobody any more to handle them. */
+void cg_python_block_signals(void);
 
 /* For tests: total reference count if the build knows it, else 0. */
 long cg_python_refcount(void);

@@ -285,6 +285,24 @@ START_TEST(the_title_is_gunicorns)
 }
 END_TEST
 
+/* In a program whose main is somebody else's. */
+START_TEST(the_title_is_found_where_the_kernel_shows_it)
+{
+    char shown[64] = "";
+    setenv("CG_TEST_TITLE", "before", 1);
+    cg_title_find();
+    cg_title_set("master", "found");
+    FILE *f = fopen("/proc/self/cmdline", "re");
+    size_t n = fread(shown, 1, sizeof shown - 1, f);
+    fclose(f);
+    ck_assert_uint_gt(n, 0);
+    ck_assert_str_eq(shown, "gunicorn: master [found]");
+    ck_assert_str_eq(getenv("CG_TEST_TITLE"), "before");
+    ck_assert_ptr_nonnull(getenv("PATH"));
+    ck_assert_ptr_null(strstr(getenv("PATH"), "gunicorn: "));
+}
+END_TEST
+
 START_TEST(a_program_without_arguments_has_no_title)
 {
     char *none[] = {NULL};
@@ -405,6 +423,7 @@ main(void)
         &more_signals_than_the_pipe_holds_do_not_block,
         &a_child_has_the_defaults_and_not_our_pipe,
         &the_title_is_gunicorns,
+        &the_title_is_found_where_the_kernel_shows_it,
         &a_program_without_arguments_has_no_title,
         &the_service_manager_hears_of_states,
         &abstract_sockets_are_spoken_to,

@@ -90,8 +90,11 @@ main(int argc, char **argv)
     struct cg_python_choice choice;
     struct cg_error err = {0};
     strcpy(dir, "/tmp/test_reload.XXXXXX");
-    /* PyObject memory through malloc, so that it is counted */
-    setenv("PYTHONMALLOC", "malloc", 1);
+    /* PyObject memory through malloc, so that it is counted; without a GIL
+     * Python has its own allocator and no other */
+    if (!cg_python_is_free_threaded()) {
+        setenv("PYTHONMALLOC", "malloc", 1);
+    }
     if (mkdtemp(dir) == NULL ||
         cg_python_choose(argv[0], NULL, &choice, &err) < 0 ||
         cg_python_start(&choice, argc, argv, &err) < 0) {

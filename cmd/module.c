@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The extension module: the program in an interpreter that runs already. */
+#include "core/py/runtime/module.h"
+#include "cmd/program.h"
+#include "core/base/fd.h"
+#include "core/base/title.h"
+
+static int
+start(const char *option, int argc, char *const *argv, struct cg_error *err)
+{
+    return cg_python_adopt(option, err);
+}
+
+static int
+run(int argc, char *const *argv, char *const *restart)
+{
+    const struct cg_front front = {.start = start,
+                                   .finish = cg_python_leave,
+                                   .python = restart[0],
+                                   .restart = restart};
+    cg_fd_fill_standard();
+    cg_title_find();
+    return cg_program_run(&front, argc, argv);
+}
+
+__attribute__((visibility("default"))) void *PyInit__cgunicorn(void);
+
+void *
+PyInit__cgunicorn(void)
+{
+    return cg_python_module(run);
+}

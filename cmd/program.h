@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program and its two front ends: the executable that has an interpreter
+ * inside (main.c), and the extension module that runs inside one (module.c).
+ * All that differs between them is what this struct says.
+ */
+#ifndef CG_CMD_PROGRAM_H
+#define CG_CMD_PROGRAM_H
+
+#include "core/base/error.h"
+
+struct cg_front {
+    /* has Python run, ours in place, GIL held; `option` is --python's value or
+     * NULL. 0, or -errno. */
+    int (*start)(const char *option, int argc, char *const *argv,
+                 struct cg_error *err);
+    /* after the last use of Python: 0, or the exit status of its end */
+    int (*finish)(void);
+    const char *python;   /* for --version: the interpreter */
+    char *const *restart; /* what USR2 executes, its first word a path; NULL:
+                             the program as it was called */
+};
+
+/* Everything but the end of the process; returns its exit status. argv is
+ * copied. Once in a process. */
+int cg_program_run(const struct cg_front *front, int argc, char *const *argv);
+
+#endif
