@@ -20,6 +20,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/title.h"
+#include "core/py/compat/written.h"
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/interp.h"
 #include "logging/spool.h"
@@ -48,6 +49,29 @@ signal_self(void *self, int sig)
 {
     cg_signals_raise(sig);
     return 0;
+}
+
+static void
+set_timeout(void *self, uint64_t ms)
+{
+    ((struct cg_arbiter *)self)->plan.o.timeout_ms = ms;
+}
+
+static void
+handle_signal(void *self, int sig)
+{
+    struct cg_arbiter *a = self;
+    cg_plan_handle(&a->plan, sig, cg_arbiter_now_ms());
+}
+
+void
+cg_arbiter_follow_settings(struct cg_arbiter *a)
+{
+    if (cg_py_settings_follow(a->server, a->settings, a->log) > 0) {
+        const struct cg_plan_options o = cg_arbiter_plan_options(a);
+        a->plan.o.graceful_ms = o.graceful_ms;
+        a->plan.o.delay_ms = o.delay_ms;
+    }
 }
 
 /* ---- start ---- */
@@ -167,6 +191,8 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         .set_num_workers = set_num_workers,
         .num_workers = num_workers,
         .signal_self = signal_self,
+        .set_timeout = set_timeout,
+        .handle_signal = handle_signal,
         .self = a,
     };
     int workers = (int)cg_settings_int(s, CG_workers);
@@ -256,7 +282,9 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
     if (!cg_hook_is_set(a->settings, hook)) {
         return 0;
     }
-    return told(a, hook, cg_hook_server(a->server, hook, err), err);
+    int r = told(a, hook, cg_hook_server(a->server, hook, err), err);
+    cg_arbiter_follow_settings(a);
+    return r;
 }
 
 /* An application that is broken into owns the machine then. */
@@ -277,6 +305,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     if (r < 0 || (r = cg_arbiter_preload(a, err)) < 0) {
         return r;
     }
+    cg_arbiter_log_settings(a);
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
     warn_of_root(a);
     /* signals before there is something that a stop has to remove */
@@ -493,10 +522,13 @@ turn(struct cg_arbiter *a)
     int sig;
     /* a flood must not keep us from children and timeouts */
     for (int n = 0; n < SIGNALS_A_TURN && (sig = cg_signals_next()) != 0; n++) {
-        if (sig != SIGCHLD) {
-            cg_plan_signal(&a->plan, sig, cg_arbiter_now_ms());
-            carry_out_all(a);
+        if (sig == SIGCHLD) {
+            continue;
         }
+        if (!cg_py_server_handles(a->server, sig)) {
+            cg_plan_signal(&a->plan, sig, cg_arbiter_now_ms());
+        }
+        carry_out_all(a);
     }
     cg_arbiter_reap(a); /* each second too: a SIGCHLD may have been merged */
     carry_out_all(a);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
     }
     int r = w != NULL ? cg_hook_server_worker(a->server, hook, w, &err)
                       : cg_hook_server(a->server, hook, &err);
+    cg_arbiter_follow_settings(a);
     if (!cg_arbiter_exits(a, hook, r, &err) && r < 0) {
         cg_auto(buf) struct cg_buf text = {0};
         cg_buf_putf(&text, "Exception in the hook %s\n%s",
@@ -123,8 +125,6 @@ run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
         .server = a->server,
         .worker = c->object,
         .trace_fd = c->trace_fd,
-        .app = a->app,
-        .app_spec = cg_settings_str(a->settings, CG_wsgi_app),
         .name = name,
     };
     cg_arbiter_set_title(a, "worker");
@@ -142,6 +142,23 @@ keep(struct cg_arbiter *a, int pid, struct cg_child c)
     atomic_store(&c.slot->pid, pid);
     cg_py_worker_set_pid(c.object, pid);
     cg_py_server_add_worker(a->server, pid, c.object);
+}
+
+/* worker.max_requests, with the jitter as in gunicorn. */
+static int
+request_limit(const struct cg_settings *s)
+{
+    int64_t most = cg_settings_int(s, CG_max_requests);
+    uint64_t jitter = (uint64_t)cg_settings_int(s, CG_max_requests_jitter);
+    uint64_t random = 0;
+    if (most == 0) {
+        return 0;
+    }
+    if (jitter > 0 && getrandom(&random, sizeof random, 0) < 0) {
+        random = cg_now_us();
+    }
+    most += jitter > 0 ? (int64_t)(random % (jitter + 1)) : 0;
+    return most < INT32_MAX ? (int)most : INT32_MAX;
 }
 
 /* A pipe for what one worker says: the other end, or -errno. What comes is that
@@ -168,9 +185,8 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
 {
     struct cg_error err = {0};
     uint32_t age = a->plan.age + 1;
-    struct cg_py_worker *w = cg_py_worker_new(
-        a->server, (int)age, (int)cg_settings_int(a->settings, CG_max_requests),
-        &err);
+    struct cg_py_worker *w =
+        cg_py_worker_new(a->server, (int)age, request_limit(a->settings), &err);
     if (w == NULL) {
         cg_log_line(a->log, CG_ERROR, "cannot make a worker: %s", err.text);
         return -ENOMEM;

@@ -72,6 +72,8 @@ int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_check_log(struct cg_arbiter *a);
 void cg_arbiter_report(struct cg_arbiter *a);
+/* All of them, at DEBUG. */
+void cg_arbiter_log_settings(struct cg_arbiter *a);
 
 /* What the settings say to the plan. */
 struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
@@ -97,6 +99,9 @@ void cg_arbiter_ring(struct cg_arbiter *a);
 bool cg_arbiter_exits(struct cg_arbiter *a, enum cg_setting_id hook, int r,
                       const struct cg_error *err);
 void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
+
+/* What a hook wrote to server.cfg. */
+void cg_arbiter_follow_settings(struct cg_arbiter *a);
 
 /* reload.c */
 void cg_arbiter_reload(struct cg_arbiter *a);

@@ -220,10 +220,26 @@ report_queue(struct cg_arbiter *a)
 }
 
 void
+cg_arbiter_log_settings(struct cg_arbiter *a)
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    if (!cg_log_enabled(a->log, CG_DEBUG)) {
+        return;
+    }
+    cg_buf_puts(&text, "Current configuration:");
+    for (int id = 0; id < CG_SETTING_COUNT; id++) {
+        cg_buf_putf(&text, "\n  %s: ", cg_setting_name((enum cg_setting_id)id));
+        cg_settings_show(a->settings, (enum cg_setting_id)id, &text);
+    }
+    cg_log_text(a->log, CG_DEBUG, (struct cg_slice){text.p, text.n});
+}
+
+void
 cg_arbiter_report(struct cg_arbiter *a)
 {
     char text[64];
-    if (a->nchildren != a->workers_told) {
+    /* not at the stop, as in gunicorn, where the number is of no interest */
+    if (a->nchildren != a->workers_told && a->plan.phase < PLAN_STOPPING) {
         a->workers_told = a->nchildren;
         snprintf(text, sizeof text, "%d workers", a->nchildren);
         cg_log_metric(a->log, CG_DEBUG, "gunicorn.workers", a->nchildren, "g",

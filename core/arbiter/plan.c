@@ -773,6 +773,12 @@ cg_plan_signal(struct cg_plan *p, int sig, uint64_t now_ms)
         return;
     }
     say(p, CG_INFO, "Handling signal: %s", word);
+    cg_plan_handle(p, sig, now_ms);
+}
+
+void
+cg_plan_handle(struct cg_plan *p, int sig, uint64_t now_ms)
+{
     switch (sig) {
     case SIGTERM:
     case SIGINT:

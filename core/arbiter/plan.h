@@ -169,6 +169,8 @@ bool cg_plan_shares_sockets(const struct cg_plan *p);
 /* ---- events; now_ms is monotonic ---- */
 void cg_plan_start(struct cg_plan *p, uint64_t now_ms);
 void cg_plan_signal(struct cg_plan *p, int sig, uint64_t now_ms);
+/* What it does, without the line that it came: a hook asked for it. */
+void cg_plan_handle(struct cg_plan *p, int sig, uint64_t now_ms);
 /* The answer to SPAWN: the child, or pid < 0 (-errno) when fork failed. */
 void cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms);
 void cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms);

@@ -15,6 +15,7 @@
 #include "core/arbiter/internal.h"
 #include "core/base/addr.h"
 #include "core/base/memory.h"
+#include "core/py/compat/written.h"
 
 enum { FDS_MOST = 1024 };
 
@@ -130,8 +131,7 @@ cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err)
         return r;
     }
     list_open(&before);
-    int status = cg_app_load(cg_settings_str(a->settings, CG_wsgi_app), &a->app,
-                             err, &traceback);
+    int status = cg_py_server_load(a->server, &a->app, err, &traceback);
     if (status != 0) {
         cg_log_text(a->log, CG_ERROR,
                     (struct cg_slice){traceback.p, traceback.n});

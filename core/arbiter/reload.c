@@ -12,6 +12,7 @@
 #include "core/arbiter/notify.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/py/compat/written.h"
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/app.h"
 #include "core/py/runtime/interp.h"
@@ -106,6 +107,7 @@ follow_settings(struct cg_arbiter *a)
         cg_arbiter_apply_env(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR, "%s", err.text);
     }
+    cg_arbiter_log_settings(a);
     cg_arbiter_log_workers(a);
     cg_arbiter_check_log(a);
     cg_arbiter_publish_listeners(a);
@@ -223,6 +225,7 @@ cg_arbiter_revert(struct cg_arbiter *a)
     if (!cg_settings_bool(a->settings, CG_preload_app)) {
         cg_app_free(a->app); /* the reload has loaded it */
         a->app = NULL;
+        cg_py_server_forget_app(a->server);
     }
     follow_settings(a);
     cg_notify("READY=1\nSTATUS=The reload failed: see the error log");

@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/py/compat/written.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/trace.h"
@@ -135,11 +136,7 @@ load_app(struct cg_host_run *run)
     const struct cg_worker_start *start = run->start;
     cg_auto(buf) struct cg_buf traceback = {0};
     struct cg_error err = {0};
-    if (start->app != NULL) {
-        run->app = start->app;
-        return 0;
-    }
-    int status = cg_app_load(start->app_spec, &run->app, &err, &traceback);
+    int status = cg_py_worker_load(start->worker, &run->app, &err, &traceback);
     if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
@@ -206,6 +203,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     struct cg_error err = {0};
     int status = hook_worker(run, CG_post_fork,
                              "Exception in worker process\npost_fork");
+    cg_py_settings_follow(start->server, start->settings, start->log);
     if (status != 0 || run->abort_wanted) {
         return status;
     }
@@ -239,10 +237,11 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (status != 0 || run->abort_wanted) {
         return status;
     }
-    cg_py_worker_set_app(start->worker, run->app);
     status = hook_worker(run, CG_post_worker_init,
                          "Exception in worker process\npost_worker_init");
     if (status == 0) {
+        cg_py_worker_take_app(start->worker, run->app);
+        cg_py_settings_follow(start->server, start->settings, start->log);
         cg_py_worker_set_booted(start->worker);
     }
     return status;
@@ -256,7 +255,7 @@ serve(struct cg_host_run *run)
     struct cg_error err = {0};
     const struct cg_worker_class *class =
         cg_worker_class_of(run->start->settings);
-    if (run->abort_wanted) {
+    if (run->abort_wanted || !cg_py_worker_alive(run->start->worker)) {
         return EXIT_STOPPED;
     }
     if (class->run(run, &err) < 0) {
@@ -299,9 +298,7 @@ extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 static int
 finish_python(struct cg_host_run *run)
 {
-    if (run->app != run->start->app) {
-        cg_app_free(run->app);
-    }
+    cg_app_free(run->app);
     int status = cg_python_finish();
     if (__lsan_do_recoverable_leak_check != NULL) {
         __lsan_do_recoverable_leak_check();

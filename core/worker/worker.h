@@ -41,7 +41,7 @@ struct cg_worker_news {
 #define CG_LATE_SIGNAL (SIGRTMAX - 4)
 
 struct cg_worker_start {
-    const struct cg_settings *settings;
+    struct cg_settings *settings; /* the worker's own: hooks may change them */
     struct cg_log *log;
     struct cg_listener *listeners;
     int nlisteners;
@@ -58,9 +58,7 @@ struct cg_worker_start {
     int trace_fd; /* a file for its stacks when it hangs or crashes, or -1 */
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */
-    struct cg_app *app;          /* loaded by preload_app, else NULL */
-    const char *app_spec;
-    const char *name; /* in the titles of its processes */
+    const char *name;            /* in the titles of its processes */
 };
 
 /* In the child, signals still blocked, handlers at their default: a USR1 that

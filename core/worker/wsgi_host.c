@@ -5,13 +5,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/py/compat/written.h"
 #include "core/py/runtime/interp.h"
 
 /* Lines about bad peers per second and worker; the rest is counted. */
@@ -345,22 +345,29 @@ init_options(struct cg_wsgi_host *h, bool multithread)
         .hook_worker = start->worker,
         .pre_request = cg_hook_is_set(s, CG_pre_request),
         .post_request = cg_hook_is_set(s, CG_post_request),
+        .names_requests = cg_log_enabled(start->log, CG_DEBUG) &&
+                          !cg_hook_is_set(s, CG_pre_request),
     };
 }
 
+/* ---- what is written to `worker` ---- */
+
 static uint64_t
-request_limit(const struct cg_settings *s)
+count_requests(void *self)
 {
-    uint64_t most = (uint64_t)cg_settings_int(s, CG_max_requests);
-    uint64_t jitter = (uint64_t)cg_settings_int(s, CG_max_requests_jitter);
-    uint64_t random = 0;
-    if (most == 0) {
-        return 0;
-    }
-    if (jitter > 0 && getrandom(&random, sizeof random, 0) < 0) {
-        random = (uint64_t)getpid();
-    }
-    return most + (jitter > 0 ? random % (jitter + 1) : 0);
+    return cg_engine_requests(((struct cg_wsgi_host *)self)->engine);
+}
+
+static void
+limit_requests(void *self, uint64_t count)
+{
+    ((struct cg_wsgi_host *)self)->request_limit = count;
+}
+
+static void
+set_app(void *self, void *callable)
+{
+    cg_wsgi_set_app(((struct cg_wsgi_host *)self)->wsgi, callable);
 }
 
 static void
@@ -414,7 +421,7 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         h->access = cg_access_compile(cg_settings_str(s, CG_access_log_format),
                                       NULL, NULL);
     }
-    h->request_limit = request_limit(s);
+    h->request_limit = cg_py_worker_limit(start->worker);
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
     init_options(h, class->multithread);
@@ -498,6 +505,11 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     if (run->start->alive_fd >= 0) {
         cg_engine_watch_master(h->engine, run->start->alive_fd);
     }
+    const struct cg_worker_calls calls = {.requests = count_requests,
+                                          .limit_requests = limit_requests,
+                                          .set_app = set_app,
+                                          .self = h};
+    cg_py_worker_follow(run->start->worker, &calls);
     return 0;
 }
 
@@ -544,5 +556,5 @@ cg_wsgi_host_end(struct cg_wsgi_host *h)
                     "Parent changed, shutting down: <Worker %d>",
                     (int)getpid());
     }
-    cg_py_worker_set_nr(run->start->worker, cg_engine_requests(h->engine));
+    cg_py_worker_follow(run->start->worker, NULL);
 }

@@ -40,7 +40,11 @@ put_row(PyObject *values, PyObject *sections, PyObject *hooks,
             0) {
         return -1;
     }
-    return cg_rows[id].type == TYPE_HOOK ? PyList_Append(hooks, name) : 0;
+    if (cg_rows[id].type != TYPE_HOOK) {
+        return 0;
+    }
+    py_auto *hook = Py_BuildValue("(Os)", name, cg_rows[id].qualname);
+    return hook != NULL ? PyList_Append(hooks, hook) : -1;
 }
 
 static PyObject *
@@ -323,18 +327,6 @@ cg_py_worker_set_pid(struct cg_py_worker *w, int pid)
 }
 
 void
-cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app)
-{
-    PyObject *callable = cg_app_callable(app);
-    py_auto *holder = PyObject_GetAttrString(worker_object(w), "app");
-    if (holder != NULL) {
-        set_attribute(holder, "callable", py_new(callable));
-    }
-    PyErr_Clear();
-    set_attribute(worker_object(w), "wsgi", py_new(callable));
-}
-
-void
 cg_py_worker_set_booted(struct cg_py_worker *w)
 {
     set_attribute(worker_object(w), "booted", py_new(Py_True));
@@ -356,21 +348,9 @@ cg_py_worker_alive(struct cg_py_worker *w)
 }
 
 void
-cg_py_worker_set_alive(struct cg_py_worker *w, bool alive)
-{
-    set_attribute(worker_object(w), "alive", PyBool_FromLong(alive));
-}
-
-void
 cg_py_worker_over(struct cg_py_worker *w)
 {
     cg_py_logger_defer(false);
-}
-
-void
-cg_py_worker_set_nr(struct cg_py_worker *w, uint64_t nr)
-{
-    set_attribute(worker_object(w), "nr", PyLong_FromUnsignedLongLong(nr));
 }
 
 void

@@ -26,6 +26,8 @@ struct cg_server_calls {
     void (*set_num_workers)(void *self, int n);
     int (*num_workers)(void *self);
     int (*signal_self)(void *self, int signo); /* reload(), stop(), halt() … */
+    void (*set_timeout)(void *self, uint64_t ms); /* server.timeout */
+    void (*handle_signal)(void *self, int signo); /* server.handle_hup() … */
     void *self;
 };
 
@@ -72,18 +74,14 @@ struct cg_py_worker *cg_py_worker_new(struct cg_py_server *server, int age,
                                       int max_requests, struct cg_error *err);
 void cg_py_worker_free(struct cg_py_worker *w);
 void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
-/* worker.wsgi and worker.app.callable; then, after post_worker_init, .booted.
- */
-void cg_py_worker_set_app(struct cg_py_worker *w, struct cg_app *app);
+/* After post_worker_init. */
 void cg_py_worker_set_booted(struct cg_py_worker *w);
 /* From here on signals to stop raise nothing. */
 void cg_py_worker_set_ending(struct cg_py_worker *w);
-/* worker.alive as the user's code may have changed it, and setting it. */
+/* worker.alive, as the user's code may have changed it. */
 bool cg_py_worker_alive(struct cg_py_worker *w);
-void cg_py_worker_set_alive(struct cg_py_worker *w, bool alive);
 /* The engine serves no more: lines go to a Python logger at once again. */
 void cg_py_worker_over(struct cg_py_worker *w);
-void cg_py_worker_set_nr(struct cg_py_worker *w, uint64_t nr);
 /* server.WORKERS[pid] = worker / del. */
 void cg_py_server_add_worker(struct cg_py_server *server, int pid,
                              struct cg_py_worker *w);

@@ -15,16 +15,21 @@ from _cgunicorn_glue import logger, names
 
 
 class Setting:
-    """cfg.settings[name]"""
+    """cfg.settings[name]. What is written counts as in gunicorn: the server looks
+    for it after the hooks that come before its use."""
 
     def __init__(self, name, value, default, section):
         self.name, self.value, self.default, self.section = name, value, default, section
+        self._given = value  # what the server knows of
 
     def get(self):
         return self.value
 
     def set(self, value):
-        self.value = value
+        self.value = _cgunicorn.validate(self.name, value)
+        if _me is not None and _me.booted:
+            warn_once("cfg.set('%s') has no effect in a worker that serves: set it in "
+                      "post_fork or post_worker_init" % self.name)
 
 
 class Config:
@@ -51,6 +56,28 @@ class Config:
         if name not in self.settings:
             raise AttributeError("No configuration setting for: %s" % name)
         self.settings[name].set(value)
+
+    def _written(self):
+        """[(name, value)] of what was written since the last call."""
+        found = []
+        for setting in self.settings.values():
+            if setting.value is not setting._given:
+                setting._given = setting.value
+                found.append((setting.name, setting.value))
+        return found
+
+    @property
+    def worker_class(self):
+        """The class itself, as in gunicorn."""
+        value = self.settings["worker_class"].get()
+        if isinstance(value, type):
+            return value
+        uri = self.worker_class_str
+        uri = names.CLASSES.get(uri, uri)
+        module, _, name = uri.rpartition(".")
+        import importlib
+
+        return getattr(importlib.import_module(module), name)
 
     @property
     def logger_class(self):
@@ -94,19 +121,44 @@ class Config:
 
     def __str__(self):
         width = max(map(len, self.settings))
-        return "\n".join("%-*s = %s" % (width, n, self.settings[n].value)
+        return "\n".join("%-*s = %s" % (width, n, _shown(self.settings[n].value))
                          for n in sorted(self.settings))
 
 
+def _shown(value):
+    return "<%s()>" % getattr(value, "__qualname__", value) if callable(value) else value
+
+
 class App:
-    """server.app and worker.app"""
+    """server.app and worker.app: gunicorn's WSGIApplication as hooks use it."""
+
+    usage = prog = logger = None
 
     def __init__(self, cfg):
         self.cfg = cfg
         self.callable = None
+        self.app_uri = cfg.wsgi_app
+
+    def load(self):
+        patched = names.patched("gunicorn.util", "import_app")
+        if patched is not None:
+            return patched(self.app_uri)
+        from _cgunicorn_glue.app import load
+
+        return load(self.app_uri)
+
+    load_wsgiapp = load
 
     def wsgi(self):
+        patched = names.patched("gunicorn.app.base", "Application", "wsgi")
+        if patched is not None:
+            return patched(self)
+        if self.callable is None:
+            self.callable = self.load()
         return self.callable
+
+    def chdir(self):
+        os.chdir(self.cfg.chdir)
 
 
 class Listener:
@@ -132,18 +184,42 @@ class Listener:
             return s.getsockname()
 
 
+_SIGNALS = {getattr(signal, "SIG" + n.upper()): n for n in (
+    "hup", "quit", "int", "term", "ttin", "ttou", "usr1", "usr2", "winch")}
+
+
+class Signals:
+    """server.SIG_QUEUE: what is put there is handled as if it had been sent."""
+
+    def put(self, sig, block=True, timeout=None):
+        _cgunicorn.signal_self(sig)
+
+    append = put_nowait = put
+
+    def empty(self):
+        return True
+
+    def qsize(self):
+        return 0
+
+    __len__ = qsize
+
+
 class Server:
     """`server`: the master, as hooks see it."""
 
     WORKER_BOOT_ERROR = 3
     APP_LOAD_ERROR = 4
+    WAKEUP_REQUEST = signal.NSIG
+    SIGNALS = list(_SIGNALS)
+    SIG_NAMES = dict(_SIGNALS)
 
     def __init__(self, cfg):
         self.app = App(cfg)
         self.WORKERS = {}
         self.LISTENERS = []
         self.START_CTX = {"args": list(sys.argv), "cwd": os.getcwd(), 0: sys.executable}
-        self.SIG_QUEUE = []
+        self.SIG_QUEUE = Signals()
         self.pid = os.getpid()
         self._thread = get_ident()  # of the hooks
         self.master_pid = 0
@@ -158,13 +234,33 @@ class Server:
 
     def set_config(self, cfg):
         self.cfg = self.app.cfg = cfg
+        self.app.app_uri = cfg.wsgi_app
+        _know_limits(cfg)
         if self.log.cfg is not cfg:
             self.log = logger.follow(self.log, cfg)
         self.address = cfg.address
-        self.timeout = cfg.timeout
+        self._timeout = cfg.timeout
         self.proc_name = cfg.proc_name
-        self.worker_class = cfg.worker_class_str
         self.pidfile = cfg.pidfile
+
+    @property
+    def worker_class(self):
+        return self.cfg.worker_class
+
+    @worker_class.setter
+    def worker_class(self, value):
+        if value is not self.cfg.worker_class:
+            warn_once("server.worker_class = %r has no effect: name it in the "
+                      "configuration" % (value,), self.log)
+
+    @property
+    def timeout(self):
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds):
+        self._timeout = seconds
+        _cgunicorn.set_timeout(seconds)
 
     def make_worker(self, age, max_requests):
         return _worker_type(self.cfg.worker_class_str)(self, age, max_requests)
@@ -211,12 +307,56 @@ class Server:
         """Nothing to do: the master wakes by itself."""
 
     manage_workers = spawn_workers = murder_workers = reap_workers = wakeup
+    maybe_promote_master = handle_chld = handle_cld = wakeup
+
+    def spawn_worker(self):
+        warn_once("server.spawn_worker() has no effect: add to server.num_workers",
+                  self.log)
+
+    def signal(self, sig, frame=None):
+        self.SIG_QUEUE.put(sig)
+
+    def _handle(self, sig):
+        """Whether a hook put a handler of its own on this object, which is called."""
+        name = "handle_" + self.SIG_NAMES.get(sig, "")
+        handler = self.__dict__.get(name)
+        if handler is None:
+            return False
+        self.log.info("Handling signal: %s", name[7:])
+        try:
+            handler()
+        except StopIteration:
+            self.stop()
+        except Exception:
+            self.log.exception("Exception in %s", name)
+        return True
 
     def __repr__(self):
         return "<Arbiter %d>" % self.pid
 
 
+def _handler(sig):
+    def handle(self):
+        _cgunicorn.handle_signal(sig)
+
+    handle.__name__ = "handle_" + _SIGNALS[sig]
+    return handle
+
+
+for _sig, _name in _SIGNALS.items():
+    setattr(Server, "handle_" + _name, _handler(_sig))
 Server.__name__ = Server.__qualname__ = "Arbiter"  # as hooks may print it
+
+_told = set()
+
+
+def warn_once(text, log=None):
+    if text not in _told:
+        _told.add(text)
+        (log or _me.log).warning("%s", text)
+
+
+_me = None  # the worker of this process, while it counts what is written to it
 
 
 class Tmp:
@@ -246,13 +386,15 @@ class Worker:
     SIGNALS = [signal.SIGABRT, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM,
                signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCHLD]
 
+    PIPE = []
+
     def __init__(self, server, age, max_requests):
         self.age = age
         self.pid = "[booting]"
         self.ppid = os.getpid()
         self.sockets = server.LISTENERS
         self.app = server.app
-        self.timeout = server.cfg.timeout / 2.0
+        self.timeout = server.timeout / 2.0
         self.cfg = server.cfg
         self.log = server.log
         self.booted = False
@@ -260,11 +402,11 @@ class Worker:
         self._ending = False  # nothing may be raised into what ends it
         self._told = False  # to stop at once
         self._leaving = None  # what was raised to end it
-        self.alive = True
+        self._alive = True
         self.reloader = None
-        self.nr = 0
-        self.max_requests = max_requests or sys.maxsize
-        self.wsgi = None
+        self._nr = 0  # besides those that the engine has counted
+        self._max_requests = max_requests or sys.maxsize
+        self._wsgi = None
         self.tmp = Tmp()
 
     def __str__(self):
@@ -275,8 +417,67 @@ class Worker:
     def notify(self):
         self.tmp.notify()
 
+    # ---- what is written here counts at once, as in gunicorn ----
+
+    @property
+    def alive(self):
+        return self._alive
+
+    @alive.setter
+    def alive(self, yes):
+        was, self._alive = self._alive, bool(yes)
+        if was and not yes and self is _me and self.booted:
+            _cgunicorn.worker_event(0)
+
+    @property
+    def nr(self):
+        return self._nr + (_cgunicorn.requests() if self is _me else 0)
+
+    @nr.setter
+    def nr(self, n):
+        self._nr = n - (_cgunicorn.requests() if self is _me else 0)
+        self._limit()
+
+    @property
+    def max_requests(self):
+        return self._max_requests
+
+    @max_requests.setter
+    def max_requests(self, n):
+        self._max_requests = n
+        self._limit()
+
+    def limit(self):
+        """After how many requests, by the engine's count, it is replaced; 0: never."""
+        if self._max_requests >= sys.maxsize:
+            return 0
+        return max(self._max_requests - self._nr, 1)
+
+    def _limit(self):
+        if self is _me:
+            _cgunicorn.limit_requests(self.limit())
+
+    @property
+    def wsgi(self):
+        return self._wsgi
+
+    @wsgi.setter
+    def wsgi(self, application):
+        self._wsgi = application
+        if self is _me:
+            _cgunicorn.set_application(application)
+
+    def load_wsgi(self):
+        self.wsgi = self.app.wsgi()
+
+    def freeze(self):
+        """It serves no more: nothing counts its requests any longer."""
+        global _me
+        self._nr = self.nr
+        _me = None
+
     def handle_exit(self, sig, frame):
-        first, self.alive = self.alive, False
+        first, self._alive = self._alive, False
         if self.booted:
             _cgunicorn.worker_event(0)
         elif first and not self._ending:  # it has nothing to finish
@@ -324,14 +525,14 @@ class Worker:
     def handle_quit(self, sig, frame):
         if self._ending or self._is_told(sig):
             return
-        self.alive = False
+        self._alive = False
         _cgunicorn.worker_event(2)
         self.cfg.worker_int(self)
         time.sleep(0.1)
         self._leave(sig, 0)
 
     def handle_abort(self, sig, frame):
-        self.alive = False
+        self._alive = False
         _cgunicorn.worker_event(2)
         self.cfg.worker_abort(self)
         self._leave(sig, 1)
@@ -348,6 +549,8 @@ class Worker:
         self.log.debug("worker: SIGWINCH ignored.")
 
     def init_signals(self, wakeup_fd):
+        global _me
+        _me = self
         signal.signal(signal.SIGTERM, self.handle_exit)
         signal.signal(signal.SIGQUIT, self.handle_quit)
         signal.signal(signal.SIGINT, self.handle_quit)
@@ -390,8 +593,14 @@ def _worker_type(worker_class):
     return globals().get(uri.rpartition(".")[2], Worker)
 
 
-def _nothing(*args):
-    """A hook that the user did not set."""
+def _unset(name, qualname):
+    """A hook that the user did not set, as gunicorn would show it."""
+    def nothing(*args):
+        pass
+
+    nothing.__name__, nothing.__qualname__ = name, qualname
+    nothing.__module__ = "gunicorn.config"
+    return nothing
 
 
 def _statsd_address(text):
@@ -407,9 +616,9 @@ def _statsd_address(text):
 
 
 def make_config(values, defaults, sections, hooks, derived):
-    for name in hooks:
+    for name, qualname in hooks:
         if values.get(name) is None:
-            values[name] = _nothing
+            values[name] = _unset(name, qualname)
     values["statsd_host"] = _statsd_address(values["statsd_host"])
     return Config(values, defaults, sections, derived)
 
@@ -460,8 +669,24 @@ def reexec(server, master_pid, fds, bell):
     os.execvpe(server.START_CTX[0], server.START_CTX["args"], env)
 
 
+class Unreader:
+    """req.unreader: the server has read what there is."""
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def read(self, size=None, read_ahead=None):
+        raise RuntimeError("req.unreader: the server reads the client's bytes itself")
+
+    chunk = unread = take_buffered = read
+
+
 class Request:
     """`req` of pre_request and post_request."""
+
+    cfg = _socket = None
+    limit_request_line = limit_request_fields = limit_request_field_size = 0
+    max_buffer_headers = 0
 
     def __init__(self, method, uri, path, query, fragment, version, headers, scheme,
                  peer_addr, number):
@@ -474,9 +699,21 @@ class Request:
         self.proxy_protocol_info = None
         self.must_close = False
 
+    @property
+    def unreader(self):
+        return Unreader(self._socket)
+
+    def should_close(self):
+        return self.must_close
+
+    def force_close(self):
+        self.must_close = True
+
 
 class Response:
     """`resp` of post_request."""
+
+    cfg = None
 
     def __init__(self, req, status, status_code, headers, sent, length, chunked, close):
         self.req, self.status, self.status_code = req, status, status_code
@@ -485,6 +722,25 @@ class Response:
         self.headers_sent = True
         self.upgrade = False
         self.version = "gunicorn"
+
+    @property
+    def sock(self):
+        return self.req._socket
+
+    def is_chunked(self):
+        return self.chunked
+
+    def should_close(self):
+        return self.must_close
+
+
+def _know_limits(cfg):
+    """What each request shows of the settings; it costs a request nothing."""
+    Request.cfg = Response.cfg = cfg
+    Request.limit_request_line = cfg.limit_request_line or 8190
+    Request.limit_request_fields = min(cfg.limit_request_fields or 32768, 32768)
+    size = Request.limit_request_field_size = cfg.limit_request_field_size
+    Request.max_buffer_headers = Request.limit_request_fields * ((size or 8190) + 2) + 4
 
 
 def call_post_request(hook, worker, req, environ, resp):

@@ -6,7 +6,6 @@ others wait for a module to patch it. A module that nobody looks at costs an
 entry: it is loaded when an attribute is asked of it.
 """
 import sys
-from _frozen_importlib import _exec, _find_spec
 from _thread import RLock
 from posix import stat
 
@@ -27,43 +26,39 @@ CLASSES = {
 }
 
 _Module = type(sys)
+_Function = type(lambda: None)
 _lock = RLock()
 
 
 class Late(_Module):
-    """A module of that kind."""
+    """An entry of that kind. Who holds it afterwards has the module through it."""
 
     def __getattribute__(self, name):
-        if name == "__class__":
-            return Late
-        _load(self)
-        return getattr(self, name)
+        return Late if name == "__class__" else getattr(_load(self), name)
 
     def __setattr__(self, name, value):
-        _load(self)
-        setattr(self, name, value)
+        setattr(_load(self), name, value)
 
     def __delattr__(self, name):
-        _load(self)
-        delattr(self, name)
+        delattr(_load(self), name)
 
 
-def _load(module):
+def _load(late):
+    """The module, by an import like any other: hooks of others see it."""
+    own = object.__getattribute__(late, "__dict__")
     with _lock:
-        if type(module) is not Late:
-            return
-        name = _Module.__getattribute__(module, "__name__")
-        parent = sys.modules[name.rpartition(".")[0]]
-        _Module.__setattr__(module, "__class__", _Module)
-        try:
-            spec = _find_spec(name, parent.__path__)
-            if spec is None:
-                raise ModuleNotFoundError("No module named %r" % name, name=name)
-            _exec(spec, module)
-        except BaseException:
-            _Module.__setattr__(module, "__class__", Late)
-            raise
-        _adopt(name, module)
+        if "_module" not in own:
+            name = own["__name__"]
+            if sys.modules.get(name) is late:
+                del sys.modules[name]
+            try:
+                __import__(name)
+            except BaseException:
+                sys.modules.setdefault(name, late)
+                raise
+            own["_module"] = sys.modules[name]
+            _adopt(name, own["_module"])
+        return own["_module"]
 
 
 def _adopt(name, package):
@@ -123,3 +118,29 @@ def server(worker_class):
     uri = CLASSES.get(worker_class, worker_class)
     module = uri.rpartition(".")[0].partition("gunicorn.")[2]
     _register(SERVER + ((module,) if module.startswith("workers.") else ()))
+
+
+_KNOWN = ("_frozen_importlib", "_cgunicorn_finder", "_distutils_hack", "six", "__editable__")
+
+
+def _hooks_wait():
+    """Whether somebody may wait for a module to be imported, to patch it."""
+    return any(not (getattr(f, "__module__", None) or type(f).__module__).startswith(_KNOWN)
+               for f in sys.meta_path)
+
+
+def patched(module, *path):
+    """What others put in the place of gunicorn's function; None: nobody did."""
+    late = sys.modules.get(module)
+    if type(late) is Late and _hooks_wait():
+        try:
+            _load(late)
+        except Exception:
+            return None
+    found = owner = loaded(module)
+    if owner is None:
+        return None
+    for name in path:
+        found = getattr(found, name, None)
+    ours = getattr(found, "__globals__", None) is vars(owner) and type(found) is _Function
+    return None if found is None or ours else found

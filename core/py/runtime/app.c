@@ -65,17 +65,31 @@ cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
             struct cg_buf *traceback)
 {
     py_auto *load = cg_glue_get("_cgunicorn_glue.app", "load");
-    PyObject *callable =
+    py_auto *callable =
         load != NULL
             ? PyObject_CallFunction(load, "N", PyUnicode_DecodeFSDefault(spec))
             : NULL;
+    return cg_app_take(callable, ret_app, err, traceback);
+}
+
+int
+cg_app_take(PyObject *callable, struct cg_app **ret_app, struct cg_error *err,
+            struct cg_buf *traceback)
+{
     if (callable == NULL) {
         return take_app_error(err, traceback);
     }
     struct cg_app *app = cg_calloc(1, sizeof *app);
-    app->callable = callable;
+    app->callable = py_new(callable);
     *ret_app = app;
     return 0;
+}
+
+void
+cg_app_replace(struct cg_app *app, PyObject *callable)
+{
+    Py_INCREF(callable);
+    Py_SETREF(app->callable, callable);
 }
 
 void

@@ -22,6 +22,13 @@ enum { CG_EXIT_BOOT = 3, CG_EXIT_APP = 4 };
  */
 int cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
                 struct cg_buf *traceback);
+struct _object;
+/* Makes one of an object that other code has loaded, a new reference to it;
+ * NULL: with the exception that is pending. Internal to core/py, as the next.
+ */
+int cg_app_take(struct _object *callable, struct cg_app **ret_app,
+                struct cg_error *err, struct cg_buf *traceback);
+void cg_app_replace(struct cg_app *app, struct _object *callable);
 void cg_app_free(struct cg_app *app);
 /* Whether a top-level module of that name can be found; nothing is imported.
  * GIL held. */

@@ -7,6 +7,7 @@
 
 #include "core/base/title.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/compat/written_internal.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
 
@@ -324,7 +325,8 @@ fill_module(PyObject *module)
         bases != NULL ? PyType_FromSpecWithBases(&RequestTimeout_spec, bases)
                       : NULL;
     if (timeout == NULL ||
-        PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0) {
+        PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0 ||
+        PyModule_AddFunctions(module, cg_written_methods) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", CG_VERSION);

@@ -99,7 +99,10 @@ cg_request_object(ExchangeObject *x)
     py_auto *req = PyObject_CallFunction(
         type, "OOOOs(ii)OsOi", method, uri, path, query, "", 1, (int)r->minor,
         headers, https ? "https" : "http", peer, 1);
-    return req != NULL && put_trailers(ex, req) == 0 ? py_take(&req) : NULL;
+    return req != NULL && put_trailers(ex, req) == 0 &&
+                   PyObject_SetAttrString(req, "_socket", x->socket) == 0
+               ? py_take(&req)
+               : NULL;
 }
 
 static PyObject *

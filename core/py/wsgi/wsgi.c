@@ -303,8 +303,27 @@ static PyObject *
 call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 {
     PyObject *args[3] = {NULL, env, start_response};
-    return PyObject_Vectorcall(w->app, args + 1,
+    py_auto *app = py_new(w->app); /* it may be replaced meanwhile */
+    return PyObject_Vectorcall(app, args + 1,
                                2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+void
+cg_wsgi_set_app(struct cg_wsgi *w, void *callable)
+{
+    PyObject *app = py_new((PyObject *)callable);
+    Py_SETREF(w->app, app);
+}
+
+static void
+name_request(ExchangeObject *x)
+{
+    const struct cg_exchange *ex = x->ex;
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 20);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->path), 2000);
+    cg_log_line(x->wsgi->o->log, CG_DEBUG, "%s", cg_buf_str(&text));
 }
 
 /* req of the request hooks, pre_request called; NULL with an exception. */
@@ -414,6 +433,9 @@ static void
 run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 {
     bool hooked = w->o->pre_request || w->o->post_request;
+    if (w->o->names_requests) {
+        name_request(x);
+    }
     py_auto *req = hooked ? hooked_request(w, x) : NULL;
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;

@@ -36,6 +36,7 @@ struct cg_wsgi_options {
     struct cg_py_server *hook_server;
     struct cg_py_worker *hook_worker;
     bool pre_request, post_request;
+    bool names_requests; /* at DEBUG, as gunicorn's own pre_request does */
     /*
      * Classes whose requests share a thread: park sleeps until it is worth
      * asking cg_exchange_await_room or _read again; -1 with an exception.
@@ -57,6 +58,8 @@ struct cg_wsgi_options {
 int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
                 struct cg_error *err);
 void cg_wsgi_free(struct cg_wsgi *w);
+/* Another application, a PyObject *, from the next request on. */
+void cg_wsgi_set_app(struct cg_wsgi *w, void *callable);
 
 /*
  * Runs the application for ex and answers it, whatever happens: an exception is

@@ -76,7 +76,7 @@ def seat_handlers(worker, spawn, is_hub):
     calls the user's hooks: there it gets a greenlet of its own. Elsewhere it
     interrupts what runs, as in the other classes."""
     def leave():
-        worker.alive = False
+        worker._alive = False
         try:
             worker.cfg.worker_int(worker)
         finally:

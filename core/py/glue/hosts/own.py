@@ -29,4 +29,4 @@ def count(worker):
     worker.nr += 1
     if worker.alive and worker.nr >= worker.max_requests:
         worker.log.info("Autorestarting worker after current request.")
-        worker.alive = False
+        worker._alive = False

@@ -5,6 +5,14 @@ class BaseApplication:
     def __init__(self, usage=None, prog=None):
         self.usage, self.prog, self.cfg, self.callable = usage, prog, None, None
 
+    def load(self):
+        raise NotImplementedError
+
+    def wsgi(self):
+        if self.callable is None:
+            self.callable = self.load()
+        return self.callable
+
     def run(self):
         """An application that embeds gunicorn: here the server is there already."""
         raise RuntimeError(
