@@ -233,7 +233,8 @@ struct cg_detached {
     int body_fd;              /* of an adopted one */
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
-    bool reads;               /* it waits for the peer's bytes instead */
+    bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
+    bool tunnels;             /* it speaks another protocol with the peer */
     bool told;                /* in the list of the drained; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
     bool overdue;             /* in that list; with the baton */
@@ -328,6 +329,9 @@ int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
                       int count, int fd, off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);
 int cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread);
+/* The connection speaks another protocol from now on: no limit of time, and it
+ * ends with the request. *ret_unread: bytes of it that came already. */
+void cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread);
 void cg_finish(struct cg_engine *e, struct cg_conn *c);
 /* The peer has something to take from here on: its deadline is the next look
  * at how it goes on. */

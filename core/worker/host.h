@@ -41,5 +41,7 @@ int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);
 /* Classes with a loop written in Python; run->class names the module. */
 int cg_host_hosted(struct cg_host_run *run, struct cg_error *err);
+/* As one of the others, once it is known what the application is. */
+int cg_host_auto(struct cg_host_run *run, struct cg_error *err);
 
 #endif

@@ -75,6 +75,9 @@ int cg_worker_main(const struct cg_worker_start *start);
 /* Checks before any fork whether that class can be run here; err says what is
  * missing and how to get it. */
 int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
+/* The settings name a class of another package that one of ours serves in place
+ * of; the user is to be told. */
+bool cg_worker_class_is_replaced(const struct cg_settings *s);
 /* The master's patches when it loads the application itself; *ret_patched:
  * there were any. GIL held. */
 int cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,

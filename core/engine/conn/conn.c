@@ -76,7 +76,7 @@ cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest)
         cg_loop_change(&e->loop, c->transport.fd, interest, c);
     }
     c->armed = 1;
-    c->interest = (uint8_t)interest;
+    c->interest = (uint16_t)interest;
 }
 
 void

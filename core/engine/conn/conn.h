@@ -62,8 +62,8 @@ struct cg_conn {
     struct cg_conn *qnext; /* ready queue, dead list, free list */
     uint8_t state;         /* enum cg_conn_state */
     uint8_t armed;         /* in the epoll set */
-    uint8_t interest;      /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
     uint8_t listener;
+    uint16_t interest; /* CG_LOOP_READ and the like, when armed */
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -177,7 +178,8 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     d->call.ex.writer = &d->writer;
     d->call.wire = &detached_wire;
     cg_writer_reset(&d->writer);
-    d->waits = d->reads = d->told = d->lent = d->overdue = false;
+    d->waits = d->reads = d->rooms = d->ends = false;
+    d->told = d->lent = d->overdue = d->tunnels = false;
     c->call = d;
     e->in_flight++;
     cg_call_begin(&d->call);
@@ -243,7 +245,7 @@ reclaim(struct cg_detached *d)
         return;
     }
     take_baton(e, x);
-    d->lent = d->waits = d->reads = false;
+    d->lent = d->waits = d->reads = d->rooms = d->ends = false;
     if (d->told) {
         forget_told(e, d);
     }
@@ -260,10 +262,13 @@ lend(struct cg_detached *d, unsigned interest)
     d->lent = true;
     c->state = CONN_LENT;
     e->now_us = cg_now_us();
-    if (d->reads) {
+    if (d->reads && !d->tunnels) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
-    } else {
+    } else if ((interest & CG_LOOP_WRITE) != 0) {
         cg_await_reader(e, c);
+    } else { /* for its leaving, or words of its own, a peer may take any time
+              */
+        cg_deadline_clear(&c->deadline);
     }
     cg_conn_arm(e, c, interest);
 }
@@ -275,7 +280,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
 {
     struct cg_executor *x = d->call.executor;
     take_baton(x->engine, x);
-    d->waits = waits;
+    d->waits = d->rooms = waits;
     d->low = low;
     lend(d, CG_LOOP_WRITE);
     cg_hoard_count(x->engine, &d->call.conn->outbox);
@@ -419,6 +424,47 @@ await_input(struct cg_exchange *ex)
     return 0;
 }
 
+/* With the baton. */
+static void
+lend_for(struct cg_detached *d, unsigned what, size_t low)
+{
+    struct cg_conn *c = d->call.conn;
+    bool flushes = !cg_outbox_is_empty(&c->outbox);
+    d->waits = true;
+    d->rooms = (what & CG_AWAIT_ROOM) != 0;
+    d->reads = (what & CG_AWAIT_INPUT) != 0;
+    d->ends = (what & CG_AWAIT_END) != 0;
+    d->low = low;
+    lend(d, (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
+                (d->ends ? CG_LOOP_END : 0));
+    if (flushes) {
+        cg_hoard_count(d->call.executor->engine, &c->outbox);
+        cg_hoard_bound(d->call.executor->engine);
+    }
+}
+
+static int
+detached_await(struct cg_exchange *ex, unsigned what, size_t low)
+{
+    struct cg_detached *d = detached(ex);
+    struct cg_executor *x = d->call.executor;
+    reclaim(d);
+    if (ex->broken || is_child(x->engine) || cg_limit_is_late(&d->call) ||
+        cg_post_take(&d->call) < 0) {
+        ex->broken = true;
+        return -EPIPE;
+    }
+    bool room =
+        (what & CG_AWAIT_ROOM) != 0 && d->call.conn->outbox.bytes <= low;
+    if (room) {
+        return lend_rest(ex, 0) == 0;
+    }
+    take_baton(x->engine, x);
+    lend_for(d, what, low);
+    open_baton(x->engine, x);
+    return 0;
+}
+
 /* Most replies end between two polls. */
 static bool
 detached_leads(const struct cg_exchange *ex)
@@ -431,6 +477,37 @@ detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     reclaim(detached(ex));
     return cg_wire_take_over(ex, ret_unread);
+}
+
+static int
+detached_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_detached *d = detached(ex);
+    if (is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    d->tunnels = true;
+    cg_wire_upgrade(ex, ret_unread);
+    return lend_rest(ex, 0);
+}
+
+static ssize_t
+tunnel_read(struct cg_exchange *ex, char *p, size_t n)
+{
+    struct cg_detached *d = detached(ex);
+    if (ex->broken || is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    return cg_transport_receive(&d->call.conn->transport, p, n);
+}
+
+static int
+tunnel_write(struct cg_exchange *ex, const char *p, size_t n)
+{
+    const struct iovec part = {(void *)(size_t)p, n};
+    return detached_send(ex, &part, 1, NULL);
 }
 
 static const struct cg_wire detached_wire = {
@@ -451,8 +528,12 @@ static const struct cg_exchange_ops detached_ops = {
     .await_room = await_room,
     .read = detached_read,
     .await_input = await_input,
+    .await = detached_await,
     .end_input = cg_stream_end_input,
     .take_over = detached_take_over,
+    .tunnel = detached_tunnel,
+    .tunnel_read = tunnel_read,
+    .tunnel_write = tunnel_write,
     .late = cg_limit_late,
     .conclude = cg_limit_conclude,
     .leads = detached_leads,
@@ -502,24 +583,63 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     end_wait(e, c);
 }
 
+/* It has closed its side, whatever it sent before. */
+static bool
+has_left(const struct cg_conn *c)
+{
+    struct pollfd p = cg_transport_poll(&c->transport, POLLRDHUP);
+    return poll(&p, 1, 0) > 0;
+}
+
+/* All is out. */
+static void
+end_flush(struct cg_engine *e, struct cg_conn *c)
+{
+    const struct cg_detached *d = c->call;
+    unsigned interest =
+        (d->reads ? CG_LOOP_READ : 0) | (d->ends ? CG_LOOP_END : 0);
+    cg_deadline_clear(&c->deadline);
+    if (interest != 0 && d->waits) {
+        cg_conn_arm(e, c, interest);
+    } else {
+        cg_conn_disarm(e, c);
+    }
+}
+
+/* Bytes of a tunnel, at least perhaps. It stays in the event set, since the
+ * host reads at once, most often; when it has not been told yet it is busy. */
+static void
+hear_tunnel(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->call->told) {
+        cg_conn_disarm(e, c);
+    } else {
+        tell(e, c->call);
+    }
+}
+
 void
 cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
 {
+    struct cg_detached *d = c->call;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
-    if (r < 0) {
-        c->call->call.ex.broken = true;
+    if (r < 0 || (d->ends && has_left(c))) {
+        d->call.ex.broken = true;
     }
     cg_hoard_count(e, &c->outbox);
-    if (r < 0 || c->call->reads) {
+    if (!d->call.ex.broken && d->tunnels && d->reads) {
+        hear_tunnel(e, c);
+        return;
+    }
+    if (d->call.ex.broken || d->reads) {
         end_wait(e, c);
         return;
     }
-    if (c->outbox.bytes <= c->call->low) {
-        tell(e, c->call);
+    if (d->rooms && c->outbox.bytes <= d->low) {
+        tell(e, d);
     }
     if (r > 0) {
-        cg_conn_disarm(e, c);
-        cg_deadline_clear(&c->deadline);
+        end_flush(e, c);
     }
 }
 

@@ -223,6 +223,21 @@ cg_wire_pending(const struct cg_exchange *ex)
     return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
 }
 
+void
+cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_conn *c = call_of(ex)->conn;
+    *ret_unread = (struct cg_slice){NULL, 0};
+    cg_limit_taken(ex);
+    ex->taken = true;
+    ex->may_keep = false;
+    if (c->rest.p != NULL) {
+        *ret_unread =
+            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
+        c->rest_at = (uint32_t)c->rest.n;
+    }
+}
+
 /* Only a peer that asked for another protocol means the bytes behind its head
  * for who takes the socket. */
 int
@@ -242,16 +257,8 @@ cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     if (ours) {
         cg_limit_leave(call_of(ex));
     }
-    if (!ex->req->upgrade) {
-        return fd;
-    }
-    cg_limit_taken(ex);
-    ex->taken = true;
-    ex->may_keep = false;
-    if (c->rest.p != NULL) {
-        *ret_unread =
-            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
-        c->rest_at = (uint32_t)c->rest.n;
+    if (ex->req->upgrade) {
+        cg_wire_upgrade(ex, ret_unread);
     }
     return fd;
 }
