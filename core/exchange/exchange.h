@@ -51,7 +51,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/http/proxy.h"
+#include "core/base/peer.h"
 #include "core/http/request.h"
 #include "core/http/writer.h"
 
@@ -110,20 +110,6 @@ struct cg_body {
     uint64_t n;
     int fd;                   /* -1 when in memory; positioned by pread only */
     struct cg_slice trailers; /* checked field lines, each with LF */
-};
-
-/* Who is at the other end, as text; written at accept, and once more when a
- * proxy tells (PROXY protocol). */
-struct cg_peer {
-    char addr[46];   /* "" for unix peers */
-    uint16_t port;   /* 0 for unix peers */
-    uint8_t family;  /* AF_INET, AF_INET6, AF_UNIX */
-    uint8_t trusted; /* in forwarded_allow_ips */
-    /* CG_PROXY_TCP4 or 6: a proxy told addr and port, and what the client
-     * connected to; 0: they are the socket's */
-    uint8_t proxied;
-    uint16_t proxy_port;
-    char proxy_addr[46];
 };
 
 struct cg_exchange {

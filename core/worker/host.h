@@ -6,7 +6,7 @@
 #ifndef CG_WORKER_HOST_H
 #define CG_WORKER_HOST_H
 
-#include "core/engine/keeper.h"
+#include "core/share/keeper.h"
 #include "core/worker/worker.h"
 
 /* What a class gets from the worker and gives back. */
