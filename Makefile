@@ -2,12 +2,17 @@
 #
 # make                 ./cgunicorn, built out of tree under build/
 # make run             set up, build, serve the sample application
+# make sources         others' sources into third_party/, for the next two
+# make sdist           dist/cgunicorn-VERSION.tar.gz
+# make wheels          dist/*.whl for every Python found, old systems, and ARM
 # make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado
 # make check           layers, circles, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
-# make install PREFIX=/usr/local DESTDIR=
+# make release         both, checksums and a bill of materials
+# make deb             dist/cgunicorn_VERSION_ARCH.deb for this Debian
+# make install PREFIX=/usr/local DESTDIR=   (uninstall)
 #
 # PYTHON=python3.12    the interpreter to embed (default: the active virtual
 #                      environment's, else /usr/bin/python3, else python3)
@@ -81,14 +86,21 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) \
     -DCG_VERSION='"$(VERSION)"' -DCG_GUNICORN_VERSION='"$(GUNICORN_VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(SAN)$(DEBUG),-DCG_CHECK_OWNERS) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
+# the module takes others' sources where they lie (`make sources`), not archives
+ifneq ($(and $(filter module,$(FRONT)),$(wildcard third_party/.complete)),)
+THIRD := $(filter-out third_party/zlib/gz%,$(wildcard third_party/*/*.c))
+CFLAGS := $(patsubst %/,-I%,$(sort $(dir $(THIRD)))) $(CFLAGS)
+LIBS := -lpthread
+else
+# not every system has an archive of zlib; Python has loaded the shared one
+ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a,-lz)
+LIBS := -l:libhttp_parser.a -l:libyaml.a $(ZLIB) -lpthread
+endif
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not
 HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libz.a,ALL)
 # `now`: the keeper of a worker drops memory that a late lookup would need
-LDFLAGS += -Wl,--exclude-libs,$(HIDE) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
-# not every system has an archive of zlib; Python has loaded the shared one
-ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a,-lz)
-LIBS := -l:libhttp_parser.a -l:libyaml.a $(ZLIB) -lpthread
+LDFLAGS += $(if $(THIRD),,-Wl$(comma)--exclude-libs$(comma)$(HIDE)) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 
 # ---- what is built ----
 PLAIN := core/base core/http core/exchange core/net core/share core/engine config logging
@@ -99,7 +111,7 @@ DOCGEN := $(wildcard config/docgen*.c)
 PROGRAM_SRC := cmd/main.c core/py/runtime/choose.c
 MODULE_SRC := cmd/module.c core/py/runtime/module.c
 SRC := $(filter-out $(DOCGEN) $(if $(filter module,$(FRONT)),$(PROGRAM_SRC),$(MODULE_SRC)),$(SRC))
-OBJ := $(SRC:%.c=$(OUT)/%.o)
+OBJ := $(SRC:%.c=$(OUT)/%.o) $(THIRD:%.c=$(OUT)/%.o)
 GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
@@ -120,7 +132,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all module sources sdist wheels release deb install-files uninstall run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -148,6 +160,9 @@ module:
 	@$(MAKE) --no-print-directory FRONT=module module
 endif
 
+$(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
+    -DYAML_VERSION_STRING='"0.2.5"' -DYAML_VERSION_MAJOR=0 \
+    -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
 $(OUT)/core/py/%.o $(OUT)/cmd/%.o: CFLAGS += -DCG_BUILD_PYTHON='"$(PYEXE)"'
 
@@ -247,16 +262,47 @@ docs: $(OUT)/docgen
 $(OUT)/docgen: $(DOCGEN:%.c=$(OUT)/%.o) $(PLAINLIB)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
-SHARE := $(DESTDIR)$(PREFIX)/share
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 \
-	    $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
-	    $(SHARE)/fish/vendor_completions.d
-	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/cgunicorn
-	install -m 644 docs/cgunicorn.1 $(SHARE)/man/man1/
-	install -m 644 docs/cgunicorn.conf.5 $(SHARE)/man/man5/
-	install -m 644 docs/completion/cgunicorn.bash $(SHARE)/bash-completion/completions/cgunicorn
-	install -m 644 docs/completion/_cgunicorn $(SHARE)/zsh/site-functions/
-	install -m 644 docs/completion/cgunicorn.fish $(SHARE)/fish/vendor_completions.d/
+# ---- releases: docs/releasing.md ----
+sources:
+	@tools/sources
+sdist: sources
+	@mkdir -p dist
+	@$(PYEXE) tools/package/release.py sdist dist
+wheels: sources
+	@tools/wheels
+
+# everything together, and what is in it
+release: sdist wheels
+	@$(PYEXE) tools/package/release.py finish dist
+deb:
+	@tools/deb dist
+
+# what `make` built last is installed, whatever Python this make would choose:
+# sudo forgets the virtual environment that make had
+BUILT ?= $(realpath cgunicorn)
+DOC := share/doc/cgunicorn
+INSTALLS := docs/cgunicorn.1:share/man/man1/cgunicorn.1 \
+    docs/cgunicorn.conf.5:share/man/man5/cgunicorn.conf.5 \
+    docs/completion/cgunicorn.bash:share/bash-completion/completions/cgunicorn \
+    docs/completion/_cgunicorn:share/zsh/site-functions/_cgunicorn \
+    docs/completion/cgunicorn.fish:share/fish/vendor_completions.d/cgunicorn.fish \
+    $(foreach file,README.md CHANGELOG.md LICENSE LICENSE.third-party $(wildcard docs/*.md) \
+        $(wildcard sample_configs/*.* sample_configs/*/*.*),$(file):$(DOC)/$(file))
+pair = $(word $(2),$(subst :, ,$(1)))
+define put
+	$(Q)install -D -m 644 $(call pair,$(1),1) $(DESTDIR)$(PREFIX)/$(call pair,$(1),2)
+
+endef
+install: $(if $(BUILT),,all)
+	@$(MAKE) --no-print-directory install-files
+install-files:
+	$(Q)install -D -m 755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/cgunicorn
+	$(foreach file,$(INSTALLS),$(call put,$(file)))
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/cgunicorn:"
+	@$(DESTDIR)$(PREFIX)/bin/cgunicorn --version
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/cgunicorn \
+	    $(foreach file,$(INSTALLS),$(DESTDIR)$(PREFIX)/$(call pair,$(file),2))
+	$(Q)find $(DESTDIR)$(PREFIX)/$(DOC) -depth -type d -empty -delete 2>/dev/null || true
 clean:
 	rm -rf build cgunicorn

@@ -5,6 +5,7 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -326,3 +327,131 @@ def test_a_setting_that_is_no_variable_is_refused(python, tmp_path):
                           capture_output=True, text=True)
     assert done.returncode == 1
     assert "--what" in done.stderr and "NAME=VALUE" in done.stderr
+
+
+# ---- wheels for other systems ----
+
+@pytest.fixture(scope="module")
+def audit():
+    sys.path.insert(0, str(ROOT / "tools/package"))
+    try:
+        import audit
+    finally:
+        sys.path.pop(0)
+    return audit
+
+
+def test_the_audit_finds_nothing_at_the_module(audit, module):
+    machine = os.uname().machine
+    assert audit.problems(module, [f"linux_{machine}"]) == []
+
+
+def test_the_audit_finds_what_breaks_a_promise(audit, module, tmp_path):
+    machine = os.uname().machine
+    other = {"x86_64": "aarch64"}.get(machine, "x86_64")
+    assert any("the tag for" in p for p in audit.problems(module, [f"linux_{other}"]))
+    old = audit.problems(module, [f"manylinux_2_5_{machine}"])
+    assert any("needs a newer glibc" in p for p in old)
+    assert any("linked with glibc" in p
+               for p in audit.problems(module, [f"musllinux_1_2_{machine}"]))
+    if shutil.which("gcc") is None:
+        pytest.skip("there is no gcc to make a bad module")
+    (tmp_path / "bad.c").write_text(
+        "#include <zlib.h>\nextern int _Py_Secret(void);\nint PyInit__cgunicorn(void);\n"
+        "int shown(void);\nint shown(void) { return _Py_Secret(); }\n"
+        "int PyInit__cgunicorn(void) { return (int)(long)zlibVersion(); }\n")
+    done = subprocess.run(["gcc", "-shared", "-fPIC", "-o", "bad.so", "bad.c", "-lz",
+                           "-Wl,-rpath,/opt/x"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    found = "\n".join(audit.problems(str(tmp_path / "bad.so"), [f"linux_{machine}"]))
+    for text in ("needs libz.so", "shows", "_Py_Secret", "RPATH"):
+        assert text in found
+
+
+def test_what_made_a_release_is_written_down(python, tmp_path, wheel):
+    if not (ROOT / "third_party/.complete").exists():
+        pytest.skip("others' sources are not here: make sources")
+    shutil.copy(wheel, tmp_path)
+    output(python, str(ROOT / "tools/package/release.py"), "finish", str(tmp_path))
+    sums = dict(reversed(line.split("  "))
+                for line in (tmp_path / "SHA256SUMS").read_text().splitlines())
+    for name, digest in sums.items():
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
+    assert set(sums) == {wheel.name, "sbom.cdx.json"}
+    bill = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    assert {"http-parser", "libyaml", "zlib", wheel.name} == {
+        c["name"] for c in bill["components"]}
+
+
+def test_third_parties_licences_are_theirs():
+    if not (ROOT / "third_party/.complete").exists():
+        pytest.skip("others' sources are not here: make sources")
+    text = (ROOT / "LICENSE.third-party").read_text()
+    for name in ("http-parser/LICENSE-MIT", "libyaml/License", "zlib/LICENSE"):
+        assert (ROOT / "third_party" / name).read_text() in text
+
+
+# ---- installed without pip ----
+
+def test_install_takes_what_was_built_and_uninstall_leaves_nothing(tmp_path):
+    """Another Python than make would choose: as sudo forgets an environment."""
+    built = tmp_path / "built"
+    built.write_text("#!/bin/sh\necho 'cgunicorn (version 9)'; echo 'Python 3.99, /x/python3'\n")
+    built.chmod(0o755)
+
+    def make(goal):
+        return output("make", f"BUILT={built}", "PREFIX=/opt/x", f"DESTDIR={tmp_path}",
+                      "PYTHON=/bin/false", goal, cwd=ROOT)
+    told = make("install")
+    assert "/opt/x/bin/cgunicorn" in told and "Python 3.99, /x/python3" in told
+    assert (tmp_path / "opt/x/bin/cgunicorn").read_bytes() == built.read_bytes()
+    make("uninstall")
+    assert [p for p in (tmp_path / "opt").rglob("*") if not p.is_dir()] == []
+    assert not (tmp_path / "opt/x/share/doc/cgunicorn").exists()
+
+
+def test_the_debian_package_has_what_it_should(tmp_path):
+    needed = ("dpkg-deb", "dpkg-shlibdeps", "dpkg-architecture", "make", "gcc")
+    missing = [n for n in needed if shutil.which(n) is None]
+    if missing or not (ROOT / "cgunicorn").exists():
+        pytest.skip(f"missing: {missing or 'a build'}")
+    if embedded.told(True)["executable"] != "/usr/bin/python3":
+        pytest.skip("it is made for the system's own Python, which is not under test")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    done = subprocess.run([ROOT / "tools/deb", tmp_path], capture_output=True, text=True,
+                          cwd=ROOT, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    deb, = tmp_path.glob("*.deb")
+    names = set(re.findall(r"\./(\S+)$", output("dpkg-deb", "-c", deb), re.M))
+    assert names >= {"usr/bin/cgunicorn", "usr/share/man/man1/cgunicorn.1.gz",
+                     "lib/systemd/system/cgunicorn@.service", "etc/default/cgunicorn",
+                     "usr/share/doc/cgunicorn/copyright",
+                     "usr/share/bash-completion/completions/cgunicorn"}
+    control = output("dpkg-deb", "-f", deb)
+    assert f"Version: {version()}-1\n" in control
+    assert re.search(r"^Depends: .*libc6.*python3 \(>= 3\.\d+\), python3 \(<< 3\.\d+\)$",
+                     control, re.M)
+    if shutil.which("lintian"):
+        found = subprocess.run(["lintian", "--fail-on=none", deb], text=True,
+                               capture_output=True).stdout
+        errors = [line for line in found.splitlines() if line.startswith("E: ")
+                  and "embedded-library" not in line]
+        assert errors == []
+
+
+def test_the_image_is_small_unprivileged_and_in_stages():
+    """No daemon builds it here: its text is looked at."""
+    text = (ROOT / "sample_configs/docker/Dockerfile").read_text()
+    instructions = re.findall(r"^([A-Z]+) (.*)$", text.replace("\\\n", " "), re.M)
+    words = [word for word, _ in instructions]
+    assert words.count("FROM") == 2 and words.index("USER") > words.index("FROM", 2)
+    assert ("USER", "app") in instructions
+    last = max(i for i, w in enumerate(words) if w == "FROM")
+    assert not any("gcc" in rest for _, rest in instructions[last:])
+    for word, rest in instructions:
+        if word == "COPY":
+            source = rest.split()[-2]
+            if source.startswith("/src/"):
+                assert (ROOT / source[5:]).exists(), source
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", "build", "dist"} <= set(ignored)
