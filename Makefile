@@ -5,7 +5,7 @@
 # make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado
-# make check           layers, format, exported symbols
+# make check           layers, circles, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make install PREFIX=/usr/local DESTDIR=
 #
@@ -14,6 +14,8 @@
 # make soak SOAK_SECONDS=600 SOAK="--seed 7 -- -k gthread"   random signals
 # BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
 # CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
+# DEBUG=1              asserts who owns what (the baton, a connection, the GIL),
+#                      as builds with a sanitizer do
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 GUNICORN_VERSION := 27.0.1
@@ -59,7 +61,7 @@ endif
 
 # ---- flags ----
 SANTAG := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
-COVTAG := $(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
+COVTAG := $(if $(DEBUG),-debug)$(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 ifeq ($(FRONT),module)
 # it runs in any interpreter of that version, so all share one build
 OUT := build/$(notdir $(CC))-module$(PYSUFFIX)
@@ -77,6 +79,7 @@ OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' -DCG_GUNICORN_VERSION='"$(GUNICORN_VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
+    $(if $(SAN)$(DEBUG),-DCG_CHECK_OWNERS) \
     $(if $(FUZZ),-fsanitize=fuzzer-no-link)
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not

@@ -270,6 +270,11 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
                     "This Python can run without a GIL, this server cannot "
                     "yet: the GIL is on, and workers use the cores");
     }
+    if (cg_worker_class_is_replaced(a->settings)) {
+        cg_log_line(a->log, CG_INFO,
+                    "%s: the class asgi serves in its place (native_asgi)",
+                    cg_settings_worker_class(a->settings));
+    }
     cg_arbiter_log_workers(a);
     cg_arbiter_publish_listeners(a);
     return 0;

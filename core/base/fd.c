@@ -66,3 +66,11 @@ cg_fd_above_stdio(int fd)
     cg_fd_close(&fd);
     return high;
 }
+
+void
+cg_fd_empty(int fd)
+{
+    char bytes[64];
+    while (read(fd, bytes, sizeof bytes) == sizeof bytes) {
+    }
+}

@@ -19,5 +19,7 @@ void cg_fd_fill_standard(void);
  * their numbers. Returns fd, or its CLOEXEC copy above them; -1 when there is
  * no number left, and fd is closed. */
 int cg_fd_above_stdio(int fd);
+/* Reads away what is in a pipe or counter that does not block. */
+void cg_fd_empty(int fd);
 
 #endif

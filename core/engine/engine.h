@@ -13,13 +13,13 @@
 
 #include "core/engine/conn/intake.h"
 #include "core/engine/exchange/spill.h"
-#include "core/engine/keeper.h"
 #include "core/exchange/exchange.h"
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
 #include "core/net/transport.h"
 #include "core/share/handover.h"
+#include "core/share/keeper.h"
 #include "core/share/scoreboard.h"
 
 struct cg_engine;

@@ -51,7 +51,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/http/proxy.h"
+#include "core/base/peer.h"
 #include "core/http/request.h"
 #include "core/http/writer.h"
 
@@ -59,6 +59,13 @@ struct cg_exchange;
 
 /* Whether more of the body follows. */
 enum cg_more { CG_MORE, CG_LAST };
+
+/* What a host may wait for, where requests share a thread. */
+enum {
+    CG_AWAIT_ROOM = 1,  /* no more than `low` bytes wait for the peer */
+    CG_AWAIT_INPUT = 2, /* more of a body that is still coming */
+    CG_AWAIT_END = 4    /* the peer closed its side; what it sent is left */
+};
 
 /* What became of the reply to a request that took longer than it may. */
 enum cg_late {
@@ -86,8 +93,12 @@ struct cg_exchange_ops {
     int (*await_room)(struct cg_exchange *ex, size_t low); /* or NULL */
     int (*read)(struct cg_exchange *ex, struct cg_buf *to);
     int (*await_input)(struct cg_exchange *ex); /* or NULL */
+    int (*await)(struct cg_exchange *ex, unsigned what, size_t low); /* too */
     void (*end_input)(struct cg_exchange *ex);
     int (*take_over)(struct cg_exchange *ex, struct cg_slice *ret_unread);
+    int (*tunnel)(struct cg_exchange *ex, struct cg_slice *ret_unread);
+    ssize_t (*tunnel_read)(struct cg_exchange *ex, char *p, size_t n);
+    int (*tunnel_write)(struct cg_exchange *ex, const char *p, size_t n);
     enum cg_late (*late)(const struct cg_exchange *ex);
     enum cg_late (*conclude)(struct cg_exchange *ex);
     bool (*leads)(const struct cg_exchange *ex);
@@ -99,20 +110,6 @@ struct cg_body {
     uint64_t n;
     int fd;                   /* -1 when in memory; positioned by pread only */
     struct cg_slice trailers; /* checked field lines, each with LF */
-};
-
-/* Who is at the other end, as text; written at accept, and once more when a
- * proxy tells (PROXY protocol). */
-struct cg_peer {
-    char addr[46];   /* "" for unix peers */
-    uint16_t port;   /* 0 for unix peers */
-    uint8_t family;  /* AF_INET, AF_INET6, AF_UNIX */
-    uint8_t trusted; /* in forwarded_allow_ips */
-    /* CG_PROXY_TCP4 or 6: a proxy told addr and port, and what the client
-     * connected to; 0: they are the socket's */
-    uint8_t proxied;
-    uint16_t proxy_port;
-    char proxy_addr[46];
 };
 
 struct cg_exchange {
@@ -291,6 +288,15 @@ cg_exchange_await_input(struct cg_exchange *ex)
     return ex->ops->await_input(ex);
 }
 
+/* For any of several at once: CG_AWAIT_ROOM and so on. 1: there is room. 0: the
+ * host will be told, as by await_room, and asks again. A negative errno when
+ * the peer is gone, which `broken` says too once the host is told. */
+static inline int
+cg_exchange_await(struct cg_exchange *ex, unsigned what, size_t low)
+{
+    return ex->ops->await(ex, what, low);
+}
+
 /* The input ends here, also for a thread that blocks in read: it is woken, and
  * the connection does not stay. */
 static inline void
@@ -312,6 +318,34 @@ static inline int
 cg_exchange_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     return ex->ops->take_over(ex, ret_unread);
+}
+
+/*
+ * After a complete reply of 101, only where requests share a thread: the host
+ * speaks another protocol with the peer, by the two functions below, and waits
+ * by cg_exchange_await. *ret_unread: as in take_over. No limit of time holds
+ * any more but write_timeout. The connection ends with the exchange, once what
+ * was written is out. 0 or a negative errno.
+ */
+static inline int
+cg_exchange_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    return ex->ops->tunnel(ex, ret_unread);
+}
+
+/* At most n bytes; 0: the peer sends no more; -EAGAIN: there are none now, wait
+ * for CG_AWAIT_INPUT; another negative errno: it is gone. */
+static inline ssize_t
+cg_exchange_tunnel_read(struct cg_exchange *ex, char *p, size_t n)
+{
+    return ex->ops->tunnel_read(ex, p, n);
+}
+
+/* All of it is taken, cg_exchange_pending says how much waits. 0 or -errno. */
+static inline int
+cg_exchange_tunnel_write(struct cg_exchange *ex, const char *p, size_t n)
+{
+    return ex->ops->tunnel_write(ex, p, n);
 }
 
 /* Whether its time is over; nothing more is sent then. Any thread. */

@@ -13,6 +13,7 @@
 enum {
     CG_LOOP_READ = EPOLLIN,
     CG_LOOP_WRITE = EPOLLOUT,
+    CG_LOOP_END = EPOLLRDHUP, /* the peer closed its side */
     /* one waiter of many is woken; add and remove only, no change */
     CG_LOOP_EXCLUSIVE = EPOLLEXCLUSIVE
 };

@@ -85,3 +85,71 @@ cg_handover_ring(const struct cg_handover *h)
 {
     signal_event(h->bell_fd);
 }
+
+/* ---- messages ---- */
+
+/* Room for two descriptors, aligned as the kernel wants it. */
+union control {
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    struct cmsghdr align;
+};
+
+int
+cg_handover_send(const struct cg_handover *h, const struct cg_message *m,
+                 const int *fds, int nfds)
+{
+    struct cg_message_header header;
+    struct iovec parts[CG_MESSAGE_PARTS];
+    union control control;
+    cg_message_encode(m, &header, parts);
+    memset(&control, 0, sizeof control);
+    size_t space = (size_t)nfds * sizeof(int);
+    struct msghdr msg = {.msg_iov = parts,
+                         .msg_iovlen = CG_MESSAGE_PARTS,
+                         .msg_control = &control,
+                         .msg_controllen = CMSG_SPACE(space)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(space);
+    memcpy(CMSG_DATA(c), fds, space);
+    return sendmsg(h->write_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno
+                                                                       : 0;
+}
+
+static void
+take_descriptors(struct msghdr *m, int fds[2])
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+         c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+            size_t n = c->cmsg_len - CMSG_LEN(0);
+            memcpy(fds, CMSG_DATA(c),
+                   n < 2 * sizeof(int) ? n : 2 * sizeof(int));
+        }
+    }
+    fds[0] = cg_fd_above_stdio(fds[0]);
+    fds[1] = cg_fd_above_stdio(fds[1]);
+}
+
+bool
+cg_handover_receive(const struct cg_handover *h, char *p, size_t room,
+                    struct cg_handover_got *ret_got)
+{
+    union control control;
+    struct iovec part = {p, room};
+    struct msghdr msg = {.msg_iov = &part,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control.bytes};
+    ssize_t n = recvmsg(h->read_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0) {
+        return false;
+    }
+    *ret_got =
+        (struct cg_handover_got){.n = (size_t)n,
+                                 .fds = {-1, -1},
+                                 .lost = (msg.msg_flags & MSG_CTRUNC) != 0};
+    take_descriptors(&msg, ret_got->fds);
+    return true;
+}

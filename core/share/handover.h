@@ -5,10 +5,13 @@
  * so a worker that dies loses only what it had taken out. Made by the master
  * before it forks; every worker has both ends.
  */
-#ifndef CG_ENGINE_HANDOVER_H
-#define CG_ENGINE_HANDOVER_H
+#ifndef CG_SHARE_HANDOVER_H
+#define CG_SHARE_HANDOVER_H
+
+#include <stdbool.h>
 
 #include "core/base/error.h"
+#include "core/share/message.h"
 
 struct cg_handover {
     int read_fd, write_fd; /* a SOCK_SEQPACKET pair */
@@ -29,5 +32,23 @@ void cg_handover_release(struct cg_handover *h);
 void cg_handover_poke(const struct cg_handover *h);
 /* The same for the listeners: wakes a worker of whichever master. */
 void cg_handover_ring(const struct cg_handover *h);
+
+/*
+ * Puts a message with one or two descriptors, which stay the caller's, into the
+ * queue. 0 or a negative errno: -EAGAIN when it is full. Allocates nothing and
+ * takes no lock: a keeper does this, too.
+ */
+int cg_handover_send(const struct cg_handover *h, const struct cg_message *m,
+                     const int *fds, int nfds);
+/* What waits in the queue: the bytes at p, and descriptors, CLOEXEC and not of
+ * the standard streams, the caller's from now on; -1 where there is none. */
+struct cg_handover_got {
+    size_t n;
+    int fds[2];
+    bool lost; /* a descriptor came for which there was no number */
+};
+/* Takes one out; false when there is none. */
+bool cg_handover_receive(const struct cg_handover *h, char *p, size_t room,
+                         struct cg_handover_got *ret_got);
 
 #endif

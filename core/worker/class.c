@@ -14,6 +14,7 @@
 #define WEBSOCKET "_cgunicorn_glue.hosts.websocket_"
 #define EVENTLET "_cgunicorn_glue.hosts.eventlet_"
 #define TORNADO "_cgunicorn_glue.hosts.tornado_"
+#define ASGI CG_WORKER_ASGI_MODULE
 
 static const struct cg_worker_class classes[] = {
     {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync, NULL},
@@ -28,7 +29,29 @@ static const struct cg_worker_class classes[] = {
      EVENTLET},
     {"tornado", "gunicorn.workers.gtornado.TornadoWorker", cg_host_hosted,
      TORNADO},
+    {"asgi", "gunicorn.workers.gasgi.ASGIWorker", cg_host_hosted, ASGI},
+    {"auto", NULL, cg_host_auto, NULL},
 };
+
+/* uvicorn's worker classes, which ours serves in place of. */
+static const struct cg_worker_class uvicorns[] = {
+    {"uvicorn.workers.UvicornWorker", NULL, cg_host_hosted, ASGI},
+    {"uvicorn.workers.UvicornH11Worker", NULL, cg_host_hosted, ASGI},
+    {"uvicorn_worker.UvicornWorker", NULL, cg_host_hosted, ASGI},
+    {"uvicorn_worker.UvicornH11Worker", NULL, cg_host_hosted, ASGI},
+};
+
+/* Also by the class itself: <class 'uvicorn_worker._workers.UvicornWorker'>. */
+static const struct cg_worker_class *
+find_uvicorn(const char *name)
+{
+    for (size_t i = 0; i < CG_COUNT(uvicorns); i++) {
+        if (strcmp(name, uvicorns[i].name) == 0) {
+            return &uvicorns[i];
+        }
+    }
+    return NULL;
+}
 
 static const struct cg_worker_class *
 find(const char *name)
@@ -44,7 +67,7 @@ find(const char *name)
             return &classes[i];
         }
     }
-    return NULL;
+    return find_uvicorn(name);
 }
 
 const struct cg_worker_class *
@@ -86,22 +109,43 @@ unknown(const char *name, struct cg_error *err)
                         name, cg_buf_str(&text));
 }
 
+/* asgi_loop names a package. */
+static int
+check_loop(const struct cg_settings *s, const struct cg_worker_class *class,
+           struct cg_error *err)
+{
+    return strcmp(class->module, ASGI) == 0
+               ? cg_py_loop_check_name(class->module,
+                                       cg_settings_str(s, CG_asgi_loop), err)
+               : 0;
+}
+
 int
 cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
 {
     const char *name = cg_settings_worker_class(s);
     const struct cg_worker_class *class = find(name);
-    if (strcmp(name, "asgi") == 0) {
-        return cg_error_set(err, ENOSYS,
-                            "worker class 'asgi' is not available yet");
-    }
     if (class == NULL) {
         return unknown(name, err);
     }
-    if (class->module == NULL || cg_py_loop_check(class->module, err) == 0) {
+    if (find_uvicorn(name) != NULL && !cg_settings_bool(s, CG_native_asgi)) {
+        return cg_error_set(err, ENOSYS,
+                            "worker class '%s': classes written in Python are "
+                            "not available yet; with native_asgi, which is the "
+                            "default, the class asgi serves in its place",
+                            name);
+    }
+    if (class->module == NULL || (cg_py_loop_check(class->module, err) == 0 &&
+                                  check_loop(s, class, err) == 0)) {
         return 0;
     }
     return cg_error_prefix(err, "worker class '%s'", name);
+}
+
+bool
+cg_worker_class_is_replaced(const struct cg_settings *s)
+{
+    return find_uvicorn(cg_settings_worker_class(s)) != NULL;
 }
 
 int

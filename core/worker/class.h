@@ -6,6 +6,8 @@
 #include "config/settings.h"
 #include "core/worker/host.h"
 
+#define CG_WORKER_ASGI_MODULE "_cgunicorn_glue.hosts.asgi_"
+
 struct cg_worker_class {
     const char *name, *uri; /* gunicorn's class; NULL for a second name */
     int (*run)(struct cg_host_run *run, struct cg_error *err);

@@ -6,7 +6,7 @@
 #ifndef CG_WORKER_HOST_H
 #define CG_WORKER_HOST_H
 
-#include "core/engine/keeper.h"
+#include "core/share/keeper.h"
 #include "core/worker/worker.h"
 
 /* What a class gets from the worker and gives back. */
@@ -44,5 +44,7 @@ int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);
 /* Classes with a loop written in Python; run->class names the module. */
 int cg_host_hosted(struct cg_host_run *run, struct cg_error *err);
+/* As one of the others, once it is known what the application is. */
+int cg_host_auto(struct cg_host_run *run, struct cg_error *err);
 
 #endif

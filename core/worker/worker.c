@@ -130,6 +130,38 @@ log_failure(const struct cg_worker_start *start, const char *what,
     cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
+/* The class auto is asgi, or one that runs WSGI. */
+static int
+choose_module(struct cg_host_run *run, struct cg_error *err)
+{
+    const struct cg_worker_class *class =
+        cg_worker_class_of(run->start->settings);
+    if (class->run != cg_host_auto || !cg_app_is_asgi(run->app)) {
+        return 0;
+    }
+    run->module = CG_WORKER_ASGI_MODULE;
+    return cg_py_loop_prepare(run->module, run->start->worker, err);
+}
+
+/* That the class can run the application: an exit status, or 0. */
+static int
+check_kind(struct cg_host_run *run)
+{
+    struct cg_error err = {0};
+    if (choose_module(run, &err) < 0) {
+        log_failure(run->start, "Exception in worker process", &err);
+        return CG_EXIT_BOOT;
+    }
+    bool asgi =
+        run->module != NULL && strcmp(run->module, CG_WORKER_ASGI_MODULE) == 0;
+    if (cg_app_check_kind(run->app, asgi, &err) == 0) {
+        return 0;
+    }
+    cg_worker_tell(run->start, CG_NEWS_FAILED, err.text);
+    cg_log_line(run->start->log, CG_ERROR, "%s", err.text);
+    return CG_EXIT_APP;
+}
+
 static int
 load_app(struct cg_host_run *run)
 {
@@ -137,8 +169,11 @@ load_app(struct cg_host_run *run)
     cg_auto(buf) struct cg_buf traceback = {0};
     struct cg_error err = {0};
     int status = cg_py_worker_load(start->worker, &run->app, &err, &traceback);
-    if (status == 0 || run->abort_wanted) { /* INT or QUIT ended it */
+    if (run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
+    }
+    if (status == 0) {
+        return check_kind(run);
     }
     cg_worker_tell(start, CG_NEWS_FAILED, err.text);
     cg_auto(buf) struct cg_buf text = {0};

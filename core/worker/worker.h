@@ -8,11 +8,11 @@
 #define CG_WORKER_WORKER_H
 
 #include "config/settings.h"
-#include "core/engine/keeper.h"
 #include "core/net/listener.h"
 #include "core/py/compat/hooks.h"
 #include "core/py/runtime/app.h"
 #include "core/share/handover.h"
+#include "core/share/keeper.h"
 #include "core/share/scoreboard.h"
 #include "logging/log.h"
 
@@ -80,6 +80,9 @@ int cg_worker_main(const struct cg_worker_start *start);
 /* Checks before any fork whether that class can be run here; err says what is
  * missing and how to get it. */
 int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
+/* The settings name a class of another package that one of ours serves in place
+ * of; the user is to be told. */
+bool cg_worker_class_is_replaced(const struct cg_settings *s);
 /* The master's patches when it loads the application itself; *ret_patched:
  * there were any. GIL held. */
 int cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,

@@ -52,14 +52,20 @@ leave(void *self)
 }
 
 void
-cg_wsgi_host_run(void *self, struct cg_exchange *ex)
+cg_wsgi_host_count(struct cg_wsgi_host *h, struct cg_exchange *ex)
 {
-    struct cg_wsgi_host *h = self;
     if (h->request_limit != 0 &&
         cg_engine_requests(h->engine) >= h->request_limit) {
         ex->may_keep = false;
         cg_worker_retire(h->run);
     }
+}
+
+void
+cg_wsgi_host_run(void *self, struct cg_exchange *ex)
+{
+    struct cg_wsgi_host *h = self;
+    cg_wsgi_host_count(h, ex);
     cg_wsgi_run(h->wsgi, ex);
 }
 
@@ -451,8 +457,10 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->handover = start->handover;
     config->keeper = &h->run->keeper;
     config->hosted = class->loop != NULL;
-    if (class->loop != NULL && !cg_py_loop_parks(class->loop) &&
-        config->streaming) {
+    if (class->streams) {
+        config->streaming = true;
+    } else if (class->loop != NULL && !cg_py_loop_parks(class->loop) &&
+               config->streaming) {
         cg_log_line(start->log, CG_WARNING,
                     "request_buffering: this worker class always buffers "
                     "request bodies");

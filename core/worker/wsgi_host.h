@@ -38,9 +38,10 @@ struct cg_wsgi_host_class {
     int executors;    /* at most */
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
-    bool multithread;                  /* as environ says it */
-    struct cg_py_loop *loop;           /* of a hosted engine, or NULL */
-    size_t high_water;                 /* see cg_wsgi_options */
+    bool streams;            /* requests run before their body is there */
+    bool multithread;        /* as environ says it */
+    struct cg_py_loop *loop; /* of a hosted engine, or NULL */
+    size_t high_water;       /* see cg_wsgi_options */
     bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
     void (*over)(void *self);          /* struct cg_wsgi_host */
     /* A request took too long: where requests do not run in the main thread;
@@ -60,6 +61,8 @@ void cg_wsgi_host_end(struct cg_wsgi_host *h);
 void cg_wsgi_host_release(struct cg_wsgi_host *h);
 /* run of struct cg_host, of one whose self is the struct cg_wsgi_host. */
 void cg_wsgi_host_run(void *self, struct cg_exchange *ex);
+/* The part of it that no bridge has to do with: the limit of requests. */
+void cg_wsgi_host_count(struct cg_wsgi_host *h, struct cg_exchange *ex);
 /* A signal's handler raised what err says; status >= 0: it was sys.exit. */
 void cg_wsgi_host_interrupted(struct cg_wsgi_host *h, int status,
                               const struct cg_error *err);

@@ -113,6 +113,14 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --websocket-ping-interval)
+        : # any text
+        return
+        ;;
+    --websocket-ping-timeout)
+        : # any text
+        return
+        ;;
     --limit-request-line)
         : # any text
         return
@@ -415,6 +423,10 @@ _cgunicorn() {
             --asgi-disconnect-grace-period \
             --http-parser \
             --websocket-max-message-size \
+            --no-websocket-compression \
+            --websocket-ping-interval \
+            --websocket-ping-timeout \
+            --no-native-asgi \
             --limit-request-line \
             --limit-request-fields \
             --limit-request-field_size \
@@ -548,6 +560,10 @@ _cgunicorn() {
             asgi_disconnect_grace_period \
             http_parser \
             websocket_max_message_size \
+            websocket_compression \
+            websocket_ping_interval \
+            websocket_ping_timeout \
+            native_asgi \
             limit_request_line \
             limit_request_fields \
             limit_request_field_size \

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Accepting: a few per wake-up, shared out between workers, never a busy loop.
- */
-#include <arpa/inet.h>
+#include "core/engine/conn/accept.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,144 +11,13 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/conn/give.h"
+#include "core/engine/conn/room.h"
+#include "core/engine/state.h"
 #include "core/http/reply.h"
 
 /* No room: how long the listeners rest when nobody can be closed. */
 enum { PAUSE_US = 200 * 1000 };
-
-static void
-watch(struct cg_engine *e, int i, bool on)
-{
-    if (on) {
-        cg_loop_add(&e->loop, e->listeners[i].fd,
-                    CG_LOOP_READ | CG_LOOP_EXCLUSIVE, &e->listener_watch[i]);
-    } else {
-        cg_loop_remove(&e->loop, e->listeners[i].fd);
-    }
-}
-
-static void
-watch_if(struct cg_engine *e, bool on, int fd, unsigned how, struct cg_watch *w)
-{
-    w->fd = fd;
-    if (fd >= 0 && on) {
-        cg_loop_add(&e->loop, fd, CG_LOOP_READ | how, w);
-    } else if (fd >= 0) {
-        cg_loop_remove(&e->loop, fd);
-    }
-}
-
-void
-cg_accept_listen(struct cg_engine *e, bool on)
-{
-    const struct cg_handover *h = e->config->handover;
-    if (on == e->listening) {
-        return;
-    }
-    for (int i = 0; i < e->nlisteners; i++) {
-        watch(e, i, on);
-    }
-    if (h != NULL) {
-        watch_if(e, on, h->bell_fd, CG_LOOP_EXCLUSIVE, &e->bell);
-    }
-    e->listening = on;
-}
-
-void
-cg_hear(struct cg_engine *e, bool on)
-{
-    if (on != e->hearing) {
-        e->hearing = on;
-        watch_if(e, on, e->wakeup.fd, 0, &e->wakeup);
-    }
-}
-
-void
-cg_attend(struct cg_engine *e, bool on)
-{
-    const struct cg_handover *h = e->config->handover;
-    if (on == e->attending) {
-        return;
-    }
-    e->attending = on;
-    if (h != NULL) {
-        watch_if(e, on, h->read_fd, CG_LOOP_EXCLUSIVE, &e->queue);
-        watch_if(e, on, h->poke_fd, CG_LOOP_EXCLUSIVE, &e->poke);
-    }
-}
-
-/* The kernel wakes one waiter; it is not told when that one cannot react. */
-void
-cg_pass_on(struct cg_engine *e)
-{
-    enum { MOST = 16 };
-    const struct cg_handover *h = e->config->handover;
-    struct pollfd p[MOST];
-    nfds_t n = 0;
-    if (h == NULL) {
-        return;
-    }
-    p[n++] = (struct pollfd){.fd = h->read_fd, .events = POLLIN};
-    for (int i = 0; i < e->nlisteners && n < MOST; i++) {
-        p[n++] = (struct pollfd){.fd = e->listeners[i].fd, .events = POLLIN};
-    }
-    int ready = poll(p, n, 0);
-    if (ready > 0 && p[0].revents != 0) {
-        cg_handover_poke(h);
-        ready--;
-    }
-    if (ready > 0) {
-        cg_handover_ring(h);
-    }
-}
-
-/* inet_ntop is made of printf. */
-static void
-put_ipv4(char *to, struct in_addr addr)
-{
-    uint8_t byte[4];
-    memcpy(byte, &addr, sizeof byte);
-    for (int i = 0; i < 4; i++) {
-        unsigned b = byte[i];
-        if (b >= 100) {
-            *to++ = (char)('0' + b / 100);
-        }
-        if (b >= 10) {
-            *to++ = (char)('0' + b / 10 % 10);
-        }
-        *to++ = (char)('0' + b % 10);
-        *to++ = i < 3 ? '.' : '\0';
-    }
-}
-
-static void
-describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
-{
-    c->peer.family = (uint8_t)sa->ss_family;
-    if (sa->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)sa;
-        put_ipv4(c->peer.addr, in->sin_addr);
-        c->peer.port = ntohs(in->sin_port);
-    } else if (sa->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const void *)sa;
-        inet_ntop(AF_INET6, &in6->sin6_addr, c->peer.addr, sizeof c->peer.addr);
-        c->peer.port = ntohs(in6->sin6_port);
-    }
-}
-
-void
-cg_accept_describe(const struct cg_engine *e, struct cg_conn *c,
-                   const struct sockaddr_storage *sa)
-{
-    const struct sockaddr *addr = (const void *)sa;
-    describe_peer(c, sa);
-    c->peer.trusted = e->config->trust != NULL
-                          ? cg_trust_has(e->config->trust, addr)
-                          : sa->ss_family == AF_UNIX;
-    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
-    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust, addr);
-}
 
 /* Another master's workers are not on our board. */
 static bool
@@ -181,7 +48,7 @@ is_above_share(const struct cg_engine *e)
             workers++;
         }
     }
-    return workers > 1 && (int64_t)e->nconns * workers > sum;
+    return workers > 1 && (int64_t)e->conns.n * workers > sum;
 }
 
 /* ---- no room ---- */
@@ -189,8 +56,8 @@ is_above_share(const struct cg_engine *e)
 void
 cg_accept_reserve(struct cg_engine *e)
 {
-    if (e->reserve_fd < 0) {
-        e->reserve_fd = fcntl(e->kick.fd, F_DUPFD_CLOEXEC, 0);
+    if (e->accept.reserve_fd < 0) {
+        e->accept.reserve_fd = fcntl(e->watches.kick.fd, F_DUPFD_CLOEXEC, 0);
     }
 }
 
@@ -200,9 +67,10 @@ turn_away(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
     cg_auto(buf) struct cg_buf page = {0};
-    cg_fd_close(&e->reserve_fd);
-    struct cg_transport t = cg_transport_plain(accept4(
-        e->listeners[listener].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    cg_fd_close(&e->accept.reserve_fd);
+    struct cg_transport t =
+        cg_transport_plain(accept4(e->accept.listeners[listener].fd, NULL, NULL,
+                                   SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (t.fd >= 0) {
         cg_error_page(&page, 503, (struct cg_slice){"", 0}, e->config->server,
                       e->date, 1, false);
@@ -226,14 +94,14 @@ on_starved(struct cg_executor *x, int listener, int code)
     snprintf(text, sizeof text,
              "Cannot accept a connection: %s (%d connections are open); new "
              "ones wait or get a 503",
-             strerror(code), e->nconns);
+             strerror(code), e->conns.n);
     cg_tell_trouble(e, text);
-    if (e->starved++ > 0 && e->reserve_fd >= 0) {
+    if (e->accept.starved++ > 0 && e->accept.reserve_fd >= 0) {
         turn_away(x, listener);
     }
-    cg_accept_listen(e, false);
-    cg_pass_on(e);
-    e->accept_pause_us = e->now_us + PAUSE_US;
+    cg_watch_listeners(e, false);
+    cg_watch_pass_on(e);
+    e->accept.pause_us = e->now_us + PAUSE_US;
 }
 
 static bool
@@ -251,8 +119,8 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     do {
         socklen_t n = sizeof *sa;
         sa->ss_family = AF_UNSPEC;
-        fd = accept4(e->listeners[listener].fd, (struct sockaddr *)sa, &n,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = accept4(e->accept.listeners[listener].fd, (struct sockaddr *)sa,
+                     &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (fd < 0 && is_starvation(errno) && cg_room_make(e));
     if (fd < 0 && is_starvation(errno)) {
         on_starved(x, listener, errno);
@@ -264,14 +132,15 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
 static bool
 somebody_waits(const struct cg_engine *e, int listener)
 {
-    struct pollfd p = {.fd = e->listeners[listener].fd, .events = POLLIN};
+    struct pollfd p = {.fd = e->accept.listeners[listener].fd,
+                       .events = POLLIN};
     return poll(&p, 1, 0) == 1;
 }
 
 static bool
 is_full(struct cg_engine *e, int listener)
 {
-    if (e->nconns < e->config->max_connections) {
+    if (e->conns.n < e->config->max_connections) {
         return false;
     }
     if (!somebody_waits(e, listener)) {
@@ -280,17 +149,10 @@ is_full(struct cg_engine *e, int listener)
     if (cg_room_make(e)) {
         return false;
     }
-    cg_accept_listen(e, false);
-    cg_pass_on(e);
-    e->full_us = e->now_us + PAUSE_US;
+    cg_watch_listeners(e, false);
+    cg_watch_pass_on(e);
+    e->accept.full_us = e->now_us + PAUSE_US;
     return true;
-}
-
-bool
-cg_accept_is_due(const struct cg_engine *e)
-{
-    return e->now_us >= e->accept_pause_us &&
-           (e->nconns < e->config->max_connections || e->now_us >= e->full_us);
 }
 
 static struct cg_transport
@@ -301,74 +163,50 @@ transport_of(const struct cg_engine *e, int listener, int fd)
     return s != NULL ? cg_transport_with(fd, s) : cg_transport_plain(fd);
 }
 
-static bool
-accept_from(struct cg_executor *x, int listener)
+struct cg_conn *
+cg_accept_from(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
     struct sockaddr_storage sa;
     int fd = accept_fd(x, listener, &sa);
     if (fd < 0) {
-        return false;
+        return NULL;
     }
-    if (__builtin_expect(e->starved > 0, 0)) {
-        e->starved = 0;
+    if (__builtin_expect(e->accept.starved > 0, 0)) {
+        e->accept.starved = 0;
         cg_accept_reserve(e);
     }
     struct cg_conn *c = cg_conn_new(e, transport_of(e, listener, fd));
-    c->listener = (uint8_t)listener;
-    cg_accept_describe(e, c, &sa);
+    c->listener = (uint16_t)listener;
+    cg_conn_describe(e, c, &sa);
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
-    /* most often the request is there already: one epoll_ctl saved */
-    cg_receive(x, c);
-    return true;
+    return c;
 }
 
-bool
+struct cg_conn *
 cg_accept_one(struct cg_executor *x, int listener)
 {
     struct cg_engine *e = x->engine;
-    if (!e->listening || is_full(e, listener)) {
-        return false;
+    if (!e->watches.listeners_on || is_full(e, listener)) {
+        return NULL;
     }
     if (is_above_share(e)) {
-        watch(e, listener, false);
-        watch(e, listener, true);
+        cg_watch_listener_last(e, listener);
     }
-    return accept_from(x, listener);
+    return cg_accept_from(x, listener);
 }
 
-/*
- * Each is accepted only when the one before has been read, and run if it was a
- * request: so nothing is taken that has to wait here. More than one only while
- * no sibling would take it at once, and while we are not waiting for clients: a
- * look that finds nobody is a system call.
- */
-void
-cg_accept_some(struct cg_executor *x, int listener)
+int
+cg_accept_most(const struct cg_engine *e)
 {
-    enum { SWARM = 8, LONG_US = 500 };
-    struct cg_engine *e = x->engine;
-    uint64_t start_us = e->now_us;
-    bool one = e->rested || e->quota > 0 || cg_sibling_idle(e) || is_shared(e);
-    int most = one ? 1 : e->swarm;
-    int n = 0;
-    while (n < most && e->now_us - start_us < LONG_US &&
-           cg_accept_one(x, listener)) {
-        n++;
-    }
-    e->swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
+    bool one = e->harvest.waited || e->harvest.quota > 0 ||
+               cg_sibling_idle(e) || is_shared(e);
+    return one ? 1 : e->accept.swarm;
 }
 
 void
-cg_accept_rest(struct cg_executor *x)
+cg_accept_learn(struct cg_engine *e, int most, int n)
 {
-    struct cg_engine *e = x->engine;
-    bool all = atomic_load(&e->board->head->closing) != 0;
-    for (int i = 0; (all || e->listening) && i < e->nlisteners; i++) {
-        bool rest = all && !e->listeners[i].adopted;
-        /* the kernel woke us, and us only, for the first; while others accept,
-         * the queue may never be empty, and loses nothing */
-        while (accept_from(x, i) && rest) {
-        }
-    }
+    enum { SWARM = 8 };
+    e->accept.swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
 }

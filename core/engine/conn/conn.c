@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/conn/conn.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/hoard.h"
+#include "core/engine/exchange/receipt.h"
+#include "core/engine/state.h"
 
 const char *
 cg_conn_state_word(enum cg_conn_state s)
@@ -18,27 +22,21 @@ cg_conn_state_word(enum cg_conn_state s)
     return (size_t)s < CG_COUNT(word) ? word[s] : "?";
 }
 
-struct cg_conn *
-cg_conn_of(struct cg_deadline *d)
-{
-    return (struct cg_conn *)(void *)((char *)d -
-                                      offsetof(struct cg_conn, deadline));
-}
-
 static void
 count(struct cg_engine *e, int change)
 {
-    e->nconns += change;
-    atomic_store_explicit(&e->slot->connections, e->nconns,
+    e->conns.n += change;
+    atomic_store_explicit(&e->slot->connections, e->conns.n,
                           memory_order_relaxed);
 }
 
 struct cg_conn *
 cg_conn_new(struct cg_engine *e, struct cg_transport transport)
 {
-    struct cg_conn *c = e->freelist;
+    struct cg_conn *c = e->conns.spare;
+    CG_HAS_BATON(e);
     if (c != NULL) {
-        e->freelist = c->qnext;
+        e->conns.spare = c->qnext;
         memset(c, 0, sizeof *c);
     } else {
         c = cg_calloc(1, sizeof *c);
@@ -58,7 +56,7 @@ cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
     }
     cg_keeper_mark(e->config->keeper, c->transport.fd,
                    CG_KEEPER_IDLE | answered |
-                       c->listener * CG_KEEPER_LISTENER);
+                       (unsigned)c->listener * CG_KEEPER_LISTENER);
 }
 
 void
@@ -70,18 +68,20 @@ cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c)
 void
 cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest)
 {
+    CG_HAS_BATON(e);
     if (!c->armed) {
         cg_loop_add(&e->loop, c->transport.fd, interest, c);
     } else if (c->interest != interest) {
         cg_loop_change(&e->loop, c->transport.fd, interest, c);
     }
     c->armed = 1;
-    c->interest = (uint8_t)interest;
+    c->interest = (uint16_t)interest;
 }
 
 void
 cg_conn_disarm(struct cg_engine *e, struct cg_conn *c)
 {
+    CG_HAS_BATON(e);
     if (c->armed) {
         cg_loop_remove(&e->loop, c->transport.fd);
         c->armed = 0;
@@ -98,12 +98,13 @@ cg_conn_drop_intake(struct cg_conn *c)
 void
 cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 {
+    CG_HAS_BATON(e);
     /* the application or a child of it may still hold the socket: end it for
      * the peer, whoever has the descriptor */
     if (c->taken ||
         atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
         cg_transport_cut(&c->transport);
-    } else if (!e->relieved) {
+    } else if (!e->harvest.relieved) {
         /* ours alone: it leaves the event set with its last descriptor. Not
          * during a long call, which may be a vfork whose child has them all */
         c->armed = 0;
@@ -114,6 +115,7 @@ cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 void
 cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
 {
+    CG_HAS_BATON(e);
     cg_conn_disarm(e, c);
     cg_deadline_clear(&c->deadline);
     cg_conn_not_kept(e, c);
@@ -128,18 +130,80 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     if (__builtin_expect(c->outbox.counted != 0, 0)) {
         cg_hoard_count(e, &c->outbox);
     }
-    c->qnext = e->dead;
-    e->dead = c;
+    c->qnext = e->conns.dead;
+    e->conns.dead = c;
     count(e, -1);
 }
 
 void
 cg_conn_bury(struct cg_engine *e)
 {
-    while (e->dead != NULL) {
-        struct cg_conn *c = e->dead;
-        e->dead = c->qnext;
-        c->qnext = e->freelist;
-        e->freelist = c;
+    CG_HAS_BATON(e);
+    while (e->conns.dead != NULL) {
+        struct cg_conn *c = e->conns.dead;
+        e->conns.dead = c->qnext;
+        c->qnext = e->conns.spare;
+        e->conns.spare = c;
     }
+}
+
+void
+cg_conn_idle(struct cg_engine *e, struct cg_conn *c)
+{
+    CG_HAS_BATON(e);
+    c->state = CONN_IDLE;
+    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
+    cg_conn_kept(e, c);
+    if (!c->armed || c->interest != CG_LOOP_READ) {
+        cg_conn_arm(e, c, CG_LOOP_READ);
+    }
+}
+
+/* ---- who is at the other end ---- */
+
+/* inet_ntop is made of printf. */
+static void
+put_ipv4(char *to, struct in_addr addr)
+{
+    uint8_t byte[4];
+    memcpy(byte, &addr, sizeof byte);
+    for (int i = 0; i < 4; i++) {
+        unsigned b = byte[i];
+        if (b >= 100) {
+            *to++ = (char)('0' + b / 100);
+        }
+        if (b >= 10) {
+            *to++ = (char)('0' + b / 10 % 10);
+        }
+        *to++ = (char)('0' + b % 10);
+        *to++ = i < 3 ? '.' : '\0';
+    }
+}
+
+static void
+describe_peer(struct cg_conn *c, const struct sockaddr_storage *sa)
+{
+    c->peer.family = (uint8_t)sa->ss_family;
+    if (sa->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)sa;
+        put_ipv4(c->peer.addr, in->sin_addr);
+        c->peer.port = ntohs(in->sin_port);
+    } else if (sa->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)sa;
+        inet_ntop(AF_INET6, &in6->sin6_addr, c->peer.addr, sizeof c->peer.addr);
+        c->peer.port = ntohs(in6->sin6_port);
+    }
+}
+
+void
+cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
+                 const struct sockaddr_storage *sa)
+{
+    const struct sockaddr *addr = (const void *)sa;
+    describe_peer(c, sa);
+    c->peer.trusted = e->config->trust != NULL
+                          ? cg_trust_has(e->config->trust, addr)
+                          : sa->ss_family == AF_UNIX;
+    c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
+    c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust, addr);
 }

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * The room of connections: they are accepted or adopted, read until a request
+ * is there, refused, given away, and what they do after a reply.
+ *
+ * What always holds: everything here runs with the baton in LOOP; a connection
+ * is in the event set exactly while `armed`, and leaves it before it is closed;
+ * one in RUN is touched by nobody but its executor; bytes of a peer are bounded
+ * before they are stored. Running a request and answering it is left to
+ * exchange/, what follows from a step to the dispatcher, bytes to core/http.
+ *
  * Connection: what the engine keeps of one client. Small while idle. `owner`
  * fields belong to the executor that runs the request while the state is RUN,
  * everything else (and they too in other states) to the holder of the baton.
@@ -7,8 +16,12 @@
 #ifndef CG_ENGINE_CONN_H
 #define CG_ENGINE_CONN_H
 
+#include <stddef.h>
+#include <sys/socket.h>
+
 #include "core/engine/conn/intake.h"
 #include "core/engine/exchange/outbox.h"
+#include "core/engine/loop/deadline.h"
 #include "core/net/transport.h"
 
 /* X-macro: states and their words. */
@@ -21,7 +34,7 @@
     X(LENT, "lent")     /* there too, but the engine flushes meanwhile */      \
     X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
     X(IDLE, "idle")     /* between requests */                                 \
-    X(DRAIN, "drain")   /* answered, the rest of the body is read away */      \
+    X(SKIP, "skip")     /* answered, the rest of the body is read away */      \
     X(LINGER, "linger") /* refused: the rest of the input is read away */      \
     X(DEAD, "dead")
 enum cg_conn_state {
@@ -30,31 +43,8 @@ enum cg_conn_state {
 #undef X
 };
 
-/* The deadline lists; each has one length of time. */
-enum cg_deadline_list {
-    DEADLINE_FIRST,
-    DEADLINE_HEAD,
-    DEADLINE_BODY,
-    DEADLINE_WRITE,
-    DEADLINE_KEEP,
-    DEADLINE_DRAIN,
-    DEADLINE_LINGER,
-    /* of calls, not of connections: see limit.c */
-    DEADLINE_LIMIT,
-    DEADLINE_RETRY,
-    DEADLINE_GRACE,
-    DEADLINE_LISTS,
-    DEADLINE_CONN_LISTS = DEADLINE_LIMIT
-};
-
-struct cg_deadline {
-    struct cg_deadline *next, *prev; /* NULL: in no list */
-    uint64_t at;                     /* when it is over */
-    uint64_t queued; /* what the list believes; corrected lazily */
-    uint8_t list;
-};
-
 struct cg_detached;
+struct cg_engine;
 struct cg_receipt;
 
 struct cg_conn {
@@ -62,8 +52,8 @@ struct cg_conn {
     struct cg_conn *qnext; /* ready queue, dead list, free list */
     uint8_t state;         /* enum cg_conn_state */
     uint8_t armed;         /* in the epoll set */
-    uint8_t interest;      /* CG_LOOP_READ or CG_LOOP_WRITE, when armed */
-    uint8_t listener;
+    uint16_t listener;
+    uint16_t interest; /* CG_LOOP_READ and the like, when armed */
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
@@ -83,5 +73,41 @@ struct cg_conn {
     struct cg_receipt *receipt; /* of a reply that is not out yet, or NULL */
     struct cg_peer peer;
 };
+
+/* All of them. */
+struct cg_conns {
+    int n;
+    struct cg_conn *dead;  /* freed when the harvest is used up */
+    struct cg_conn *spare; /* slab */
+};
+
+/* With the baton. The transport moves in. */
+struct cg_conn *cg_conn_new(struct cg_engine *e, struct cg_transport transport);
+/* Who is at the other end of a connection that begins, and what it may say. */
+void cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
+                      const struct sockaddr_storage *sa);
+void cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest);
+void cg_conn_disarm(struct cg_engine *e, struct cg_conn *c);
+/* It waits for its next request. */
+void cg_conn_idle(struct cg_engine *e, struct cg_conn *c);
+void cg_conn_close(struct cg_engine *e, struct cg_conn *c);
+/* It lives on in another worker: everything of it here goes, unshut. */
+void cg_conn_forget(struct cg_engine *e, struct cg_conn *c);
+/* No event points to a closed one any more. */
+void cg_conn_bury(struct cg_engine *e);
+void cg_conn_drop_intake(struct cg_conn *c);
+/* From here on, and until cg_conn_not_kept, nothing is lost if another process
+ * goes on with it: see keeper.h. */
+void cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c);
+void cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c);
+const char *cg_conn_state_word(enum cg_conn_state s);
+
+/* Whose deadline it is. */
+static inline struct cg_conn *
+cg_conn_of(struct cg_deadline *d)
+{
+    return (struct cg_conn *)(void *)((char *)d -
+                                      offsetof(struct cg_conn, deadline));
+}
 
 #endif

@@ -305,3 +305,11 @@ cg_intake_body(const struct cg_intake *i)
     }
     return body;
 }
+
+struct cg_intake_policy
+cg_intake_in_memory(const struct cg_intake_policy *policy)
+{
+    struct cg_intake_policy p = *policy;
+    p.body_memory = SIZE_MAX;
+    return p;
+}

@@ -64,5 +64,9 @@ char *cg_intake_room(struct cg_intake *i, const struct cg_intake_policy *policy,
 enum cg_intake_status cg_intake_filled(struct cg_intake *i, size_t n);
 
 struct cg_body cg_intake_body(const struct cg_intake *i);
+/* The same limits with all of a body in memory: of one that is taken away as
+ * soon as it is decoded. */
+struct cg_intake_policy cg_intake_in_memory(
+    const struct cg_intake_policy *policy);
 
 #endif

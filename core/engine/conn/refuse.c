@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Refusing: one complete error response, no more of the peer's bytes parsed,
- * and an end that does not cut the response off (RFC 9112, 9.6).
- */
+#include "core/engine/conn/refuse.h"
+
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/conn/ending.h"
+#include "core/engine/state.h"
 #include "core/http/reply.h"
 
 /* What is known of the request, for page and log; either may be NULL. */
@@ -69,54 +67,6 @@ show_request(const struct cg_conn *c, struct refused_request r,
     }
 }
 
-void
-cg_expect_report(struct cg_engine *e)
-{
-    enum { REPORT_US = 1000 * 1000 };
-    if (e->report_us == 0) {
-        e->report_us = e->now_us + REPORT_US;
-    }
-}
-
-void
-cg_tell_refused(struct cg_engine *e, struct cg_refused why)
-{
-    atomic_fetch_add_explicit(&e->slot->refused, 1, memory_order_relaxed);
-    e->host->refused(e->host->self, &why);
-    cg_expect_report(e);
-}
-
-void
-cg_tell_trouble(struct cg_engine *e, const char *text)
-{
-    e->host->trouble(e->host->self, text);
-    cg_expect_report(e);
-}
-
-enum { NOTE_NONE, NOTE_WRITTEN, NOTE_THERE };
-
-void
-cg_note_trouble(struct cg_engine *e, const char *text)
-{
-    struct cg_note *n = &e->note;
-    int none = NOTE_NONE;
-    if (atomic_compare_exchange_strong(&n->state, &none, NOTE_WRITTEN)) {
-        snprintf(n->text, sizeof n->text, "%s", text);
-        atomic_store(&n->state, NOTE_THERE);
-        cg_engine_kick(e);
-    }
-}
-
-void
-cg_tell_noted(struct cg_engine *e)
-{
-    struct cg_note *n = &e->note;
-    if (atomic_load(&n->state) == NOTE_THERE) {
-        cg_tell_trouble(e, n->text);
-        atomic_store(&n->state, NOTE_NONE);
-    }
-}
-
 /* What a full socket does not take waits as any reply's bytes do. */
 static int
 send_page(struct cg_conn *c, const struct cg_buf *page)
@@ -137,13 +87,14 @@ end_with(struct cg_engine *e, struct cg_conn *c, int sent)
     c->keep = false;
     c->polite = true;
     c->broken = sent < 0;
-    cg_finish(e, c);
+    cg_ending_begin(e, c);
 }
 
 static void
 answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
        struct cg_refused why)
 {
+    CG_HAS_BATON(e);
     cg_auto(buf) struct cg_buf page = {0};
     bool head = r.req != NULL && r.req->method_is_head;
     /* what went wrong inside is for the log, not for the peer */
@@ -157,18 +108,6 @@ answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
     show_request(c, r, &why);
     cg_tell_refused(e, why);
     end_with(e, c, n);
-}
-
-void
-cg_linger_start(struct cg_engine *e, struct cg_conn *c)
-{
-    cg_conn_drop_intake(c);
-    cg_buf_release(&c->rest);
-    c->rest_at = 0; /* counts what is read away from here on */
-    cg_transport_end(&c->transport);
-    c->state = CONN_LINGER;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_LINGER, e->now_us);
-    cg_conn_arm(e, c, CG_LOOP_READ);
 }
 
 void
@@ -212,22 +151,4 @@ cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
            (struct cg_refused){.ours = true,
                                .status = fault_status(err->code),
                                .message = cg_slice_of(err->text)});
-}
-
-/* Reads away what a refused peer still sends; its deadline bounds the time, the
- * bytes are bounded here. */
-void
-cg_linger(struct cg_executor *x, struct cg_conn *c)
-{
-    enum { LIMIT = 64 * 1024 };
-    ssize_t n = cg_transport_receive(&c->transport, x->rbuf, sizeof x->rbuf);
-    if (n == -EAGAIN) {
-        return;
-    }
-    if (n > 0) {
-        c->rest_at += (uint32_t)n;
-    }
-    if (n <= 0 || c->rest_at >= LIMIT) {
-        cg_conn_close(x->engine, c);
-    }
 }

@@ -4,7 +4,9 @@
  * The oldest idle one; then whoever has been sending a head, or nothing at all,
  * for the longest time. Never one with a request under way.
  */
-#include "core/engine/internal.h"
+#include "core/engine/conn/room.h"
+
+#include "core/engine/state.h"
 
 enum {
     /* a head may take this long before it counts as slow */
@@ -55,6 +57,7 @@ bool
 cg_room_make(struct cg_engine *e)
 {
     struct cg_conn *c = oldest(e, DEADLINE_KEEP, CONN_IDLE);
+    CG_HAS_BATON(e);
     if (c == NULL) {
         c = slowest(e);
         if (c == NULL) {

@@ -11,14 +11,12 @@
 #include <errno.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/hoard.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/state.h"
 
-enum {
-    POLL_MS = 1000,
-    MOMENT_US = 5 * 1000,
-    /* after the disk failed, all of the worker's replies wait in memory */
-    PAUSE_US = 10 * 1000 * 1000
-};
+enum { POLL_MS = 1000, MOMENT_US = 5 * 1000 };
 
 #define RELAXED memory_order_relaxed
 
@@ -73,49 +71,6 @@ take_back(struct cg_exchange *ex)
 
 /* ---- the file ---- */
 
-bool
-cg_engine_may_spill(const struct cg_engine *e)
-{
-    return e->config->spill.max != 0 &&
-           cg_now_us() >= atomic_load_explicit(&e->spill_pause_us, RELAXED);
-}
-
-bool
-cg_may_spill(const struct cg_call *call)
-{
-    return !call->ex.blocking && cg_engine_may_spill(call->executor->engine);
-}
-
-static uint64_t
-spilled(const struct cg_outbox *o)
-{
-    return o->spill != NULL ? cg_spill_bytes(o->spill) : 0;
-}
-
-static void
-give_up_files(struct cg_engine *e, const char *why)
-{
-    cg_auto(free) char *text =
-        cg_strf("%s; the worker waits for slow clients", why);
-    atomic_store_explicit(&e->spill_pause_us, cg_now_us() + PAUSE_US, RELAXED);
-    cg_note_trouble(e, text);
-}
-
-void
-cg_spill_outbox(struct cg_engine *e, struct cg_outbox *o,
-                struct cg_segment **dropped)
-{
-    struct cg_error err = {0};
-    uint64_t before = spilled(o);
-    int r = cg_outbox_spill(o, &e->config->spill, dropped, &err);
-    uint64_t n = spilled(o) - before;
-    atomic_fetch_add_explicit(&e->slot->spilled, n, RELAXED);
-    atomic_fetch_add_explicit(&e->slot->spills, before == 0 && n > 0, RELAXED);
-    if (r < 0) {
-        give_up_files(e, err.text);
-    }
-}
-
 static int
 spill(struct cg_call *call)
 {
@@ -137,7 +92,7 @@ patience(const struct cg_call *call, uint64_t since_us)
 {
     uint64_t end = since_us + MOMENT_US, now = cg_now_us();
     bool none = call->conn->outbox.spill != NULL ||
-                call->executor->engine->config->hosted;
+                !call->executor->engine->kind->may_wait;
     return none || now >= end ? 0 : (int)((end - now) / 1000) + 1;
 }
 
@@ -146,7 +101,7 @@ wait_for_client(struct cg_call *call, int ms)
 {
     const struct cg_engine *e = call->executor->engine;
     cg_transport_wait(&call->conn->transport, POLLOUT, ms);
-    return atomic_load_explicit(&e->abort_wanted, RELAXED)
+    return atomic_load_explicit(&e->stop.abort_wanted, RELAXED)
                ? cg_wire_fail(&call->ex, -ECANCELED)
                : 0;
 }
@@ -179,7 +134,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     if (r < 0) {
         return r;
     }
-    if (!cg_outbox_is_empty(o) && !call->executor->engine->config->hosted) {
+    if (!cg_outbox_is_empty(o) && call->executor->engine->kind->may_wait) {
         cg_post_entrust(call);
     }
     return 0;

@@ -1,26 +1,65 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Hoard: what all outboxes of a worker keep in memory for clients that have not
- * taken it. Replies of one item are held by reference, so without a bound a few
- * hundred clients that read nothing would have gigabytes. Beyond
- * response_memory a large reply goes to its spill when its request is done, by
- * its executor; where a small one is too much, the largest one goes.
- *
- * An outbox is counted with the baton, whenever it comes to rest; generators
- * have a bound of their own (drain.c).
- */
+#include "core/engine/exchange/hoard.h"
+
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/state.h"
 
 enum {
     SPILL_MIN = 64 * 1024, /* less is not worth a file of its own */
     /* a hoard of so much that is gone goes back to the system, not more often
      * than once in this time */
     TRIM_MIN = 4 * 1024 * 1024,
-    TRIM_US = 1000 * 1000
+    TRIM_US = 1000 * 1000,
+    /* after the disk failed, all of the worker's replies wait in memory */
+    PAUSE_US = 10 * 1000 * 1000
 };
 
 #define RELAXED memory_order_relaxed
+
+/* ---- the disk ---- */
+
+static bool
+engine_may_spill(const struct cg_engine *e)
+{
+    return e->config->spill.max != 0 &&
+           cg_now_us() >= atomic_load_explicit(&e->spill_pause_us, RELAXED);
+}
+
+bool
+cg_may_spill(const struct cg_call *call)
+{
+    return !call->ex.blocking && engine_may_spill(call->executor->engine);
+}
+
+static uint64_t
+spilled(const struct cg_outbox *o)
+{
+    return o->spill != NULL ? cg_spill_bytes(o->spill) : 0;
+}
+
+static void
+give_up_files(struct cg_engine *e, const char *why)
+{
+    cg_auto(free) char *text =
+        cg_strf("%s; the worker waits for slow clients", why);
+    atomic_store_explicit(&e->spill_pause_us, cg_now_us() + PAUSE_US, RELAXED);
+    cg_note_trouble(e, text);
+}
+
+void
+cg_spill_outbox(struct cg_engine *e, struct cg_outbox *o,
+                struct cg_segment **dropped)
+{
+    struct cg_error err = {0};
+    uint64_t before = spilled(o);
+    int r = cg_outbox_spill(o, &e->config->spill, dropped, &err);
+    uint64_t n = spilled(o) - before;
+    atomic_fetch_add_explicit(&e->slot->spilled, n, RELAXED);
+    atomic_fetch_add_explicit(&e->slot->spills, before == 0 && n > 0, RELAXED);
+    if (r < 0) {
+        give_up_files(e, err.text);
+    }
+}
 
 /* ---- counting ---- */
 
@@ -84,7 +123,7 @@ largest(struct cg_engine *e)
 void
 cg_hoard_bound(struct cg_engine *e)
 {
-    if (__builtin_expect(!is_too_much(e, 0), 1) || !cg_engine_may_spill(e)) {
+    if (__builtin_expect(!is_too_much(e, 0), 1) || !engine_may_spill(e)) {
         return;
     }
     struct cg_conn *c = largest(e);

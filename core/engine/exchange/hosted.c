@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,7 +20,13 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/conn/ending.h"
+#include "core/engine/dispatch.h"
+#include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/stream.h"
+#include "core/engine/exchange/wire.h"
+#include "core/engine/state.h"
 
 enum {
     STEPS = 256,           /* of one poll; the host's other work comes next */
@@ -29,16 +36,38 @@ enum {
 
 #define RELAXED memory_order_relaxed
 
+/* A call that outlives the dispatch of its request: everything of it is on the
+ * heap, and its request and buffers are reused. */
+struct cg_detached {
+    struct cg_call call; /* first */
+    struct cg_detached *next;
+    struct cg_request req;
+    struct cg_buf bytes;      /* head and body of one that came in one piece */
+    struct cg_writer writer;  /* lent to the host */
+    struct cg_intake *intake; /* of one that did not */
+    int body_fd;              /* of an adopted one */
+    size_t low;               /* the host waits for this; with the baton */
+    bool waits;               /* it does; with the baton */
+    bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
+    bool tunnels;             /* it speaks another protocol with the peer */
+    bool told;                /* in the list of the drained; with the baton */
+    bool lent;                /* the host's: the engine may have the outbox */
+    bool overdue;             /* in that list; with the baton */
+    struct cg_detached *overdue_next;
+};
+
 int
 cg_hosted_init(struct cg_engine *e)
 {
-    e->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    e->call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (e->timer.fd < 0 || e->call_fd < 0) {
+    e->hosted.timer.fd =
+        timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    e->hosted.call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (e->hosted.timer.fd < 0 || e->hosted.call_fd < 0) {
         return -errno;
     }
     cg_engine_kick(e); /* for the first poll, which puts in the listeners */
-    return cg_loop_add(&e->loop, e->timer.fd, CG_LOOP_READ, &e->timer);
+    return cg_loop_add(&e->loop, e->hosted.timer.fd, CG_LOOP_READ,
+                       &e->hosted.timer);
 }
 
 /* ---- calls ---- */
@@ -46,10 +75,10 @@ cg_hosted_init(struct cg_engine *e)
 static struct cg_detached *
 take_call(struct cg_engine *e)
 {
-    struct cg_detached *d = e->spare;
+    struct cg_detached *d = e->hosted.spare;
     if (d != NULL) {
-        e->spare = d->next;
-        e->nspare--;
+        e->hosted.spare = d->next;
+        e->hosted.nspare--;
         return d;
     }
     d = cg_calloc(1, sizeof *d);
@@ -72,7 +101,7 @@ give_call(struct cg_engine *e, struct cg_detached *d)
     cg_intake_free(d->intake);
     d->intake = NULL;
     cg_fd_close(&d->body_fd);
-    if (e->nspare >= SPARE_MAX) {
+    if (e->hosted.nspare >= SPARE_MAX) {
         free_call(d);
         return;
     }
@@ -82,21 +111,21 @@ give_call(struct cg_engine *e, struct cg_detached *d)
     if (d->writer.out.cap > BYTES_KEEP) {
         cg_buf_release(&d->writer.out);
     }
-    d->next = e->spare;
-    e->spare = d;
-    e->nspare++;
+    d->next = e->hosted.spare;
+    e->hosted.spare = d;
+    e->hosted.nspare++;
 }
 
 void
 cg_hosted_release(struct cg_engine *e)
 {
-    while (e->spare != NULL) {
-        struct cg_detached *d = e->spare;
-        e->spare = d->next;
+    while (e->hosted.spare != NULL) {
+        struct cg_detached *d = e->hosted.spare;
+        e->hosted.spare = d->next;
         free_call(d);
     }
-    cg_fd_close(&e->timer.fd);
-    cg_fd_close(&e->call_fd);
+    cg_fd_close(&e->hosted.timer.fd);
+    cg_fd_close(&e->hosted.call_fd);
 }
 
 static struct cg_detached *
@@ -146,8 +175,8 @@ set_timer_to(struct cg_engine *e, uint64_t due_us)
     const struct itimerspec when = {
         .it_value = {.tv_sec = (time_t)(due_us / 1000000),
                      .tv_nsec = (long)(due_us % 1000000) * 1000}};
-    timerfd_settime(e->timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
-    e->timer_us = due_us;
+    timerfd_settime(e->hosted.timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
+    e->hosted.timer_us = due_us;
 }
 
 /* The application may block the loop from here on: relief, which sleeps on the
@@ -160,7 +189,7 @@ expect_block(struct cg_engine *e, const struct cg_call *call)
         wait = limit;
     }
     uint64_t due = call->ex.start_us + wait;
-    if (e->timer_us == 0 || e->timer_us > due) {
+    if (e->hosted.timer_us == 0 || e->hosted.timer_us > due) {
         set_timer_to(e, due);
     }
 }
@@ -177,9 +206,10 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     d->call.ex.writer = &d->writer;
     d->call.wire = &detached_wire;
     cg_writer_reset(&d->writer);
-    d->waits = d->reads = d->told = d->lent = d->overdue = false;
+    d->waits = d->reads = d->rooms = d->ends = false;
+    d->told = d->lent = d->overdue = d->tunnels = false;
     c->call = d;
-    e->in_flight++;
+    e->hosted.in_flight++;
     cg_call_begin(&d->call);
     expect_block(e, &d->call);
     open_baton(e, x);
@@ -187,24 +217,25 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     take_baton(e, x);
 }
 
-void
-cg_serve_stream_detached(struct cg_executor *x, struct cg_conn *c)
+static void
+run_stream(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_detached *d = take_call(x->engine);
     cg_call_init_stream(&d->call, x, c);
     start_call(x, c, d);
 }
 
-void
-cg_serve_detached(struct cg_executor *x, struct cg_conn *c, const char *base,
-                  struct cg_body body, struct cg_intake *intake)
+static void
+run_whole(struct cg_executor *x, struct cg_conn *c, const struct cg_arrival *a,
+          struct cg_intake *intake)
 {
     struct cg_detached *d = take_call(x->engine);
+    struct cg_body body = a->body;
     if (intake != NULL) {
         d->intake = intake;
-        cg_call_init(&d->call, x, c, &intake->req, base);
+        cg_call_init(&d->call, x, c, &intake->req, a->base);
     } else {
-        take_request(d, x, base, &body);
+        take_request(d, x, a->base, &body);
         cg_call_init(&d->call, x, c, &d->req, d->bytes.p);
     }
     d->call.ex.body = body;
@@ -222,13 +253,13 @@ is_child(const struct cg_engine *e)
 static void
 forget_told(struct cg_engine *e, struct cg_detached *d)
 {
-    struct cg_detached **at = &e->drained_first;
+    struct cg_detached **at = &e->hosted.drained_first;
     while (*at != d) {
         at = &(*at)->next;
     }
     *at = d->next;
-    if (e->drained_last == &d->next) {
-        e->drained_last = at;
+    if (e->hosted.drained_last == &d->next) {
+        e->hosted.drained_last = at;
     }
     d->told = false;
 }
@@ -243,7 +274,7 @@ reclaim(struct cg_detached *d)
         return;
     }
     take_baton(e, x);
-    d->lent = d->waits = d->reads = false;
+    d->lent = d->waits = d->reads = d->rooms = d->ends = false;
     if (d->told) {
         forget_told(e, d);
     }
@@ -260,10 +291,13 @@ lend(struct cg_detached *d, unsigned interest)
     d->lent = true;
     c->state = CONN_LENT;
     e->now_us = cg_now_us();
-    if (d->reads) {
+    if (d->reads && !d->tunnels) {
         cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
-    } else {
-        cg_await_reader(e, c);
+    } else if ((interest & CG_LOOP_WRITE) != 0) {
+        cg_ending_await(e, c);
+    } else { /* for its leaving, or words of its own, a peer may take any time
+              */
+        cg_deadline_clear(&c->deadline);
     }
     cg_conn_arm(e, c, interest);
 }
@@ -275,7 +309,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
 {
     struct cg_executor *x = d->call.executor;
     take_baton(x->engine, x);
-    d->waits = waits;
+    d->waits = d->rooms = waits;
     d->low = low;
     lend(d, CG_LOOP_WRITE);
     cg_hoard_count(x->engine, &d->call.conn->outbox);
@@ -419,6 +453,47 @@ await_input(struct cg_exchange *ex)
     return 0;
 }
 
+/* With the baton. */
+static void
+lend_for(struct cg_detached *d, unsigned what, size_t low)
+{
+    struct cg_conn *c = d->call.conn;
+    bool flushes = !cg_outbox_is_empty(&c->outbox);
+    d->waits = true;
+    d->rooms = (what & CG_AWAIT_ROOM) != 0;
+    d->reads = (what & CG_AWAIT_INPUT) != 0;
+    d->ends = (what & CG_AWAIT_END) != 0;
+    d->low = low;
+    lend(d, (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
+                (d->ends ? CG_LOOP_END : 0));
+    if (flushes) {
+        cg_hoard_count(d->call.executor->engine, &c->outbox);
+        cg_hoard_bound(d->call.executor->engine);
+    }
+}
+
+static int
+detached_await(struct cg_exchange *ex, unsigned what, size_t low)
+{
+    struct cg_detached *d = detached(ex);
+    struct cg_executor *x = d->call.executor;
+    reclaim(d);
+    if (ex->broken || is_child(x->engine) || cg_limit_is_late(&d->call) ||
+        cg_post_take(&d->call) < 0) {
+        ex->broken = true;
+        return -EPIPE;
+    }
+    bool room =
+        (what & CG_AWAIT_ROOM) != 0 && d->call.conn->outbox.bytes <= low;
+    if (room) {
+        return lend_rest(ex, 0) == 0;
+    }
+    take_baton(x->engine, x);
+    lend_for(d, what, low);
+    open_baton(x->engine, x);
+    return 0;
+}
+
 /* Most replies end between two polls. */
 static bool
 detached_leads(const struct cg_exchange *ex)
@@ -431,6 +506,37 @@ detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     reclaim(detached(ex));
     return cg_wire_take_over(ex, ret_unread);
+}
+
+static int
+detached_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_detached *d = detached(ex);
+    if (is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    d->tunnels = true;
+    cg_wire_upgrade(ex, ret_unread);
+    return lend_rest(ex, 0);
+}
+
+static ssize_t
+tunnel_read(struct cg_exchange *ex, char *p, size_t n)
+{
+    struct cg_detached *d = detached(ex);
+    if (ex->broken || is_child(d->call.executor->engine)) {
+        return -EPIPE;
+    }
+    reclaim(d);
+    return cg_transport_receive(&d->call.conn->transport, p, n);
+}
+
+static int
+tunnel_write(struct cg_exchange *ex, const char *p, size_t n)
+{
+    const struct iovec part = {(void *)(size_t)p, n};
+    return detached_send(ex, &part, 1, NULL);
 }
 
 static const struct cg_wire detached_wire = {
@@ -451,8 +557,12 @@ static const struct cg_exchange_ops detached_ops = {
     .await_room = await_room,
     .read = detached_read,
     .await_input = await_input,
+    .await = detached_await,
     .end_input = cg_stream_end_input,
     .take_over = detached_take_over,
+    .tunnel = detached_tunnel,
+    .tunnel_read = tunnel_read,
+    .tunnel_write = tunnel_write,
     .late = cg_limit_late,
     .conclude = cg_limit_conclude,
     .leads = detached_leads,
@@ -467,8 +577,8 @@ tell(struct cg_engine *e, struct cg_detached *d)
     d->waits = false;
     d->told = true;
     d->next = NULL;
-    *e->drained_last = d;
-    e->drained_last = &d->next;
+    *e->hosted.drained_last = d;
+    e->hosted.drained_last = &d->next;
 }
 
 /* There is nothing to wait for any more. */
@@ -480,21 +590,21 @@ end_wait(struct cg_engine *e, struct cg_conn *c)
     tell(e, c->call);
 }
 
-void
-cg_lent_broken(struct cg_engine *e, struct cg_conn *c)
+static void
+lent_broken(struct cg_engine *e, struct cg_conn *c)
 {
     c->call->call.ex.broken = true;
     end_wait(e, c);
 }
 
-void
-cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
+static void
+lent_expired(struct cg_engine *e, struct cg_conn *c)
 {
     struct cg_detached *d = c->call;
     if (d->reads) {
         cg_stream_time_out(&d->call);
-    } else if ((d->call.stalled_us = cg_reader_stalls(e, c)) == 0) {
-        cg_await_reader(e, c);
+    } else if ((d->call.stalled_us = cg_ending_stalls(e, c)) == 0) {
+        cg_ending_await(e, c);
         return;
     } else {
         d->call.ex.broken = true;
@@ -502,24 +612,63 @@ cg_lent_expired(struct cg_engine *e, struct cg_conn *c)
     end_wait(e, c);
 }
 
-void
-cg_lent_ready(struct cg_engine *e, struct cg_conn *c)
+/* It has closed its side, whatever it sent before. */
+static bool
+has_left(const struct cg_conn *c)
 {
+    struct pollfd p = cg_transport_poll(&c->transport, POLLRDHUP);
+    return poll(&p, 1, 0) > 0;
+}
+
+/* All is out. */
+static void
+end_flush(struct cg_engine *e, struct cg_conn *c)
+{
+    const struct cg_detached *d = c->call;
+    unsigned interest =
+        (d->reads ? CG_LOOP_READ : 0) | (d->ends ? CG_LOOP_END : 0);
+    cg_deadline_clear(&c->deadline);
+    if (interest != 0 && d->waits) {
+        cg_conn_arm(e, c, interest);
+    } else {
+        cg_conn_disarm(e, c);
+    }
+}
+
+/* Bytes of a tunnel, at least perhaps. It stays in the event set, since the
+ * host reads at once, most often; when it has not been told yet it is busy. */
+static void
+hear_tunnel(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->call->told) {
+        cg_conn_disarm(e, c);
+    } else {
+        tell(e, c->call);
+    }
+}
+
+static void
+lent_ready(struct cg_engine *e, struct cg_conn *c)
+{
+    struct cg_detached *d = c->call;
     int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
-    if (r < 0) {
-        c->call->call.ex.broken = true;
+    if (r < 0 || (d->ends && has_left(c))) {
+        d->call.ex.broken = true;
     }
     cg_hoard_count(e, &c->outbox);
-    if (r < 0 || c->call->reads) {
+    if (!d->call.ex.broken && d->tunnels && d->reads) {
+        hear_tunnel(e, c);
+        return;
+    }
+    if (d->call.ex.broken || d->reads) {
         end_wait(e, c);
         return;
     }
-    if (c->outbox.bytes <= c->call->low) {
-        tell(e, c->call);
+    if (d->rooms && c->outbox.bytes <= d->low) {
+        tell(e, d);
     }
     if (r > 0) {
-        cg_conn_disarm(e, c);
-        cg_deadline_clear(&c->deadline);
+        end_flush(e, c);
     }
 }
 
@@ -527,7 +676,7 @@ static void
 tell_first(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    struct cg_detached *d = e->drained_first;
+    struct cg_detached *d = e->hosted.drained_first;
     forget_told(e, d);
     open_baton(e, x);
     e->host->drained(e->host->self, &d->call.ex);
@@ -536,22 +685,22 @@ tell_first(struct cg_executor *x)
 
 /* ---- requests that take too long ---- */
 
-void
-cg_hosted_overdue(struct cg_engine *e, struct cg_call *call)
+static void
+on_overdue(struct cg_engine *e, struct cg_call *call)
 {
     struct cg_detached *d = detached(&call->ex);
     if (d->overdue) {
         return;
     }
     d->overdue = true;
-    d->overdue_next = e->overdue;
-    e->overdue = d;
+    d->overdue_next = e->hosted.overdue;
+    e->hosted.overdue = d;
 }
 
 static void
 forget_overdue(struct cg_engine *e, struct cg_detached *d)
 {
-    struct cg_detached **at = &e->overdue;
+    struct cg_detached **at = &e->hosted.overdue;
     while (*at != d) {
         at = &(*at)->overdue_next;
     }
@@ -563,7 +712,7 @@ static void
 interrupt_first(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    struct cg_detached *d = e->overdue;
+    struct cg_detached *d = e->hosted.overdue;
     forget_overdue(e, d);
     open_baton(e, x);
     e->host->interrupt(e->host->self, &d->call.ex); /* d may be gone now */
@@ -589,18 +738,18 @@ cg_engine_done(struct cg_exchange *ex)
         forget_overdue(e, d);
     }
     if (d->call.stream != NULL) {
-        cg_stream_end(e, c, &d->call);
+        cg_input_end(e, c, &d->call);
     }
     c->call = NULL;
-    e->in_flight--;
+    e->hosted.in_flight--;
     give_call(e, d);
-    if (atomic_load_explicit(&e->over, RELAXED)) {
+    if (atomic_load_explicit(&e->stop.over, RELAXED)) {
         cg_conn_close(e, c);
     } else {
-        cg_finish(e, c);
+        cg_ending_begin(e, c);
     }
     /* a request that waited, a line, or the end of a graceful stop */
-    if (!e->polling && (e->nready > 0 || e->stopping || cg_owes(e))) {
+    if (!e->hosted.polling && (e->ready.n > 0 || e->stop.begun || cg_owes(e))) {
         cg_engine_kick(e);
     }
     open_baton(e, x);
@@ -617,29 +766,40 @@ cg_engine_fd(const struct cg_engine *e)
 int
 cg_engine_call_fd(const struct cg_engine *e)
 {
-    return e->call_fd;
+    return e->hosted.call_fd;
 }
 
 int
 cg_engine_in_flight(const struct cg_engine *e)
 {
-    return e->in_flight;
+    return e->hosted.in_flight;
 }
 
-void
-cg_call_host(struct cg_engine *e)
+static void
+call_host(struct cg_engine *e)
 {
     uint64_t one = 1;
-    ssize_t ignored = write(e->call_fd, &one, sizeof one);
+    ssize_t ignored = write(e->hosted.call_fd, &one, sizeof one);
     (void)ignored;
-    e->called = true;
+    e->hosted.called = true;
     /* events wait and the host's loop does not look: from now on it counts as
      * silent (cg_slot_silent_us) */
     atomic_store_explicit(&e->slot->beat_us, cg_now_us(), RELAXED);
-    if (!e->stopping) {
+    if (!e->stop.begun) {
         atomic_store_explicit(&e->slot->state, CG_WORKER_BUSY, RELAXED);
     }
 }
+
+const struct cg_executor_kind cg_hosted_executors = {
+    .rests_in_app = true,
+    .run = run_whole,
+    .run_stream = run_stream,
+    .lent_ready = lent_ready,
+    .lent_expired = lent_expired,
+    .lent_broken = lent_broken,
+    .overdue = on_overdue,
+    .relieved = call_host,
+};
 
 static void
 look(struct cg_executor *x)
@@ -648,7 +808,7 @@ look(struct cg_executor *x)
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
     cg_engine_tick(e);
     cg_harvest(x, n);
-    cg_show(x, CG_WORKER_BUSY);
+    cg_show_state(x, CG_WORKER_BUSY);
 }
 
 static bool
@@ -658,15 +818,16 @@ step(struct cg_executor *x)
     if (cg_loop_next_event(x)) {
         return true;
     }
-    if (e->nready > 0 && cg_may_run(e)) {
-        cg_run_queued(x);
+    if (e->ready.n > 0 && cg_may_run(e)) {
+        e->harvest.local_due = false;
+        cg_dispatch_queued(x, cg_ready_pop(e));
         return true;
     }
-    if (__builtin_expect(e->drained_first != NULL, 0)) {
+    if (__builtin_expect(e->hosted.drained_first != NULL, 0)) {
         tell_first(x);
         return true;
     }
-    if (__builtin_expect(e->overdue != NULL, 0)) {
+    if (__builtin_expect(e->hosted.overdue != NULL, 0)) {
         interrupt_first(x);
         return true;
     }
@@ -684,13 +845,13 @@ set_timer(struct cg_engine *e)
 {
     int ms = cg_run_timers(e);
     uint64_t due = e->now_us + (uint64_t)ms * 1000;
-    if (e->in_flight > 0 || e->stopping) {
+    if (e->hosted.in_flight > 0 || e->stop.begun) {
         uint64_t beat = e->now_us + e->config->beat_us;
         due = ms >= 0 && due < beat ? due : beat;
     } else if (ms < 0) {
         return;
     }
-    if (e->timer_us != 0 && e->timer_us <= due) {
+    if (e->hosted.timer_us != 0 && e->hosted.timer_us <= due) {
         return;
     }
     set_timer_to(e, due);
@@ -701,23 +862,23 @@ work(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     int left = STEPS;
-    if (e->event_at == e->nevents) {
+    if (e->harvest.at == e->harvest.n) {
         look(x);
     }
     while (left > 0 && step(x)) {
         left--;
     }
-    if (e->event_at == e->nevents) {
+    if (e->harvest.at == e->harvest.n) {
         cg_conn_bury(e);
     }
-    cg_take_part(e);
+    cg_watch_what_we_can(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || cg_owes(e) || e->drained_first != NULL ||
-        e->overdue != NULL) {
+    if (left == 0 || cg_owes(e) || e->hosted.drained_first != NULL ||
+        e->hosted.overdue != NULL) {
         cg_engine_kick(e);
     }
-    cg_show(x, CG_WORKER_IDLE);
+    cg_show_state(x, CG_WORKER_IDLE);
 }
 
 bool
@@ -728,15 +889,15 @@ cg_engine_poll(struct cg_engine *e, struct cg_executor *x)
     }
     x->entered = true;
     take_baton(e, x);
-    e->polling = true;
-    if (e->called) {
-        e->called = false;
-        cg_drain_fd(e->call_fd);
+    e->hosted.polling = true;
+    if (e->hosted.called) {
+        e->hosted.called = false;
+        cg_fd_empty(e->hosted.call_fd);
     }
     if (cg_loop_goes_on(x)) {
         work(x);
     }
-    e->polling = false;
+    e->hosted.polling = false;
     open_baton(e, x);
     return !cg_engine_is_over(e);
 }

@@ -14,7 +14,8 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/state.h"
 #include "core/http/reply.h"
 
 enum gate {
@@ -209,7 +210,7 @@ cut(struct cg_engine *e, struct cg_conn *c)
 {
     reset(&e->post, c);
     if (c->state == CONN_LENT) {
-        cg_lent_broken(e, c);
+        e->kind->lent_broken(e, c);
     }
 }
 
@@ -243,9 +244,7 @@ on_limit(struct cg_engine *e, struct cg_call *call)
     }
     atomic_store(&l->gate, with_state(seen, end_reply(e, call, seen)));
     cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_GRACE, e->now_us);
-    if (e->config->hosted) {
-        cg_hosted_overdue(e, call);
-    }
+    e->kind->overdue(e, call);
     e->host->overdue(e->host->self, &call->ex, l->page_n);
     cg_expect_report(e);
 }
@@ -258,9 +257,7 @@ cg_limit_expire(struct cg_engine *e, struct cg_deadline *d)
         on_limit(e, call);
     } else if (is_late(atomic_load(&call->limit.gate))) {
         e->host->stuck(e->host->self, &call->ex);
-        if (e->config->hosted) {
-            cg_hosted_overdue(e, call);
-        }
+        e->kind->overdue(e, call);
     }
 }
 

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #include "core/base/fd.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/call.h"
+#include "core/engine/state.h"
 
 enum {
     TICK_US = 1000,

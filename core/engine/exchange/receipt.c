@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/receipt.h"
+#include "core/engine/state.h"
 
 enum { METHOD_MAX = 32, TARGET_MAX = 1024 };
 
@@ -66,16 +68,16 @@ cg_receipt_end(struct cg_engine *e, struct cg_conn *c)
         r->unsent = lost(c);
     }
     r->next = NULL;
-    *e->settled_last = r;
-    e->settled_last = &r->next;
+    *e->receipts.last = r;
+    e->receipts.last = &r->next;
 }
 
 struct cg_receipt *
 cg_receipts_take(struct cg_engine *e)
 {
-    struct cg_receipt *r = e->settled;
-    e->settled = NULL;
-    e->settled_last = &e->settled;
+    struct cg_receipt *r = e->receipts.first;
+    e->receipts.first = NULL;
+    e->receipts.last = &e->receipts.first;
     return r;
 }
 

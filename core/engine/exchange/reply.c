@@ -8,7 +8,10 @@
 #include <errno.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/stream.h"
+#include "core/engine/exchange/wire.h"
+#include "core/engine/state.h"
 
 static struct cg_call *
 call_of(struct cg_exchange *ex)

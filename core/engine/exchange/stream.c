@@ -10,12 +10,13 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/conn/body.h"
+#include "core/engine/conn/ending.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/stream.h"
+#include "core/engine/state.h"
 
-enum {
-    SKIP_MAX = 64 * 1024, /* what is read away after a response */
-    POLL_MS = 1000
-};
+enum { POLL_MS = 1000 };
 
 /* ---- in the executor, without the baton ---- */
 
@@ -64,8 +65,8 @@ wait_for_peer(struct cg_call *call)
             return fail(call, -ETIMEDOUT, 504, "Request took too long");
         }
         atomic_store_explicit(&e->slot->beat_us, now, memory_order_relaxed);
-        if (atomic_load_explicit(&e->abort_wanted, memory_order_relaxed) ||
-            atomic_load_explicit(&e->over, memory_order_relaxed)) {
+        if (atomic_load_explicit(&e->stop.abort_wanted, memory_order_relaxed) ||
+            atomic_load_explicit(&e->stop.over, memory_order_relaxed)) {
             return fail(call, -ECANCELED, 503, "The worker was stopped");
         }
         if (now >= end) {
@@ -75,19 +76,11 @@ wait_for_peer(struct cg_call *call)
     return check_rate(call);
 }
 
-/* All in memory: what is decoded is taken away at once. */
-static struct cg_intake_policy
-policy_of(const struct cg_engine *e)
-{
-    struct cg_intake_policy policy = e->config->intake;
-    policy.body_memory = SIZE_MAX;
-    return policy;
-}
-
 static int
 feed(struct cg_call *call, const char *p, size_t n)
 {
-    const struct cg_intake_policy policy = policy_of(call->executor->engine);
+    const struct cg_intake_policy policy =
+        cg_intake_in_memory(&call->executor->engine->config->intake);
     size_t used = 0;
     enum cg_intake_status st = cg_intake_feed(
         call->stream, &policy, call->conn->peer.trusted, p, n, &used, NULL);
@@ -199,7 +192,7 @@ cg_stream_can_skip(const struct cg_exchange *ex)
     /* a client that still waits for 100 may send the body or not */
     return call->stream_error == 0 &&
            (i->continued || !i->req.expect_continue || i->body_n > 0) &&
-           i->body_left <= SKIP_MAX;
+           i->body_left <= CG_SKIP_MAX;
 }
 
 /* ---- after the response, with the baton ---- */
@@ -207,8 +200,7 @@ cg_stream_can_skip(const struct cg_exchange *ex)
 /* The application may have left some of the body, or seen what is wrong with
  * it; c->intake stays only if there is a rest to be read away. */
 void
-cg_stream_end(struct cg_engine *e, struct cg_conn *c,
-              const struct cg_call *call)
+cg_input_end(struct cg_engine *e, struct cg_conn *c, const struct cg_call *call)
 {
     if (call->stream_error != 0) {
         c->keep = false;
@@ -222,45 +214,4 @@ cg_stream_end(struct cg_engine *e, struct cg_conn *c,
     if (!c->keep || c->intake->done) {
         cg_conn_drop_intake(c);
     }
-}
-
-void
-cg_stream_drain_start(struct cg_engine *e, struct cg_conn *c)
-{
-    c->state = CONN_DRAIN;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_DRAIN, e->now_us);
-    cg_conn_arm(e, c, CG_LOOP_READ);
-}
-
-static void
-skip(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
-{
-    struct cg_intake *i = c->intake;
-    const struct cg_intake_policy policy = policy_of(e);
-    size_t used = 0;
-    enum cg_intake_status st =
-        cg_intake_feed(i, &policy, c->peer.trusted, p, n, &used, NULL);
-    cg_buf_reset(&i->body);
-    i->skipped += (uint32_t)used;
-    if (st == CG_INTAKE_COMPLETE) {
-        cg_buf_put(&c->rest, p + used, n - used);
-        cg_conn_drop_intake(c);
-        cg_after_response(e, c);
-    } else if (st != CG_INTAKE_MORE || i->skipped > SKIP_MAX) {
-        cg_linger_start(e, c);
-    }
-}
-
-void
-cg_stream_drain(struct cg_executor *x, struct cg_conn *c)
-{
-    ssize_t n = cg_transport_receive(&c->transport, x->rbuf, sizeof x->rbuf);
-    if (n == -EAGAIN) {
-        return;
-    }
-    if (n <= 0) {
-        cg_conn_close(x->engine, c);
-        return;
-    }
-    skip(x->engine, c, x->rbuf, (size_t)n);
 }

@@ -2,7 +2,7 @@
 /*
  * Wire: bytes of a reply on their way to the client's socket, as they are. What
  * HTTP makes of a reply is written above it (reply.c). Two sorts: inline, for
- * executors that run requests themselves (serve.c), and detached, for hosts
+ * executors that run requests themselves (inline.c), and detached, for hosts
  * with a loop of their own (hosted.c).
  */
 #ifndef CG_ENGINE_WIRE_H
@@ -44,5 +44,18 @@ int cg_http1_inform(struct cg_exchange *ex, int status,
                     const struct cg_fields *fields);
 int cg_http1_trailers(struct cg_exchange *ex, const struct cg_fields *fields);
 void cg_http1_abort(struct cg_exchange *ex, int status, const char *message);
+
+/* What both sorts are made of; in the executor, without the baton. */
+int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+                 void *keep);
+int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+                 void *keep);
+int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
+                      int count, int fd, off_t offset, size_t n);
+size_t cg_wire_pending(const struct cg_exchange *ex);
+int cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread);
+/* The connection speaks another protocol from now on: no limit of time, and it
+ * ends with the request. *ret_unread: bytes of it that came already. */
+void cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread);
 
 #endif

@@ -7,6 +7,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifdef CG_CHECK_OWNERS
+_Thread_local const struct cg_baton *cg_baton_held;
+#endif
+
 static void
 futex(_Atomic uint32_t *word, int op, uint32_t value)
 {
@@ -20,13 +24,29 @@ cg_baton_wake(struct cg_baton *b)
 }
 
 bool
-cg_baton_steal(struct cg_baton *b, unsigned owner, uint32_t seen)
+cg_baton_give(struct cg_baton *b, unsigned owner, uint32_t seen)
 {
     if (cg_baton_state(seen) == BATON_LOOP) {
         return false;
     }
     uint32_t loop = cg_baton_make(BATON_LOOP, owner, cg_baton_seq(seen) + 1);
     return atomic_compare_exchange_strong(&b->word, &seen, loop);
+}
+
+void
+cg_baton_received(struct cg_baton *b)
+{
+    CG_BATON_HELD(b);
+}
+
+bool
+cg_baton_steal(struct cg_baton *b, unsigned owner, uint32_t seen)
+{
+    if (!cg_baton_give(b, owner, seen)) {
+        return false;
+    }
+    CG_BATON_HELD(b);
+    return true;
 }
 
 void
@@ -54,6 +74,7 @@ cg_baton_free(struct cg_baton *b)
 {
     uint32_t seq =
         cg_baton_seq(atomic_load_explicit(&b->word, memory_order_relaxed));
+    CG_BATON_HELD(NULL);
     atomic_store(&b->word, cg_baton_make(BATON_FREE, 0, seq + 1));
     cg_baton_wake(b);
 }

@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum cg_baton_state { BATON_FREE, BATON_LOOP, BATON_APP, BATON_WAIT };
@@ -49,6 +50,17 @@ cg_baton_seq(uint32_t word)
     return word >> 12;
 }
 
+/*
+ * Builds with a sanitizer, and with DEBUG=1, know which baton a thread holds in
+ * LOOP, so that the engine's functions can assert it: CG_HAS_BATON in state.h.
+ */
+#ifdef CG_CHECK_OWNERS
+extern _Thread_local const struct cg_baton *cg_baton_held;
+#define CG_BATON_HELD(baton) (cg_baton_held = (baton))
+#else
+#define CG_BATON_HELD(baton) ((void)0)
+#endif
+
 /* Wakes those who wait for the word to change. */
 void cg_baton_wake(struct cg_baton *b);
 
@@ -61,6 +73,7 @@ cg_baton_open(struct cg_baton *b, unsigned owner, enum cg_baton_state state)
     uint32_t seq =
         cg_baton_seq(atomic_load_explicit(&b->word, memory_order_relaxed));
     uint32_t mine = cg_baton_make(state, owner, seq + 1);
+    CG_BATON_HELD(NULL);
     atomic_exchange(&b->word, mine);
     if (__builtin_expect(
             atomic_load_explicit(&b->want, memory_order_relaxed) != 0, 0)) {
@@ -76,11 +89,18 @@ static inline bool
 cg_baton_back(struct cg_baton *b, unsigned owner, uint32_t mine)
 {
     uint32_t loop = cg_baton_make(BATON_LOOP, owner, cg_baton_seq(mine));
-    return atomic_compare_exchange_strong(&b->word, &mine, loop);
+    if (!atomic_compare_exchange_strong(&b->word, &mine, loop)) {
+        return false;
+    }
+    CG_BATON_HELD(b);
+    return true;
 }
 
 /* Takes the baton from the state `seen` if it is still that and not LOOP. */
 bool cg_baton_steal(struct cg_baton *b, unsigned owner, uint32_t seen);
+/* The same for another thread, which has to be told: cg_baton_received. */
+bool cg_baton_give(struct cg_baton *b, unsigned owner, uint32_t seen);
+void cg_baton_received(struct cg_baton *b);
 /* Takes the baton, waiting for a LOOP of another to end. */
 void cg_baton_take(struct cg_baton *b, unsigned owner);
 /* LOOP -> FREE, waking who waits. */

@@ -10,7 +10,29 @@
 
 #include <stdint.h>
 
-#include "core/engine/conn/conn.h"
+/* The deadline lists; each has one length of time. */
+enum cg_deadline_list {
+    DEADLINE_FIRST,
+    DEADLINE_HEAD,
+    DEADLINE_BODY,
+    DEADLINE_WRITE,
+    DEADLINE_KEEP,
+    DEADLINE_SKIP,
+    DEADLINE_LINGER,
+    /* of calls, not of connections: see limit.c */
+    DEADLINE_LIMIT,
+    DEADLINE_RETRY,
+    DEADLINE_GRACE,
+    DEADLINE_LISTS,
+    DEADLINE_CONN_LISTS = DEADLINE_LIMIT
+};
+
+struct cg_deadline {
+    struct cg_deadline *next, *prev; /* NULL: in no list */
+    uint64_t at;                     /* when it is over */
+    uint64_t queued; /* what the list believes; corrected lazily */
+    uint8_t list;
+};
 
 struct cg_deadlines {
     struct cg_deadline head[DEADLINE_LISTS]; /* rings */

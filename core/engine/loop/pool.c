@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The idle executors of a pool. One of them, the leader, has the baton and
- * serves requests inline; the others sleep here until relief finds the leader
- * in a long call and lets the last one that went to sleep go on in its place.
- */
+#include "core/engine/loop/pool.h"
+
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/engine/internal.h"
+#include "core/engine/state.h"
 
 enum { ASLEEP, HAS_BATON, DISMISSED };
 
@@ -54,7 +51,7 @@ lie_down(struct cg_engine *e, struct cg_executor *x)
     bool stays = true;
     pthread_mutex_lock(&p->lock);
     uint32_t seen = atomic_load(&e->baton.word);
-    if (atomic_load(&e->over)) {
+    if (atomic_load(&e->stop.over)) {
         atomic_store(&x->wake, DISMISSED);
     } else if (is_leaderless(seen) &&
                cg_baton_steal(&e->baton, (unsigned)x->id, seen)) {
@@ -79,7 +76,11 @@ cg_pool_park(struct cg_executor *x)
             futex(&x->wake, FUTEX_WAIT, ASLEEP);
         }
     }
-    return atomic_load(&x->wake) == HAS_BATON;
+    if (atomic_load(&x->wake) != HAS_BATON) {
+        return false;
+    }
+    cg_baton_received(&e->baton);
+    return true;
 }
 
 bool
@@ -90,7 +91,7 @@ cg_pool_promote(struct cg_engine *e, uint32_t seen)
     pthread_mutex_lock(&p->lock);
     if (p->n > 0) {
         struct cg_executor *x = p->idle[p->n - 1];
-        if (cg_baton_steal(&e->baton, (unsigned)x->id, seen)) {
+        if (cg_baton_give(&e->baton, (unsigned)x->id, seen)) {
             atomic_store(&p->n, p->n - 1);
             wake(x, HAS_BATON);
             done = true;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Relief: a thread without Python that sleeps until a call of the application
- * is long (2-4 ms; 0.25-0.5 ms while they keep coming). Then it lets an idle
- * executor go on, or turns the loop itself: reads, flushes, keeps deadlines,
- * and gives complete requests to siblings. The hot path pays two loads for it.
- */
+#include "core/engine/loop/relief.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,10 +11,13 @@
 #include <unistd.h>
 
 #include "core/base/fd.h"
-#include "core/engine/internal.h"
+#include "core/engine/conn/give.h"
+#include "core/engine/dispatch.h"
+#include "core/engine/loop/stop.h"
+#include "core/engine/loop/turn.h"
+#include "core/engine/state.h"
 
 enum {
-    TICK_US = 2000,
     FAST_US = 250,
     FAST_TICKS = 400, /* long calls come in swarms */
     SLACK_NS = 20000,
@@ -27,52 +26,12 @@ enum {
 
 #define RELAXED memory_order_relaxed
 
-/* ---- the alarm, set by the leader ---- */
-
-static void
-set_alarm(struct cg_relief *r, long us)
-{
-    const struct itimerspec when = {.it_value.tv_nsec = us * 1000};
-    timerfd_settime(r->alarm_fd, 0, &when, NULL);
-}
-
-/* Below one change from idle to busy per tick the alarm is set and cleared and
- * relief sleeps; above, it is left to fire and relief looks once a tick by
- * itself. An alarm older than a tick counts as spent: a stale flag would hide a
- * long call for ever. */
-void
-cg_relief_set_alarm(struct cg_relief *r, uint64_t now_us)
-{
-    if (!r->running || (r->armed && now_us - r->armed_us < TICK_US)) {
-        return;
-    }
-    r->armed = true;
-    r->lazy = now_us - r->armed_us < TICK_US;
-    r->armed_us = now_us;
-    set_alarm(r, TICK_US);
-}
-
-/* Before a wait, with the baton. */
-void
-cg_relief_calm(struct cg_relief *r)
-{
-    bool ticking = atomic_load_explicit(&r->ticking, RELAXED) != 0;
-    if (r->armed && !r->lazy) {
-        r->armed = false;
-        if (!ticking) {
-            set_alarm(r, 0);
-        }
-    } else if (ticking) {
-        r->armed = false;
-    }
-}
-
 /* ---- the thread ---- */
 
 static void
 nap(struct cg_relief *r)
 {
-    long us = TICK_US;
+    long us = CG_ALARM_TICK_US;
     if (r->fast > 0) {
         r->fast--;
         us = FAST_US;
@@ -87,14 +46,14 @@ doze(struct cg_engine *e)
 {
     struct cg_relief *r = &e->relief;
     uint64_t fired;
-    atomic_exchange(&r->ticking, 0);
+    atomic_exchange(&r->alarm.ticking, 0);
     /* only a leader that waits now will see the 0 before its next call */
     if (cg_baton_state(atomic_load(&e->baton.word)) == BATON_WAIT &&
-        !atomic_load(&e->over)) {
-        ssize_t ignored = read(r->alarm_fd, &fired, sizeof fired);
+        !atomic_load(&e->stop.over)) {
+        ssize_t ignored = read(r->alarm.fd, &fired, sizeof fired);
         (void)ignored;
     }
-    atomic_store(&r->ticking, 1);
+    atomic_store(&r->alarm.ticking, 1);
 }
 
 /* Every complete request moves once relief has the loop: it is the server's
@@ -103,9 +62,9 @@ static void
 give_ready(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    for (int k = e->nready; k > 0 && cg_may_give(e); k--) {
+    for (int k = e->ready.n; k > 0 && cg_may_give(e); k--) {
         struct cg_conn *c = cg_ready_pop(e);
-        cg_receive_ready(x, c); /* gives it, or queues it again */
+        cg_dispatch_queued(x, c); /* gives it, or queues it again */
     }
 }
 
@@ -113,14 +72,12 @@ give_ready(struct cg_executor *x)
 static void
 withdraw(struct cg_engine *e)
 {
-    e->relieved = true;
-    cg_accept_listen(e, false);
-    cg_hear(e, false);
-    cg_attend(e, false);
-    cg_pass_on(e);
-    if (e->config->hosted) {
-        cg_call_host(e);
-    }
+    e->harvest.relieved = true;
+    cg_watch_listeners(e, false);
+    cg_watch_wakeup(e, false);
+    cg_watch_queue(e, false);
+    cg_watch_pass_on(e);
+    e->kind->relieved(e);
 }
 
 /* One step with the baton; false when it was lost. */
@@ -227,7 +184,7 @@ watch_host(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     uint32_t last = 0;
-    while (!atomic_load(&e->over)) {
+    while (!atomic_load(&e->stop.over)) {
         uint32_t seen = atomic_load(&e->baton.word);
         bool rests = seen == last && cg_baton_state(seen) == BATON_APP;
         if (rests && !has_events(e, 0)) {
@@ -248,7 +205,7 @@ watch_leader(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     uint32_t last = 0;
-    while (!atomic_load(&e->over)) {
+    while (!atomic_load(&e->stop.over)) {
         uint32_t seen = atomic_load(&e->baton.word);
         enum cg_baton_state state = cg_baton_state(seen);
         if (seen == last && state == BATON_APP) {
@@ -270,7 +227,7 @@ relief_main(void *arg)
     struct cg_executor *x = arg;
     prctl(PR_SET_NAME, "relief");
     prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS);
-    if (x->engine->config->hosted) {
+    if (x->engine->kind->rests_in_app) {
         watch_host(x);
     } else {
         watch_leader(x);
@@ -284,19 +241,19 @@ int
 cg_relief_start(struct cg_engine *e, struct cg_error *err)
 {
     struct cg_relief *r = &e->relief;
-    r->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    if (r->alarm_fd < 0) {
+    r->alarm.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (r->alarm.fd < 0) {
         return cg_error_set(err, errno, "cannot make a timer: %s",
                             strerror(errno));
     }
     r->executor = cg_executor_new(e, RELIEF);
-    atomic_store(&r->ticking, 1);
+    atomic_store(&r->alarm.ticking, 1);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     int failure = pthread_create(&r->thread, NULL, relief_main, r->executor);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    r->running = failure == 0;
+    r->alarm.used = failure == 0;
     return failure == 0 ? 0
                         : cg_error_set(err, failure,
                                        "cannot start a thread: %s (a limit on "
@@ -308,13 +265,13 @@ void
 cg_relief_stop(struct cg_engine *e)
 {
     struct cg_relief *r = &e->relief;
-    if (r->running) {
-        set_alarm(r, 1);
+    if (r->alarm.used) {
+        cg_alarm_set_to(&r->alarm, 1);
         cg_engine_kick(e);
         pthread_join(r->thread, NULL);
-        r->running = false;
+        r->alarm.used = false;
     }
     cg_executor_free(r->executor);
     r->executor = NULL;
-    cg_fd_close(&r->alarm_fd);
+    cg_fd_close(&r->alarm.fd);
 }

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop: in which order things are done, and how it ends. */
+#include "core/engine/loop/turn.h"
+
 #include <unistd.h>
 
+#include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/engine/internal.h"
+#include "core/engine/conn/give.h"
+#include "core/engine/dispatch.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/state.h"
 
 enum {
     /* gunicorn 27: an announced keep-alive still gets this long at a stop */
@@ -38,28 +43,6 @@ cg_engine_tick(struct cg_engine *e)
     }
 }
 
-static void
-expire(struct cg_engine *e, struct cg_conn *c)
-{
-    switch ((enum cg_conn_state)c->state) {
-    case CONN_HEAD:
-        cg_refuse_status(e, c, 408, "Request head timed out");
-        break;
-    case CONN_BODY:
-        cg_refuse_status(e, c, 408, "Request body timed out");
-        break;
-    case CONN_FRESH:
-    case CONN_IDLE:
-    case CONN_DRAIN:
-    case CONN_LINGER: cg_conn_close(e, c); break;
-    case CONN_FLUSH: cg_flush_look(e, c); break;
-    case CONN_LENT: cg_lent_expired(e, c); break;
-    case CONN_READY: /* gets a new deadline when it comes back */
-    case CONN_RUN:
-    case CONN_DEAD: break;
-    }
-}
-
 static uint64_t
 earlier(const struct cg_engine *e, uint64_t next, uint64_t at)
 {
@@ -72,22 +55,22 @@ static uint64_t
 next_of_others(const struct cg_engine *e)
 {
     uint64_t next = UINT64_MAX;
-    if (e->accept_pause_us > e->now_us) {
-        next = earlier(e, next, e->accept_pause_us);
+    if (e->accept.pause_us > e->now_us) {
+        next = earlier(e, next, e->accept.pause_us);
     }
-    if (e->adopt_pause_us > e->now_us) {
-        next = earlier(e, next, e->adopt_pause_us);
+    if (e->watches.queue_pause_us > e->now_us) {
+        next = earlier(e, next, e->watches.queue_pause_us);
     }
-    if (e->full_us > e->now_us) {
-        next = earlier(e, next, e->full_us);
+    if (e->accept.full_us > e->now_us) {
+        next = earlier(e, next, e->accept.full_us);
     }
-    if (e->report_us != 0) {
-        next = earlier(e, next, e->report_us);
+    if (e->tell.report_us != 0) {
+        next = earlier(e, next, e->tell.report_us);
     }
     if (e->hoard.trim_us != 0) {
         next = earlier(e, next, e->hoard.trim_us);
     }
-    return e->stopping ? earlier(e, next, e->stop_at_us) : next;
+    return e->stop.begun ? earlier(e, next, e->stop.at_us) : next;
 }
 
 /* Milliseconds until something is due, -1 for never. */
@@ -96,16 +79,17 @@ cg_run_timers(struct cg_engine *e)
 {
     struct cg_deadline *d;
     uint64_t next;
+    CG_HAS_BATON(e);
     while ((d = cg_deadlines_expired(&e->deadlines, e->now_us, &next)) !=
            NULL) {
         if (d->list < DEADLINE_CONN_LISTS) {
-            expire(e, cg_conn_of(d));
+            cg_dispatch_expired(e, cg_conn_of(d));
         } else {
             cg_limit_expire(e, d);
         }
     }
-    if (e->report_us != 0 && e->now_us >= e->report_us) {
-        e->report_us = 0;
+    if (e->tell.report_us != 0 && e->now_us >= e->tell.report_us) {
+        e->tell.report_us = 0;
         e->host->report(e->host->self);
     }
     if (e->hoard.trim_us != 0 && e->now_us >= e->hoard.trim_us) {
@@ -123,7 +107,7 @@ cg_run_timers(struct cg_engine *e)
 /* ---- what others see of it ---- */
 
 void
-cg_show(const struct cg_executor *x, enum cg_worker_state s)
+cg_show_state(const struct cg_executor *x, enum cg_worker_state s)
 {
     struct cg_engine *e = x->engine;
     /* relief shows nothing: the call that it relieves may be stuck */
@@ -131,8 +115,8 @@ cg_show(const struct cg_executor *x, enum cg_worker_state s)
         return;
     }
     atomic_store_explicit(&e->slot->beat_us, e->now_us, RELAXED);
-    atomic_store_explicit(&e->slot->state, e->stopping ? CG_WORKER_STOPPING : s,
-                          RELAXED);
+    atomic_store_explicit(&e->slot->state,
+                          e->stop.begun ? CG_WORKER_STOPPING : s, RELAXED);
 }
 
 /* Relief of a class whose calls may last: the worker lives, unless executors
@@ -147,14 +131,6 @@ show_relieved(struct cg_engine *e)
 }
 
 /* ---- events ---- */
-
-void
-cg_drain_fd(int fd)
-{
-    char bytes[64];
-    while (read(fd, bytes, sizeof bytes) == sizeof bytes) {
-    }
-}
 
 static void
 hear_signals(struct cg_executor *x)
@@ -173,7 +149,7 @@ hear_signals(struct cg_executor *x)
 static void
 on_wakeup(struct cg_executor *x)
 {
-    cg_drain_fd(x->engine->wakeup.fd);
+    cg_fd_empty(x->engine->watches.wakeup.fd);
     if (x->id != RELIEF) { /* else a leftover event of the leader's */
         hear_signals(x);
     }
@@ -182,8 +158,8 @@ on_wakeup(struct cg_executor *x)
 static void
 on_master_gone(struct cg_engine *e)
 {
-    e->orphaned = true;
-    cg_loop_remove(&e->loop, e->master.fd);
+    e->stop.orphaned = true;
+    cg_loop_remove(&e->loop, e->watches.master.fd);
     cg_engine_stop(e, ORPHAN_US);
 }
 
@@ -196,9 +172,9 @@ on_poke(struct cg_executor *x)
     if (x->id == RELIEF) {
         return; /* a leftover event of the leader's: passed on by withdraw() */
     }
-    cg_drain_fd(e->poke.fd);
-    if (cg_adopt(x)) {
-        cg_pass_on(e);
+    cg_fd_empty(e->watches.poke.fd);
+    if (cg_dispatch_adopt(x)) {
+        cg_watch_pass_on(e);
     }
 }
 
@@ -210,12 +186,12 @@ on_bell(struct cg_executor *x)
     if (x->id == RELIEF) {
         return;
     }
-    cg_drain_fd(e->bell.fd);
-    for (int i = 0; !useful && i < e->nlisteners; i++) {
-        useful = cg_accept_one(x, i);
+    cg_fd_empty(e->watches.bell.fd);
+    for (int i = 0; !useful && i < e->accept.n; i++) {
+        useful = cg_dispatch_accept_one(x, i);
     }
     if (useful) {
-        cg_pass_on(e);
+        cg_watch_pass_on(e);
     }
 }
 
@@ -224,25 +200,25 @@ on_special(struct cg_executor *x, void *ptr)
 {
     struct cg_engine *e = x->engine;
     struct cg_watch *w = ptr;
-    if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
-        cg_accept_some(x, (int)(w - e->listener_watch));
-    } else if (w == &e->queue) {
-        if (e->attending && x->id != RELIEF) {
-            cg_adopt(x);
+    if (w >= e->watches.listener && w < e->watches.listener + e->accept.n) {
+        cg_dispatch_accept(x, (int)(w - e->watches.listener));
+    } else if (w == &e->watches.queue) {
+        if (e->watches.queue_on && x->id != RELIEF) {
+            cg_dispatch_adopt(x);
         }
-    } else if (w == &e->poke) {
+    } else if (w == &e->watches.poke) {
         on_poke(x);
-    } else if (w == &e->bell) {
+    } else if (w == &e->watches.bell) {
         on_bell(x);
-    } else if (w == &e->wakeup) {
+    } else if (w == &e->watches.wakeup) {
         on_wakeup(x);
-    } else if (w == &e->timer) {
-        cg_drain_fd(e->timer.fd);
-        e->timer_us = 0;
-    } else if (w == &e->kick) {
-        cg_drain_fd(e->kick.fd);
+    } else if (w == &e->hosted.timer) {
+        cg_fd_empty(e->hosted.timer.fd);
+        e->hosted.timer_us = 0;
+    } else if (w == &e->watches.kick) {
+        cg_fd_empty(e->watches.kick.fd);
         cg_tell_noted(e);
-    } else if (w == &e->master) {
+    } else if (w == &e->watches.master) {
         on_master_gone(e);
     } else {
         return false;
@@ -250,36 +226,16 @@ on_special(struct cg_executor *x, void *ptr)
     return true;
 }
 
-static void
-on_conn(struct cg_executor *x, struct cg_conn *c)
-{
-    switch ((enum cg_conn_state)c->state) {
-    case CONN_FRESH:
-    case CONN_HEAD:
-    case CONN_BODY:
-    case CONN_IDLE: cg_receive(x, c); break;
-    case CONN_FLUSH: cg_flush(x->engine, c); break;
-    case CONN_LENT: cg_lent_ready(x->engine, c); break;
-    case CONN_DRAIN: cg_stream_drain(x, c); break;
-    case CONN_LINGER: cg_linger(x, c); break;
-    case CONN_READY:
-    case CONN_RUN: /* not ours now: silence it, it is armed again later */
-        cg_conn_disarm(x->engine, c);
-        break;
-    case CONN_DEAD: break;
-    }
-}
-
 bool
 cg_loop_next_event(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    if (e->event_at == e->nevents) {
+    if (e->harvest.at == e->harvest.n) {
         return false;
     }
-    void *ptr = e->events[e->event_at++].data.ptr;
+    void *ptr = e->harvest.events[e->harvest.at++].data.ptr;
     if (!on_special(x, ptr)) {
-        on_conn(x, ptr);
+        cg_dispatch_event(x, ptr);
     }
     return true;
 }
@@ -293,7 +249,7 @@ listeners_first(struct cg_executor *x, int n)
     int first = 0;
     for (int i = 0; i < n; i++) {
         const struct cg_watch *w = x->events[i].data.ptr;
-        if (w >= e->listener_watch && w < e->listener_watch + e->nlisteners) {
+        if (w >= e->watches.listener && w < e->watches.listener + e->accept.n) {
             cg_loop_event event = x->events[first];
             x->events[first++] = x->events[i];
             x->events[i] = event;
@@ -305,21 +261,23 @@ void
 cg_harvest(struct cg_executor *x, int n)
 {
     struct cg_engine *e = x->engine;
-    e->events = x->events;
-    e->nevents = n;
-    e->event_at = 0;
-    e->harvested_us = e->now_us;
-    e->rested = false;
+    CG_HAS_BATON(e);
+    e->harvest.events = x->events;
+    e->harvest.n = n;
+    e->harvest.at = 0;
+    e->harvest.us = e->now_us;
+    e->harvest.waited = false;
     /* Relief looks while the leader runs: that must not spare the leader its
      * own look, which is the only one with the listeners in the set. And after
      * a long call all that has come stands in line before any of it runs, or
      * else the first connection would be served again and again. */
-    e->quota = x->id == RELIEF ? 0 : e->nready + (e->relieved ? n : 0);
-    if (x->id != RELIEF && e->relieved) {
-        e->relieved = false;
+    e->harvest.quota =
+        x->id == RELIEF ? 0 : e->ready.n + (e->harvest.relieved ? n : 0);
+    if (x->id != RELIEF && e->harvest.relieved) {
+        e->harvest.relieved = false;
         listeners_first(x, n);
     }
-    e->giving = n >= CROWD && x->id != RELIEF && cg_sibling_idle(e);
+    e->harvest.giving = n >= CROWD && x->id != RELIEF && cg_sibling_idle(e);
 }
 
 /* ---- the end ---- */
@@ -330,19 +288,19 @@ begin_stop(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     uint64_t keep = e->config->keepalive_us;
     cg_engine_tick(e); /* a hosted engine's last look may be long ago */
-    e->stopping = true;
-    e->stop_at_us = e->now_us + atomic_load(&e->graceful_us);
+    e->stop.begun = true;
+    e->stop.at_us = e->now_us + atomic_load(&e->stop.graceful_us);
     if (x->id != RELIEF) {
         atomic_store(&e->slot->beat_us, e->now_us);
     }
     /* by relief too: siblings rely on who does not stop */
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
-    cg_accept_rest(x);
-    cg_accept_listen(e, false);
+    cg_dispatch_accept_rest(x);
+    cg_watch_listeners(e, false);
     if (cg_sibling_serves(e)) {
         cg_give_waiting(e);
     }
-    cg_pass_on(e);
+    cg_watch_pass_on(e);
     cg_deadlines_shorten(&e->deadlines, DEADLINE_KEEP,
                          keep != 0 && keep < STOP_IDLE_US ? keep : STOP_IDLE_US,
                          e->now_us);
@@ -355,53 +313,35 @@ static bool
 is_done(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    return e->nconns == 0 && e->in_flight == 0 &&
+    return e->conns.n == 0 && e->hosted.in_flight == 0 &&
            (cg_sibling_serves(e) ||
-            ((x->id == RELIEF || !cg_adopt(x)) && !cg_queue_waits(e)));
-}
-
-void
-cg_engine_end_now(struct cg_engine *e)
-{
-    enum cg_engine_end how = CG_END_STOPPED;
-    if (atomic_exchange(&e->over, 1)) {
-        return;
-    }
-    if (e->orphaned) {
-        how = CG_END_ORPHANED;
-    } else if (atomic_load(&e->abort_wanted) || e->nconns > 0) {
-        how = CG_END_FORCED;
-    }
-    atomic_store(&e->end, how);
-    cg_pool_dismiss(e);
-    cg_engine_kick(e); /* who waits for events without the baton */
-    if (e->host->over != NULL) {
-        e->host->over(e->host->self);
-    }
+            ((x->id == RELIEF || !cg_dispatch_adopt(x)) && !cg_queue_waits(e)));
 }
 
 static bool
 is_over(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    if (atomic_load_explicit(&e->over, RELAXED) ||
-        atomic_load_explicit(&e->abort_wanted, RELAXED)) {
+    if (atomic_load_explicit(&e->stop.over, RELAXED) ||
+        atomic_load_explicit(&e->stop.abort_wanted, RELAXED)) {
         return true;
     }
-    return e->stopping && (e->now_us >= e->stop_at_us || is_done(x));
+    return e->stop.begun && (e->now_us >= e->stop.at_us || is_done(x));
 }
 
 bool
 cg_loop_goes_on(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    if (__builtin_expect(!atomic_load_explicit(&e->stop_wanted, RELAXED) &&
-                             !atomic_load_explicit(&e->abort_wanted, RELAXED) &&
-                             !atomic_load_explicit(&e->over, RELAXED),
-                         1)) {
+    if (__builtin_expect(
+            !atomic_load_explicit(&e->stop.wanted, RELAXED) &&
+                !atomic_load_explicit(&e->stop.abort_wanted, RELAXED) &&
+                !atomic_load_explicit(&e->stop.over, RELAXED),
+            1)) {
         return true;
     }
-    if (!e->stopping && !atomic_load_explicit(&e->abort_wanted, RELAXED)) {
+    if (!e->stop.begun &&
+        !atomic_load_explicit(&e->stop.abort_wanted, RELAXED)) {
         begin_stop(x);
     }
     if (is_over(x)) {
@@ -413,48 +353,35 @@ cg_loop_goes_on(struct cg_executor *x)
 
 /* ---- one turn ---- */
 
-void
-cg_run_queued(struct cg_executor *x)
+bool
+cg_has_lines(const struct cg_engine *e)
 {
-    x->engine->local_due = false;
-    cg_receive_ready(x, cg_ready_pop(x->engine));
+    return e->host->has_lines != NULL && e->host->has_lines(e->host->self);
+}
+
+static void
+run_queued(struct cg_executor *x)
+{
+    x->engine->harvest.local_due = false;
+    cg_dispatch_queued(x, cg_ready_pop(x->engine));
 }
 
 static bool
 queued_is_due(const struct cg_engine *e)
 {
-    return e->nready > 0 &&
-           (e->local_due ||
-            (e->quota > 0 && e->now_us - e->harvested_us < QUEUE_US));
-}
-
-void
-cg_take_part(struct cg_engine *e)
-{
-    bool room = cg_may_run(e);
-    if (!e->hearing) {
-        cg_hear(e, true);
-    }
-    /* who stops leaves the queue to those who go on: under load it is never
-     * empty, and so it would never be done */
-    bool queue = room && e->now_us >= e->adopt_pause_us &&
-                 !(e->stopping && cg_sibling_serves(e));
-    if (queue != e->attending) {
-        cg_attend(e, queue);
-    }
-    if (!room) {
-        cg_accept_listen(e, false);
-    } else if (!e->listening && !e->stopping && cg_accept_is_due(e)) {
-        cg_accept_listen(e, true);
-    }
+    return e->ready.n > 0 &&
+           (e->harvest.local_due ||
+            (e->harvest.quota > 0 && e->now_us - e->harvest.us < QUEUE_US));
 }
 
 static int
 patience(const struct cg_executor *x, int ms)
 {
     const struct cg_engine *e = x->engine;
-    bool retry = x->id == RELIEF && e->nready > 0 && cg_may_give(e);
-    int most = retry ? RETRY_MS : x->id == RELIEF || e->stopping ? BEAT_MS : -1;
+    bool retry = x->id == RELIEF && e->ready.n > 0 && cg_may_give(e);
+    int most = retry                              ? RETRY_MS
+               : x->id == RELIEF || e->stop.begun ? BEAT_MS
+                                                  : -1;
     return most >= 0 && (ms < 0 || ms > most) ? most : ms;
 }
 
@@ -466,8 +393,8 @@ wait_for_events(struct cg_executor *x, int ms)
     struct cg_engine *e = x->engine;
     if (x->id != RELIEF) {
         cg_engine_leave(x);
-        cg_relief_calm(&e->relief);
-        cg_show(x, CG_WORKER_IDLE);
+        cg_alarm_calm(&e->relief.alarm);
+        cg_show_state(x, CG_WORKER_IDLE);
     } else {
         show_relieved(e);
     }
@@ -478,12 +405,12 @@ wait_for_events(struct cg_executor *x, int ms)
         return false;
     }
     cg_engine_tick(e);
-    cg_show(x, CG_WORKER_BUSY);
+    cg_show_state(x, CG_WORKER_BUSY);
     cg_harvest(x, n);
-    e->rested = true;
+    e->harvest.waited = true;
     /* a signal, perhaps, whose wake-up went to the application: asyncio takes
      * them for add_signal_handler, and gives none back */
-    if (n == 0 && x->id != RELIEF && e->wakeup.fd >= 0) {
+    if (n == 0 && x->id != RELIEF && e->watches.wakeup.fd >= 0) {
         hear_signals(x);
     }
     return true;
@@ -498,17 +425,26 @@ cg_loop_look(struct cg_executor *x)
     cg_harvest(x, n);
     int ms = cg_run_timers(e);
     if (n > 0) {
-        cg_show(x, CG_WORKER_BUSY);
+        cg_show_state(x, CG_WORKER_BUSY);
         return true;
     }
-    if (x->id != RELIEF && e->nready > 0) {
-        cg_run_queued(x);
+    if (x->id != RELIEF && e->ready.n > 0) {
+        run_queued(x);
         return true;
     }
     if (x->id != RELIEF && cg_owes(e)) {
         return true; /* a deadline left something behind */
     }
     return !cg_loop_goes_on(x) || wait_for_events(x, ms);
+}
+
+void
+cg_pay(struct cg_engine *e)
+{
+    struct cg_segment *s = e->dropped;
+    e->dropped = NULL;
+    cg_receipts_settle(e->host, cg_receipts_take(e));
+    cg_drop_list(e->host, s);
 }
 
 /* Objects whose bytes are sent and lines of replies that are out need the
@@ -541,7 +477,7 @@ cg_write_lines(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     if (x->id != RELIEF) {
-        cg_relief_expect(&e->relief, e->now_us);
+        cg_alarm_expect(&e->relief.alarm, e->now_us);
     }
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
     e->host->write_lines(e->host->self);
@@ -553,7 +489,7 @@ static bool
 turn(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    if (__builtin_expect(e->now_us - e->harvested_us >= PASS_US, 0) &&
+    if (__builtin_expect(e->now_us - e->harvest.us >= PASS_US, 0) &&
         cg_has_lines(e)) {
         return cg_write_lines(x);
     }
@@ -561,7 +497,7 @@ turn(struct cg_executor *x)
         return true;
     }
     if (queued_is_due(e)) {
-        cg_run_queued(x);
+        run_queued(x);
         return true;
     }
     cg_conn_bury(e);
@@ -572,14 +508,14 @@ turn(struct cg_executor *x)
     if (cg_has_lines(e)) {
         return cg_write_lines(x);
     }
-    cg_take_part(e);
+    cg_watch_what_we_can(e);
     return cg_loop_look(x);
 }
 
 static void
 leave_loop(struct cg_executor *x)
 {
-    if (!atomic_load(&x->engine->over)) {
+    if (!atomic_load(&x->engine->stop.over)) {
         return;
     }
     cg_baton_free(&x->engine->baton);

@@ -148,6 +148,49 @@ def load(spec):
     return obj
 
 
+def _function(app):
+    """The function that a call of app runs, and the arguments it has already."""
+    bound = 0
+    for _ in range(3):
+        if hasattr(app, "__func__"):  # a method
+            app, bound = app.__func__, bound + 1
+        elif hasattr(app, "__code__") and hasattr(app, "__defaults__"):
+            return app, bound
+        elif isinstance(app, type):
+            app, bound = app.__init__, bound + 1
+        else:
+            app = getattr(app, "__call__", None)
+    return None, 0
+
+
+def is_asgi(app):
+    """Whether it is an ASGI application; None: it may be either. (Without
+    `inspect`, which every worker would have to load.)"""
+    function, bound = _function(app)
+    if function is None:
+        return None
+    code = function.__code__
+    if code.co_flags & 0x80:  # async def
+        return True
+    if code.co_flags & 0x04:  # *args
+        return None
+    wanted = code.co_argcount - bound - len(function.__defaults__ or ())
+    return {3: True, 2: False}.get(wanted)
+
+
+def check_kind(app, asgi):
+    """None, or what is wrong with running it in a class of that kind."""
+    found = is_asgi(app)
+    if found is None or found == asgi:
+        return None
+    name = getattr(app, "__qualname__", None) or type(app).__name__
+    if found:
+        return ("'%s' is an ASGI application, called with (scope, receive, send): "
+                "serve it with -k asgi" % name)
+    return ("'%s' is a WSGI application, called with (environ, start_response): "
+            "serve it with -k sync or -k gthread, not with -k asgi" % name)
+
+
 def other_threads():
     """Names of the threads besides this one; empty when nobody uses threads."""
     threading = sys.modules.get("threading")

@@ -57,11 +57,10 @@ call_module(const char *module, const char *function, PyObject *argument)
     return f != NULL ? PyObject_CallFunctionObjArgs(f, argument, NULL) : NULL;
 }
 
-/* check() returns None, or what is wrong. */
-int
-cg_py_loop_check(const char *module, struct cg_error *err)
+/* None, or what is wrong. */
+static int
+take_verdict(PyObject *wrong, struct cg_error *err)
 {
-    py_auto *wrong = call_module(module, "check", NULL);
     if (wrong == NULL) {
         return cg_py_error(err, NULL);
     }
@@ -71,6 +70,23 @@ cg_py_loop_check(const char *module, struct cg_error *err)
     const char *text = PyUnicode_AsUTF8(wrong);
     PyErr_Clear();
     return cg_error_set(err, ENOENT, "%s", text != NULL ? text : "unusable");
+}
+
+int
+cg_py_loop_check(const char *module, struct cg_error *err)
+{
+    py_auto *wrong = call_module(module, "check", NULL);
+    return take_verdict(wrong, err);
+}
+
+int
+cg_py_loop_check_name(const char *module, const char *loop,
+                      struct cg_error *err)
+{
+    py_auto *name = PyUnicode_FromString(loop != NULL ? loop : "auto");
+    py_auto *wrong =
+        name != NULL ? call_module(module, "check_loop", name) : NULL;
+    return take_verdict(wrong, err);
 }
 
 /* patch() tells whether it did something. */

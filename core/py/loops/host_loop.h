@@ -30,6 +30,9 @@ struct cg_py_loop_calls {
 /* Whether the packages that module needs are there and new enough: err has the
  * command that installs them. */
 int cg_py_loop_check(const char *module, struct cg_error *err);
+/* The same for the loop that a setting names. */
+int cg_py_loop_check_name(const char *module, const char *loop,
+                          struct cg_error *err);
 /* In a master that loads the application itself, before it does. */
 int cg_py_loop_patch(const char *module, bool *ret_patched,
                      struct cg_error *err);

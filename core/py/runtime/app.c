@@ -107,6 +107,30 @@ cg_app_callable(struct cg_app *app)
     return app->callable;
 }
 
+int
+cg_app_check_kind(struct cg_app *app, bool asgi, struct cg_error *err)
+{
+    py_auto *check = cg_glue_get("_cgunicorn_glue.app", "check_kind");
+    py_auto *wrong =
+        check != NULL
+            ? PyObject_CallFunctionObjArgs(check, app->callable,
+                                           asgi ? Py_True : Py_False, NULL)
+            : NULL;
+    const char *text =
+        wrong != NULL && wrong != Py_None ? PyUnicode_AsUTF8(wrong) : NULL;
+    PyErr_Clear();
+    return text != NULL ? cg_error_set(err, EINVAL, "%s", text) : 0;
+}
+
+bool
+cg_app_is_asgi(struct cg_app *app)
+{
+    py_auto *ask = cg_glue_get("_cgunicorn_glue.app", "is_asgi");
+    py_auto *yes = ask != NULL ? PyObject_CallOneArg(ask, app->callable) : NULL;
+    PyErr_Clear();
+    return yes == Py_True;
+}
+
 void
 cg_app_threads(struct cg_buf *out)
 {

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include <stdbool.h>
+
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 
@@ -30,6 +32,11 @@ int cg_app_take(struct _object *callable, struct cg_app **ret_app,
                 struct cg_error *err, struct cg_buf *traceback);
 void cg_app_replace(struct cg_app *app, struct _object *callable);
 void cg_app_free(struct cg_app *app);
+/* Whether a class that runs ASGI (or WSGI) can call it; else err says which
+ * class can. What may be either passes. GIL held. */
+int cg_app_check_kind(struct cg_app *app, bool asgi, struct cg_error *err);
+/* It is certainly ASGI. */
+bool cg_app_is_asgi(struct cg_app *app);
 /* Whether a top-level module of that name can be found; nothing is imported.
  * GIL held. */
 bool cg_app_module_exists(const char *name);

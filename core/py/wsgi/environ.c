@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "core/base/memory.h"
+#include "core/http/proxy.h"
 #include "core/py/wsgi/internal.h"
 
 static PyObject *

@@ -87,6 +87,12 @@ struct cg_wsgi {
         *k_server_port, *k_close, *k_early_hints, *v_https, *v_http10;
 };
 
+/* wsgi.c: an exchange as logs and hooks want it, for a host that does not run
+ * WSGI. NULL with an exception. Given before the exchange is. */
+ExchangeObject *cg_kit_take(struct cg_wsgi *w, struct cg_exchange *ex,
+                            struct cg_kit *kit);
+void cg_kit_give(struct cg_wsgi *w, struct cg_kit *kit);
+
 /* environ.c: NULL with an exception; -1 likewise. */
 int cg_environ_init(struct cg_wsgi *w);
 void cg_environ_release(struct cg_wsgi *w);

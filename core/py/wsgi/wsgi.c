@@ -170,6 +170,24 @@ end(ExchangeObject *x)
     }
 }
 
+ExchangeObject *
+cg_kit_take(struct cg_wsgi *w, struct cg_exchange *ex, struct cg_kit *kit)
+{
+    if (take_kit(w, kit) < 0) {
+        return NULL;
+    }
+    ExchangeObject *x = (ExchangeObject *)kit->exchange;
+    begin(x, ex, kit);
+    return x;
+}
+
+void
+cg_kit_give(struct cg_wsgi *w, struct cg_kit *kit)
+{
+    end((ExchangeObject *)kit->exchange);
+    give_kit(w, kit);
+}
+
 /* ---- the iterable ---- */
 
 static bool

@@ -77,6 +77,19 @@ def fill(folder, files=None, apps=()):
             path.write_text(text, encoding="utf-8")
 
 
+SPEC = re.compile(r"[a-z_][\w.]*:[a-z_][\w.]*")
+
+
+def faced(folder, args):
+    """For the class asgi: WSGI applications behind a face."""
+    words = command()
+    named = "-k" in args or "--worker-class" in args
+    if "asgi" not in words or named or not args or not SPEC.fullmatch(args[-1]):
+        return args
+    fill(folder, apps=["asgi_face.py"])
+    return [*args[:-1], f"asgi_face:face('{args[-1]}')"]
+
+
 class Server:
     """
     bind: "tcp", "tcp6", "unix", or None when the arguments name their own.
@@ -108,6 +121,8 @@ class Server:
         self.checked = 0
         self.expected_status = 0
         fill(self.folder, files, apps)
+        if not program:
+            self.args = faced(self.folder, self.args)
         if config is not None:
             (self.folder / "conf.py").write_text(config, encoding="utf-8")
             self.args = ["-c", "conf.py", *self.args]

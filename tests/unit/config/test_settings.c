@@ -45,6 +45,10 @@ static const char *const ours[] = {"strict",
                                    "connection_keeper",
                                    "request_timeout",
                                    "shutdown_delay",
+                                   "websocket_compression",
+                                   "websocket_ping_interval",
+                                   "websocket_ping_timeout",
+                                   "native_asgi",
                                    "python",
                                    "max_head_size",
                                    "header_timeout",
@@ -57,6 +61,7 @@ static const char *const ours[] = {"strict",
                                    "max_keepalive_requests",
                                    "request_buffering",
                                    "response_file_size",
+                                   "response_memory",
                                    "show_secrets"};
 
 START_TEST(every_setting_of_gunicorn_is_there)

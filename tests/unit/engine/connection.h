@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #include "core/base/fd.h"
-#include "core/engine/internal.h"
+#include "core/engine/exchange/wire.h"
+#include "core/engine/state.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/http/stream.h"
 

@@ -2,6 +2,7 @@
 /* Deadlines: order, moves, and how late one may be. */
 #include "core/engine/loop/deadline.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"

@@ -375,8 +375,8 @@ START_TEST(a_stop_of_an_idle_engine_begins_now)
     poll_to_the_end();
     ck_assert_int_eq(atomic_load(&cg_board_slot(w.board, 0)->state),
                      CG_WORKER_STOPPING);
-    const struct cg_slot_look look = cg_slot_look(cg_board_slot(w.board, 0));
-    ck_assert_uint_lt(cg_slot_silent_us(&look, cg_now_us()) / SECOND_US,
+    struct cg_slot_look slot = cg_slot_look(cg_board_slot(w.board, 0));
+    ck_assert_uint_lt(cg_slot_silent_us(&slot, cg_now_us()) / SECOND_US,
                       LIMIT_MS / 1000);
     ck_assert_int_eq(cg_engine_end(engine), CG_END_STOPPED);
     end();

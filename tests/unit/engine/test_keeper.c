@@ -6,20 +6,22 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core/engine/internal.h"
+#include "core/base/memory.h"
+#include "core/share/keeper.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/engine/world.h"
 
 enum { MARKS = 1024 };
 
 static struct world w;
-static _Atomic uint16_t marks[MARKS];
+static _Atomic uint32_t marks[MARKS];
 static const struct cg_keeper table = {.mark = marks, .n = MARKS};
 
 /* How many connections have that mark. */
@@ -84,6 +86,15 @@ START_TEST(who_has_sent_a_part_of_one_is_not)
 }
 END_TEST
 
+/* As a keeper does it. */
+static int
+give_waiting(const struct cg_handover *h, int fd, uint16_t listener,
+             bool answered)
+{
+    const struct cg_message m = {.requests = answered, .listener = listener};
+    return cg_handover_send(h, &m, &fd, 1);
+}
+
 /* A connection to the world's listener that no worker has. */
 static int
 accepted(void)
@@ -107,7 +118,7 @@ START_TEST(an_idle_one_is_served_by_who_adopts_it)
 {
     int client, ours;
     start_late(&client, &ours);
-    ck_assert_int_eq(cg_give_idle(&w.handover, ours, 0, true), 0);
+    ck_assert_int_eq(give_waiting(&w.handover, ours, 0, true), 0);
     close(ours);
     cg_handover_poke(&w.handover);
     wait_for_count(&cg_board_slot(w.board, 0)->adopted, 1);
@@ -124,7 +135,7 @@ START_TEST(what_it_had_asked_is_answered)
     int old = client_connect(&w);
     for (int i = 0; i < 2; i++) {
         int ours = accepted();
-        ck_assert_int_eq(cg_give_idle(&w.handover, ours, 0, i == 1), 0);
+        ck_assert_int_eq(give_waiting(&w.handover, ours, 0, i == 1), 0);
         close(ours);
     }
     client_send(new, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -145,12 +156,46 @@ START_TEST(one_that_is_gone_already_does_no_harm)
     const struct linger now = {.l_onoff = 1};
     setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(client); /* a reset */
-    ck_assert_int_eq(cg_give_idle(&w.handover, ours, 0, true), 0);
+    ck_assert_int_eq(give_waiting(&w.handover, ours, 0, true), 0);
     close(ours);
     wait_for_count(&cg_board_slot(w.board, 0)->adopted, 1);
     client = client_connect(&w);
     ck_assert_str_eq(client_get(client, "/"), "ok 0");
     close(client);
+    world_stop(&w);
+}
+END_TEST
+
+/* What is not understood is closed and told, and the worker serves on. */
+START_TEST(a_message_that_makes_no_sense_harms_nobody)
+{
+    static char zeros[CG_MESSAGE_MOST];
+    const struct cg_slice head = CG_SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    const struct cg_message wrong[] = {
+        {.listener = 200},
+        {.head = head, .trailers = CG_SLICE("no field")},
+        {.head = head, .peer = {.family = 99}},
+        {.head = {zeros, sizeof zeros}, .requests = UINT32_MAX}};
+    int client[CG_COUNT(wrong)];
+    bool reset;
+    world_start_set(&w, 0, 0);
+    for (size_t i = 0; i < CG_COUNT(wrong); i++) {
+        client[i] = client_connect(&w);
+        int ours = accepted();
+        ck_assert_int_eq(cg_handover_send(&w.handover, &wrong[i], &ours, 1), 0);
+        close(ours);
+    }
+    world_add_worker(&w);
+    for (size_t i = 0; i < CG_COUNT(wrong); i++) {
+        cg_handover_poke(&w.handover);
+        const char *told = client_rest(client[i], &reset);
+        ck_assert_int_eq(strncmp(told, "HTTP/1.1 400", i < 3 ? 0 : 12), 0);
+        close(client[i]);
+    }
+    wait_for(&w.worker[0].troubles, 3);
+    int fd = client_connect(&w);
+    ck_assert_str_eq(client_get(fd, "/"), "ok 0");
+    close(fd);
     world_stop(&w);
 }
 END_TEST
@@ -287,9 +332,10 @@ START_TEST(one_that_ends_by_itself_leaves_nothing)
 }
 END_TEST
 
-TESTS("keeper", who_waits_for_a_request_is_marked,
-      who_has_sent_a_part_of_one_is_not, an_idle_one_is_served_by_who_adopts_it,
-      what_it_had_asked_is_answered, one_that_is_gone_already_does_no_harm,
+TESTS("keeper", a_message_that_makes_no_sense_harms_nobody,
+      who_waits_for_a_request_is_marked, who_has_sent_a_part_of_one_is_not,
+      an_idle_one_is_served_by_who_adopts_it, what_it_had_asked_is_answered,
+      one_that_is_gone_already_does_no_harm,
       a_killed_workers_connection_goes_to_another_one,
       the_masters_keeper_does_the_same,
       another_in_a_killed_ones_place_does_the_same,

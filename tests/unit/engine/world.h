@@ -24,7 +24,9 @@
 #include <check.h>
 #include <pthread.h>
 
-#include "core/engine/internal.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/wire.h"
+#include "core/engine/state.h"
 #include "core/http/trust.h"
 
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };

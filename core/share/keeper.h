@@ -11,8 +11,8 @@
  * connection when it begins to wait for a request, and takes the mark away
  * before it reads a byte. That is all that a living connection costs.
  */
-#ifndef CG_ENGINE_KEEPER_H
-#define CG_ENGINE_KEEPER_H
+#ifndef CG_SHARE_KEEPER_H
+#define CG_SHARE_KEEPER_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -35,7 +35,7 @@ struct cg_keeper_shared {
 
 struct cg_keeper {
     struct cg_keeper_shared *shared;
-    _Atomic uint16_t *mark; /* by descriptor; 0: none */
+    _Atomic uint32_t *mark; /* by descriptor; 0: none */
     uint32_t n;
     pid_t pid;     /* 0: there is none */
     int fd;        /* pidfd of the keeper, -1: the kernel knows none */
@@ -68,7 +68,7 @@ static inline void
 cg_keeper_mark(const struct cg_keeper *k, int fd, unsigned what)
 {
     if (k != NULL && (uint32_t)fd < k->n) {
-        atomic_store_explicit(&k->mark[fd], (uint16_t)what,
+        atomic_store_explicit(&k->mark[fd], (uint32_t)what,
                               memory_order_release);
     }
 }

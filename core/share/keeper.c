@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/keeper.h"
+#include "core/share/keeper.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +20,6 @@
 #include "core/base/fd.h"
 #include "core/base/shed.h"
 #include "core/base/title.h"
-#include "core/engine/internal.h"
 
 /*
  * Everything up to the section "the worker's side" runs in the keeper. It is
@@ -136,13 +135,22 @@ wait_for_room(const struct estate *s, int error)
     return poll(&p, full, RETRY_MS) >= 0;
 }
 
+/* Whose it is, who adopts it finds out. */
+static int
+give(const struct cg_handover *h, int fd, unsigned mark)
+{
+    const struct cg_message m = {.requests = (mark & CG_KEEPER_ANSWERED) != 0,
+                                 .listener =
+                                     (uint16_t)(mark / CG_KEEPER_LISTENER)};
+    return cg_handover_send(h, &m, &fd, 1);
+}
+
 static bool
 bequeath_one(const struct estate *s, int fd, unsigned mark)
 {
     int r;
     do {
-        r = cg_give_idle(s->handover, fd, (uint8_t)(mark / CG_KEEPER_LISTENER),
-                         (mark & CG_KEEPER_ANSWERED) != 0);
+        r = give(s->handover, fd, mark);
     } while (r < 0 && wait_for_room(s, r));
     return r == 0;
 }

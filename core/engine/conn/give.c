@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/conn/give.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/base/fd.h"
+#include "core/base/memory.h"
+#include "core/engine/state.h"
+
+/* A larger body travels as a file. */
+enum { INLINE_BODY = 16 * 1024 };
+
+#define RELAXED memory_order_relaxed
+
+/* ---- siblings ---- */
+
+/* Another worker of our generation that serves; `idle`: has nothing to do. */
+static bool
+has_sibling(const struct cg_engine *e, bool idle)
+{
+    uint32_t used = atomic_load_explicit(&e->board->head->used, RELAXED);
+    uint32_t ours = atomic_load_explicit(&e->slot->generation, RELAXED);
+    for (uint32_t i = 0; i < used; i++) {
+        const struct cg_slot *s = cg_board_view(e->board, i);
+        uint32_t state = atomic_load_explicit(&s->state, RELAXED);
+        if (i != e->slot_number &&
+            (state == CG_WORKER_IDLE || (!idle && state == CG_WORKER_BUSY)) &&
+            atomic_load_explicit(&s->generation, RELAXED) == ours) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+cg_may_give(const struct cg_engine *e)
+{
+    return e->config->handover != NULL && !e->stop.begun &&
+           !atomic_load_explicit(&e->stop.wanted, RELAXED) &&
+           has_sibling(e, false);
+}
+
+bool
+cg_sibling_serves(const struct cg_engine *e)
+{
+    return e->config->handover != NULL && has_sibling(e, false);
+}
+
+bool
+cg_queue_waits(const struct cg_engine *e)
+{
+    const struct cg_handover *h = e->config->handover;
+    struct pollfd p = {.fd = h != NULL ? h->read_fd : -1, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
+}
+
+bool
+cg_sibling_idle(const struct cg_engine *e)
+{
+    return e->config->handover != NULL && has_sibling(e, true);
+}
+
+/* ---- giving ---- */
+
+static bool
+write_whole(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(fd, p, n);
+        if (w <= 0) {
+            return false;
+        }
+        p += w;
+        n -= (size_t)w;
+    }
+    return true;
+}
+
+/* The body as a file that another process can read, or -1. */
+static int
+body_file(const struct cg_body *body)
+{
+    if (body->p == NULL) {
+        return fcntl(body->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    }
+    int fd = memfd_create("cgunicorn-body", MFD_CLOEXEC);
+    if (fd >= 0 && !write_whole(fd, body->p, (size_t)body->n)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static struct cg_slice
+rest_of(const struct cg_conn *c)
+{
+    return c->rest.p != NULL ? (struct cg_slice){c->rest.p + c->rest_at,
+                                                 c->rest.n - c->rest_at}
+                             : (struct cg_slice){NULL, 0};
+}
+
+static struct cg_message
+message_of(const struct cg_conn *c)
+{
+    return (struct cg_message){.ready_us = c->ready_us,
+                               .requests = c->requests,
+                               .listener = c->listener,
+                               .peer = c->peer};
+}
+
+/* The connection is in the queue: everything of it here goes. */
+static bool
+send_off(struct cg_engine *e, struct cg_conn *c, const struct cg_message *m,
+         int file)
+{
+    int fds[2] = {c->transport.fd, file};
+    if (cg_handover_send(e->config->handover, m, fds, file < 0 ? 1 : 2) < 0) {
+        return false;
+    }
+    cg_conn_forget(e, c);
+    return true;
+}
+
+bool
+cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
+        const struct cg_body *body)
+{
+    bool large = body->p == NULL || body->n > INLINE_BODY;
+    struct cg_message m = message_of(c);
+    CG_HAS_BATON(e);
+    m.head = head;
+    m.trailers = body->trailers;
+    m.rest = rest_of(c);
+    m.body = large ? (struct cg_slice){NULL, 0}
+                   : (struct cg_slice){body->p, (size_t)body->n};
+    if (!cg_transport_is_plain(&c->transport) ||
+        m.head.n + m.body.n + m.trailers.n + m.rest.n > CG_MESSAGE_MOST) {
+        return false;
+    }
+    m.has_file = large && body->n > 0;
+    cg_auto(fd_close) int file = m.has_file ? body_file(body) : -1;
+    if (m.has_file && file < 0) {
+        return false;
+    }
+    m.file_n = m.has_file ? body->n : 0;
+    if (!send_off(e, c, &m, file)) {
+        atomic_fetch_add_explicit(&e->slot->queue_full, 1, RELAXED);
+        return false;
+    }
+    atomic_fetch_add_explicit(&e->slot->given, 1, RELAXED);
+    return true;
+}
+
+/* One that waits, by its own worker, which knows its client's address. */
+static bool
+give_waiting(struct cg_engine *e, struct cg_conn *c)
+{
+    const struct cg_message m = message_of(c);
+    return send_off(e, c, &m, -1);
+}
+
+static void
+give_list(struct cg_engine *e, enum cg_deadline_list list)
+{
+    struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, list);
+    while (d != NULL) {
+        struct cg_conn *c = cg_conn_of(d);
+        d = cg_deadlines_next(&e->deadlines, d);
+        if ((c->state == CONN_IDLE || c->state == CONN_FRESH) &&
+            cg_transport_is_plain(&c->transport) && !give_waiting(e, c)) {
+            return;
+        }
+    }
+}
+
+void
+cg_give_waiting(struct cg_engine *e)
+{
+    CG_HAS_BATON(e);
+    if (e->config->handover != NULL &&
+        atomic_load(&e->board->head->draining) == 0) {
+        give_list(e, DEADLINE_KEEP);
+        give_list(e, DEADLINE_FIRST);
+    }
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Refusing: one complete error response, no more of the peer's bytes parsed,
+ * and an end that does not cut the response off (RFC 9112, 9.6).
+ *
+ * With the baton. The connection may be closed when these return.
+ */
+#ifndef CG_ENGINE_REFUSE_H
+#define CG_ENGINE_REFUSE_H
+
+#include "core/base/error.h"
+#include "core/engine/conn/conn.h"
+
+struct cg_engine;
+
+/* req says what is wrong with it; base is what its offsets count from. */
+void cg_refuse(struct cg_engine *e, struct cg_conn *c,
+               const struct cg_request *req, const char *base);
+void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
+                      const char *message);
+/* Something of ours is in the way: the peer gets a 500 or 503, the log the
+ * text. */
+void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
+                     const struct cg_error *err);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/exchange/call.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/engine/exchange/hoard.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/state.h"
+
+#define RELAXED memory_order_relaxed
+
+/* ---- the connection during a call ---- */
+
+static struct cg_call *
+call_of(struct cg_exchange *ex)
+{
+    return (struct cg_call *)(void *)ex;
+}
+
+int
+cg_wire_fail(struct cg_exchange *ex, int code)
+{
+    ex->broken = true;
+    return code;
+}
+
+/* Also in a child that the application forked: the answer is its parent's. */
+bool
+cg_call_is_closed(const struct cg_call *call)
+{
+    const struct cg_engine *e = call->executor->engine;
+    return call->ex.broken || atomic_load_explicit(&e->forked, RELAXED) != 0;
+}
+
+bool
+cg_wire_enter(struct cg_exchange *ex)
+{
+    if (cg_call_is_closed(call_of(ex))) {
+        return false;
+    }
+    CG_OWNS_CONN(call_of(ex)->conn);
+    if (!cg_limit_enter(call_of(ex))) {
+        cg_wire_fail(ex, -EPIPE);
+        return false;
+    }
+    return true;
+}
+
+/* ---- the scoreboard's part ---- */
+
+static void
+copy_text(char *to, size_t size, struct cg_slice from)
+{
+    size_t n = from.n < size - 1 ? from.n : size - 1;
+    memcpy(to, from.p, n);
+    to[n] = '\0';
+}
+
+static void
+flight_begin(struct cg_executor *x, const struct cg_call *call)
+{
+    struct cg_flight *f = x->flight;
+    const struct cg_exchange *ex = &call->ex;
+    uint32_t seq = atomic_load_explicit(&f->seq, RELAXED);
+    atomic_store_explicit(&f->seq, seq + 1, RELAXED);
+    atomic_thread_fence(memory_order_release);
+    copy_text(f->method, sizeof f->method,
+              cg_span_of(ex->base, ex->req->method));
+    copy_text(f->path, sizeof f->path, cg_span_of(ex->base, ex->req->target));
+    memcpy(f->peer, ex->peer->addr, sizeof f->peer);
+    atomic_store_explicit(&f->since_us, ex->start_us, RELAXED);
+    atomic_store_explicit(&f->seq, seq + 2, memory_order_release);
+    atomic_store_explicit(&f->running, 1, RELAXED);
+    atomic_store_explicit(&x->engine->slot->beat_us, ex->start_us, RELAXED);
+}
+
+static void
+add(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* one writer: no locked instruction needed */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, RELAXED) + n,
+                          RELAXED);
+}
+
+static int
+log2_of(uint64_t us)
+{
+    int bits = us != 0 ? 64 - __builtin_clzll(us) : 0;
+    return bits < CG_BOARD_HIST ? bits : CG_BOARD_HIST - 1;
+}
+
+static void
+flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
+{
+    struct cg_flight *f = x->flight;
+    const struct cg_exchange *ex = &call->ex;
+    int class = ex->status / 100;
+    atomic_store_explicit(&f->running, x->engine->hosted.in_flight > 1,
+                          RELAXED);
+    add(&f->requests, 1);
+    add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
+    add(&f->bytes_out, ex->sent);
+    add(&f->app_hist[log2_of(end_us - ex->start_us)], 1);
+    add(&f->wait_hist[log2_of(
+            ex->start_us > ex->since_us ? ex->start_us - ex->since_us : 0)],
+        1);
+}
+
+/* ---- begin and end ---- */
+
+/* Nobody is to come back here: this worker stops, or the server is about to
+ * and clients shall find another one. */
+static bool
+is_leaving(const struct cg_engine *e)
+{
+    return e->stop.begun || atomic_load_explicit(&e->stop.wanted, RELAXED) ||
+           atomic_load_explicit(&e->board->head->draining, RELAXED) != 0;
+}
+
+static bool
+may_keep(const struct cg_engine *e, const struct cg_conn *c,
+         const struct cg_request *req)
+{
+    bool more = c->rest_at < c->rest.n; /* pipelined: it is answered, too */
+    return req->keep_alive && !req->force_close &&
+           c->requests < e->config->max_keepalive_requests &&
+           e->config->keepalive_us != 0 && (more || !is_leaving(e));
+}
+
+static const char *
+own_date(struct cg_executor *x)
+{
+    const struct cg_engine *e = x->engine;
+    if (x->date_s != e->date_s) {
+        x->date_s = e->date_s;
+        memcpy(x->date, e->date, sizeof x->date);
+    }
+    return x->date;
+}
+
+void
+cg_call_begin(struct cg_call *call)
+{
+    CG_HAS_BATON(call->executor->engine);
+    call->conn->state = CONN_RUN;
+    add(&call->executor->engine->requests, 1);
+    flight_begin(call->executor, call);
+    if (call->executor->engine->config->request_timeout_us != 0) {
+        cg_limit_begin(call);
+    }
+}
+
+uint64_t
+cg_call_settle(struct cg_call *call)
+{
+    struct cg_engine *e = call->executor->engine;
+    if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
+        _exit(0); /* a child that returned from the application: not ours */
+    }
+    if (__builtin_expect(call->ex.blocking, 0)) {
+        cg_transport_unblock(&call->conn->transport);
+    }
+    if (__builtin_expect(call->parcel.used, 0)) {
+        cg_post_end(call);
+    }
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_over(call);
+    }
+    if (__builtin_expect(call->ex.line != NULL ||
+                             !cg_outbox_is_empty(&call->conn->outbox),
+                         0)) {
+        cg_receipt_keep(call);
+        cg_hoard_spill_own(call);
+    }
+    cg_drop_list(e->host, call->dropped);
+    cg_drop_list(e->host, call->spent);
+    uint64_t end_us = cg_now_us();
+    flight_end(call->executor, call, end_us);
+    return end_us;
+}
+
+void
+cg_call_end(struct cg_call *call, uint64_t end_us)
+{
+    struct cg_engine *e = call->executor->engine;
+    struct cg_conn *c = call->conn;
+    CG_HAS_BATON(call->executor->engine);
+    if (end_us > e->now_us) {
+        e->now_us = end_us;
+    }
+    c->keep = call->ex.keep && !call->ex.taken;
+    c->broken = call->ex.broken;
+    c->polite = call->ex.req->keep_alive;
+    c->taken = call->ex.blocking && !c->keep;
+    if (__builtin_expect(call->stalled_us != 0, 0)) {
+        cg_call_stalled(e, call);
+    }
+    if (cg_limit_is_on(&call->limit)) {
+        cg_limit_end(call);
+    }
+}
+
+static struct cg_exchange
+exchange_of(struct cg_executor *x, struct cg_conn *c,
+            const struct cg_request *req, const char *base)
+{
+    c->requests++;
+    return (struct cg_exchange){
+        .req = req,
+        .base = base,
+        .peer = &c->peer,
+        .writer = &x->writer,
+        .since_us = c->ready_us,
+        .start_us = cg_now_us(),
+        .listener = c->listener,
+        .may_keep = may_keep(x->engine, c, req),
+    };
+}
+
+void
+cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
+             const struct cg_request *req, const char *base)
+{
+    call->ex = exchange_of(x, c, req, base);
+    call->conn = c;
+    call->executor = x;
+    call->date = own_date(x);
+    cg_writer_reset(&x->writer);
+    call->dropped = call->spent = NULL;
+    call->parcel = (struct cg_parcel){0};
+    call->stalled_us = 0;
+    call->stream = NULL;
+    call->stream_error = 0;
+    atomic_store_explicit(&call->limit.gate, 0, RELAXED);
+    call->limit.page_n = 0;
+    call->limit.deadline.next = call->limit.deadline.prev = NULL;
+}
+
+void
+cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
+                    struct cg_conn *c)
+{
+    struct cg_intake *i = c->intake;
+    cg_call_init(call, x, c, &i->req, i->head.p);
+    call->stream = i;
+    call->ex.streaming = true;
+    call->ex.body = (struct cg_body){.p = "", .fd = -1};
+}

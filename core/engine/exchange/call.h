@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Call: a request that a host has: the exchange, with the connection and the
+ * executor behind it.
+ *
+ * The room of exchanges: what happens between a complete request and the end of
+ * its reply. Its files run in the executor without the baton, but where they
+ * say otherwise, and touch only what belongs to a connection's owner in RUN.
+ * What always holds: no call of a host leaves a byte behind that nobody
+ * flushes; after an end that somebody else made (a limit, a fork, a peer that
+ * is gone) every operation fails and nothing is sent. What bytes mean is left
+ * to core/http, when a request runs to the dispatcher.
+ */
+#ifndef CG_ENGINE_CALL_H
+#define CG_ENGINE_CALL_H
+
+#include <stdatomic.h>
+
+#include "core/engine/conn/conn.h"
+#include "core/engine/exchange/post.h"
+#include "core/engine/loop/deadline.h"
+#include "core/engine/loop/executor.h"
+
+struct cg_wire;
+
+/* The time that a call may take, and who has its connection when it is over:
+ * see limit.c. */
+struct cg_limit {
+    _Atomic uint32_t gate;       /* 0: no limit */
+    size_t page_n;               /* bytes of a 504's body */
+    struct cg_deadline deadline; /* with the baton */
+};
+
+/* exchange with the connection and executor behind it */
+struct cg_call {
+    struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
+    struct cg_conn *conn;
+    struct cg_executor *executor;
+    const struct cg_wire *wire;
+    const char *date;           /* CG_HTTP_DATE_SIZE bytes, of its begin */
+    struct cg_segment *dropped; /* objects whose bytes are out */
+    struct cg_segment *spent;   /* those that the executor drops next */
+    struct cg_parcel parcel;
+    uint64_t stalled_us;      /* so long the client took nothing: given up */
+    struct cg_intake *stream; /* the body that is still coming, or NULL */
+    int stream_error;         /* negative errno, for ever */
+    char stream_fault[256];   /* set with it */
+    struct cg_limit limit;
+};
+
+/* With the baton. */
+void cg_call_init(struct cg_call *call, struct cg_executor *x,
+                  struct cg_conn *c, const struct cg_request *req,
+                  const char *base);
+/* The same for a body that is still coming. */
+void cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
+                         struct cg_conn *c);
+/* With the baton: the connection is the host's. */
+void cg_call_begin(struct cg_call *call);
+/* The host is done with it; without the baton. Returns the time. */
+uint64_t cg_call_settle(struct cg_call *call);
+/* With the baton: the connection is the engine's again. */
+void cg_call_end(struct cg_call *call, uint64_t end_us);
+/* Before the executor touches the connection without the baton; false when it
+ * must not. After it said true comes cg_limit_leave. */
+bool cg_wire_enter(struct cg_exchange *ex);
+/* Nothing more goes to the peer. Returns code. */
+int cg_wire_fail(struct cg_exchange *ex, int code);
+/* Also in a child that the application forked: the answer is its parent's. */
+bool cg_call_is_closed(const struct cg_call *call);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inline executors: who turns the loop runs a request itself, with the baton
+ * open meanwhile; the call lives in its frame.
+ */
+#include "core/engine/conn/ending.h"
+#include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/stream.h"
+#include "core/engine/exchange/wire.h"
+#include "core/engine/state.h"
+
+/* The fence: who takes the baton first looks for lines then, and the caller
+ * has put one just now. One of the two sees the other. */
+static bool
+wire_leads(const struct cg_exchange *ex)
+{
+    const struct cg_call *call = (const void *)ex;
+    const struct cg_executor *x = call->executor;
+    atomic_thread_fence(memory_order_seq_cst);
+    uint32_t word = atomic_load(&x->engine->baton.word);
+    return cg_baton_owner(word) == (unsigned)x->id;
+}
+
+static const struct cg_wire inline_wire = {
+    .send = cg_wire_send,
+    .post = cg_wire_post,
+    .send_file = cg_wire_send_file,
+};
+
+static const struct cg_exchange_ops inline_ops = {
+    .body = cg_http1_body,
+    .file = cg_http1_file,
+    .inform = cg_http1_inform,
+    .trailers = cg_http1_trailers,
+    .abort = cg_http1_abort,
+    .unsent = cg_wire_unsent,
+    .pending = cg_wire_pending,
+    .drain = cg_wire_drain,
+    .read = cg_stream_receive,
+    .end_input = cg_stream_end_input,
+    .take_over = cg_wire_take_over,
+    .late = cg_limit_late,
+    .conclude = cg_limit_conclude,
+    .leads = wire_leads,
+};
+
+/* All of it is sent, and only the baton is missing, which may take a while:
+ * from here on the connection waits for its next request. */
+static void
+keep_early(const struct cg_call *call)
+{
+    const struct cg_conn *c = call->conn;
+    if (call->ex.keep && !call->ex.taken && !call->ex.broken &&
+        c->intake == NULL && c->rest_at == c->rest.n &&
+        cg_outbox_is_empty(&c->outbox) && !cg_limit_is_on(&call->limit)) {
+        cg_conn_kept(call->executor->engine, c);
+    }
+}
+
+/* Runs the request; the baton is ours again afterwards. */
+static void
+run(struct cg_executor *x, struct cg_call *call)
+{
+    struct cg_engine *e = x->engine;
+    cg_call_begin(call);
+    cg_alarm_expect(&e->relief.alarm, call->ex.start_us);
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    e->host->run(e->host->self, &call->ex);
+    uint64_t end_us = cg_call_settle(call);
+    keep_early(call);
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+    cg_call_end(call, end_us);
+}
+
+static void
+run_whole(struct cg_executor *x, struct cg_conn *c, const struct cg_arrival *a,
+          struct cg_intake *intake)
+{
+    struct cg_call call;
+    cg_call_init(&call, x, c, a->req, a->base);
+    call.wire = &inline_wire;
+    call.ex.ops = &inline_ops;
+    call.ex.body = a->body;
+    run(x, &call);
+    cg_intake_free(intake);
+    cg_ending_begin(x->engine, c);
+}
+
+static void
+run_stream(struct cg_executor *x, struct cg_conn *c)
+{
+    struct cg_call call;
+    cg_call_init_stream(&call, x, c);
+    call.wire = &inline_wire;
+    call.ex.ops = &inline_ops;
+    run(x, &call);
+    cg_input_end(x->engine, c, &call);
+    cg_ending_begin(x->engine, c);
+}
+
+/* ---- what there is not: a connection is never lent, the loop never called
+ * ---- */
+
+static void
+no_lent(struct cg_engine *e, struct cg_conn *c)
+{
+}
+
+static void
+no_interrupt(struct cg_engine *e, struct cg_call *call)
+{
+}
+
+static void
+no_call(struct cg_engine *e)
+{
+}
+
+const struct cg_executor_kind cg_inline_executors = {
+    .may_wait = true,
+    .run = run_whole,
+    .run_stream = run_stream,
+    .lent_ready = no_lent,
+    .lent_expired = no_lent,
+    .lent_broken = no_lent,
+    .overdue = no_interrupt,
+    .relieved = no_call,
+};

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/exchange/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/engine/exchange/limit.h"
+#include "core/engine/state.h"
+
+/* Bytes from which an unsent rest is referenced in place of copied. */
+enum { HOLD_MIN = 32 * 1024 };
+
+#define RELAXED memory_order_relaxed
+
+static struct cg_call *
+call_of(struct cg_exchange *ex)
+{
+    return (struct cg_call *)(void *)ex;
+}
+
+/* Keeps what is left of the parts after `sent` bytes. */
+static void
+keep_rest(struct cg_call *call, const struct iovec *parts, int count,
+          size_t sent, void *keep)
+{
+    const struct cg_host *host = call->executor->engine->host;
+    for (int i = 0; i < count; i++) {
+        size_t n = parts[i].iov_len;
+        const char *p = parts[i].iov_base;
+        if (sent >= n) {
+            sent -= n;
+            continue;
+        }
+        p += sent;
+        n -= sent;
+        sent = 0;
+        if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
+            host->hold(host->self, keep);
+            cg_outbox_hold(&call->conn->outbox, p, n, parts[i].iov_len, keep);
+        } else {
+            cg_outbox_put(&call->conn->outbox, p, n);
+        }
+    }
+}
+
+static size_t
+total(const struct iovec *parts, int count)
+{
+    size_t n = 0;
+    for (int i = 0; i < count; i++) {
+        n += parts[i].iov_len;
+    }
+    return n;
+}
+
+/* Objects whose bytes went out meanwhile: no other thread adds to them now, and
+ * they are dropped when we are out of the wire. */
+static void
+take_dropped(struct cg_call *call)
+{
+    if (__builtin_expect(call->dropped != NULL, 0) && call->spent == NULL) {
+        call->spent = call->dropped;
+        call->dropped = NULL;
+    }
+}
+
+static void
+drop_spent(struct cg_call *call)
+{
+    struct cg_segment *spent = call->spent;
+    if (__builtin_expect(spent != NULL, 0)) {
+        call->spent = NULL;
+        cg_drop_list(call->executor->engine->host, spent);
+    }
+}
+
+static int
+send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
+           void *keep, bool more)
+{
+    struct cg_call *call = call_of(ex);
+    struct cg_outbox *outbox = &call->conn->outbox;
+    int r = call->parcel.used ? cg_post_take(call) : 0;
+    take_dropped(call);
+    if (r < 0) {
+        return cg_wire_fail(ex, r);
+    }
+    /* the reader may have caught up with what waits */
+    ssize_t n = cg_outbox_send(outbox, &call->conn->transport, parts, count,
+                               more, &call->dropped);
+    if (n < 0) {
+        return cg_wire_fail(ex, (int)n);
+    }
+    if ((size_t)n < total(parts, count)) {
+        keep_rest(call, parts, count, (size_t)n, keep);
+    }
+    return 0;
+}
+
+int
+cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
+{
+    if (!cg_wire_enter(ex)) {
+        return -EPIPE;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    cg_limit_leave(call_of(ex));
+    drop_spent(call_of(ex));
+    return r;
+}
+
+static int
+post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
+           void *keep)
+{
+    struct cg_call *call = call_of(ex);
+    if (cg_post_keep(call, parts, count, total(parts, count))) {
+        return 0;
+    }
+    int r = send_parts(ex, parts, count, keep, false);
+    if (r == 0 && !cg_outbox_is_empty(&call->conn->outbox) &&
+        call->executor->engine->kind->may_wait) {
+        cg_post_entrust(call);
+    }
+    return r;
+}
+
+int
+cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
+             void *keep)
+{
+    if (!cg_wire_enter(ex)) {
+        return -EPIPE;
+    }
+    int r = post_parts(ex, parts, count, keep);
+    cg_limit_leave(call_of(ex));
+    drop_spent(call_of(ex));
+    return r;
+}
+
+static int
+send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
+{
+    while (*n > 0) {
+        ssize_t sent = cg_transport_send_file(&call_of(ex)->conn->transport, fd,
+                                              offset, *n);
+        if (sent <= 0) {
+            return sent == 0 ? 0 : cg_wire_fail(ex, (int)sent);
+        }
+        *n -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int
+send_file(struct cg_exchange *ex, const struct iovec *parts, int count, int fd,
+          off_t offset, size_t n)
+{
+    struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
+    int r = send_parts(ex, parts, count, NULL, n > 0);
+    if (r == 0 && cg_outbox_is_empty(outbox) && !ex->blocking) {
+        r = send_file_now(ex, fd, &offset, &n);
+    }
+    if (r == 0 && n > 0) {
+        r = cg_outbox_put_file(outbox, fd, offset, n);
+    }
+    return r < 0 ? cg_wire_fail(ex, r) : 0;
+}
+
+int
+cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
+                  int fd, off_t offset, size_t n)
+{
+    if (!cg_wire_enter(ex)) {
+        return -EPIPE;
+    }
+    int r = send_file(ex, parts, count, fd, offset, n);
+    cg_limit_leave(call_of(ex));
+    return r;
+}
+
+size_t
+cg_wire_pending(const struct cg_exchange *ex)
+{
+    const struct cg_call *call = (const void *)ex;
+    /* what the thread has sent meanwhile is not known yet */
+    return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
+}
+
+void
+cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_conn *c = call_of(ex)->conn;
+    *ret_unread = (struct cg_slice){NULL, 0};
+    cg_limit_taken(ex);
+    ex->taken = true;
+    ex->may_keep = false;
+    if (c->rest.p != NULL) {
+        *ret_unread =
+            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
+        c->rest_at = (uint32_t)c->rest.n;
+    }
+}
+
+/* Only a peer that asked for another protocol means the bytes behind its head
+ * for who takes the socket. */
+int
+cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
+{
+    struct cg_conn *c = call_of(ex)->conn;
+    int fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        return -errno;
+    }
+    *ret_unread = (struct cg_slice){NULL, 0};
+    bool ours = cg_limit_enter(call_of(ex));
+    if (ours && !cg_call_is_closed(call_of(ex))) {
+        send_parts(ex, NULL, 0, NULL, false); /* what waits comes first */
+    }
+    ex->blocking = true;
+    if (ours) {
+        cg_limit_leave(call_of(ex));
+    }
+    if (ex->req->upgrade) {
+        cg_wire_upgrade(ex, ret_unread);
+    }
+    return fd;
+}

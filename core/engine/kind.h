@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kinds of executors: how a request of an engine is run. Inline by the thread
+ * that turns the loop, which waits inside the call; or detached, by a loop of
+ * the host's own, which goes on meanwhile. They differ by this table only.
+ */
+#ifndef CG_ENGINE_KIND_H
+#define CG_ENGINE_KIND_H
+
+#include "core/engine/conn/receive.h"
+
+struct cg_call;
+
+struct cg_executor_kind {
+    /* The baton rests in APP while nothing happens, too: a long APP is no sign
+     * of a long call. */
+    bool rests_in_app;
+    /* An executor that waits for one client keeps nobody else waiting. */
+    bool may_wait;
+
+    /* With the baton, all of these. Runs a request, to the end of the reply or
+     * not; c may be gone when it returns. `intake` (or NULL) is taken. */
+    void (*run)(struct cg_executor *x, struct cg_conn *c,
+                const struct cg_arrival *a, struct cg_intake *intake);
+    /* The same with the body still coming: c->intake. */
+    void (*run_stream)(struct cg_executor *x, struct cg_conn *c);
+    /* A connection in LENT is ready for what it waits for; its deadline is
+     * over; nothing more goes to its peer. */
+    void (*lent_ready)(struct cg_engine *e, struct cg_conn *c);
+    void (*lent_expired)(struct cg_engine *e, struct cg_conn *c);
+    void (*lent_broken)(struct cg_engine *e, struct cg_conn *c);
+    /* A call takes too long. */
+    void (*overdue)(struct cg_engine *e, struct cg_call *call);
+    /* Relief took the loop. */
+    void (*relieved)(struct cg_engine *e);
+};
+
+extern const struct cg_executor_kind cg_inline_executors;
+extern const struct cg_executor_kind cg_hosted_executors;
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an engine is made of: each part belongs to the file whose header
+ * declares it. Included by the engine's own files only.
+ */
+#ifndef CG_ENGINE_STATE_H
+#define CG_ENGINE_STATE_H
+
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "core/engine/conn/accept.h"
+#include "core/engine/conn/conn.h"
+#include "core/engine/engine.h"
+#include "core/engine/exchange/hoard.h"
+#include "core/engine/exchange/hosted.h"
+#include "core/engine/exchange/post.h"
+#include "core/engine/exchange/receipt.h"
+#include "core/engine/kind.h"
+#include "core/engine/loop/baton.h"
+#include "core/engine/loop/deadline.h"
+#include "core/engine/loop/executor.h"
+#include "core/engine/loop/pool.h"
+#include "core/engine/loop/ready.h"
+#include "core/engine/loop/relief.h"
+#include "core/engine/loop/stop.h"
+#include "core/engine/loop/tell.h"
+#include "core/engine/loop/turn.h"
+#include "core/engine/loop/watches.h"
+#include "core/net/loop.h"
+
+struct cg_engine {
+    struct cg_baton baton;
+
+    /* ---- only with the baton in LOOP ---- */
+    struct cg_loop loop;
+    const struct cg_engine_config *config;
+    const struct cg_host *host;
+    const struct cg_executor_kind *kind;
+    struct cg_scoreboard *board;
+    struct cg_slot *slot;
+    uint32_t slot_number; /* ours on it */
+    uint64_t now_us;      /* of the last look at the clock */
+    int64_t date_s;       /* second that `date` shows */
+    char date[CG_HTTP_DATE_SIZE];
+    struct cg_harvest harvest;
+    struct cg_ready ready;
+    struct cg_conns conns;
+    struct cg_segment *dropped; /* objects that wait for an entered thread */
+    struct cg_receipts receipts;
+    struct cg_deadlines deadlines;
+    struct cg_accepting accept;
+    struct cg_watches watches;
+    struct cg_relief relief;
+    struct cg_hosted hosted;
+
+    /* ---- any thread, as their headers say ---- */
+    struct cg_pool pool;
+    struct cg_post post;
+    struct cg_telling tell;
+    struct cg_stop stop;
+    struct cg_hoard hoard;
+    _Atomic uint64_t spill_pause_us; /* the disk failed: not before this time */
+    _Alignas(64) _Atomic uint64_t requests;
+    _Atomic int forked;     /* we are a child of the application */
+    _Atomic int has_forked; /* a child may hold our sockets */
+    _Atomic int entering;   /* executors that wait for the host's lock */
+    _Atomic int executors;
+};
+
+/* Whether something waits for an entered thread. */
+static inline bool
+cg_owes(const struct cg_engine *e)
+{
+    return __builtin_expect(
+        e->dropped != NULL || e->receipts.first != NULL || e->hoard.trims, 0);
+}
+
+/*
+ * Assertions of who owns what, in builds with a sanitizer and with DEBUG=1.
+ * CG_HAS_BATON: the caller holds the baton in LOOP, or nobody can: the engine
+ * is being made or freed. CG_OWNS_CONN: the connection is in RUN, so it belongs
+ * to its executor (or to who the application lent that to), which this is.
+ */
+#ifdef CG_CHECK_OWNERS
+#define CG_HAS_BATON(e)                                                        \
+    CG_ASSERT(cg_baton_held == &(e)->baton || atomic_load(&(e)->stop.over) ||  \
+              cg_baton_state(atomic_load(&(e)->baton.word)) == BATON_FREE)
+#define CG_OWNS_CONN(c) CG_ASSERT((c)->state == CONN_RUN)
+#else
+#define CG_HAS_BATON(e) ((void)0)
+#define CG_OWNS_CONN(c) ((void)0)
+#endif
+
+/* Whether another request may begin here. */
+static inline bool
+cg_may_run(const struct cg_engine *e)
+{
+    return e->hosted.in_flight < e->hosted.most;
+}
+
+#endif
