@@ -38,6 +38,9 @@ void cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
  */
 bool cg_worker_retire(struct cg_host_run *run);
 
+/* If somebody has killed its keeper, another one; main thread. */
+void cg_worker_replace_keeper(struct cg_host_run *run);
+
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);

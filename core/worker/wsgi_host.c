@@ -99,6 +99,7 @@ cg_wsgi_host_signals(struct cg_wsgi_host *h)
 {
     struct cg_error err = {0};
     int status = -1;
+    cg_worker_replace_keeper(h->run);
     if (cg_python_signals(&status, &err) < 0) {
         cg_wsgi_host_interrupted(h, status, &err);
     }
