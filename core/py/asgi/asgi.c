@@ -587,7 +587,7 @@ tell_exception(RequestObject *r)
         return;
     }
     if (is_quiet(r->asgi) ||
-        (cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit))) {
+        (cg_hook_worker_quits() && PyErr_ExceptionMatches(PyExc_SystemExit))) {
         PyErr_Clear();
         return;
     }
