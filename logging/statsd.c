@@ -46,11 +46,11 @@ static int
 parse_port(const char *p, struct cg_statsd_target *t, struct cg_error *err)
 {
     size_t n = strspn(p, "0123456789");
-    if (n == 0 || p[n] != '\0' || n > 5 || atoi(p) > 65535) {
+    if (n == 0 || (p[n] != '\0' && p[n] != ':') || n > 5 || atoi(p) > 65535) {
         return cg_error_set(err, EINVAL,
                             "statsd_host: '%s' is not a valid port number.", p);
     }
-    snprintf(t->port, sizeof t->port, "%s", p);
+    snprintf(t->port, sizeof t->port, "%.*s", (int)n, p);
     return 0;
 }
 
@@ -93,8 +93,10 @@ cg_statsd_parse(const char *text, struct cg_statsd_target *ret,
     }
     const char *host_end = end != NULL ? end : p + strcspn(p, ":");
     const char *rest = end != NULL ? end + 1 : host_end;
-    if (host_end == p ||
-        take(t.host, sizeof t.host, p, (size_t)(host_end - p)) ||
+    /* nothing is any address, as in gunicorn: this machine, for a sender */
+    const char *host = host_end > p ? p : "0.0.0.0";
+    size_t host_n = host_end > p ? (size_t)(host_end - p) : strlen(host);
+    if (take(t.host, sizeof t.host, host, host_n) ||
         (*rest != '\0' && *rest != ':')) {
         return bad_address(text, err);
     }

@@ -193,6 +193,22 @@ keep_named(const struct cg_sockets *old, const struct cg_addr *addr,
     return made->n > before ? 0 : no_such_name(addr->text, err);
 }
 
+/* Whether another bind has the port for IPv4: [::] would take it, too, and the
+ * other one would find the server in its own way. */
+static bool
+shares_port(const struct cg_value *bind, const struct cg_addr *addr)
+{
+    for (size_t i = 0; addr->v6 && i < bind->list.n; i++) {
+        struct cg_addr other;
+        if (cg_addr_parse(bind->list.items[i].s, &other, NULL) == 0 &&
+            other.kind == CG_ADDR_TCP && !other.v6 &&
+            other.port == addr->port) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int
 cg_sockets_open(const struct cg_settings *s,
                 const struct cg_settings *old_settings,
@@ -219,6 +235,7 @@ cg_sockets_open(const struct cg_settings *s,
                 r = keep_named(old, &addr, &made, err);
                 continue;
             }
+            o.v6only = shares_port(bind, &addr);
             const struct cg_listener *kept = find(old, addr.text);
             r = kept != NULL
                     ? keep_or_renew(kept, &o, log, &made.items[made.n], err)

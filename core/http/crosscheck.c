@@ -108,6 +108,18 @@ agrees_on_all(const struct cg_request *r, const char *p, unsigned fields)
                        http_method_str((enum http_method)o.hp.method));
 }
 
+/* It does not take HTAB for white space between the elements of a list (RFC
+ * 9110 5.6.3), as our reader does. */
+static void
+put_plainly(struct cg_buf *b, struct cg_slice value)
+{
+    char *to = cg_buf_reserve(b, value.n);
+    for (size_t i = 0; i < value.n; i++) {
+        to[i] = value.p[i] == '\t' ? ' ' : value.p[i];
+    }
+    b->n += value.n;
+}
+
 static bool
 agrees_on_framing(const struct cg_request *r, const char *p)
 {
@@ -120,7 +132,7 @@ agrees_on_framing(const struct cg_request *r, const char *p)
             f->id == CG_FIELD_TRANSFER_ENCODING) {
             cg_buf_put(&b, p + f->name, f->name_n);
             cg_buf_puts(&b, ": ");
-            cg_buf_put(&b, p + f->value, f->value_n);
+            put_plainly(&b, (struct cg_slice){p + f->value, f->value_n});
             cg_buf_puts(&b, "\r\n");
         }
     }

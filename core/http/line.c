@@ -2,6 +2,7 @@
 /* The request line (RFC 9112 3): method, target in its four forms, version. */
 #include <string.h>
 
+#include "core/http/host.h"
 #include "core/http/reader.h"
 #include "core/http/scan.h"
 
@@ -113,20 +114,23 @@ read_absolute(struct cg_request *r, const char *p, size_t at, size_t query,
             break;
         }
     }
+    struct cg_authority a;
     r->authority = span(at + from, path - from);
     set_path(r, at, path, query, end);
-    return path > from &&
-           cg_host_is_valid((struct cg_slice){t + from, path - from});
+    /* RFC 9110 4.2.1: an empty host is none here */
+    return cg_authority_read((struct cg_slice){t + from, path - from}, &a) &&
+           a.host.n > 0;
 }
 
+/* CONNECT's: a host and a port, both there (RFC 9110 9.3.6). */
 static bool
 read_authority(struct cg_request *r, const char *p, size_t at, size_t n)
 {
-    struct cg_slice a = {p + at, n};
-    const char *colon = memchr(p + at, ':', n);
+    struct cg_authority a;
     r->authority = span(at, n);
     r->path = span(at, 0);
-    return colon != NULL && p[at + n - 1] != ':' && cg_host_is_valid(a);
+    return cg_authority_read((struct cg_slice){p + at, n}, &a) &&
+           a.host.n > 0 && a.port >= 0;
 }
 
 static bool

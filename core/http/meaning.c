@@ -2,8 +2,8 @@
 /* What the fields of a complete head say together: Host, framing, persistence,
  * expectations, and what a trusted proxy adds. */
 #include <string.h>
-#include <strings.h>
 
+#include "core/http/host.h"
 #include "core/http/reader.h"
 #include "core/http/scan.h"
 
@@ -13,8 +13,9 @@ struct gather {
     const struct cg_field *host;
     bool content_type;
     bool close, keep_alive, upgrade_token, upgrade_field;
-    /* Transfer-Encoding's list so far */
-    bool coding, coding_empty, chunked, chunked_not_last, other_coding;
+    /* Transfer-Encoding's list so far; void: an empty element, or identity,
+     * which RFC 9112 has taken out of the list of codings */
+    bool coding, coding_void, chunked, chunked_not_last, other_coding;
     const struct cg_field *unknown_coding;
 };
 
@@ -67,8 +68,8 @@ on_coding(struct gather *g, const struct cg_field *f)
     struct cg_slice list = value_of(g, f), e;
     g->coding = true;
     while (next_element(&list, &e)) {
-        if (e.n == 0) {
-            g->coding_empty = true;
+        if (e.n == 0 || cg_slice_is_nocase(e, "identity")) {
+            g->coding_void = true;
         } else if (cg_slice_is_nocase(e, "chunked")) {
             g->chunked_not_last = g->chunked_not_last || g->chunked;
             g->chunked = true;
@@ -77,7 +78,7 @@ on_coding(struct gather *g, const struct cg_field *f)
                    cg_slice_is_nocase(e, "deflate") ||
                    cg_slice_is_nocase(e, "compress")) {
             g->other_coding = true;
-        } else if (!cg_slice_is_nocase(e, "identity")) {
+        } else {
             g->unknown_coding = f;
         }
         g->chunked_not_last = g->chunked_not_last || g->chunked;
@@ -99,6 +100,8 @@ on_connection(struct gather *g, const struct cg_field *f)
     }
 }
 
+/* A list (RFC 9110 10.1.1), on one line or several: what is empty asks for
+ * nothing. */
 static enum cg_head_status
 on_expect(struct cg_request *r, const struct gather *g,
           const struct cg_field *f)
@@ -106,10 +109,13 @@ on_expect(struct cg_request *r, const struct gather *g,
     if (r->minor == 0) {
         return CG_HEAD_MORE; /* RFC 9110 10.1.1: ignored in 1.0 */
     }
-    if (!cg_slice_is_nocase(value_of(g, f), "100-continue")) {
-        return refuse(r, CG_REFUSE_EXPECTATION, f);
+    struct cg_slice list = value_of(g, f), e;
+    while (next_element(&list, &e)) {
+        if (e.n > 0 && !cg_slice_is_nocase(e, "100-continue")) {
+            return refuse(r, CG_REFUSE_EXPECTATION, f);
+        }
+        r->expect_continue = r->expect_continue || e.n > 0;
     }
-    r->expect_continue = true;
     return CG_HEAD_MORE;
 }
 
@@ -147,6 +153,17 @@ on_known_field(struct cg_request *r, struct gather *g, bool trusted,
 
 /* ---- the whole ---- */
 
+/* Whether a Host field names the authority of an absolute target. */
+static bool
+is_of_target(const struct cg_request *r, const struct gather *g,
+             const struct cg_authority *host)
+{
+    struct cg_authority target;
+    bool https = (g->p[r->target.at + 4] | 32) == 's';
+    return cg_authority_read(cg_span_of(g->p, r->authority), &target) &&
+           cg_authority_is(host, &target, https ? 443 : 80);
+}
+
 static enum cg_head_status
 check_host(struct cg_request *r, const struct cg_head_policy *policy,
            const struct gather *g)
@@ -156,15 +173,13 @@ check_host(struct cg_request *r, const struct cg_head_policy *policy,
                    ? cg_refuse_head(r, CG_REFUSE_NO_HOST, 0, 0)
                    : CG_HEAD_MORE;
     }
-    struct cg_slice host = value_of(g, g->host);
-    if (!cg_host_is_valid(host)) {
+    struct cg_authority host;
+    if (!cg_authority_read(value_of(g, g->host), &host)) {
         return refuse(r, CG_REFUSE_HOST, g->host);
     }
-    struct cg_slice authority = cg_span_of(g->p, r->authority);
     /* CONNECT names another host than the one that is asked, with its port */
-    if (authority.n > 0 && !r->method_is_connect &&
-        (authority.n != host.n ||
-         strncasecmp(authority.p, host.p, host.n) != 0)) {
+    if (r->authority.n > 0 && !r->method_is_connect &&
+        !is_of_target(r, g, &host)) {
         return refuse(r, CG_REFUSE_HOST_MISMATCH, g->host);
     }
     return CG_HEAD_MORE;
@@ -176,11 +191,11 @@ check_framing(struct cg_request *r, const struct gather *g)
     if (!g->coding) {
         return CG_HEAD_MORE;
     }
-    if (g->unknown_coding != NULL && !g->coding_empty) {
+    if (g->unknown_coding != NULL && !g->coding_void) {
         return refuse(r, CG_REFUSE_UNSUPPORTED_CODING, g->unknown_coding);
     }
-    if (g->coding_empty || !g->chunked || g->chunked_not_last ||
-        r->has_length || r->minor == 0) {
+    if (g->coding_void || !g->chunked || g->chunked_not_last || r->has_length ||
+        r->minor == 0) {
         return cg_refuse_head(r, CG_REFUSE_TRANSFER_ENCODING, 0, 0);
     }
     r->chunked = true;

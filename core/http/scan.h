@@ -37,10 +37,6 @@ enum cg_field_id cg_field_identify(const char *name, size_t n);
 /* ASCII case-insensitive: `lower` is lower case and has n bytes. */
 bool cg_name_is(const char *name, const char *lower, size_t n);
 
-/* A Host value or authority: host [":" port]; no userinfo. Valid forms only;
- * empty is for the caller to judge. */
-bool cg_host_is_valid(struct cg_slice host);
-
 enum cg_opinion { CG_DISAGREES, CG_AGREES_ON_FRAMING, CG_AGREES };
 /* http-parser reads p[0..head) too, and compares it with r. `fields`: field
  * lines seen; plain: the lines are as received (no folding was undone). */

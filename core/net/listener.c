@@ -175,6 +175,9 @@ new_socket(int family, const struct cg_listener_options *o, int *ret_fd)
     if (family != AF_UNIX) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     }
+    if (o->v6only && family == AF_INET6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    }
     if (o->reuse_port && family != AF_UNIX &&
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) {
         int saved = errno;

@@ -28,6 +28,7 @@ struct cg_listener {
 struct cg_listener_options {
     int backlog;
     bool reuse_port;
+    bool v6only;    /* an IPv6 socket leaves IPv4 to another one */
     unsigned umask; /* of unix socket files */
     int uid, gid;   /* owner of unix socket files, by the bits of an
                        id; -1 = leave */

@@ -227,7 +227,32 @@ def test_a_module_in_a_folder_beside_is_found_for_the_user(run):
 def test_a_file_name_in_place_of_a_module_is_understood(run):
     done = run(*BIND, "shop.py", files=FILES, announced=["shop"])
     assert done.status in (3, 4)
-    done.line_with("did you mean", "shop:app")
+    done.line_with("did you mean", "'shop:application'")
+    for spec in ("shop.py:app", "./shop.py:app"):
+        done = run(*BIND, spec, files=FILES, announced=["shop"])
+        assert done.status == 3
+        done.line_with("did you mean", "'shop:app'?")
+
+
+ASGI = {
+    "function": "async def app(scope, receive, send):\n    pass\n",
+    "object": "class App:\n    async def __call__(self, *args):\n        pass\n"
+              "app = App()\n",
+    "method": "class App:\n    async def m(self, *args):\n        pass\n"
+              "app = App().m\n",
+    "factory": "async def inner(scope, receive, send):\n    pass\n"
+               "def app():\n    return inner\n",
+}
+
+
+@pytest.mark.parametrize("kind", ASGI)
+def test_an_asgi_application_in_a_wsgi_class_is_told(run, kind):
+    spec = "shop:app()" if kind == "factory" else "shop:app"
+    for how in ((), ("--check-config",)):
+        done = run(*BIND, *how, spec, files={"shop.py": ASGI[kind]},
+                   announced=["ASGI"])
+        assert done.status in (1, 4)
+        done.line_with(f"'{spec}' is an ASGI application", "-k asgi")
 
 
 def test_an_exception_in_the_module_shows_the_users_traceback_only(run):

@@ -147,6 +147,18 @@ def test_a_named_environment_is_used(same, venv):
     same(root / "bin/python3", CGUNICORN_PYTHON=root)
 
 
+@pytest.mark.parametrize("how", [
+    {"options": ["--python", "v"]}, {"options": ["--python", "./v"]},
+    {"options": ["--python", "v/bin/python3"]}, {"CGUNICORN_PYTHON": "./v"},
+    {"VIRTUAL_ENV": "v"}, {"PATH": f"v/bin:{SYSTEM}"},
+], ids=str)
+def test_a_relative_environment_is_absolute_in_python(same, venv, how):
+    """Else sys.executable would be another file, or none, after --chdir."""
+    root = venv()
+    told = same(root / "bin/python3", **how)
+    assert told["executable"] == f"{root}/bin/python3"
+
+
 @needs_program
 @pytest.mark.parametrize("way", ["copied", "linked"])
 def test_an_environment_around_the_binary_is_used(same, venv, way):

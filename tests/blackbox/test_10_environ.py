@@ -95,6 +95,20 @@ def test_gunicorns_own_keys_are_there(tcp):
         assert "type" in e[key], key
 
 
+def test_the_error_stream_answers_what_streams_are_asked(server):
+    s = server("shop:app", files={"shop.py": """\
+import os
+def app(environ, start_response):
+    e = environ["wsgi.errors"]
+    told = [e.isatty(), e.closed, e.encoding, e.errors, e.writable(),
+            e.readable(), e.seekable(), os.fstat(e.fileno()).st_size >= 0]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [repr(told).encode()]
+"""})
+    assert s.get("/").body == (b"[False, False, 'utf-8', 'backslashreplace', "
+                               b"True, False, False, True]")
+
+
 def test_the_peer_and_the_server_are_told_over_ipv4(tcp):
     with tcp.connect() as peer:
         port = peer.sock.getsockname()[1]

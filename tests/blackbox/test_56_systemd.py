@@ -350,6 +350,44 @@ def test_a_configuration_file_names_an_abstract_socket_as_python_does(server):
         assert peer.get("/").reply().status == 200
 
 
+# both addresses, in a network of its own, where nothing but its loopback is
+ASK = """
+import fcntl, socket, struct, subprocess, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", b"lo", 0x49))  # up, running
+server = subprocess.Popen(sys.argv[1:], stderr=subprocess.PIPE, text=True)
+log = ""
+try:
+    while "Booting worker" not in log:
+        line = server.stderr.readline()
+        assert line and "in use" not in line, log + line
+        log += line
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, 8000), 20) as peer:
+            peer.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            print(peer.recv(12))
+finally:
+    server.terminate()
+    server.wait()
+"""
+
+
+@pytest.mark.parametrize("hosts", [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0"),
+                                   ("127.0.0.1", "[::]")])
+def test_a_port_may_be_bound_for_ipv4_and_ipv6(tmp_path, hosts):
+    """[::] alone is for both; beside an IPv4 bind it is for IPv6."""
+    (tmp_path / "shop.py").write_text(APP)
+    alone = ["unshare", "-rn"]
+    if subprocess.run([*alone, "true"], capture_output=True,
+                      check=False).returncode != 0:
+        pytest.skip("no network of our own: unshare -rn is refused here")
+    binds = [word for host in hosts for word in ("-b", f"{host}:8000")]
+    done = subprocess.run([*alone, sys.executable, "-c", ASK, *command(),
+                           *binds, "shop:app"], cwd=tmp_path, timeout=DEADLINE,
+                          capture_output=True, text=True, check=False)
+    assert done.stdout.count("HTTP/1.0 200") == 2, done.stderr
+
+
 def test_two_servers_share_a_port_with_reuse_port(server):
     port = free_port()
     servers = []

@@ -129,6 +129,33 @@ def test_context_variables_start_anew_with_each_request(green):
             assert peer.get(path).reply().body == b"none"
 
 
+def test_what_a_context_holds_is_what_gunicorns_holds(loop):
+    """A greenlet's context is empty, not a copy of the worker's with the same
+    objects in it (decimal's is changed in place); a callback of tornado's has
+    a copy."""
+    s = loop(app="contexts:app", files={"contexts.py": """\
+import contextvars, decimal
+colour = contextvars.ContextVar("colour", default="none")
+colour.set("import")
+decimal.getcontext().prec = 6
+
+def app(environ, start_response):
+    seen = f"{colour.get()} {decimal.getcontext().prec}"
+    colour.set("request")
+    decimal.getcontext().prec = 9
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [seen.encode()]
+"""})
+    first = s.get("/").body
+    for _ in range(5):
+        with s.connect() as peer:
+            seen = [peer.get("/").reply().body for _ in range(2)]
+        if s.kind == "tornado":
+            assert (first, seen) == (b"import 6", [b"import 9"] * 2)
+        else:
+            assert [first, *seen] == [b"none 28"] * 3
+
+
 def test_work_in_the_background_goes_on_after_the_reply(green):
     s = green()
     assert s.get("/background").body == b"started"

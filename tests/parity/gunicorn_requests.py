@@ -34,7 +34,11 @@ def app(environ, start_response):
 EARLY = "a body that ends early: the application never runs"
 EIGHT = "bytes above 0x7f in a target are accepted"
 CONNECT = "the target of CONNECT is no path"
+IDENTITY = "identity is no transfer coding any more"
 KNOWN = {
+    "valid/029": IDENTITY,
+    "valid/030": IDENTITY,
+    "valid/rfc9112_smuggle_te_identity_chunked_01": IDENTITY,
     "valid/099": EARLY,  # its Content-Length is twice its body
     "valid/rfc9112_target_authority_connect_01": CONNECT,
     "valid/rfc9112_target_authority_ipv6_01": CONNECT,

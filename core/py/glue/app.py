@@ -4,6 +4,11 @@ import sys
 from keyword import iskeyword
 
 
+_Function = type(lambda: None)
+_Method = type(type("", (), {"m": lambda self: None})().m)
+_CO_COROUTINE = 0x80
+
+
 class AppError(Exception):
     """The application cannot be loaded; status is the worker's exit status."""
 
@@ -57,11 +62,11 @@ def _no_module(module, error):
     return text
 
 
-def _import(module):
+def _import(module, name):
     if (module.endswith(".py") or "/" in module) and os.path.exists(module):
         plain = module[:-3] if module.endswith(".py") else module
-        raise AppError(BOOT, "Failed to find application, did you mean '%s:application'?"
-                       % plain.strip("./").replace("/", "."))
+        raise AppError(BOOT, "Failed to find application, did you mean '%s:%s'?"
+                       % (plain.strip("./").replace("/", "."), name))
     try:
         __import__(module)
     except ModuleNotFoundError as e:
@@ -78,7 +83,9 @@ def _import(module):
 
 
 def _near(name, obj):
-    from difflib import get_close_matches
+    from _cgunicorn_glue import standard
+    with standard.outside():
+        from difflib import get_close_matches
 
     names = [n for n in vars(obj) if not n.startswith("_")] if hasattr(obj, "__dict__") else []
     near = get_close_matches(name, names, 3, 0.6)
@@ -124,12 +131,24 @@ def _call(factory, name, args, kwargs):
         raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
 
 
+def _refuse_asgi(spec, obj):
+    """A coroutine has no body to send: each request would be a TypeError. All
+    worker classes that are here run WSGI."""
+    function = obj if type(obj) in (_Function, _Method) else getattr(type(obj), "__call__", None)
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_flags & _CO_COROUTINE:
+        raise AppError(APP, "'%s' is an ASGI application (an async callable), which a WSGI "
+                       "worker class cannot run: it needs -k asgi (worker_class = 'asgi'). "
+                       "Name a WSGI application, or put an adapter in front of it, such as "
+                       "a2wsgi.ASGIMiddleware" % spec)
+
+
 def load(spec):
     """The callable that spec names, or AppError."""
     module, _, text = spec.partition(":")
     text = text or "application"
     parts, args, kwargs = _parse(spec, text)
-    obj = _import(module)
+    obj = _import(module, text)
     for i, part in enumerate(parts):
         owner = ".".join([module] + parts[:i])
         if not hasattr(obj, part):
@@ -145,6 +164,7 @@ def load(spec):
     if not callable(obj):
         hint = ": '%s' in '%s' is of type %s" % (text, module, type(obj).__name__)
         raise AppError(APP, "Application object must be callable" + hint)
+    _refuse_asgi(spec, obj)
     return obj
 
 

@@ -15,17 +15,21 @@ import time
 import traceback
 
 
+_own_getattr = vars(logging).get("__getattr__")  # Python 3.15 has one
+
+
 def _later(name):
     """gunicorn imports both, so "import logging" is all that some applications
     do before they use them."""
-    if name not in ("config", "handlers"):
-        raise AttributeError("module 'logging' has no attribute '%s'" % name)
-    __import__("logging." + name)
-    return sys.modules["logging." + name]
+    if name in ("config", "handlers"):
+        __import__("logging." + name)
+        return sys.modules["logging." + name]
+    if _own_getattr is not None:
+        return _own_getattr(name)
+    raise AttributeError("module 'logging' has no attribute '%s'" % name)
 
 
-if "__getattr__" not in vars(logging):
-    logging.__getattr__ = _later
+logging.__getattr__ = _later
 
 SYSLOG_FACILITIES = dict(
     kern=0, user=1, mail=2, daemon=3, auth=4, security=4, syslog=5, lpr=6, news=7, uucp=8,

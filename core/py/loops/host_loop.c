@@ -38,8 +38,8 @@ struct cg_py_loop {
     PyObject *sit;   /* the same, quicker, from a seat */
     PyObject *current; /* the running greenlet */
     PyObject *quiet, *handled;
-    PyObject *over; /* while it serves: what to call at the end */
-    PyObject *context;
+    PyObject *over;    /* while it serves: what to call at the end */
+    PyObject *context; /* that each request gets a copy of */
     struct seat seats; /* ring */
     struct seat *idle[IDLE_MAX];
     int nidle;
@@ -164,21 +164,28 @@ wake_stray(struct seat *s)
     (void)done;
 }
 
-/* Every request sees the context variables as they were when the worker
- * started, as in a greenlet of its own. */
+/* Every request has a context of its own. */
+static void
+run_in_context(struct cg_py_loop *l, struct cg_exchange *ex, struct seat *s)
+{
+    py_auto *context = PyContext_Copy(l->context);
+    bool entered = context != NULL && PyContext_Enter(context) == 0;
+    PyErr_Clear();
+    l->calls.run(l->calls.self, ex);
+    if (s != NULL) {
+        wake_stray(s);
+    }
+    if (entered && PyContext_Exit(context) < 0) {
+        PyErr_Clear(); /* the application left another one behind */
+    }
+}
+
 static void
 run_request(struct seat *s)
 {
     struct cg_py_loop *l = s->loop;
     struct cg_exchange *ex = s->ex;
-    py_auto *context = PyContext_Copy(l->context);
-    bool entered = context != NULL && PyContext_Enter(context) == 0;
-    PyErr_Clear();
-    l->calls.run(l->calls.self, ex);
-    wake_stray(s);
-    if (entered && PyContext_Exit(context) < 0) {
-        PyErr_Clear(); /* the application left another one behind */
-    }
+    run_in_context(l, ex, s);
     s->ex = NULL;
     l->calls.done(ex);
 }
@@ -297,16 +304,15 @@ cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex)
         run_seated(l, ex);
         return;
     }
-    l->calls.run(l->calls.self, ex);
+    run_in_context(l, ex, NULL);
     l->calls.done(ex);
 }
 
 /* ---- waiting for the client ---- */
 
 int
-cg_py_loop_park(void *loop, struct cg_exchange *ex)
+cg_py_loop_park(struct cg_py_loop *l, struct cg_exchange *ex)
 {
-    struct cg_py_loop *l = loop;
     struct seat *s = ex->host;
     py_auto *alive = py_new(s->self);
     (void)alive; /* held, not used */
@@ -342,7 +348,23 @@ cg_py_loop_drained(struct cg_py_loop *l, struct cg_exchange *ex)
 bool
 cg_py_loop_parks(const struct cg_py_loop *l)
 {
-    return l->spawn != Py_None;
+    return l != NULL && l->spawn != Py_None;
+}
+
+bool
+cg_py_loop_is_quiet(const struct cg_py_loop *l)
+{
+    return l != NULL && PyErr_ExceptionMatches(l->quiet);
+}
+
+int
+cg_py_loop_is_handled(const struct cg_py_loop *l, void *result)
+{
+    if (l == NULL || l->handled == Py_None) {
+        return 0;
+    }
+    py_auto *yes = PyObject_CallOneArg(l->handled, result);
+    return yes != NULL ? PyObject_IsTrue(yes) : -1;
 }
 
 /* ---- the loop ---- */
@@ -524,10 +546,14 @@ static int
 init(struct cg_py_loop *l, const char *module)
 {
     l->module = PyImport_ImportModule(module);
-    l->context = PyContext_CopyCurrent();
-    if (l->module == NULL || l->context == NULL ||
-        get(l, &l->spawn, "spawn") < 0 || get(l, &l->quiet, "QUIET") < 0 ||
-        get(l, &l->handled, "handled") < 0) {
+    if (l->module == NULL || get(l, &l->spawn, "spawn") < 0 ||
+        get(l, &l->quiet, "QUIET") < 0 || get(l, &l->handled, "handled") < 0) {
+        return -1;
+    }
+    /* a greenlet begins with an empty one, a callback with its loop's */
+    l->context =
+        l->spawn == Py_None ? PyContext_CopyCurrent() : PyContext_New();
+    if (l->context == NULL) {
         return -1;
     }
     if (l->spawn == Py_None) {
@@ -571,16 +597,4 @@ cg_py_loop_free(struct cg_py_loop *l)
     Py_CLEAR(l->over);
     Py_CLEAR(l->context);
     free(l);
-}
-
-void *
-cg_py_loop_quiet(struct cg_py_loop *l)
-{
-    return l->quiet;
-}
-
-void *
-cg_py_loop_handled(struct cg_py_loop *l)
-{
-    return l->handled != Py_None ? l->handled : NULL;
 }

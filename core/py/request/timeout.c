@@ -13,6 +13,7 @@
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/loops/host_loop.h"
 
 /* For the signal handler, which takes no argument: a worker has one bridge. */
 static struct cg_wsgi *the_bridge;
@@ -26,7 +27,7 @@ cg_late_init(struct cg_wsgi *w)
     }
     the_bridge = w;
     w->timeout_type = cg_glue_get("_cgunicorn_glue.late", "RequestTimeout");
-    if (w->timeout_type == NULL || !w->o->greenlets) {
+    if (w->timeout_type == NULL || !cg_py_loop_parks(w->o->loop)) {
         return w->timeout_type != NULL ? 0 : -1;
     }
     py_auto *module = PyImport_ImportModule("greenlet");
@@ -63,11 +64,31 @@ cg_late_begin(ExchangeObject *x)
     link->greenlet =
         w->current != NULL ? PyObject_CallNoArgs(w->current) : NULL;
     PyErr_Clear();
-    link->told = link->pending = false;
+    link->told = link->pending = link->traced = false;
     link->next = ring;
     link->prev = ring->prev;
     link->prev->next = link;
     ring->prev = link;
+}
+
+/* What was to be raised and was not yet. */
+static void
+take_back(struct cg_late_link *link)
+{
+    if (link->pending) {
+        link->pending = false;
+        PyThreadState_SetAsyncExc(link->thread, NULL);
+    }
+    if (link->traced) {
+        PyObject *type, *value, *traceback;
+        link->traced = false;
+        PyErr_Fetch(&type, &value, &traceback);
+        py_auto *stop = cg_glue_get("_cgunicorn_glue.late", "stop");
+        py_auto *done = stop != NULL ? PyObject_CallNoArgs(stop) : NULL;
+        (void)done;
+        PyErr_Clear();
+        PyErr_Restore(type, value, traceback);
+    }
 }
 
 void
@@ -76,9 +97,7 @@ cg_late_end(ExchangeObject *x)
     struct cg_late_link *link = &x->late;
     link->prev->next = link->next;
     link->next->prev = link->prev;
-    if (link->pending) { /* it came too late to be raised */
-        PyThreadState_SetAsyncExc(link->thread, NULL);
-    }
+    take_back(link); /* it came too late to be raised */
     Py_CLEAR(link->greenlet);
 }
 
@@ -90,10 +109,7 @@ cg_late_spare(ExchangeObject *x)
         return;
     }
     link->told = true;
-    if (link->pending) {
-        link->pending = false;
-        PyThreadState_SetAsyncExc(link->thread, NULL);
-    }
+    take_back(link);
 }
 
 static bool
@@ -111,12 +127,28 @@ cg_wsgi_logs_in_python(const struct cg_wsgi *w)
     return w->python_access;
 }
 
+/* Where the interpreter may raise it at a bad place: see glue/late.py. It asks
+ * cg_late_is_here before it raises, so the request is not told yet. */
+static bool
+raise_by_trace(struct cg_late_link *link)
+{
+    py_auto *raise = cg_glue_get("_cgunicorn_glue.late", "raise_in");
+    py_auto *done =
+        raise != NULL ? PyObject_CallFunction(raise, "k", link->thread) : NULL;
+    PyErr_Clear();
+    return done == Py_True;
+}
+
 void
 cg_wsgi_interrupt(struct cg_wsgi *w)
 {
     struct cg_late_link *link = w->late_ring.next;
     for (; link != &w->late_ring; link = link->next) {
-        if (is_due(link)) {
+        if (!is_due(link) || link->traced) {
+            continue;
+        }
+        link->traced = raise_by_trace(link);
+        if (!link->traced) {
             link->told = link->pending = true;
             PyThreadState_SetAsyncExc(link->thread, w->timeout_type);
         }

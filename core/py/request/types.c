@@ -117,18 +117,55 @@ Errors_fileno(PyObject *self, PyObject *unused)
     return PyLong_FromLong(cg_log_error_fd(((ErrorsObject *)self)->log));
 }
 
+static PyObject *
+Errors_yes(PyObject *self, PyObject *unused)
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+Errors_no(PyObject *self, PyObject *unused)
+{
+    Py_RETURN_FALSE;
+}
+
+static PyObject *
+Errors_closed(PyObject *self, void *unused)
+{
+    Py_RETURN_FALSE;
+}
+
+/* How text becomes bytes: see write_text. */
+static PyObject *
+Errors_encoding(PyObject *self, void *name)
+{
+    return PyUnicode_FromString(name);
+}
+
+static PyGetSetDef Errors_fields[] = {
+    {"closed", Errors_closed, NULL, NULL, NULL},
+    {"encoding", Errors_encoding, NULL, NULL, (void *)(size_t) "utf-8"},
+    {"errors", Errors_encoding, NULL, NULL,
+     (void *)(size_t) "backslashreplace"},
+    {NULL, NULL, NULL, NULL, NULL}};
+
 static PyMethodDef Errors_methods[] = {
     {"write", Errors_write, METH_O, "write(str): appends to the error log"},
     {"writelines", Errors_writelines, METH_O, "writelines(strs)"},
     {"flush", Errors_nothing, METH_NOARGS, "flush(): nothing is buffered"},
     {"close", Errors_nothing, METH_NOARGS, "close(): the server's to close"},
     {"fileno", Errors_fileno, METH_NOARGS, "fileno(): of the error log"},
+    {"isatty", Errors_no, METH_NOARGS, "isatty(): a log is none"},
+    {"readable", Errors_no, METH_NOARGS, "readable()"},
+    {"seekable", Errors_no, METH_NOARGS, "seekable()"},
+    {"writable", Errors_yes, METH_NOARGS, "writable()"},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot Errors_slots[] = {
     {Py_tp_doc, (void *)(size_t) "wsgi.errors (PEP 3333)"},
     {Py_tp_dealloc, plain_dealloc},
     {Py_tp_methods, Errors_methods},
+    {Py_tp_getset, Errors_fields},
     {0, NULL}};
 
 static PyType_Spec errors_spec = {

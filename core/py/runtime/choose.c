@@ -300,6 +300,33 @@ by_path(struct cg_python_choice *ret, struct cg_error *err)
     return 0;
 }
 
+/* The application may run elsewhere (--chdir), and so do its subprocesses. */
+static int
+make_absolute(char *path, size_t size, struct cg_error *err)
+{
+    char cwd[PATH_MAX];
+    if (path[0] == '/' || path[0] == '\0') {
+        return 0;
+    }
+    if (getcwd(cwd, sizeof cwd) == NULL) {
+        return cg_error_set(err, errno,
+                            "the environment %s is relative, and the current "
+                            "directory is gone: %s",
+                            path, strerror(errno));
+    }
+    cg_auto(free) char *given = cg_strdup(path);
+    const char *rest = given;
+    while (strncmp(rest, "./", 2) == 0) {
+        rest += 2 + strspn(rest + 2, "/");
+    }
+    int n = snprintf(path, size, "%s%s%s", cwd,
+                     strcmp(cwd, "/") == 0 ? "" : "/", rest);
+    return (size_t)n < size
+               ? 0
+               : cg_error_set(err, ENAMETOOLONG, "the path %s/%s is too long",
+                              cwd, rest);
+}
+
 int
 cg_python_choose(const char *argv0, const char *option,
                  struct cg_python_choice *ret_choice, struct cg_error *err)
@@ -327,6 +354,12 @@ cg_python_choose(const char *argv0, const char *option,
         *ret_choice = (struct cg_python_choice){.source = "the build"};
         snprintf(ret_choice->exe, sizeof ret_choice->exe, "%s",
                  CG_BUILD_PYTHON);
+    }
+    if (r >= 0) {
+        r = make_absolute(ret_choice->exe, sizeof ret_choice->exe, err);
+    }
+    if (r >= 0) {
+        r = make_absolute(ret_choice->prefix, sizeof ret_choice->prefix, err);
     }
     return r < 0 ? r : 0;
 }

@@ -24,6 +24,7 @@ struct cg_late_link {
     PyObject *greenlet; /* that it runs in; owned, NULL without greenlets */
     bool told;          /* RequestTimeout was raised */
     bool pending;       /* or will be, by PyThreadState_SetAsyncExc */
+    bool traced;        /* or will be, at the thread's next line */
 };
 
 /*

@@ -36,6 +36,9 @@ START_TEST(a_host_is_a_host_and_a_port)
           {"GET / HTTP/1.1\r\nHost: \xff" END, "refused HOST"},
           {"GET / HTTP/1.1\r\nHost: a b" END, "refused HOST"},
           {"GET / HTTP/1.1\r\nHost: a:b" END, "refused HOST"},
+          {"GET / HTTP/1.1\r\nHost: [::1::]" END, "refused HOST"},
+          {"GET / HTTP/1.1\r\nHost: [fe80::1%eth0]" END, "refused HOST"},
+          {"GET / HTTP/1.1\r\nHost: a%zz" END, "refused HOST"},
           {"GET / HTTP/1.1\r\nHost: [::1]:8000" END,
            "GET / 1.1 keep path=/ | Host=[::1]:8000"});
 }
@@ -98,16 +101,16 @@ START_TEST(chunked_is_the_last_coding_and_comes_once)
          "POST /p 1.1 keep chunked path=/p | Host=a Transfer-Encoding=chunked"},
         {POST "Transfer-Encoding: ChunKed\t" END,
          "POST /p 1.1 keep chunked path=/p | Host=a Transfer-Encoding=ChunKed"},
-        {POST "Transfer-Encoding: identity, chunked" END,
-         "POST /p 1.1 keep chunked path=/p | Host=a "
-         "Transfer-Encoding=identity, chunked"},
-        {POST "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked" END,
-         "POST /p 1.1 keep chunked path=/p | Host=a "
-         "Transfer-Encoding=identity Transfer-Encoding=chunked"},
         {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding-X: y" END,
          "POST /p 1.1 keep chunked path=/p | Host=a Transfer-Encoding=chunked "
          "Transfer-Encoding-X=y"},
         {POST "Transfer-Encoding: identity" END, "refused TRANSFER_ENCODING"},
+        {POST "Transfer-Encoding: identity, chunked" END,
+         "refused TRANSFER_ENCODING"},
+        {POST "Transfer-Encoding: Identity\r\nTransfer-Encoding: chunked" END,
+         "refused TRANSFER_ENCODING"},
+        {POST "Transfer-Encoding: identity, x, chunked" END,
+         "refused TRANSFER_ENCODING"},
         {POST "Transfer-Encoding: gzip" END, "refused TRANSFER_ENCODING"},
         {POST "Transfer-Encoding: chunked, identity" END,
          "refused TRANSFER_ENCODING"},
@@ -146,7 +149,16 @@ START_TEST(codings_before_chunked_close_the_connection)
            "Transfer-Encoding=gzip, chunked"},
           {POST "Transfer-Encoding: deflate,compress, chunked" END,
            "POST /p 1.1 keep chunked force-close path=/p | Host=a "
-           "Transfer-Encoding=deflate,compress, chunked"});
+           "Transfer-Encoding=deflate,compress, chunked"},
+          {POST "Transfer-Encoding: gzip,\tchunked" END,
+           "POST /p 1.1 keep chunked force-close path=/p | Host=a "
+           "Transfer-Encoding=gzip,\\x09chunked"},
+          {POST "Transfer-Encoding: gzip\t , \tchunked" END,
+           "POST /p 1.1 keep chunked force-close path=/p | Host=a "
+           "Transfer-Encoding=gzip\\x09 , \\x09chunked"},
+          {POST "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked" END,
+           "POST /p 1.1 keep chunked force-close path=/p | Host=a "
+           "Transfer-Encoding=gzip Transfer-Encoding=chunked"});
 }
 END_TEST
 
@@ -214,9 +226,19 @@ START_TEST(only_100_continue_is_expected)
           {POST "Expect: 100-continue\r\nExpect: 100-continue" END,
            "POST /p 1.1 keep expect path=/p | Host=a Expect=100-continue "
            "Expect=100-continue"},
+          {POST "Expect: 100-continue, 100-Continue" END,
+           "POST /p 1.1 keep expect path=/p | Host=a Expect=100-continue, "
+           "100-Continue"},
+          {POST "Expect: ,\t100-continue ," END,
+           "POST /p 1.1 keep expect path=/p | Host=a Expect=,\\x09100-continue "
+           ","},
+          {POST "Expect:" END, "POST /p 1.1 keep path=/p | Host=a Expect="},
+          {POST "Expect: 100-continue, 200-ok" END, "refused EXPECTATION"},
+          {POST "Expect: 100-continue\r\nExpect: 200-ok" END,
+           "refused EXPECTATION"},
+          {POST "Expect: 100-continue; a" END, "refused EXPECTATION"},
           {POST "Expect: 200-ok" END, "refused EXPECTATION"},
           {POST "Expect: y 100-continue" END, "refused EXPECTATION"},
-          {POST "Expect:" END, "refused EXPECTATION"},
           {OLD "Expect: 200-ok" END,
            "GET /g 1.0 path=/g | Host=a Expect=200-ok"});
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of heads: values, names with an identity, lengths, hosts. */
+/* Bytes of heads: values, names with an identity, lengths. */
 #include "core/http/scan.h"
 
 #include <ctype.h>
@@ -109,32 +109,7 @@ START_TEST(a_length_is_read_exactly)
 }
 END_TEST
 
-START_TEST(hosts_are_names_and_addresses_with_a_port)
-{
-    static const char *const good[] = {
-        "",      "a",       "a.b",     "a-b_c",      "127.0.0.1", "a:",
-        "a:0",   "a:65535", "[::1]",   "[::1]:80",   "[::1]:",    "[1::F.2]:1",
-        "xn--a", "a%41",    "a,b;c=d", "~a!$&'()*+", "[v1.a]",
-    };
-    static const char *const bad[] = {
-        "a b",     "a/b",   "a@b",    "a:b",     "a:65536", "a:-1",
-        "a:1:2",   "[::1",  "[::1]a", "[]",      "[a",      "[g::1]",
-        "[::1]80", "[1]",   "a\\b",   "a#b",     "a?b",     "a\"",
-        "a\x7f",   "a\x80", "<a>",    "a[b]",    "a^",      "a`",
-        "a{",      "a|",    "a}",     "[::1]:x", "::1",     "a:123456789012345",
-    };
-    for (size_t i = 0; i < CG_COUNT(good); i++) {
-        ck_assert_msg(cg_host_is_valid(cg_slice_of(good[i])), "'%s'", good[i]);
-    }
-    for (size_t i = 0; i < CG_COUNT(bad); i++) {
-        ck_assert_msg(!cg_host_is_valid(cg_slice_of(bad[i])), "'%s'", bad[i]);
-    }
-    ck_assert(!cg_host_is_valid((struct cg_slice){"a\0b", 3}));
-}
-END_TEST
-
 TESTS("scan", a_bad_byte_is_found_at_every_place,
       the_first_of_two_bad_bytes_is_found,
       token_characters_are_those_of_rfc_9110,
-      every_known_name_has_its_identity_in_any_case, a_length_is_read_exactly,
-      hosts_are_names_and_addresses_with_a_port)
+      every_known_name_has_its_identity_in_any_case, a_length_is_read_exactly)
