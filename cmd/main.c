@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The executable: finds the Python environment and starts an interpreter in
  * it. */
+#include <stdio.h>
+
 #include "cmd/program.h"
+#include "core/arbiter/arbiter.h"
 #include "core/base/fd.h"
 #include "core/base/title.h"
 #include "core/py/runtime/interp.h"
@@ -21,6 +24,11 @@ main(int argc, char **argv)
                                    .finish = cg_python_finish,
                                    .python = cg_python_of_build()};
     cg_fd_fill_standard();
+    if (!cg_arbiter_check_environ()) {
+        fprintf(stderr, "Warning: GUNICORN_PID names a process that is not the "
+                        "parent of this one: this is no upgrade, and it is "
+                        "ignored\n");
+    }
     cg_title_init(argc, argv);
     return cg_program_run(&front, argc, argv);
 }

@@ -227,23 +227,16 @@ check_features(struct cg_settings *s, struct cg_error *err)
 }
 
 static int
+put_variable(void *self, const char *name, const char *value,
+             struct cg_error *err)
+{
+    return cg_python_setenv(name, value, err);
+}
+
+static int
 apply_raw_env(struct cg_settings *s, struct cg_error *err)
 {
-    const struct cg_value *list = cg_settings_value(s, CG_raw_env);
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < list->list.n; i++) {
-        cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
-        char *equals = strchr(name, '=');
-        if (equals == NULL) {
-            return cg_error_set(err, EINVAL,
-                                "%s: raw_env: environment setting '%s' "
-                                "invalid: write NAME=VALUE",
-                                s->source[CG_raw_env].text, name);
-        }
-        *equals = '\0';
-        r = cg_python_setenv(name, equals + 1, err);
-    }
-    return r;
+    return cg_settings_each_variable(s, put_variable, NULL, err);
 }
 
 static int

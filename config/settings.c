@@ -269,6 +269,29 @@ cg_setting_retired(const char *name)
 
 /* ---- typed views ---- */
 
+int
+cg_settings_each_variable(const struct cg_settings *s,
+                          int (*each)(void *self, const char *name,
+                                      const char *value, struct cg_error *err),
+                          void *self, struct cg_error *err)
+{
+    const struct cg_value *list = cg_settings_value(s, CG_raw_env);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < list->list.n; i++) {
+        cg_auto(free) char *name = cg_strdup(list->list.items[i].s);
+        char *equals = strchr(name, '=');
+        if (equals == NULL) {
+            return cg_error_set(err, EINVAL,
+                                "%s: raw_env: environment setting '%s' "
+                                "invalid: write NAME=VALUE",
+                                s->source[CG_raw_env].text, name);
+        }
+        *equals = '\0';
+        r = each(self, name, equals + 1, err);
+    }
+    return r;
+}
+
 const struct cg_value *
 cg_settings_value(const struct cg_settings *s, enum cg_setting_id id)
 {

@@ -155,6 +155,13 @@ int64_t cg_settings_int(const struct cg_settings *s, enum cg_setting_id id);
 const char *cg_settings_str(const struct cg_settings *s, enum cg_setting_id id);
 const struct cg_value *cg_settings_value(const struct cg_settings *s,
                                          enum cg_setting_id id);
+/* The variables of raw_env in their order; ends with the first negative return
+ * of `each`, or with an error that names one that is no NAME=VALUE. */
+int cg_settings_each_variable(const struct cg_settings *s,
+                              int (*each)(void *self, const char *name,
+                                          const char *value,
+                                          struct cg_error *err),
+                              void *self, struct cg_error *err);
 /* The derived ones of gunicorn's Config. */
 const char *cg_settings_proc_name(const struct cg_settings *s);
 bool cg_settings_sendfile(const struct cg_settings *s);

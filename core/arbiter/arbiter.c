@@ -23,6 +23,7 @@
 #include "core/py/compat/written.h"
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/interp.h"
+#include "core/worker/privilege.h"
 #include "logging/spool.h"
 
 enum { EXIT_ERROR = 1, SIGNALS_A_TURN = 64, EXTEND_US = 30 * 1000 * 1000 };
@@ -300,6 +301,11 @@ warn_of_root(const struct cg_arbiter *a)
         cg_log_line(a->log, CG_WARNING,
                     "Workers run as root: name a user for them with `user` "
                     "(--user)");
+    }
+    if (cg_privilege_keeps_roots_group(a->settings)) {
+        cg_log_line(a->log, CG_WARNING,
+                    "Workers stay in root's group (0): name another one with "
+                    "`group` (--group)");
     }
 }
 

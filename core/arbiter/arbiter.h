@@ -6,6 +6,8 @@
 #ifndef CG_ARBITER_ARBITER_H
 #define CG_ARBITER_ARBITER_H
 
+#include <stdbool.h>
+
 #include "config/load.h"
 #include "config/settings.h"
 #include "logging/log.h"
@@ -22,6 +24,10 @@ struct cg_arbiter_start {
                      "ready" or the error's text is told there once */
 };
 
+/* Before anything reads them: the variables of an upgrade (GUNICORN_PID and so
+ * on) count only if our parent has set them. False: they were another server's,
+ * by inheritance, and are gone. */
+bool cg_arbiter_check_environ(void);
 /* Runs the server. GIL held on entry. Returns the process's exit status. */
 int cg_arbiter_run(struct cg_arbiter_start *start);
 

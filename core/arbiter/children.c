@@ -14,10 +14,16 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 #include "core/py/runtime/interp.h"
 #include "logging/spool.h"
 
-enum { WEIGH_MS = 1000, STRANGER_MS = 1000, NEWS_A_TURN = 16 };
+enum {
+    WEIGH_MS = 1000,
+    STRANGER_MS = 1000,
+    ORPHAN_MS = 1000,
+    NEWS_A_TURN = 16
+};
 
 uint64_t
 cg_arbiter_now_ms(void)
@@ -102,6 +108,35 @@ in_child(void *self)
     let_go_of_others(a);
 }
 
+/* Who waits for orphans may take a moment. One that is still there is a child
+ * of somebody who does not: there keepers are ours, or the table of processes
+ * would fill. */
+static void
+look_at_dead_keeper(struct cg_arbiter *a)
+{
+    if (a->dead_keeper == 0 ||
+        cg_arbiter_now_ms() - a->dead_keeper_ms < ORPHAN_MS) {
+        return;
+    }
+    if (cg_process_state(a->dead_keeper) == 'Z') {
+        a->nobody_reaps = true;
+        cg_log_line(a->log, CG_DEBUG,
+                    "Nobody waits for orphans here: keepers of connections "
+                    "become children of the master");
+    }
+    a->dead_keeper = 0;
+}
+
+static void
+remember_keeper(struct cg_arbiter *a, const struct cg_slot *slot)
+{
+    int pid = atomic_load(&slot->keeper);
+    if (a->dead_keeper == 0 && !a->nobody_reaps && pid > 0) {
+        a->dead_keeper = pid;
+        a->dead_keeper_ms = cg_arbiter_now_ms();
+    }
+}
+
 static _Noreturn void
 run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
 {
@@ -125,6 +160,8 @@ run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
         .server = a->server,
         .worker = c->object,
         .trace_fd = c->trace_fd,
+        .keeper_parent =
+            a->nobody_reaps ? CG_KEEPER_OF_MASTER : CG_KEEPER_ORPHAN,
         .name = name,
     };
     cg_arbiter_set_title(a, "worker");
@@ -295,6 +332,7 @@ bury(struct cg_arbiter *a, int pid, int status)
                    by_kill ? cg_arbiter_was_oom(a) : OOM_UNKNOWN,
                    cg_arbiter_now_ms());
     hold_inquest(a, &child, status);
+    remember_keeper(a, child.slot);
     cg_slot_clear(child.slot);
     cg_fd_close(&child.trace_fd);
     cg_fd_close(&child.news_fd);
@@ -459,6 +497,24 @@ silent_us(const struct cg_arbiter *a, const struct cg_child *c, uint64_t now_us)
                : cg_slot_silent_us(&look, now_us);
 }
 
+/* Keepers that somebody has killed; once a second. */
+static void
+watch_keepers(struct cg_arbiter *a, uint64_t now_ms)
+{
+    if (now_ms < a->keepers_ms + ORPHAN_MS) {
+        return;
+    }
+    a->keepers_ms = now_ms;
+    for (int i = 0; i < a->nchildren; i++) {
+        const struct cg_child *c = &a->children[i];
+        int pid = atomic_load(&c->slot->keeper);
+        if (pid > 0 && atomic_load(&c->slot->booted) &&
+            !cg_process_is_alive(pid)) {
+            kill(c->pid, CG_KEEPER_SIGNAL);
+        }
+    }
+}
+
 void
 cg_arbiter_watch(struct cg_arbiter *a)
 {
@@ -469,4 +525,6 @@ cg_arbiter_watch(struct cg_arbiter *a)
                        now / 1000);
     }
     weigh(a, now / 1000);
+    watch_keepers(a, now / 1000);
+    look_at_dead_keeper(a);
 }

@@ -4,7 +4,6 @@
  * was before comes back ahead of a reload, as in gunicorn: a configuration that
  * is read anew sees the environment the server was started with.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,32 +38,17 @@ remember(struct cg_arbiter *a, const char *name)
 }
 
 static int
-apply_item(struct cg_arbiter *a, const char *item, struct cg_error *err)
+put_variable(void *self, const char *name, const char *value,
+             struct cg_error *err)
 {
-    cg_auto(free) char *name = cg_strdup(item);
-    char *equals = strchr(name, '=');
-    if (equals == NULL) {
-        return cg_error_set(err, EINVAL,
-                            "%s: raw_env: environment setting '%s' invalid: "
-                            "write NAME=VALUE",
-                            a->settings->source[CG_raw_env].text, name);
-    }
-    *equals = '\0';
-    remember(a, name);
-    return cg_python_setenv(name, equals + 1, err);
+    remember(self, name);
+    return cg_python_setenv(name, value, err);
 }
 
 int
 cg_arbiter_apply_env(struct cg_arbiter *a, struct cg_error *err)
 {
-    const struct cg_value *list = cg_settings_value(a->settings, CG_raw_env);
-    for (size_t i = 0; i < list->list.n; i++) {
-        int r = apply_item(a, list->list.items[i].s, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    return 0;
+    return cg_settings_each_variable(a->settings, put_variable, a, err);
 }
 
 void

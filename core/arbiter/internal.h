@@ -53,9 +53,12 @@ struct cg_arbiter {
     long oom_kills; /* of our cgroup so far; -1: not known */
     uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
     uint64_t weighed_ms;                  /* when memory was looked at */
-    int stranger;           /* a dead child that is not ours to bury, or 0 */
-    uint64_t stranger_ms;   /* since when it waits for its parent to do so */
-    int wanted_workers;     /* server.num_workers = n; -1: not asked */
+    int stranger;         /* a dead child that is not ours to bury, or 0 */
+    uint64_t stranger_ms; /* since when it waits for its parent to do so */
+    int wanted_workers;   /* server.num_workers = n; -1: not asked */
+    int dead_keeper;      /* one that its worker has ended; 0: none */
+    uint64_t dead_keeper_ms, keepers_ms; /* when they were looked at */
+    bool nobody_reaps;      /* orphans, as that one was seen to be */
     int workers_told;       /* to statsd */
     uint64_t queue_told_ms; /* the same */
     bool done;

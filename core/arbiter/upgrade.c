@@ -16,6 +16,7 @@
 #include "core/arbiter/signals.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 #include "core/base/title.h"
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/interp.h"
@@ -26,6 +27,24 @@ cg_arbiter_parent(void)
     const char *text = getenv("GUNICORN_PID");
     long pid = text != NULL ? strtol(text, NULL, 10) : 0;
     return pid > 0 && pid < 1 << 30 ? (int)pid : 0;
+}
+
+/* One that another process was given, and that came to us by inheritance: the
+ * old master is the parent of the new one, or has just ended. */
+bool
+cg_arbiter_check_environ(void)
+{
+    static const char *const names[] = {"GUNICORN_PID", "GUNICORN_FD",
+                                        "CGUNICORN_BELL"};
+    int parent = cg_arbiter_parent();
+    if (parent == 0 || parent == (int)getppid() ||
+        !cg_process_is_alive(parent)) {
+        return true;
+    }
+    for (size_t i = 0; i < CG_COUNT(names); i++) {
+        unsetenv(names[i]);
+    }
+    return false;
 }
 
 /* ---- the pidfile ---- */

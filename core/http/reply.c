@@ -309,8 +309,10 @@ cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
                 int64_t known)
 {
     r->framing = choose_framing(r, c, known);
+    /* no bytes in answer to HEAD say nothing of those that GET would get */
+    bool silent = c->head_request && known == 0;
     bool add = !r->has_length && known >= 0 && !has_no_length(r->status) &&
-               r->status != 304;
+               r->status != 304 && !silent;
     if (add) {
         r->length = (uint64_t)known;
     }

@@ -59,8 +59,8 @@ cg_trust_has(const struct cg_trust *t, const struct sockaddr *peer)
         bool mapped = IN6_IS_ADDR_V4MAPPED(a);
         addr = a->s6_addr + (mapped ? 12 : 0);
         family = mapped ? AF_INET : AF_INET6;
-    } else {
-        return true;
+    } else { /* a unix socket's file says who may connect; others are new */
+        return family == AF_UNIX || t->any;
     }
     for (size_t i = 0; !t->any && i < t->n; i++) {
         if (cg_network_has(&t->net[i], family, addr)) {

@@ -6,6 +6,7 @@
 #ifndef CG_WORKER_HOST_H
 #define CG_WORKER_HOST_H
 
+#include "core/engine/engine.h"
 #include "core/share/keeper.h"
 #include "core/worker/worker.h"
 
@@ -20,10 +21,11 @@ struct cg_host_run {
     bool leave_at_once; /* out: threads are stuck, do not wait for them */
     /* asked through the signal handlers; the class looks at both */
     _Atomic int stop_wanted, abort_wanted;
-    _Atomic int retiring;                      /* a successor was asked for */
-    void (*on_stop)(struct cg_host_run *run);  /* set by the class */
-    void (*on_abort)(struct cg_host_run *run); /* set by the class */
-    void *host;                                /* the class's own */
+    _Atomic int retiring; /* a successor was asked for */
+    /* what serves, and what signals stop: NULL before, after, and for servers
+     * of a package's own, which look at the two above */
+    struct cg_engine *engine;
+    uint64_t graceful_us;
 };
 
 void cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
@@ -36,10 +38,13 @@ void cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
  */
 bool cg_worker_retire(struct cg_host_run *run);
 
+/* If somebody has killed its keeper, another one; main thread. */
+void cg_worker_replace_keeper(struct cg_host_run *run);
+
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);
-/* Classes with a loop written in Python; run->class names the module. */
+/* Classes with a loop written in Python; run->module names the module. */
 int cg_host_hosted(struct cg_host_run *run, struct cg_error *err);
 /* As one of the others, once it is known what the application is. */
 int cg_host_auto(struct cg_host_run *run, struct cg_error *err);

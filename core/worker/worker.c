@@ -30,8 +30,8 @@ on_term(void *self)
 {
     struct cg_host_run *run = self;
     run->stop_wanted = 1;
-    if (run->on_stop != NULL) {
-        run->on_stop(run);
+    if (run->engine != NULL) {
+        cg_engine_stop(run->engine, run->graceful_us);
     }
 }
 
@@ -75,8 +75,8 @@ on_quit(void *self)
 {
     struct cg_host_run *run = self;
     run->abort_wanted = 1;
-    if (run->on_abort != NULL) {
-        run->on_abort(run);
+    if (run->engine != NULL) {
+        cg_engine_abort(run->engine);
     }
 }
 
@@ -86,7 +86,7 @@ init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
     const struct cg_worker_signals calls = {
         .on_term = on_term,
         .on_usr1 = on_usr1,
-        .on_wakeup = on_quit,
+        .on_quit = on_quit,
         .self = run,
     };
     return cg_py_worker_signals(run->start->server, run->start->worker, &calls,
@@ -221,11 +221,61 @@ start_keeper(struct cg_host_run *run)
         !cg_settings_bool(start->settings, CG_connection_keeper)) {
         return;
     }
-    if (cg_keeper_start(&run->keeper, start->handover, start->name, &err) < 0) {
+    if (cg_keeper_start(&run->keeper, start->handover, start->name,
+                        start->keeper_parent, &err) < 0) {
         cg_log_line(start->log, CG_WARNING,
                     "connection_keeper: %s; if this worker is killed, its idle "
                     "connections are reset",
                     err.text);
+    }
+    atomic_store(&start->slot->keeper, (int32_t)run->keeper.pid);
+}
+
+/* The master has seen that it is gone, and wakes us. */
+static volatile sig_atomic_t keeper_is_missed;
+static int keeper_wakeup_fd = -1;
+
+static void
+on_keeper_signal(int sig)
+{
+    int saved = errno;
+    keeper_is_missed = 1;
+    ssize_t ignored = write(keeper_wakeup_fd, "", 1);
+    (void)ignored;
+    errno = saved;
+}
+
+static void
+heed_keeper(int wakeup_write_fd)
+{
+    struct sigaction sa = {.sa_handler = on_keeper_signal,
+                           .sa_flags = SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    keeper_wakeup_fd = wakeup_write_fd;
+    sigaction(CG_KEEPER_SIGNAL, &sa, NULL);
+}
+
+void
+cg_worker_replace_keeper(struct cg_host_run *run)
+{
+    const struct cg_worker_start *start = run->start;
+    struct cg_error err = {0};
+    if (!keeper_is_missed) {
+        return;
+    }
+    keeper_is_missed = 0;
+    if (!cg_keeper_is_dead(&run->keeper)) {
+        return;
+    }
+    int old = (int)run->keeper.pid;
+    if (cg_keeper_replace(&run->keeper, start->handover, start->name,
+                          start->keeper_parent, &err) < 0) {
+        cg_log_line(start->log, CG_WARNING, "connection_keeper: %s", err.text);
+    } else {
+        cg_log_line(start->log, CG_DEBUG,
+                    "The keeper of this worker (pid:%d) was killed: another "
+                    "one (pid:%d) has its place",
+                    old, (int)run->keeper.pid);
     }
     atomic_store(&start->slot->keeper, (int32_t)run->keeper.pid);
 }
@@ -250,6 +300,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
                     err.text);
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
+        cg_privilege_bind(start->settings, &err) < 0 ||
         (run->module != NULL &&
          cg_py_loop_prepare(run->module, start->worker, &err) < 0) ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
@@ -267,6 +318,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (getppid() != start->master_pid) {
         return EXIT_STOPPED;
     }
+    heed_keeper(wakeup_write_fd);
     start_keeper(run);
     status = load_app(run);
     if (status != 0 || run->abort_wanted) {
@@ -388,7 +440,8 @@ new_worker(const struct cg_worker_start *start)
 {
     struct worker *w = cg_calloc(1, sizeof *w);
     w->start = *start;
-    w->run = (struct cg_host_run){.start = &w->start, .wakeup_fd = -1};
+    w->run = (struct cg_host_run){
+        .start = &w->start, .wakeup_fd = -1, .keeper = CG_KEEPER_NONE};
     if (start->handover != NULL) {
         w->handover = *start->handover;
         w->start.handover = &w->handover;

@@ -12,6 +12,7 @@
 #include "core/py/compat/hooks.h"
 #include "core/py/runtime/app.h"
 #include "core/share/handover.h"
+#include "core/share/keeper.h"
 #include "core/share/scoreboard.h"
 #include "logging/log.h"
 
@@ -40,6 +41,9 @@ struct cg_worker_news {
 /* And what interrupts a request in its main thread. */
 #define CG_LATE_SIGNAL (SIGRTMAX - 4)
 
+/* And what tells it that its keeper is gone. */
+#define CG_KEEPER_SIGNAL (SIGRTMAX - 5)
+
 struct cg_worker_start {
     struct cg_settings *settings; /* the worker's own: hooks may change them */
     struct cg_log *log;
@@ -59,6 +63,7 @@ struct cg_worker_start {
     struct cg_py_server *server;
     struct cg_py_worker *worker; /* the object made before the fork */
     const char *name;            /* in the titles of its processes */
+    enum cg_keeper_parent keeper_parent;
 };
 
 /* In the child, signals still blocked, handlers at their default: a USR1 that

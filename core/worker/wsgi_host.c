@@ -99,6 +99,7 @@ cg_wsgi_host_signals(struct cg_wsgi_host *h)
 {
     struct cg_error err = {0};
     int status = -1;
+    cg_worker_replace_keeper(h->run);
     if (cg_python_signals(&status, &err) < 0) {
         cg_wsgi_host_interrupted(h, status, &err);
     }
@@ -376,24 +377,11 @@ set_app(void *self, void *callable)
     cg_wsgi_set_app(((struct cg_wsgi_host *)self)->wsgi, callable);
 }
 
-static void
-stop(struct cg_host_run *run)
-{
-    struct cg_wsgi_host *h = run->host;
-    cg_engine_stop(h->engine, h->graceful_us);
-}
-
-static void
-abort_now(struct cg_host_run *run)
-{
-    cg_engine_abort(((struct cg_wsgi_host *)run->host)->engine);
-}
-
 void
 cg_wsgi_host_release(struct cg_wsgi_host *h)
 {
     forking_host = NULL;
-    h->run->on_stop = h->run->on_abort = NULL;
+    h->run->engine = NULL;
     cg_engine_free(h->engine);
     cg_wsgi_free(h->wsgi);
     cg_access_free(h->access);
@@ -431,15 +419,8 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
     init_options(h, class->multithread);
-    if (class->loop != NULL) {
-        h->options.quiet = cg_py_loop_quiet(class->loop);
-        h->options.handled = cg_py_loop_handled(class->loop);
-        h->options.park =
-            cg_py_loop_parks(class->loop) ? cg_py_loop_park : NULL;
-        h->options.park_self = class->loop;
-        h->options.high_water = class->high_water;
-        h->options.greenlets = cg_py_loop_parks(class->loop);
-    }
+    h->options.loop = class->loop;
+    h->options.high_water = class->high_water;
     h->options.limited = cg_settings_int(s, CG_request_timeout) != 0;
     return cg_wsgi_new(&h->options, &h->wsgi, err);
 }
@@ -497,7 +478,6 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
 {
     *h = (struct cg_wsgi_host){
         .run = run, .main = pthread_self(), .interrupt = class->interrupt};
-    run->host = h;
     int r = cg_policy_init(&h->policy, run->start->settings,
                            cg_py_server_field(), err);
     if (r == 0) {
@@ -540,13 +520,13 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
     if (!h->policy.engine.hosted) {
         cg_log_set_spool(run->start->log, run->start->spool);
     }
-    run->on_stop = stop;
-    run->on_abort = abort_now;
+    run->graceful_us = h->graceful_us;
+    run->engine = h->engine;
     if (run->abort_wanted) { /* its exception may have been swallowed */
-        abort_now(run);
+        cg_engine_abort(run->engine);
     }
     if (run->stop_wanted) { /* told while the application was loading */
-        stop(run);
+        cg_engine_stop(run->engine, run->graceful_us);
     }
     atomic_store(&run->start->slot->booted, 1);
     cg_worker_tell(run->start, CG_NEWS_READY, "");

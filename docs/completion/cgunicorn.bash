@@ -463,6 +463,7 @@ _cgunicorn() {
             -m \
             --umask \
             --initgroups \
+            --allow-new-privs \
             --request-buffer-size \
             --stream-requests \
             --response-file-size \
@@ -594,6 +595,7 @@ _cgunicorn() {
             group \
             umask \
             initgroups \
+            no_new_privs \
             tmp_upload_dir \
             request_buffer_size \
             request_buffering \

@@ -6,6 +6,7 @@ CGUNICORN names the command under test; ./cgunicorn of the project otherwise.
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -25,9 +26,16 @@ def heed_signals():
                           if number == signal.SIGINT else signal.SIG_DFL)
 
 
+def bury_keepers_for_ever():
+    pause = threading.Event()
+    while not pause.wait(0.25):
+        processes.bury_keepers()
+
+
 def pytest_configure(config):
     heed_signals()
     processes.become_subreaper()
+    threading.Thread(target=bury_keepers_for_ever, daemon=True).start()
 
 
 def pytest_report_header(config):

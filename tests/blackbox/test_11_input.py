@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from harness import classes
 from harness.waiting import until
 
 KIB = 1024
@@ -217,3 +218,48 @@ def test_a_large_body_goes_to_the_upload_folder_and_leaves_nothing(server):
         peer.post("/digest", data)
         assert_same(peer.reply(), data)
     assert [p.name for p in (s.folder / "up").iterdir()] == [".keep"]
+
+
+# ---- a chunked body has a length, since all of it is here ----
+
+LENGTHS = {"lengths.py": """\
+import json
+
+def app(environ, start_response):
+    names = ("CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
+    said = [environ.get(name) for name in names]
+    said += [environ["wsgi.input_terminated"], len(environ["wsgi.input"].read())]
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(said).encode()]
+"""}
+
+
+def said_of(s, size, *fields):
+    with s.connect() as peer:
+        peer.get("/", *fields, method="POST").send(chunked(b"x" * size, 1000))
+        return json.loads(peer.reply().body)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 3 * MIB])
+def test_a_chunked_body_has_a_length_for_the_application(server, size):
+    s = server("lengths:app", files=LENGTHS)
+    assert said_of(s, size, "Transfer-Encoding: chunked") == [
+        str(size), None, True, size]
+
+
+def test_another_coding_is_left_to_the_application(server):
+    s = server("lengths:app", files=LENGTHS)
+    assert said_of(s, 9, "Transfer-Encoding: gzip, chunked")[:2] == [
+        None, "gzip, chunked"]
+
+
+@classes.needs_streaming
+def test_a_streamed_body_has_no_length_yet(server):
+    s = server("lengths:app", config="request_buffering = False\n",
+               files=LENGTHS)
+    with s.connect() as peer:
+        peer.get("/", "Transfer-Encoding: chunked", method="POST")
+        peer.send("5\r\nhel")
+        peer.send("lo\r\n0\r\n\r\n")
+        assert json.loads(peer.reply().body) in (
+            [None, "chunked", True, 5], ["5", None, True, 5])

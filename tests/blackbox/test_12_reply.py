@@ -654,3 +654,22 @@ def test_lm19_a_small_reply_is_sent_as_soon_as_it_is_there(probe, path, body):
         assert data_segments(peer) - first <= 10 * (items + 1)
         if items == 1:
             assert data_segments(peer) - first == 10
+
+
+# ---- the resource that HEAD asks about ----
+
+
+@pytest.mark.parametrize("path", ["/empty_list", "/empty_item", "/empty_generator"])
+def test_an_empty_answer_to_head_says_no_length(server, path):
+    s = server("silent:app", files={"silent.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return {"/empty_list": [], "/empty_item": [b""],
+            "/empty_generator": iter(())}[environ["PATH_INFO"]]
+"""})
+    with s.connect() as peer:
+        r = peer.get(path, method="HEAD").reply("HEAD")
+        assert r.one("content-length") is None and not r.says_close()
+        assert r.all("transfer-encoding") == []
+        r = peer.get(path).reply()  # the connection stays in step
+        assert (r.framing, r.body) == ("length", b"") or r.body == b""

@@ -3,6 +3,7 @@
 import pytest
 
 from harness import wire
+from harness.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +229,35 @@ def test_max_connections_beyond_worker_connections_wait_and_are_served(
     for peer in peers:
         assert peer.reply().body == b"one item"
         peer.close()
+
+
+# ---- late bytes of a client whose connection ends ----
+
+
+@pytest.mark.parametrize("head", [
+    "POST /{} HTTP/1.0\r\nContent-Length: 3\r\n\r\n",
+    "POST /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    "Content-Length: 3\r\n\r\n"])
+def test_a_crlf_behind_a_body_costs_no_reply(server, head):
+    s = server("late:app", files={"late.py": """\
+import os
+import time
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"][1:]
+    open(name + ".runs", "w").close()
+    while not os.path.exists(name + ".go"):
+        time.sleep(0.001)
+    start_response("200 OK", [("Content-Length", str(1 << 20))])
+    return [b"x" * (1 << 20)]
+"""})
+    with s.connect() as peer:
+        peer.send(head.format("a") + "abc")
+        until(lambda: (s.folder / "a.runs").exists(), s.tail)
+        peer.send("\r\n")  # unread when the reply is out
+        (s.folder / "a.go").touch()
+        (s.folder / "b.go").touch()
+        assert s.get("/b").status == 200  # the first one's connection is over
+        assert peer.reply().body == b"x" * (1 << 20)
+        peer.assert_closed()
+        assert not peer.was_reset

@@ -12,6 +12,7 @@ import tempfile
 import pytest
 
 from harness import processes, strangers
+from harness.server import command
 from harness.waiting import until
 
 APP = """\
@@ -70,8 +71,8 @@ def test_initgroups_gives_the_groups_of_the_user(
     s = server("shop:app", "--user", "nobody", "--group", str(nobody[1]),
                *extra, files={"shop.py": APP}, folder=folder)
     named = {g.gr_gid for g in grp.getgrall() if "nobody" in g.gr_mem}
-    wanted = named | {nobody[1]} if extra else set(os.getgroups())
-    assert set(seen(s)[2]) == wanted
+    # root's own are not among them, whatever the setting
+    assert set(seen(s)[2]) == (named | {nobody[1]} if extra else set())
 
 
 @root
@@ -80,6 +81,44 @@ def test_a_uid_without_a_name_will_do(folder, server):
     s = server("shop:app", "--user", "54321", "--group", "54321",
                "--initgroups", files={"shop.py": APP}, folder=folder)
     assert set(seen(s)[0]) == {54321}
+
+
+@root
+@pytest.mark.usefixtures("other_user")
+@pytest.mark.parametrize("extra", [(), ("--initgroups",)])
+def test_a_worker_keeps_no_group_of_root_s(folder, server, extra, monkeypatch):
+    """Started by a root with groups of its own, as a login has them."""
+    if not shutil.which("setpriv"):
+        pytest.skip("needs setpriv")
+    monkeypatch.setenv("CGUNICORN", " ".join(
+        ["setpriv", "--groups", "0,6,27", *command()]))
+    s = server("shop:app", "--user", "54321", "--group", "54321", *extra,
+               files={"shop.py": APP}, folder=folder)
+    assert seen(s)[2] == []
+
+
+@root
+@pytest.mark.usefixtures("other_user")
+def test_a_user_without_a_group_is_told_that_roots_stays(folder, server):
+    s = server("shop:app", "--user", "nobody", files={"shop.py": APP},
+               folder=folder)
+    uids, gids, groups, _ = seen(s)
+    assert set(gids) == {0} and groups == []
+    s.wait_log(r"\[WARNING\] Workers stay in root's group \(0\): name another")
+
+
+@pytest.mark.parametrize("extra,bound", [((), b"1"), (
+    ("--allow-new-privs",), b"0")])
+def test_what_a_worker_starts_gains_no_rights(server, extra, bound):
+    s = server("shop:app", *extra, files={"shop.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    with open("/proc/self/status", "rb") as f:
+        return [dict(line.split(b":\\t") for line in f)[b"NoNewPrivs"].strip()]
+"""})
+    assert s.get("/").body == bound
+    with open(f"/proc/{s.pid}/status", encoding="ascii") as f:
+        assert "NoNewPrivs:\t0" in f.read()
 
 
 @root
@@ -152,7 +191,6 @@ def without_root(folder, *args):
 def test_a_random_uid_with_no_entry_and_no_home_can_serve(
         folder, server, monkeypatch):
     strangers.needed()
-    from harness.server import command
     folder.chmod(0o777)
     monkeypatch.setenv("CGUNICORN", " ".join(
         without_root(folder, *command())))
@@ -165,7 +203,6 @@ def test_a_random_uid_with_no_entry_and_no_home_can_serve(
 def test_user_without_the_right_to_it_stops_the_start(
         folder, server, monkeypatch):
     strangers.needed()
-    from harness.server import command
     folder.chmod(0o777)
     monkeypatch.setenv("CGUNICORN", " ".join(
         without_root(folder, *command())))
@@ -186,7 +223,6 @@ unshare = pytest.mark.skipif(
 
 @unshare
 def test_a_read_only_root_without_shm_is_enough(folder, server, monkeypatch):
-    from harness.server import command
     inside = ("mount --make-rprivate / && mount -o remount,ro,bind / / ; "
               "mount -t tmpfs -o ro,size=4k none /dev/shm; "
               "mount -t tmpfs -o ro,size=4k none /tmp/ro 2>/dev/null; "
@@ -205,7 +241,6 @@ def test_a_read_only_root_without_shm_is_enough(folder, server, monkeypatch):
 
 @unshare
 def test_as_pid_1_it_reaps_orphans_of_others(folder, server, monkeypatch):
-    from harness.server import command
     plain = [os.path.abspath(command()[0])]
     monkeypatch.setenv("CGUNICORN", " ".join(
         ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child",

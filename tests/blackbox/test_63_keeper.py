@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -49,15 +50,7 @@ def start(server, *args, files=None, **kw):
 
 def keepers(s):
     """Of all its workers."""
-    return [p for w in s.workers() for p in processes.children(w)
-            if is_keeper(p)]
-
-
-def is_keeper(pid):
-    try:
-        return "keeper" in processes.command_line(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return processes.keepers(s.pid)
 
 
 def kill(s, pid):
@@ -241,6 +234,98 @@ def test_signals_are_not_for_it(server):
 def test_the_application_does_not_wait_for_it(server):
     s = start(server)
     assert s.get("/wait").body == b"no child"
+
+
+def ppid(pid):
+    with open(f"/proc/{pid}/stat", "rb") as f:
+        return int(f.read().rsplit(b")", 1)[1].split()[1])
+
+
+def test_it_is_nobodys_child(server):
+    """An application that ends its children, and a monitor that counts the
+    master's, must not meet it."""
+    s = start(server, "-w", "2")
+    workers = s.wait_workers(2)
+    found = until(lambda: len(keepers(s)) == 2 and keepers(s), "two keepers")
+    until(lambda: not {ppid(p) for p in found} & {s.pid, *workers},
+          "they are somebody else's")
+
+
+def test_one_that_was_killed_is_replaced(server):
+    s = start(server, "--log-level", "debug")
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        for n in range(1, 3):
+            keeper = until(lambda: keepers(s), "a keeper")[0]
+            os.kill(keeper, signal.SIGKILL)
+            s.wait_log(rf"\[DEBUG\] The keeper of this worker \(pid:\d+\) "
+                       r"was killed: another one \(pid:\d+\) has its place",
+                       count=n)
+            assert len(keepers(s)) == 1 and keepers(s) != [keeper]
+        assert pid_of(ask(peer)) == victim
+        kill(s, victim)
+        assert pid_of(ask(peer)) not in (victim, s.pid)
+
+
+CLOSES = APP.replace('path == "/wait":', """path == "/close":
+        body = ""
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                if "pidfd" in os.readlink("/proc/self/fd/" + fd):
+                    os.close(int(fd))
+            except FileNotFoundError:
+                pass
+    elif path == "/wait":""")
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL"])
+def test_it_notices_the_end_without_its_descriptor(server, name):
+    """The application may close what is in the table of both."""
+    s = start(server, "-w", "2", files={"app.py": CLOSES})
+    both_serve(s)
+    with s.connect() as peer:
+        victim = pid_of(ask(peer))
+        assert peer.get("/close").reply().status == 200
+        until(lambda: processes.all_sleep(victim), "the worker waits")
+        os.kill(victim, getattr(signal, "SIG" + name))
+        until(lambda: victim not in s.workers(), "the worker has left")
+        assert pid_of(ask(peer)) != victim
+    until(lambda: len(keepers(s)) == 2, "two keepers again, no more")
+
+
+NANNY = """
+import ctypes, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # orphans come here, and stay
+p = subprocess.Popen(sys.argv[1:])
+signal.signal(signal.SIGTERM, lambda *_: p.terminate())
+sys.exit(p.wait())
+"""
+
+
+def test_it_is_the_masters_where_nobody_waits_for_orphans(server, tmp_path):
+    """Or each worker that is replaced would leave an entry in the table."""
+    nanny = tmp_path / "nanny.py"
+    nanny.write_text(NANNY)
+    s = start(server, "--log-level", "debug", "--max-requests", "1",
+              program=[sys.executable, str(nanny), *command()])
+    master = int(re.search(r"Listening at: .*\((\d+)\)", s.log())[1])
+
+    def told():
+        s.get("/")
+        return "Nobody waits for orphans here" in s.log()
+
+    until(told, "the master has noticed")
+    for _ in range(3):
+        s.get("/")
+    until(lambda: {ppid(p) for p in keepers(s)} == {master},
+          "keepers are the master's")
+    before = len(processes.zombies(s.pid))
+    for _ in range(5):
+        count = s.log_count("Booting worker")
+        until(lambda c=count: s.get("/") and
+              s.log_count("Booting worker") > c, "another worker")
+    assert len(processes.zombies(s.pid)) <= before + 1
+    until(lambda: not processes.zombies(master), "the master waits for them")
 
 
 def test_what_else_the_worker_had_is_free(server):

@@ -217,6 +217,12 @@ def test_a_bad_frame_closes_with_its_code(ws, data, code):
     ws.assert_closed()
 
 
+def test_what_came_before_a_bad_frame_is_answered_first(ws):
+    ws.send(raw(0x81, b"good") + raw(0x83, b""))
+    assert ws.hear() == "good"
+    assert code_of(ws.frame()) == 1002
+
+
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009,
                                   1010, 1011, 1012, 3000, 3999, 4000, 4999])
 def test_good_codes_are_echoed_and_told(probe, ws, code):

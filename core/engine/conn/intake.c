@@ -12,7 +12,9 @@
 enum {
     ROOM_MIN = 64 * 1024,
     ROOM_MAX = 256 * 1024,
-    ROOM_SPARE = 16 * 1024 /* what is left is used up before more is made */
+    ROOM_SPARE = 16 * 1024, /* what is left is used up before more is made */
+    FEW = 4 * 1024,         /* chunks below that are gathered in blocks */
+    BLOCK = 64 * 1024
 };
 
 struct cg_intake *
@@ -176,32 +178,71 @@ complete(struct cg_intake *i)
     return CG_INTAKE_COMPLETE;
 }
 
+/* Chunks of a few bytes are gathered: each would be a write(2) of its own. */
+static int
+store_few(struct cg_intake *i, const struct cg_intake_policy *policy,
+          struct cg_buf *few, struct cg_error *err)
+{
+    int r = few->n > 0 ? store(i, policy, few->p, few->n, err) : 0;
+    cg_buf_reset(few);
+    return r;
+}
+
+static int
+store_chunk(struct cg_intake *i, const struct cg_intake_policy *policy,
+            struct cg_buf *few, struct cg_slice data, struct cg_error *err)
+{
+    if (data.n < FEW && few->n < BLOCK) {
+        cg_buf_put(few, data.p, data.n);
+        return 0;
+    }
+    int r = store_few(i, policy, few, err);
+    return r < 0 ? r : store(i, policy, data.p, data.n, err);
+}
+
+/* Up to the end of the bytes, the body, or what may be stored. */
+static enum cg_chunk_status
+decode(struct cg_intake *i, const struct cg_intake_policy *policy,
+       struct cg_buf *few, struct cg_slice in, size_t *used,
+       struct cg_error *err)
+{
+    for (;;) {
+        struct cg_slice data = {NULL, 0};
+        size_t step = 0;
+        enum cg_chunk_status st = cg_chunks_read(
+            &i->chunks, policy->head, in.p + *used, in.n - *used, &step, &data);
+        *used += step;
+        if (st != CG_CHUNK_DATA) {
+            return st;
+        }
+        if (data.n > policy->max_body - i->body_n - few->n) {
+            i->chunks.refusal = CG_REFUSE_BODY_LIMIT;
+            return CG_CHUNK_REFUSED;
+        }
+        if (store_chunk(i, policy, few, data, err) < 0) {
+            return CG_CHUNK_DATA;
+        }
+    }
+}
+
 static enum cg_intake_status
 feed_chunks(struct cg_intake *i, const struct cg_intake_policy *policy,
             const char *p, size_t n, size_t *used, struct cg_error *err)
 {
-    size_t at = 0;
-    for (;;) {
-        struct cg_slice data = {NULL, 0};
-        size_t step = 0;
-        enum cg_chunk_status st = cg_chunks_read(&i->chunks, policy->head,
-                                                 p + at, n - at, &step, &data);
-        at += step;
-        *used = at;
-        switch (st) {
-        case CG_CHUNK_MORE: return CG_INTAKE_MORE;
-        case CG_CHUNK_DONE: return complete(i);
-        case CG_CHUNK_REFUSED: return refuse(i, i->chunks.refusal);
-        case CG_CHUNK_DATA:
-            if (data.n > policy->max_body - i->body_n) {
-                return refuse(i, CG_REFUSE_BODY_LIMIT);
-            }
-            if (store(i, policy, data.p, data.n, err) < 0) {
-                return CG_INTAKE_FAILED;
-            }
-            break;
-        }
+    cg_auto(buf) struct cg_buf few = {0};
+    *used = 0;
+    enum cg_chunk_status st =
+        decode(i, policy, &few, (struct cg_slice){p, n}, used, err);
+    if (st == CG_CHUNK_DATA || store_few(i, policy, &few, err) < 0) {
+        return CG_INTAKE_FAILED;
     }
+    switch (st) {
+    case CG_CHUNK_DATA:
+    case CG_CHUNK_MORE: break;
+    case CG_CHUNK_DONE: return complete(i);
+    case CG_CHUNK_REFUSED: return refuse(i, i->chunks.refusal);
+    }
+    return CG_INTAKE_MORE;
 }
 
 static enum cg_intake_status

@@ -269,12 +269,19 @@ receive_once(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a,
     return feed_fresh(x, c, p, (size_t)n, false, a);
 }
 
+/* Bytes of a body before others have their turn: decoding takes longer. */
+static size_t
+share_of(const struct cg_intake *i)
+{
+    enum { PLAIN = 1024 * 1024, DECODED = 256 * 1024 };
+    return i->req.chunked ? DECODED : PLAIN;
+}
+
 /* A body that filled its room goes on at once: what else has come is most often
  * its end, and a body held meanwhile is memory held. */
 enum cg_step
 cg_receive(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
 {
-    enum { MOST = 1024 * 1024 }; /* others wait */
     size_t room, n, sum = 0;
     enum cg_step step;
     CG_HAS_BATON(x->engine);
@@ -282,6 +289,6 @@ cg_receive(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
         step = receive_once(x, c, a, &n, &room);
         sum += n;
     } while (step == CG_STEP_MORE && n == room && c->state == CONN_BODY &&
-             sum < MOST);
+             sum < share_of(c->intake));
     return step;
 }

@@ -181,6 +181,17 @@ cg_call_settle(struct cg_call *call)
     return end_us;
 }
 
+/* One that was promised no end; one with a body, which old clients put a CRLF
+ * behind; one whose next bytes are here already. */
+static bool
+may_be_sending(const struct cg_call *call)
+{
+    const struct cg_request *req = call->ex.req;
+    const struct cg_conn *c = call->conn;
+    return req->keep_alive || req->chunked || req->content_length > 0 ||
+           c->rest_at < c->rest.n;
+}
+
 void
 cg_call_end(struct cg_call *call, uint64_t end_us)
 {
@@ -192,7 +203,7 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     }
     c->keep = call->ex.keep && !call->ex.taken;
     c->broken = call->ex.broken;
-    c->polite = call->ex.req->keep_alive;
+    c->polite = may_be_sending(call);
     c->taken = call->ex.blocking && !c->keep;
     if (__builtin_expect(call->stalled_us != 0, 0)) {
         cg_call_stalled(e, call);

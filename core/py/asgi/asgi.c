@@ -2,6 +2,7 @@
 /* The bridge: requests from their start to the end of both sides, the reply's
  * and the application's, in whatever order these come. */
 #include "core/py/asgi/asgi.h"
+#include "core/py/runtime/gil.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -213,6 +214,7 @@ cg_asgi_gone(RequestObject *r)
 void
 cg_asgi_drained(struct cg_asgi *a, struct cg_exchange *ex)
 {
+    CG_HAS_GIL();
     RequestObject *r = ex->host;
     if (r == NULL) {
         return;
@@ -585,7 +587,7 @@ tell_exception(RequestObject *r)
         return;
     }
     if (is_quiet(r->asgi) ||
-        (cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit))) {
+        (cg_hook_worker_quits() && PyErr_ExceptionMatches(PyExc_SystemExit))) {
         PyErr_Clear();
         return;
     }
@@ -739,6 +741,7 @@ start(struct cg_asgi *a, RequestObject *r)
 void
 cg_asgi_run(struct cg_asgi *a, struct cg_exchange *ex)
 {
+    CG_HAS_GIL();
     enum cg_ws_request what = ex->req->upgrade
                                   ? cg_ws_request_check(ex->req, ex->base)
                                   : CG_WS_REQUEST_NONE;
@@ -770,6 +773,7 @@ cg_asgi_run(struct cg_asgi *a, struct cg_exchange *ex)
 void
 cg_asgi_interrupt(struct cg_asgi *a, struct cg_exchange *ex)
 {
+    CG_HAS_GIL();
     RequestObject *r = ex->host;
     if (r == NULL) {
         return;

@@ -50,7 +50,7 @@ struct websocket {
     unsigned code; /* of the disconnection */
     char reason[CG_WS_CONTROL_MAX];
     size_t reason_n;
-    uint64_t heard_us, pinged_us, closing_us;
+    uint64_t heard_us, pinged_us, closing_us, failed_us;
 };
 
 struct websocket *
@@ -113,7 +113,7 @@ is_full(const struct websocket *ws)
 static bool
 is_reading(const struct websocket *ws)
 {
-    return ws->state == WS_CLOSING || !is_full(ws);
+    return ws->state == WS_CLOSING || (!is_full(ws) && !ws->reader.over);
 }
 
 void
@@ -263,10 +263,13 @@ on_close(struct websocket *ws)
     end_if_done(ws);
 }
 
+/* What the peer said before its fault is answered first: the close goes out
+ * when the application asks for more, or a second later. */
 static void
-on_failure(struct websocket *ws)
+fail(struct websocket *ws)
 {
     const struct cg_ws_reader *in = &ws->reader;
+    ws->failed_us = 0;
     struct cg_slice why = cg_slice_of(in->fault);
     if (ws->state == WS_OPEN) {
         const struct cg_wsgi_options *o = ws->r->asgi->wsgi->o;
@@ -276,6 +279,16 @@ on_failure(struct websocket *ws)
         put_close(ws, in->code, why);
     }
     end_if_done(ws);
+}
+
+static void
+on_failure(struct websocket *ws)
+{
+    if (ws->first == NULL || ws->state != WS_OPEN) {
+        fail(ws);
+    } else {
+        ws->failed_us = cg_now_us();
+    }
 }
 
 static void
@@ -397,6 +410,9 @@ cg_websocket_take(RequestObject *r)
             cg_websocket_watch(r);
         }
         return message;
+    }
+    if (ws->failed_us != 0) {
+        fail(ws);
     }
     /* after our own close the peer's answer is not waited for */
     return ws->state == WS_CONNECTING || ws->state == WS_OPEN
@@ -808,6 +824,10 @@ tick_open(struct websocket *ws, uint64_t now)
 {
     const struct cg_asgi_options *o = &ws->r->asgi->o;
     static const char late[] = "keepalive ping timeout";
+    if (ws->failed_us != 0 && now - ws->failed_us >= 1000 * 1000) {
+        fail(ws);
+        return;
+    }
     if (o->ws_ping_us == 0 || is_full(ws)) { /* it could not be heard */
         return;
     }

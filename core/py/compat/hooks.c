@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/py/compat/hooks.h"
+#include "core/py/runtime/gil.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "config/table.h"
 #include "core/base/addr.h"
@@ -11,7 +14,26 @@
 #include "core/py/compat/logger.h"
 #include "core/py/runtime/convert.h"
 
-struct cg_hook_state cg_hook_state;
+/* Of the one server and worker of this process; nobody else sees it. */
+static struct {
+    struct cg_log *log;
+    struct cg_server_calls calls;
+    struct cg_worker_signals signals;
+    int wakeup_fd; /* the worker's, to be written to; 0: none */
+    bool quits;    /* it was told to stop at once */
+} state;
+
+struct cg_log *
+cg_hook_log(void)
+{
+    return state.log;
+}
+
+const struct cg_server_calls *
+cg_hook_server_calls(void)
+{
+    return &state.calls;
+}
 
 /* Both structs are Python objects: server is glue's Server, worker its Worker.
  * The casts are here and nowhere else. */
@@ -144,8 +166,8 @@ struct cg_py_server *
 cg_py_server_new(const struct cg_settings *settings, struct cg_log *log,
                  const struct cg_server_calls *calls, struct cg_error *err)
 {
-    cg_hook_state.log = log;
-    cg_hook_state.calls = *calls;
+    state.log = log;
+    state.calls = *calls;
     PyObject *server = new_server(settings);
     if (server == NULL) {
         explain(err);
@@ -158,7 +180,7 @@ cg_py_server_free(struct cg_py_server *server)
 {
     cg_py_logger_drop();
     Py_XDECREF(server_object(server));
-    cg_hook_state = (struct cg_hook_state){0};
+    memset(&state, 0, sizeof state);
 }
 
 int
@@ -186,7 +208,7 @@ cg_py_server_reopen_logs(struct cg_py_server *server)
                         : NULL;
     if (done == NULL) {
         PyErr_Clear();
-        cg_log_reopen(cg_hook_state.log);
+        cg_log_reopen(state.log);
     }
 }
 
@@ -392,7 +414,6 @@ hook_object(struct cg_py_server *server, enum cg_setting_id hook)
                        : NULL;
 }
 
-/* The traceback goes to err, since who called logs it in one piece. */
 /* Of gunicorn's own class or of the one that stands in for it. */
 static bool
 is_halt(PyObject *type)
@@ -440,6 +461,7 @@ take_halt(struct cg_error *err)
     return halts;
 }
 
+/* The traceback goes to err, since who called logs it in one piece. */
 static int
 finish_hook(PyObject *result, struct cg_error *err)
 {
@@ -480,6 +502,7 @@ int
 cg_hook_server(struct cg_py_server *server, enum cg_setting_id hook,
                struct cg_error *err)
 {
+    CG_HAS_GIL();
     return call(server, hook, server_object(server), NULL, NULL, err);
 }
 
@@ -487,6 +510,7 @@ int
 cg_hook_server_worker(struct cg_py_server *server, enum cg_setting_id hook,
                       struct cg_py_worker *w, struct cg_error *err)
 {
+    CG_HAS_GIL();
     return call(server, hook, server_object(server), worker_object(w), NULL,
                 err);
 }
@@ -495,6 +519,7 @@ int
 cg_hook_worker(struct cg_py_server *server, enum cg_setting_id hook,
                struct cg_py_worker *w, struct cg_error *err)
 {
+    CG_HAS_GIL();
     return call(server, hook, worker_object(w), NULL, NULL, err);
 }
 
@@ -502,6 +527,7 @@ int
 cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
                  struct cg_error *err)
 {
+    CG_HAS_GIL();
     py_auto *n = PyLong_FromLong(new_n);
     py_auto *o = old_n < 0 ? py_new(Py_None) : PyLong_FromLong(old_n);
     if (n == NULL || o == NULL) {
@@ -532,9 +558,37 @@ cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
                      const struct cg_worker_signals *calls, int wakeup_fd,
                      struct cg_error *err)
 {
-    cg_hook_state.signals = *calls;
-    cg_hook_state.wakeup_fd = wakeup_fd;
+    state.signals = *calls;
+    state.wakeup_fd = wakeup_fd;
     py_auto *done =
         PyObject_CallMethod(worker_object(w), "init_signals", "i", wakeup_fd);
     return done != NULL ? 0 : cg_py_error(err, NULL);
+}
+
+void
+cg_hook_worker_event(enum cg_worker_event event)
+{
+    const struct cg_worker_signals *s = &state.signals;
+    void (*const on[])(void *) = {[CG_WORKER_TERM] = s->on_term,
+                                  [CG_WORKER_USR1] = s->on_usr1,
+                                  [CG_WORKER_QUIT] = s->on_quit};
+    state.quits = state.quits || event == CG_WORKER_QUIT;
+    if (on[event] != NULL) {
+        on[event](s->self);
+    }
+}
+
+bool
+cg_hook_worker_quits(void)
+{
+    return state.quits;
+}
+
+void
+cg_hook_worker_wake(void)
+{
+    if (state.wakeup_fd > 0) {
+        ssize_t ignored = write(state.wakeup_fd, "", 1);
+        (void)ignored;
+    }
 }

@@ -115,9 +115,9 @@ int cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
  * The callbacks run with the GIL held, on the main thread.
  */
 struct cg_worker_signals {
-    void (*on_term)(void *self);   /* graceful stop */
-    void (*on_usr1)(void *self);   /* reopen logs */
-    void (*on_wakeup)(void *self); /* INT/QUIT: stop at once was asked */
+    void (*on_term)(void *self); /* graceful stop */
+    void (*on_usr1)(void *self); /* reopen logs */
+    void (*on_quit)(void *self); /* INT, QUIT: stop at once */
     void *self;
 };
 int cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,

@@ -6,21 +6,24 @@
 
 #include "core/py/compat/hooks.h"
 
-struct cg_hook_state {
-    struct cg_log *log;
-    struct cg_server_calls calls;
-    struct cg_worker_signals signals;
-    int wakeup_fd; /* the worker's, to be written to; 0: none */
-    bool quits;    /* it was told to stop at once */
-};
-extern struct cg_hook_state cg_hook_state;
+/* The log, NULL while there is no server. */
+struct cg_log *cg_hook_log(void);
+/* What `server` can make the arbiter do; members may be NULL. */
+const struct cg_server_calls *cg_hook_server_calls(void);
+/* What the worker's signal handlers were told: of enum cg_worker_event. */
+enum cg_worker_event { CG_WORKER_TERM, CG_WORKER_USR1, CG_WORKER_QUIT };
+void cg_hook_worker_event(enum cg_worker_event event);
+/* Whether the worker was told to stop at once. */
+bool cg_hook_worker_quits(void);
+/* Has the worker's main loop run what is due. Any thread, without the GIL. */
+void cg_hook_worker_wake(void);
 
 /* app.c: an attribute of an embedded module; new reference, or NULL with an
  * exception. (PyObject * and back, for files that see Python.h.) */
 struct _object;
 struct _object *cg_glue_get(const char *module, const char *name);
 
-/* wsgi_late.c: whether the request that runs here, in this thread and greenlet,
+/* timeout.c: whether the request that runs here, in this thread and greenlet,
  * took too long and was not told yet. It counts as told then. */
 bool cg_late_is_here(void);
 

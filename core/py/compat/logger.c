@@ -46,7 +46,7 @@ tell_failure(void)
     while (text.n > 0 && text.p[text.n - 1] == '\n') {
         text.n--;
     }
-    cg_log_text_native(cg_hook_state.log, CG_ERROR,
+    cg_log_text_native(cg_hook_log(), CG_ERROR,
                        (struct cg_slice){text.p, text.n});
 }
 
@@ -162,10 +162,7 @@ is_open(void *self)
 static void
 wake(void *self)
 {
-    if (cg_hook_state.wakeup_fd > 0) {
-        ssize_t ignored = write(cg_hook_state.wakeup_fd, "", 1);
-        (void)ignored;
-    }
+    cg_hook_worker_wake();
 }
 
 static void
@@ -177,7 +174,7 @@ set_route(bool errors, bool access)
                                        .emit = emit,
                                        .wake = wake};
     if (errors != logger.errors || access != logger.access) {
-        cg_log_set_route(cg_hook_state.log, errors || access ? &route : NULL);
+        cg_log_set_route(cg_hook_log(), errors || access ? &route : NULL);
     }
     logger.errors = errors;
     logger.access = access;
@@ -189,7 +186,7 @@ void
 cg_py_logger_settle(void)
 {
     int errors = 0, access = 0;
-    if (logger.log == NULL || cg_hook_state.log == NULL) {
+    if (logger.log == NULL || cg_hook_log() == NULL) {
         return;
     }
     py_auto *ask = cg_glue_get("_cgunicorn_glue.logger", "routes");
@@ -221,7 +218,7 @@ cg_py_logger_adopt(PyObject *server)
 void
 cg_py_logger_drop(void)
 {
-    if (logger.log != NULL && cg_hook_state.log != NULL) {
+    if (logger.log != NULL && cg_hook_log() != NULL) {
         set_route(false, false);
     }
     Py_CLEAR(logger.log);
@@ -241,7 +238,7 @@ cg_py_logger_flush(void)
 {
     if ((logger.errors || logger.access) && !flushing) {
         flushing = true;
-        cg_log_flush(cg_hook_state.log);
+        cg_log_flush(cg_hook_log());
         flushing = false;
     }
 }

@@ -211,7 +211,7 @@ cg_py_server_handles(struct cg_py_server *server, int sig)
 static PyObject *
 set_timeout(PyObject *self, PyObject *seconds)
 {
-    const struct cg_server_calls *c = &cg_hook_state.calls;
+    const struct cg_server_calls *c = cg_hook_server_calls();
     double s = PyFloat_AsDouble(seconds);
     if (s == -1.0 && PyErr_Occurred()) {
         return NULL;
@@ -229,7 +229,7 @@ set_timeout(PyObject *self, PyObject *seconds)
 static PyObject *
 handle_signal(PyObject *self, PyObject *number)
 {
-    const struct cg_server_calls *c = &cg_hook_state.calls;
+    const struct cg_server_calls *c = cg_hook_server_calls();
     long n = PyLong_AsLong(number);
     if (n == -1 && PyErr_Occurred()) {
         return NULL;

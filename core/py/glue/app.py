@@ -83,7 +83,9 @@ def _import(module, name):
 
 
 def _near(name, obj):
-    from difflib import get_close_matches
+    from _cgunicorn_glue import standard
+    with standard.outside():
+        from difflib import get_close_matches
 
     names = [n for n in vars(obj) if not n.startswith("_")] if hasattr(obj, "__dict__") else []
     near = get_close_matches(name, names, 3, 0.6)

@@ -232,14 +232,12 @@ def access_line(log, text):
 
 def refused(log, addr, method, uri, protocol, status, size, us):
     """An access line of a request that the application never saw."""
-    from http.client import responses
-
     from _cgunicorn_glue.hooks import Request, Response
 
     path, _, query = uri.partition("?")
     req = Request(method, uri, path, query, "", (1, int(protocol[-1:] == "1")), [], "http",
                   (addr, 0), 1)
-    text = "%d %s" % (status, responses.get(status, ""))
+    text = "%d %s" % (status, _cgunicorn.reason(status))
     resp = Response(req, text, status, [], size, size, False, True)
     environ = {"REQUEST_METHOD": method, "RAW_URI": uri, "SERVER_PROTOCOL": protocol,
                "PATH_INFO": path, "QUERY_STRING": query, "REMOTE_ADDR": addr}

@@ -311,9 +311,8 @@ cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex)
 /* ---- waiting for the client ---- */
 
 int
-cg_py_loop_park(void *loop, struct cg_exchange *ex)
+cg_py_loop_park(struct cg_py_loop *l, struct cg_exchange *ex)
 {
-    struct cg_py_loop *l = loop;
     struct seat *s = ex->host;
     py_auto *alive = py_new(s->self);
     (void)alive; /* held, not used */
@@ -349,7 +348,23 @@ cg_py_loop_drained(struct cg_py_loop *l, struct cg_exchange *ex)
 bool
 cg_py_loop_parks(const struct cg_py_loop *l)
 {
-    return l->spawn != Py_None;
+    return l != NULL && l->spawn != Py_None;
+}
+
+bool
+cg_py_loop_is_quiet(const struct cg_py_loop *l)
+{
+    return l != NULL && PyErr_ExceptionMatches(l->quiet);
+}
+
+int
+cg_py_loop_is_handled(const struct cg_py_loop *l, void *result)
+{
+    if (l == NULL || l->handled == Py_None) {
+        return 0;
+    }
+    py_auto *yes = PyObject_CallOneArg(l->handled, result);
+    return yes != NULL ? PyObject_IsTrue(yes) : -1;
 }
 
 /* ---- the loop ---- */
@@ -582,16 +597,4 @@ cg_py_loop_free(struct cg_py_loop *l)
     Py_CLEAR(l->over);
     Py_CLEAR(l->context);
     free(l);
-}
-
-void *
-cg_py_loop_quiet(struct cg_py_loop *l)
-{
-    return l->quiet;
-}
-
-void *
-cg_py_loop_handled(struct cg_py_loop *l)
-{
-    return l->handled != Py_None ? l->handled : NULL;
 }

@@ -65,13 +65,21 @@ int cg_py_loop_serve_own(const char *module, struct cg_py_worker *worker,
                          struct cg_app *app, void (*beat)(void *self),
                          void *self, int *ret_exit, struct cg_error *err);
 
-/* run and drained of struct cg_host; park, quiet, handled of cg_wsgi_options.
- */
+/* run and drained of struct cg_host. */
 void cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex);
 void cg_py_loop_drained(struct cg_py_loop *l, struct cg_exchange *ex);
-int cg_py_loop_park(void *loop, struct cg_exchange *ex);
+
+/*
+ * For the bridge, in a request; l may be NULL, which does nothing of it. parks:
+ * requests run in greenlets, and park sleeps until it is worth asking
+ * cg_exchange_await_room or _read again; -1 with an exception.
+ */
 bool cg_py_loop_parks(const struct cg_py_loop *l);
-void *cg_py_loop_quiet(struct cg_py_loop *l);
-void *cg_py_loop_handled(struct cg_py_loop *l);
+int cg_py_loop_park(struct cg_py_loop *l, struct cg_exchange *ex);
+/* The pending exception ends a greenlet on purpose: nothing to say. */
+bool cg_py_loop_is_quiet(const struct cg_py_loop *l);
+/* Whether the application answered through the socket itself, as its result
+ * (a PyObject *) says. 1, 0, or -1 with an exception. */
+int cg_py_loop_is_handled(const struct cg_py_loop *l, void *result);
 
 #endif

@@ -10,6 +10,8 @@
 #include <time.h>
 
 #include "core/base/memory.h"
+#include "core/py/loops/host_loop.h"
+#include "core/py/runtime/gil.h"
 #include "core/py/wsgi/internal.h"
 
 static size_t
@@ -53,7 +55,7 @@ raise_ended(void)
 static int
 receive_parked(ExchangeObject *x)
 {
-    const struct cg_wsgi_options *o = x->wsgi->o;
+    struct cg_py_loop *loop = x->wsgi->o->loop;
     struct cg_exchange *ex = x->ex;
     int r;
     while ((r = cg_exchange_read(ex, &x->in)) == -EAGAIN) {
@@ -61,7 +63,7 @@ receive_parked(ExchangeObject *x)
         if (r < 0) {
             break;
         }
-        if (o->park(o->park_self, ex) < 0) {
+        if (cg_py_loop_park(loop, ex) < 0) {
             return -1;
         }
         if (x->ex != ex) {
@@ -77,7 +79,8 @@ receive_blocking(ExchangeObject *x)
 {
     struct cg_exchange *ex = x->ex;
     int r;
-    Py_BEGIN_ALLOW_THREADS r = cg_exchange_read(ex, &x->in);
+    Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
+    r = cg_exchange_read(ex, &x->in);
     Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
 }
 
@@ -95,9 +98,10 @@ fill(ExchangeObject *x)
     }
     forget_what_was_read(x);
     /* after the wait ex may be gone */
-    bool *waits = x->wsgi->o->park != NULL ? &x->parked : &x->reading;
+    bool parks = cg_py_loop_parks(x->wsgi->o->loop);
+    bool *waits = parks ? &x->parked : &x->reading;
     *waits = true;
-    int r = x->wsgi->o->park != NULL ? receive_parked(x) : receive_blocking(x);
+    int r = parks ? receive_parked(x) : receive_blocking(x);
     *waits = false;
     return r;
 }

@@ -13,6 +13,7 @@
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/loops/host_loop.h"
 
 /* For the signal handler, which takes no argument: a worker has one bridge. */
 static struct cg_wsgi *the_bridge;
@@ -26,7 +27,7 @@ cg_late_init(struct cg_wsgi *w)
     }
     the_bridge = w;
     w->timeout_type = cg_glue_get("_cgunicorn_glue.late", "RequestTimeout");
-    if (w->timeout_type == NULL || !w->o->greenlets) {
+    if (w->timeout_type == NULL || !cg_py_loop_parks(w->o->loop)) {
         return w->timeout_type != NULL ? 0 : -1;
     }
     py_auto *module = PyImport_ImportModule("greenlet");

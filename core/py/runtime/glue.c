@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "core/base/title.h"
+#include "core/http/reply.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/written_internal.h"
 #include "core/py/runtime/interp.h"
@@ -76,8 +77,8 @@ glue_log(PyObject *self, PyObject *args)
     if (bytes == NULL) {
         return NULL;
     }
-    if (cg_hook_state.log != NULL) {
-        cg_log_text_native(cg_hook_state.log, (enum cg_level)level,
+    if (cg_hook_log() != NULL) {
+        cg_log_text_native(cg_hook_log(), (enum cg_level)level,
                            bytes_of(bytes));
     }
     Py_RETURN_NONE;
@@ -95,8 +96,8 @@ glue_log_write(PyObject *self, PyObject *args)
     if (bytes == NULL) {
         return NULL;
     }
-    if (cg_hook_state.log != NULL) {
-        cg_log_write(cg_hook_state.log, access != 0, bytes_of(bytes));
+    if (cg_hook_log() != NULL) {
+        cg_log_write(cg_hook_log(), access != 0, bytes_of(bytes));
     }
     Py_RETURN_NONE;
 }
@@ -113,8 +114,8 @@ glue_log_syslog(PyObject *self, PyObject *args)
     if (bytes == NULL) {
         return NULL;
     }
-    if (cg_hook_state.log != NULL) {
-        cg_log_syslog(cg_hook_state.log, access != 0, (enum cg_level)level,
+    if (cg_hook_log() != NULL) {
+        cg_log_syslog(cg_hook_log(), access != 0, (enum cg_level)level,
                       bytes_of(bytes));
     }
     Py_RETURN_NONE;
@@ -127,8 +128,8 @@ glue_log_statsd(PyObject *self, PyObject *message)
         PyErr_SetString(PyExc_TypeError, "log_statsd() takes bytes");
         return NULL;
     }
-    if (cg_hook_state.log != NULL) {
-        cg_log_statsd(cg_hook_state.log, bytes_of(message));
+    if (cg_hook_log() != NULL) {
+        cg_log_statsd(cg_hook_log(), bytes_of(message));
     }
     Py_RETURN_NONE;
 }
@@ -137,9 +138,9 @@ static PyObject *
 glue_log_fd(PyObject *self, PyObject *access)
 {
     int fd = -1, is_access = PyObject_IsTrue(access);
-    if (cg_hook_state.log != NULL) {
-        fd = is_access > 0 ? cg_log_access_fd(cg_hook_state.log)
-                           : cg_log_error_fd(cg_hook_state.log);
+    if (cg_hook_log() != NULL) {
+        fd = is_access > 0 ? cg_log_access_fd(cg_hook_log())
+                           : cg_log_error_fd(cg_hook_log());
     }
     if (fd < 0) {
         PyErr_SetString(PyExc_OSError, "there is no such log");
@@ -155,15 +156,15 @@ glue_log_enabled(PyObject *self, PyObject *level)
     if (n == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    return PyBool_FromLong(cg_hook_state.log != NULL &&
-                           cg_log_enabled(cg_hook_state.log, (enum cg_level)n));
+    return PyBool_FromLong(cg_hook_log() != NULL &&
+                           cg_log_enabled(cg_hook_log(), (enum cg_level)n));
 }
 
 static PyObject *
 glue_reopen_logs(PyObject *self, PyObject *unused)
 {
-    if (cg_hook_state.log != NULL) {
-        cg_log_reopen(cg_hook_state.log);
+    if (cg_hook_log() != NULL) {
+        cg_log_reopen(cg_hook_log());
     }
     Py_RETURN_NONE;
 }
@@ -171,7 +172,7 @@ glue_reopen_logs(PyObject *self, PyObject *unused)
 static PyObject *
 glue_num_workers(PyObject *self, PyObject *unused)
 {
-    const struct cg_server_calls *c = &cg_hook_state.calls;
+    const struct cg_server_calls *c = cg_hook_server_calls();
     return PyLong_FromLong(c->num_workers != NULL ? c->num_workers(c->self)
                                                   : 0);
 }
@@ -179,7 +180,7 @@ glue_num_workers(PyObject *self, PyObject *unused)
 static PyObject *
 glue_set_num_workers(PyObject *self, PyObject *number)
 {
-    const struct cg_server_calls *c = &cg_hook_state.calls;
+    const struct cg_server_calls *c = cg_hook_server_calls();
     long n = PyLong_AsLong(number);
     if (n == -1 && PyErr_Occurred()) {
         return NULL;
@@ -197,7 +198,7 @@ glue_set_num_workers(PyObject *self, PyObject *number)
 static PyObject *
 glue_signal_self(PyObject *self, PyObject *number)
 {
-    const struct cg_server_calls *c = &cg_hook_state.calls;
+    const struct cg_server_calls *c = cg_hook_server_calls();
     long n = PyLong_AsLong(number);
     if (n == -1 && PyErr_Occurred()) {
         return NULL;
@@ -211,15 +212,12 @@ glue_signal_self(PyObject *self, PyObject *number)
 static PyObject *
 glue_worker_event(PyObject *self, PyObject *number)
 {
-    const struct cg_worker_signals *s = &cg_hook_state.signals;
     long n = PyLong_AsLong(number);
     if (n == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    void (*const on[])(void *) = {s->on_term, s->on_usr1, s->on_wakeup};
-    cg_hook_state.quits = cg_hook_state.quits || n == 2;
-    if (n >= 0 && n < 3 && on[n] != NULL) {
-        on[n](s->self);
+    if (n >= CG_WORKER_TERM && n <= CG_WORKER_QUIT) {
+        cg_hook_worker_event((enum cg_worker_event)n);
     }
     Py_RETURN_NONE;
 }
@@ -261,6 +259,19 @@ glue_is_late(PyObject *self, PyObject *unused)
     return PyBool_FromLong(cg_late_is_here());
 }
 
+/* Of our own table: http.client is a lot of modules, some of which a project
+ * may have files like. */
+static PyObject *
+glue_reason(PyObject *self, PyObject *number)
+{
+    long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    const char *text = n >= 0 && n < 1000 ? cg_reason((int)n) : NULL;
+    return PyUnicode_FromString(text != NULL ? text : "");
+}
+
 static PyMethodDef methods[] = {
     {"source", glue_source, METH_O,
      "source(name) -> (text, is_package, magic number + code)"},
@@ -284,6 +295,7 @@ static PyMethodDef methods[] = {
     {"title", glue_title, METH_NOARGS, "title() -> the process's, or None"},
     {"name_process", glue_name_process, METH_NOARGS,
      "name_process(): its short name, which setproctitle changes"},
+    {"reason", glue_reason, METH_O, "reason(status) -> phrase, or nothing"},
     {"is_late", glue_is_late, METH_NOARGS,
      "is_late(): the request that runs here took too long; once"},
     {NULL, NULL, 0, NULL}};
@@ -383,6 +395,9 @@ static const char finder[] =
     "        self.top = top\n"
     "    def find_spec(self, name, path=None, target=None):\n"
     "        if name != self.top and not name.startswith(self.top + '.'):\n"
+    "            if path is None and name in standard.NAMES and \\\n"
+    "                    self is Finder.front:\n"
+    "                return standard.find(name)\n"
     "            if name.endswith('setproctitle') and self is Finder.front:\n"
     "                from _cgunicorn_glue.title import find\n"
     "                return find(self, name, path, target)\n"
@@ -407,8 +422,10 @@ static const char finder[] =
     "                       'exec', dont_inherit=True)\n"
     "    def is_package(self, name):\n"
     "        return bool(_cgunicorn.source(name)[1])\n"
+    "class standard: NAMES = ()\n" /* until it is there */
     "Finder.front = Finder('_cgunicorn_glue')\n"
     "sys.meta_path.insert(0, Finder.front)\n"
+    "from _cgunicorn_glue import standard\n"
     "sys.meta_path.append(Finder('gunicorn'))\n"
     "from _cgunicorn_glue import names\n"
     "names.start()\n";

@@ -301,6 +301,35 @@ put_other(struct cg_wsgi *w, PyObject *d, struct cg_slice name,
     return py_dict_put(d, key, latin1(value));
 }
 
+/* Whether nothing but the framing is in a Transfer-Encoding, which is gone by
+ * now. */
+static bool
+is_framing(struct cg_slice value)
+{
+    while (value.n > 0) {
+        const char *comma = memchr(value.p, ',', value.n);
+        size_t n = comma != NULL ? (size_t)(comma - value.p) : value.n;
+        struct cg_slice coding = cg_slice_trim((struct cg_slice){value.p, n});
+        if (!cg_slice_is_nocase(coding, "chunked") &&
+            !cg_slice_is_nocase(coding, "identity")) {
+            return false;
+        }
+        n += comma != NULL ? 1 : 0;
+        value = (struct cg_slice){value.p + n, value.n - n};
+    }
+    return true;
+}
+
+/* A chunked body is whole before the application runs: many ask for its length
+ * and read nothing without one. */
+static int
+put_length(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+{
+    return py_dict_put(
+        d, w->field_key[CG_FIELD_CONTENT_LENGTH],
+        PyUnicode_FromFormat("%llu", (unsigned long long)ex->body.n));
+}
+
 static int
 put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
 {
@@ -310,7 +339,10 @@ put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
         const struct cg_field *f = &r->fields[i];
         struct cg_slice value = {ex->base + f->value, f->value_n};
         int bad;
-        if (f->id == CG_FIELD_OTHER) {
+        if (f->id == CG_FIELD_TRANSFER_ENCODING && r->chunked &&
+            !ex->streaming && is_framing(value)) {
+            bad = put_length(w, d, ex);
+        } else if (f->id == CG_FIELD_OTHER) {
             struct cg_slice name = {ex->base + f->name, f->name_n};
             bad = put_other(w, d, name, value);
         } else if (seen[f->id / 64] >> (f->id % 64) & 1) {

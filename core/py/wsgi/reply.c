@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/py/loops/host_loop.h"
+#include "core/py/runtime/gil.h"
 #include "core/py/wsgi/internal.h"
 
 enum {
@@ -204,7 +206,8 @@ check_started(const ExchangeObject *x)
 static void
 wait_blocking(struct cg_exchange *ex, int *ret)
 {
-    Py_BEGIN_ALLOW_THREADS *ret = cg_exchange_drain(ex, LOW_WATER);
+    Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
+    *ret = cg_exchange_drain(ex, LOW_WATER);
     Py_END_ALLOW_THREADS
 }
 
@@ -213,15 +216,15 @@ wait_blocking(struct cg_exchange *ex, int *ret)
 static int
 wait_for_reader(ExchangeObject *x)
 {
-    const struct cg_wsgi_options *o = x->wsgi->o;
+    struct cg_py_loop *loop = x->wsgi->o->loop;
     struct cg_exchange *ex = x->ex;
+    bool parks = cg_py_loop_parks(loop);
     int r = 0;
-    if (o->park == NULL) {
+    if (!parks) {
         wait_blocking(ex, &r);
     }
-    while (o->park != NULL &&
-           (r = cg_exchange_await_room(ex, LOW_WATER)) == 0) {
-        if (o->park(o->park_self, ex) < 0) {
+    while (parks && (r = cg_exchange_await_room(ex, LOW_WATER)) == 0) {
+        if (cg_py_loop_park(loop, ex) < 0) {
             return -1;
         }
         if (x->ex != ex) { /* its request ended meanwhile */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Running the application for one exchange. */
 #include "core/py/wsgi/wsgi.h"
+#include "core/py/runtime/gil.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/logger.h"
+#include "core/py/loops/host_loop.h"
 #include "core/py/wsgi/internal.h"
 
 /* ---- the bridge ---- */
@@ -75,12 +77,14 @@ cg_wsgi_free(struct cg_wsgi *w)
 void
 cg_wsgi_hold(void *keep)
 {
+    CG_HAS_GIL();
     Py_INCREF((PyObject *)keep);
 }
 
 void
 cg_wsgi_drop(void *keep)
 {
+    CG_HAS_GIL();
     Py_DECREF((PyObject *)keep);
 }
 
@@ -329,6 +333,7 @@ call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 void
 cg_wsgi_set_app(struct cg_wsgi *w, void *callable)
 {
+    CG_HAS_GIL();
     PyObject *app = py_new((PyObject *)callable);
     Py_SETREF(w->app, app);
 }
@@ -373,12 +378,11 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
 static bool
 is_quiet_end(ExchangeObject *x)
 {
-    PyObject *quiet = x->wsgi->o->quiet;
     bool taken = x->ex->blocking && !x->ex->writer->headed &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
     bool quits =
-        cg_hook_state.quits && PyErr_ExceptionMatches(PyExc_SystemExit);
-    if (!taken && !quits && (quiet == NULL || !PyErr_ExceptionMatches(quiet))) {
+        cg_hook_worker_quits() && PyErr_ExceptionMatches(PyExc_SystemExit);
+    if (!taken && !quits && !cg_py_loop_is_quiet(x->wsgi->o->loop)) {
         return false;
     }
     PyErr_Clear();
@@ -408,22 +412,11 @@ on_exception(ExchangeObject *x)
     cg_exchange_abort(ex, 500, "");
 }
 
-/* The application answered through the socket itself. 1, 0, -1: exception. */
-static int
-is_handled(ExchangeObject *x, PyObject *result)
-{
-    PyObject *handled = x->wsgi->o->handled;
-    if (result == NULL || handled == NULL) {
-        return 0;
-    }
-    py_auto *yes = PyObject_CallOneArg(handled, result);
-    return yes != NULL ? PyObject_IsTrue(yes) : -1;
-}
-
 static void
 answer(ExchangeObject *x, PyObject *result)
 {
-    int handled = is_handled(x, result);
+    int handled =
+        result != NULL ? cg_py_loop_is_handled(x->wsgi->o->loop, result) : 0;
     if (handled > 0) {
         cg_exchange_abort(x->ex, 0, NULL);
         x->handled = true;
@@ -490,6 +483,7 @@ run_limited(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
 void
 cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
 {
+    CG_HAS_GIL();
     struct cg_kit kit;
     if (take_kit(w, &kit) < 0) {
         PyErr_Clear(); /* out of memory: nothing can be said */

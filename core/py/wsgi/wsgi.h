@@ -13,6 +13,7 @@
 #include "logging/log.h"
 
 struct cg_wsgi;
+struct cg_py_loop; /* core/py/loops/host_loop.h */
 
 /* A listener as environ shows it. */
 struct cg_wsgi_listener {
@@ -37,21 +38,12 @@ struct cg_wsgi_options {
     struct cg_py_worker *hook_worker;
     bool pre_request, post_request;
     bool names_requests; /* at DEBUG, as gunicorn's own pre_request does */
-    /*
-     * Classes whose requests share a thread: park sleeps until it is worth
-     * asking cg_exchange_await_room or _read again; -1 with an exception.
-     * NULL: drain and read block. A request that ends by one of the
-     * exceptions `quiet` (a class or a tuple) is cut without a word;
-     * `handled(result)` is true when the application answered through the
-     * socket. Both are PyObject *, or NULL.
-     */
-    int (*park)(void *park_self, struct cg_exchange *ex);
-    void *park_self;
-    void *quiet, *handled;
+    /* of classes whose requests share a thread, in greenlets if it parks;
+     * NULL: a request has its thread */
+    struct cg_py_loop *loop;
     /* request_timeout is set: late requests are interrupted; their 504 is in
      * the access log already, unless that is a Python logger's. */
     bool limited;
-    bool greenlets;    /* that is where requests run */
     size_t high_water; /* bytes that wait before a generator does; 0: default */
 };
 
@@ -62,20 +54,21 @@ void cg_wsgi_free(struct cg_wsgi *w);
 void cg_wsgi_set_app(struct cg_wsgi *w, void *callable);
 
 /*
- * Runs the application for ex and answers it, whatever happens: an exception is
+ * Runs the application for ex and answers it before it returns, whatever
+ * happens; the greenlet that it runs in may wait meanwhile. An exception is
  * logged and becomes a 500 (or a cut, once the head is out). Calls close() of
  * the iterable once, logs the access line, calls the request hooks. Leaves no
  * exception behind.
  */
 void cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex);
 
+/* No GIL: whether access lines are a Python logger's. */
+bool cg_wsgi_logs_in_python(const struct cg_wsgi *w);
 /*
  * Requests that took longer than they may get the exception RequestTimeout:
  * those of other threads; that one, whose greenlet waits while the caller is
  * the loop's; and the one of the main thread, when `sig` comes. Each one once.
  */
-/* No GIL: whether access lines are a Python logger's. */
-bool cg_wsgi_logs_in_python(const struct cg_wsgi *w);
 void cg_wsgi_interrupt(struct cg_wsgi *w);
 void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
 int cg_wsgi_listen(int sig, struct cg_error *err);

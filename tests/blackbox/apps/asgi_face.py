@@ -4,6 +4,7 @@ itself run for the class asgi, too: asgi_face:face('probe:app')."""
 import importlib
 import io
 import sys
+from wsgiref.util import FileWrapper
 
 
 def environ_of(scope, body):
@@ -19,7 +20,7 @@ def environ_of(scope, body):
         "wsgi.version": (1, 0), "wsgi.url_scheme": scope["scheme"],
         "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
         "wsgi.multithread": False, "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
+        "wsgi.run_once": False, "wsgi.file_wrapper": FileWrapper,
     }
     if scope["client"]:
         environ["REMOTE_PORT"] = str(scope["client"][1])
@@ -37,14 +38,18 @@ class Reply:
         self.send = send
         self.head = None
         self.begun = False
+        self.written = []
 
     def start(self, status, headers, exc_info=None):
         self.head = {
             "type": "http.response.start", "status": int(status[:3]),
             "headers": [(n.encode("latin-1"), v.encode("latin-1"))
                         for n, v in headers]}
+        return self.written.append
 
     async def part(self, data, more):
+        data = b"".join(self.written) + data
+        self.written.clear()
         if not self.begun:
             self.begun = True
             await self.send(self.head)

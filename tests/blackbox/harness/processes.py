@@ -57,8 +57,37 @@ def descendants(root):
     return found
 
 
+def is_keeper(pid):
+    """Of a worker's connections: an orphan, or the child of who takes orphans."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+            return f.read().strip() == "gunicorn-keeper"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def children(pid):
-    return sorted(p for p, parent in parents().items() if parent == pid)
+    """Without the keepers that a master which is PID 1 takes in."""
+    return sorted(p for p, parent in parents().items()
+                  if parent == pid and not is_keeper(p))
+
+
+def keepers(pid):
+    """Those of the workers of that master: they stay in its session."""
+    try:
+        session = os.getsid(pid)
+        return sorted(p for p in parents()
+                      if is_keeper(p) and os.getsid(p) == session)
+    except ProcessLookupError:
+        return []
+
+
+def bury_keepers():
+    """They come to us, who take orphans, and want somebody to wait for them."""
+    for pid in zombies(os.getpid()):
+        if is_keeper(pid):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def zombies(pid):

@@ -298,7 +298,8 @@ class Server:
         return self.wait()
 
     def tree(self):
-        return {self.pid} | processes.descendants(self.pid)
+        return ({self.pid} | processes.descendants(self.pid)
+                | set(processes.keepers(self.pid)))
 
 
 def _read(path):

@@ -43,6 +43,7 @@ static const char *const ours[] = {"strict",
                                    "recycle_share",
                                    "replace",
                                    "connection_keeper",
+                                   "no_new_privs",
                                    "request_timeout",
                                    "shutdown_delay",
                                    "websocket_compression",
@@ -615,6 +616,44 @@ set(struct cg_settings *s, enum cg_setting_id id, struct cg_value v)
                   "%s", err.text);
 }
 
+static int
+put_variable(void *self, const char *name, const char *value,
+             struct cg_error *err)
+{
+    cg_buf_putf(self, "%s is %s;", name, value);
+    return strcmp(name, "STOP") == 0 ? -EPERM : 0;
+}
+
+START_TEST(raw_env_is_a_list_of_names_and_values)
+{
+    static const struct {
+        const char *items[4], *want;
+        int r;
+    } rows[] = {
+        {{"A=1", "B=a=b", "C="}, "A is 1;B is a=b;C is ;", 0},
+        {{"A=1", "STOP=x", "B=2"}, "A is 1;STOP is x;", -EPERM},
+        {{"A=1", "B", "C=3"}, "A is 1;", -EINVAL},
+    };
+    for (size_t i = 0; i < CG_COUNT(rows); i++) {
+        struct cg_error err = {0};
+        struct cg_settings *s = fresh();
+        struct cg_value list = cg_value_list();
+        cg_auto(buf) struct cg_buf got = {0};
+        for (int k = 0; rows[i].items[k] != NULL; k++) {
+            cg_value_push(&list, cg_value_str(rows[i].items[k]));
+        }
+        set(s, CG_raw_env, list);
+        ck_assert_int_eq(cg_settings_each_variable(s, put_variable, &got, &err),
+                         rows[i].r);
+        ck_assert_str_eq(cg_buf_str(&got), rows[i].want);
+        ck_assert_int_eq(strstr(err.text, "'B' invalid: write NAME=VALUE") !=
+                             NULL,
+                         rows[i].r == -EINVAL);
+        cg_settings_free(s);
+    }
+}
+END_TEST
+
 START_TEST(threads_turn_sync_into_gthread)
 {
     struct cg_settings *s = fresh();
@@ -738,6 +777,7 @@ main(void)
     tcase_add_test(t, settings_of_tls_that_ask_for_nothing_are_not_refused);
     tcase_add_test(t, workers_auto_is_a_number_with_a_reason);
     tcase_add_test(t, misspelt_and_flag_names_lead_to_settings);
+    tcase_add_test(t, raw_env_is_a_list_of_names_and_values);
     tcase_add_test(t, ordinary_variables_are_left_alone);
     tcase_add_test(t, retired_names_say_so);
     tcase_add_test(t, threads_turn_sync_into_gthread);

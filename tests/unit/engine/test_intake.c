@@ -452,6 +452,59 @@ START_TEST(bodies_that_are_decoded_or_stored_have_no_room)
 }
 END_TEST
 
+/* Calls of write(2) by this process so far; -1 where the kernel does not say.
+ */
+static long
+writes(void)
+{
+    char text[512] = "";
+    int fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    close(fd);
+    const char *at = n > 0 ? strstr(text, "syscw: ") : NULL;
+    return at != NULL ? atol(at + 7) : -1;
+}
+
+START_TEST(tiny_chunks_are_stored_in_blocks)
+{
+    enum { CHUNKS = 100000, STEP = 100000 };
+    const struct cg_intake_policy p = policy_of(1000, NULL);
+    cg_auto(buf) struct cg_buf text = {0};
+    cg_auto(buf) struct cg_buf want = {0};
+    cg_buf_puts(&text, CHUNKED);
+    for (int n = 0; n < CHUNKS; n++) {
+        cg_buf_putf(&text, "8\r\n%08d\r\n", n);
+        cg_buf_putf(&want, "%08d", n);
+    }
+    cg_buf_puts(&text, "0\r\n\r\n");
+    struct cg_intake *i = cg_intake_new();
+    long before = writes();
+    struct outcome o = feed(i, &p, text.p, text.n, STEP);
+    ck_assert_int_eq(o.st, CG_INTAKE_COMPLETE);
+    ck_assert_int_le(writes() - before, 40);
+    cg_auto(free) char *body = body_of(i);
+    ck_assert_str_eq(body, cg_buf_str(&want));
+    cg_intake_free(i);
+}
+END_TEST
+
+START_TEST(tiny_chunks_keep_within_their_bound)
+{
+    struct cg_intake_policy p = policy_of(1000, NULL);
+    p.max_body = 20;
+    struct cg_intake *i = cg_intake_new();
+    struct outcome o =
+        feed(i, &p, CHUNKED "8\r\n12345678\r\n8\r\n12345678\r\n8\r\n1",
+             strlen(CHUNKED) + 29, 1000);
+    ck_assert_int_eq(o.st, CG_INTAKE_MORE);
+    ck_assert_uint_eq(cg_intake_body(i).n, 16);
+    o = feed(i, &p, "12345678", 8, 8);
+    ck_assert_int_eq(o.st, CG_INTAKE_REFUSED);
+    ck_assert_int_eq(i->req.refusal, CG_REFUSE_BODY_LIMIT);
+    cg_intake_free(i);
+}
+END_TEST
+
 TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
       what_follows_a_request_is_not_its_own, a_part_of_a_request_waits,
       a_bad_head_or_body_is_refused, a_head_that_was_read_is_taken_over,
@@ -459,4 +512,5 @@ TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
       WITHOUT_MEMORY a_folder_that_is_missing_is_told,
       the_environment_names_the_folder, a_body_is_received_into_its_place,
       a_body_that_came_with_its_head_grows_by_what_came,
-      bodies_that_are_decoded_or_stored_have_no_room)
+      bodies_that_are_decoded_or_stored_have_no_room,
+      tiny_chunks_are_stored_in_blocks, tiny_chunks_keep_within_their_bound)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,23 @@ END_TEST
 
 /* ---- the process ---- */
 
+static enum cg_keeper_parent parent = CG_KEEPER_ORPHAN;
+static bool is_replaced;
+
+/* Somebody kills it; then there is another one. */
+static int
+replace(struct cg_keeper *k)
+{
+    struct cg_error err = {0};
+    if (cg_keeper_is_dead(k) || kill(k->pid, SIGKILL) < 0) {
+        return -1;
+    }
+    while (!cg_keeper_is_dead(k)) {
+        sched_yield();
+    }
+    return cg_keeper_replace(k, &w.handover, "test", parent, &err);
+}
+
 /* A "worker": marks what it is told to, says so, and sleeps until it is killed.
  * Has a file locked. */
 static _Noreturn void
@@ -211,7 +229,8 @@ be_worker(int said, int ours, const char *path, bool ends)
     int other = fcntl(ours, F_DUPFD_CLOEXEC, 0);
     int file = open(path, O_RDWR | O_CLOEXEC);
     if (flock(file, LOCK_EX) < 0 ||
-        cg_keeper_start(&k, &w.handover, "test", &err) < 0) {
+        cg_keeper_start(&k, &w.handover, "test", parent, &err) < 0 ||
+        (is_replaced && replace(&k) < 0)) {
         _exit(1);
     }
     cg_keeper_mark(&k, ours, CG_KEEPER_IDLE | CG_KEEPER_ANSWERED);
@@ -248,7 +267,8 @@ fork_worker(int ours, const char *path, bool ends)
     return pid;
 }
 
-START_TEST(a_killed_workers_connection_goes_to_another_one)
+static void
+kill_a_worker(void)
 {
     char path[] = "/tmp/test_keeper.XXXXXX";
     int file = mkstemp(path);
@@ -268,6 +288,25 @@ START_TEST(a_killed_workers_connection_goes_to_another_one)
     close(file);
     unlink(path);
     world_stop(&w);
+}
+
+START_TEST(a_killed_workers_connection_goes_to_another_one)
+{
+    kill_a_worker();
+}
+END_TEST
+
+START_TEST(the_masters_keeper_does_the_same)
+{
+    parent = CG_KEEPER_OF_MASTER;
+    kill_a_worker();
+}
+END_TEST
+
+START_TEST(another_in_a_killed_ones_place_does_the_same)
+{
+    is_replaced = true;
+    kill_a_worker();
 }
 END_TEST
 
@@ -298,4 +337,6 @@ TESTS("keeper", a_message_that_makes_no_sense_harms_nobody,
       an_idle_one_is_served_by_who_adopts_it, what_it_had_asked_is_answered,
       one_that_is_gone_already_does_no_harm,
       a_killed_workers_connection_goes_to_another_one,
+      the_masters_keeper_does_the_same,
+      another_in_a_killed_ones_place_does_the_same,
       one_that_ends_by_itself_leaves_nothing)

@@ -150,9 +150,11 @@ START_TEST(what_waits_for_a_slow_client_passes_it)
         c.got += (uint64_t)n;
         c.n += (size_t)n;
     }
+    size_t wrong = 0;
     for (size_t i = whole - BIG; i < whole; i++) {
-        ck_assert_int_eq(c.text[i], 0);
+        wrong += c.text[i] != 0;
     }
+    ck_assert_uint_eq(wrong, 0);
     ask(&c, "/");
     hear(&c, "ok 0");
     end(&c);

@@ -330,7 +330,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .self = k,
     };
     cg_slot_claim(w->board, slot, (uint32_t)number + 1, 1);
-    ck_assert_int_eq(cg_engine_new(&k->config, &k->host, &w->listener, 1,
+    ck_assert_int_eq(cg_engine_new(&k->config, &k->host, w->all, w->nlisteners,
                                    w->board, slot, &k->engine, &err),
                      0);
     ck_assert_int_eq(cg_engine_start_relief(k->engine, &err), 0);
@@ -347,8 +347,13 @@ open_listener(struct world *w)
     struct cg_addr addr;
     const struct cg_listener_options o = {.backlog = 128, .uid = -1, .gid = -1};
     ck_assert_int_eq(cg_addr_parse("127.0.0.1:0", &addr, &err), 0);
-    ck_assert_msg(cg_listener_open(&addr, &o, &w->listener, &err) == 0, "%s",
-                  err.text);
+    w->nlisteners = w->nlisteners > 0 ? w->nlisteners : 1;
+    w->all = cg_calloc((size_t)w->nlisteners, sizeof *w->all);
+    for (int i = 0; i < w->nlisteners; i++) {
+        ck_assert_msg(cg_listener_open(&addr, &o, &w->all[i], &err) == 0, "%s",
+                      err.text);
+    }
+    w->listener = w->all[0];
 }
 
 static void
@@ -439,7 +444,10 @@ world_stop(struct world *w)
     }
     cg_handover_release(&w->handover);
     cg_scoreboard_free(w->board);
-    cg_listener_close(&w->listener, true);
+    for (int i = 0; i < w->nlisteners; i++) {
+        cg_listener_close(&w->all[i], true);
+    }
+    free(w->all);
 }
 
 /* ---- clients ---- */
@@ -447,14 +455,19 @@ world_stop(struct world *w)
 int
 client_connect(struct world *w)
 {
+    return client_connect_to(&w->listener);
+}
+
+int
+client_connect_to(const struct cg_listener *l)
+{
     const struct timeval limit = {.tv_sec = LIMIT_S};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(fd, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    ck_assert_int_eq(
-        connect(fd, (struct sockaddr *)&w->listener.name, w->listener.name_n),
-        0);
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&l->name, l->name_n),
+                     0);
     return fd;
 }
 

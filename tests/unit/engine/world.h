@@ -76,7 +76,9 @@ struct worker {
 };
 
 struct world {
-    struct cg_listener listener;
+    struct cg_listener listener; /* the first one */
+    struct cg_listener *all;     /* that there are */
+    int nlisteners;              /* 0 is 1 */
     struct cg_scoreboard *board;
     struct cg_handover handover;
     struct worker worker[WORKERS];
@@ -110,6 +112,8 @@ void world_unblock(struct world *w);
 
 /* A client's connection; blocking, with a limit of time. */
 int client_connect(struct world *w);
+/* The same, through another listener. */
+int client_connect_to(const struct cg_listener *l);
 void client_send(int fd, const char *text);
 /* One whole response (head and Content-Length body); returns its body, valid
  * until the next call of the same thread. Fails the test at an early end. */

@@ -80,12 +80,14 @@ START_TEST(an_asterisk_covers_all_and_an_empty_list_nobody)
 }
 END_TEST
 
-START_TEST(a_unix_peer_is_trusted)
+START_TEST(a_unix_peer_is_trusted_and_none_of_a_kind_to_come)
 {
     const char *none[] = {NULL};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct sockaddr_un other = {.sun_family = AF_PACKET};
     struct cg_trust *t = trust_of(none);
     ck_assert(cg_trust_has(t, (const struct sockaddr *)&un));
+    ck_assert(!cg_trust_has(t, (const struct sockaddr *)&other));
     cg_trust_free(t);
 }
 END_TEST
@@ -141,5 +143,6 @@ START_TEST(host_bits_are_a_mistake)
 END_TEST
 
 TESTS("trust", a_list_covers_addresses_and_networks,
-      an_asterisk_covers_all_and_an_empty_list_nobody, a_unix_peer_is_trusted,
+      an_asterisk_covers_all_and_an_empty_list_nobody,
+      a_unix_peer_is_trusted_and_none_of_a_kind_to_come,
       what_is_no_network_is_named, host_bits_are_a_mistake)

@@ -24,6 +24,7 @@ import re
 import sys
 
 import _cgunicorn
+from _cgunicorn_glue import standard
 
 
 def version(text):
@@ -51,8 +52,11 @@ def wanted(package, minimum, found, project=None):
 def checker(package, minimum, version_name="__version__", project=None):
     """The check() of a module that needs that package."""
     def check():
+        if standard.is_inside(package):
+            return None  # its workers will see: the master runs nothing of it
         try:
-            found = getattr(importlib.import_module(package), version_name)
+            with standard.outside():
+                found = getattr(importlib.import_module(package), version_name)
         except ImportError as e:
             found = e
         if isinstance(found, tuple):
