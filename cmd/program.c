@@ -210,8 +210,9 @@ check_app(const struct cg_settings *s)
                 traceback.n > 0 ? cg_buf_str(&traceback) : "", err.text);
         return EXIT_ERROR;
     }
+    int r = cg_worker_class_check_app(s, app, &err);
     cg_app_free(app);
-    return EXIT_GOOD;
+    return r < 0 ? say_error(&err) : EXIT_GOOD;
 }
 
 static int

@@ -149,6 +149,18 @@ cg_worker_class_is_replaced(const struct cg_settings *s)
 }
 
 int
+cg_worker_class_check_app(const struct cg_settings *s, struct cg_app *app,
+                          struct cg_error *err)
+{
+    const struct cg_worker_class *class = find(cg_settings_worker_class(s));
+    if (class == NULL || class->run == cg_host_auto) {
+        return 0; /* said by cg_worker_class_check; it looks for itself */
+    }
+    bool asgi = class->module != NULL && strcmp(class->module, ASGI) == 0;
+    return cg_app_check_kind(app, asgi, err);
+}
+
+int
 cg_worker_class_patch(const struct cg_settings *s, bool *ret_patched,
                       struct cg_error *err)
 {

@@ -80,6 +80,10 @@ int cg_worker_main(const struct cg_worker_start *start);
 /* Checks before any fork whether that class can be run here; err says what is
  * missing and how to get it. */
 int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
+/* That the class can run the application: an ASGI one under a class that runs
+ * WSGI, and the reverse, is an error that names the right class. GIL held. */
+int cg_worker_class_check_app(const struct cg_settings *s, struct cg_app *app,
+                              struct cg_error *err);
 /* The settings name a class of another package that one of ours serves in place
  * of; the user is to be told. */
 bool cg_worker_class_is_replaced(const struct cg_settings *s);

@@ -252,7 +252,10 @@ def test_an_asgi_application_in_a_wsgi_class_is_told(run, kind):
         done = run(*BIND, *how, spec, files={"shop.py": ASGI[kind]},
                    announced=["ASGI"])
         assert done.status in (1, 4)
-        done.line_with(f"'{spec}' is an ASGI application", "-k asgi")
+        done.line_with("is an ASGI application", "-k asgi")
+    done = run(*BIND, "-k", "asgi", "--check-config", spec,
+               files={"shop.py": ASGI[kind]})
+    assert (done.status, done.err) == (0, "")
 
 
 def test_an_exception_in_the_module_shows_the_users_traceback_only(run):

@@ -136,10 +136,12 @@ static enum cg_step
 start_intake_from_rest(struct cg_executor *x, struct cg_conn *c, const char *p,
                        size_t n, bool head_done, struct cg_arrival *a)
 {
-    cg_auto(buf) struct cg_buf moved = c->rest;
+    struct cg_buf moved = c->rest;
     c->rest = (struct cg_buf){0};
     c->rest_at = 0;
-    return start_intake(x, c, p, n, head_done, a);
+    enum cg_step step = start_intake(x, c, p, n, head_done, a);
+    cg_buf_release(&moved);
+    return step;
 }
 
 /* p[0..n) begins a request; `rest`: it lies in c->rest and stays there. */

@@ -315,8 +315,9 @@ cg_py_title_follow(void)
     py_auto *modules = py_new(PyImport_GetModuleDict());
     py_auto *name = PyUnicode_FromString("_cgunicorn_glue.title");
     py_auto *module = name != NULL ? py_dict_get(modules, name) : NULL;
-    py_auto *done =
-        module != NULL ? PyObject_CallMethod(module, "follow", NULL) : NULL;
+    if (module != NULL) {
+        Py_XDECREF(PyObject_CallMethod(module, "follow", NULL));
+    }
     PyErr_Clear(); /* a title is not worth more */
 }
 

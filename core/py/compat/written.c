@@ -108,7 +108,7 @@ cg_py_worker_follow(struct cg_py_worker *w, const struct cg_worker_calls *c)
         calls = *c;
         return;
     }
-    py_auto *done = PyObject_CallMethod(object_of(w), "freeze", NULL);
+    Py_XDECREF(PyObject_CallMethod(object_of(w), "freeze", NULL));
     PyErr_Clear();
     calls = (struct cg_worker_calls){0};
 }

@@ -4,11 +4,6 @@ import sys
 from keyword import iskeyword
 
 
-_Function = type(lambda: None)
-_Method = type(type("", (), {"m": lambda self: None})().m)
-_CO_COROUTINE = 0x80
-
-
 class AppError(Exception):
     """The application cannot be loaded; status is the worker's exit status."""
 
@@ -131,18 +126,6 @@ def _call(factory, name, args, kwargs):
         raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
 
 
-def _refuse_asgi(spec, obj):
-    """A coroutine has no body to send: each request would be a TypeError. All
-    worker classes that are here run WSGI."""
-    function = obj if type(obj) in (_Function, _Method) else getattr(type(obj), "__call__", None)
-    code = getattr(function, "__code__", None)
-    if code is not None and code.co_flags & _CO_COROUTINE:
-        raise AppError(APP, "'%s' is an ASGI application (an async callable), which a WSGI "
-                       "worker class cannot run: it needs -k asgi (worker_class = 'asgi'). "
-                       "Name a WSGI application, or put an adapter in front of it, such as "
-                       "a2wsgi.ASGIMiddleware" % spec)
-
-
 def load(spec):
     """The callable that spec names, or AppError."""
     module, _, text = spec.partition(":")
@@ -164,7 +147,6 @@ def load(spec):
     if not callable(obj):
         hint = ": '%s' in '%s' is of type %s" % (text, module, type(obj).__name__)
         raise AppError(APP, "Application object must be callable" + hint)
-    _refuse_asgi(spec, obj)
     return obj
 
 
