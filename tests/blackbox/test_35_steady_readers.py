@@ -136,7 +136,9 @@ def test_an_aborted_download_is_logged_with_what_was_taken(run, steady, kind):
     if kind not in ("sync", "gthread"):
         classes.skip_unless_installed(run, kind)
     s = steady("-k", kind, "--access-logfile", "access.log")
-    for path in PATHS:
+    # not of files: after a reset the kernel does not say any more how much of
+    # what sendfile() gave it was taken
+    for path in [x for x in PATHS if x != "/file"]:
         p = connect(s).get(path)
         taken = 0
         while taken < 400000:
