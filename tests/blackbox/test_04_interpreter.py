@@ -147,6 +147,7 @@ def test_a_named_environment_is_used(same, venv):
     same(root / "bin/python3", CGUNICORN_PYTHON=root)
 
 
+@needs_program
 @pytest.mark.parametrize("how", [
     {"options": ["--python", "v"]}, {"options": ["--python", "./v"]},
     {"options": ["--python", "v/bin/python3"]}, {"CGUNICORN_PYTHON": "./v"},
