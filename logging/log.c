@@ -36,6 +36,7 @@ struct cg_log {
     struct cg_route *route;   /* NULL: all of it is ours */
     bool routes_errors, routes_access;
     enum cg_level level;
+    const _Atomic uint32_t *followed; /* counts unless 0; may be NULL */
     bool capture;
     int uid, gid;
     _Atomic unsigned long dropped;
@@ -51,8 +52,8 @@ static void put_record(struct cg_log *log, enum cg_level level,
 
 /* ---- targets ---- */
 
-static enum cg_level
-parse_level(const char *word)
+bool
+cg_level_of(const char *word, enum cg_level *ret)
 {
     static const struct {
         const char *word;
@@ -64,10 +65,19 @@ parse_level(const char *word)
                   {"critical", CG_CRITICAL}};
     for (size_t i = 0; word != NULL && i < CG_COUNT(levels); i++) {
         if (strcasecmp(word, levels[i].word) == 0) {
-            return levels[i].level;
+            *ret = levels[i].level;
+            return true;
         }
     }
-    return CG_INFO; /* gunicorn: an unknown name means info */
+    return false;
+}
+
+static enum cg_level
+parse_level(const char *word)
+{
+    enum cg_level level = CG_INFO; /* gunicorn: an unknown name means info */
+    cg_level_of(word, &level);
+    return level;
 }
 
 static void
@@ -653,7 +663,17 @@ cg_log_flush(struct cg_log *log)
 bool
 cg_log_enabled(const struct cg_log *log, enum cg_level level)
 {
-    return level >= log->level;
+    uint32_t followed =
+        log->followed != NULL
+            ? atomic_load_explicit(log->followed, memory_order_relaxed)
+            : 0;
+    return level >= (followed != 0 ? (enum cg_level)followed : log->level);
+}
+
+void
+cg_log_follow_level(struct cg_log *log, const _Atomic uint32_t *level)
+{
+    log->followed = level;
 }
 
 static void

@@ -79,9 +79,19 @@ say(struct cg_plan *p, enum cg_level level, const char *fmt, ...)
     struct cg_effect *e = emit(p, EFFECT_LOG);
     va_list ap;
     e->level = level;
+    e->kind_of_event = CG_HAPPENED_TROUBLE;
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
+}
+
+/* What the line just said is about. */
+static void
+classify(struct cg_plan *p, enum cg_event_word kind, int pid)
+{
+    struct cg_effect *e = &p->effects[p->neffects - 1];
+    e->kind_of_event = kind;
+    e->pid = pid;
 }
 
 static void
@@ -162,6 +172,17 @@ random_below(struct cg_plan *p, uint64_t n)
 
 static struct cg_plan_worker *
 find(struct cg_plan *p, int pid)
+{
+    for (int i = 0; i < p->nworkers; i++) {
+        if (p->workers[i].pid == pid) {
+            return &p->workers[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cg_plan_worker *
+cg_plan_worker(const struct cg_plan *p, int pid)
 {
     for (int i = 0; i < p->nworkers; i++) {
         if (p->workers[i].pid == pid) {
@@ -329,6 +350,7 @@ cg_plan_retire(struct cg_plan *p, int pid, const char *why, uint64_t now_ms)
     w->wants_out = true;
     if (why[0] != '\0') {
         say(p, CG_INFO, "Worker (pid:%d) will be replaced: %s", pid, why);
+        classify(p, CG_HAPPENED_RECYCLE, pid);
     }
     manage(p, now_ms);
 }
@@ -561,11 +583,13 @@ say_failed_reload(struct cg_plan *p)
         say(p, CG_ERROR,
             "Reload failed: the new workers do not boot; others are started "
             "with the previous settings");
+        classify(p, CG_HAPPENED_ROLLED_BACK, 0);
         return;
     }
     say(p, CG_ERROR,
         "Reload failed: the new workers do not boot; the previous ones keep "
         "serving");
+    classify(p, CG_HAPPENED_ROLLED_BACK, 0);
     if (p->gate_failures > 0) {
         say_hint(p);
     }
@@ -900,19 +924,56 @@ who_killed(const struct cg_plan_worker *w, enum cg_oom oom)
 }
 
 static void
+classify_death(struct cg_plan *p, int pid, enum cg_death_cause cause)
+{
+    classify(p, CG_HAPPENED_DEATH, pid);
+    p->effects[p->neffects - 1].cause = cause;
+}
+
+static bool
+is_boot_failure(const struct cg_plan_worker *w, int code)
+{
+    return w->state == ROSTER_BOOTING &&
+           (code == CG_EXIT_BOOT || code == CG_EXIT_APP);
+}
+
+static void
+say_exit(struct cg_plan *p, const struct cg_plan_worker *w, int code)
+{
+    if (code != 0) {
+        say(p, CG_ERROR, "Worker (pid:%d) exited with code %d.", w->pid, code);
+    } else if (w->state == ROSTER_BOOTING) {
+        say(p, CG_ERROR,
+            "Worker (pid:%d) ended before it served, without an error: it "
+            "was sent TERM, or the application ended it.",
+            w->pid);
+    } else {
+        return;
+    }
+    classify_death(p, w->pid,
+                   is_boot_failure(w, code) ? CG_DEATH_BOOT : CG_DEATH_EXIT);
+}
+
+static enum cg_death_cause
+cause_of(const struct cg_plan_worker *w, int sig, enum cg_oom oom)
+{
+    if (w->killed == KILL_TIMEOUT || (sig == SIGABRT && w->aborted_ms != 0)) {
+        return CG_DEATH_TIMEOUT;
+    }
+    if (sig != SIGKILL) {
+        return CG_DEATH_SIGNAL;
+    }
+    return w->killed == KILL_STOP ? CG_DEATH_STOP
+           : oom == OOM_YES       ? CG_DEATH_OOM
+                                  : CG_DEATH_KILLED;
+}
+
+static void
 say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
         enum cg_oom oom)
 {
     if (WIFEXITED(status)) {
-        if (WEXITSTATUS(status) != 0) {
-            say(p, CG_ERROR, "Worker (pid:%d) exited with code %d.", w->pid,
-                WEXITSTATUS(status));
-        } else if (w->state == ROSTER_BOOTING) {
-            say(p, CG_ERROR,
-                "Worker (pid:%d) ended before it served, without an error: it "
-                "was sent TERM, or the application ended it.",
-                w->pid);
-        }
+        say_exit(p, w, WEXITSTATUS(status));
         return;
     }
     int sig = WTERMSIG(status);
@@ -921,6 +982,7 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
                                            : CG_WARNING;
     say(p, level, "Worker (pid:%d) was sent SIG%s!%s", w->pid, name_of(sig),
         sig == SIGKILL ? who_killed(w, oom) : "");
+    classify_death(p, w->pid, cause_of(w, sig, oom));
 }
 
 /* A worker that could not load the application. */
@@ -1004,8 +1066,7 @@ on_worker_end(struct cg_plan *p, struct cg_plan_worker *found, int status,
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     say_end(p, &w, status, oom);
     *found = p->workers[--p->nworkers];
-    if (w.state == ROSTER_BOOTING &&
-        (code == CG_EXIT_BOOT || code == CG_EXIT_APP)) {
+    if (is_boot_failure(&w, code)) {
         on_boot_failure(p, &w, code, now_ms);
     } else if (w.state == ROSTER_BOOTING) {
         count_gate_death(p, &w);
@@ -1076,12 +1137,8 @@ kill_worker(struct cg_plan *p, struct cg_plan_worker *w,
 bool
 cg_plan_is_stopping(const struct cg_plan *p, int pid)
 {
-    for (int i = 0; i < p->nworkers; i++) {
-        if (p->workers[i].pid == pid) {
-            return p->workers[i].state == ROSTER_STOPPING;
-        }
-    }
-    return false;
+    const struct cg_plan_worker *w = cg_plan_worker(p, pid);
+    return w != NULL && w->state == ROSTER_STOPPING;
 }
 
 void
@@ -1095,6 +1152,7 @@ cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
         w->traced_ms = 0; /* it came back just in time */
     } else if (w->traced_ms == 0) {
         say(p, CG_CRITICAL, "WORKER TIMEOUT (pid:%d)", pid);
+        classify(p, CG_HAPPENED_TIMEOUT, pid);
         about(p, EFFECT_EXPLAIN, pid);
         about(p, EFFECT_TRACE, pid);
         w->traced_ms = now_ms;
@@ -1114,6 +1172,7 @@ cg_plan_stuck(struct cg_plan *p, int pid, uint64_t now_ms)
     }
     w->spent = true;
     say(p, CG_ERROR, "A request of worker (pid:%d) does not end", pid);
+    classify(p, CG_HAPPENED_TIMEOUT, pid);
     about(p, EFFECT_EXPLAIN, pid);
     about(p, EFFECT_TRACE, pid);
     w->tell_at_ms = now_ms + TRACE_MS;

@@ -527,6 +527,7 @@ _cgunicorn() {
             --dirty-timeout \
             --dirty-threads \
             --dirty-graceful-timeout \
+            --no-control \
             --control-socket \
             --control-socket-mode \
             --no-control-socket
@@ -659,6 +660,7 @@ _cgunicorn() {
             dirty_timeout \
             dirty_threads \
             dirty_graceful_timeout \
+            control \
             control_socket \
             control_socket_mode \
             control_socket_disable \
@@ -683,7 +685,7 @@ _cgunicorn() {
             dirty_worker_init \
             dirty_worker_exit
     elif [[ $COMP_CWORD -eq 1 ]]; then
-        _cgunicorn_words "$current" config
+        _cgunicorn_words "$current" config status requests stacks why events reload scale drain resume recycle reopen loglevel upgrade stop
     fi
 }
 complete -o bashdefault -o default -F _cgunicorn cgunicorn
