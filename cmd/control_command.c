@@ -11,6 +11,7 @@
 
 #include "cmd/servers.h"
 #include "cmd/show.h"
+#include "cmd/top.h"
 #include "config/near.h"
 #include "config/operations.h"
 #include "core/base/clock.h"
@@ -139,6 +140,12 @@ status_command(const struct line *l, const struct cg_server *s)
         cg_json_is_true(cg_json_get(&t, cg_json_root(&t), "serving")) &&
         (strcmp(state, "running") == 0 || strcmp(state, "reloading") == 0);
     return ready ? EXIT_GOOD : EXIT_NOT_READY;
+}
+
+static int
+top_command(const struct line *l, const struct cg_server *s)
+{
+    return l->json ? status_command(l, s) : cg_top_run(s);
 }
 
 /* ---- waiting ---- */
@@ -409,6 +416,7 @@ stacks_command(const struct line *l, const struct cg_server *s)
 
 static const struct command commands[CG_OPERATIONS] = {
     [CG_OP_status] = {status_command, cg_show_status},
+    [CG_OP_top] = {top_command, NULL},
     [CG_OP_requests] = {question, cg_show_requests},
     [CG_OP_stacks] = {stacks_command, cg_show_stacks},
     [CG_OP_why] = {question, cg_show_deaths},

@@ -18,6 +18,7 @@ enum { NARROW = 40, SMALL = 32 };
 #define RED "\033[31m"
 #define BOLD "\033[1m"
 #define PLAIN "\033[0m"
+#define REVERSE "\033[7m"
 
 struct cg_screen
 cg_screen_of_stdout(struct cg_buf *out)
@@ -310,6 +311,106 @@ cg_show_requests(struct cg_screen *s, const struct cg_json_tree *t)
             cg_json_text_of(t, f, "phase"), cg_json_text_of(t, f, "peer"),
             cg_json_text_of(t, f, "method"), cg_json_text_of(t, f, "path"));
     }
+}
+
+/* ---- top ---- */
+
+struct top_row {
+    const struct cg_json_node *worker;
+    const struct cg_json_node *flight; /* the oldest one, or NULL */
+    double key;
+};
+
+static int
+by_key(const void *a, const void *b)
+{
+    const struct top_row *x = a, *y = b;
+    return (x->key < y->key) - (x->key > y->key);
+}
+
+static double
+key_of(const struct cg_json_tree *t, const struct top_row *r, char sort)
+{
+    switch (sort) {
+    case 'p': return -cg_json_number_of(t, r->worker, "pid");
+    case 'r': return cg_json_number_of(t, r->worker, "requests");
+    case 'c': return cg_json_number_of(t, r->worker, "cpu_s");
+    case 'm': return cg_json_number_of(t, r->worker, "rss_bytes");
+    default:
+        return r->flight != NULL ? cg_json_number_of(t, r->flight, "age_s")
+                                 : -1;
+    }
+}
+
+/* One row for each request in flight, and one for each idle worker. */
+static size_t
+collect_rows(const struct cg_json_tree *t, char sort, struct top_row **ret)
+{
+    size_t n = 0;
+    *ret = NULL;
+    const struct cg_json_node *w =
+        cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
+    for (; w != NULL; w = cg_json_next(t, w)) {
+        const struct cg_json_node *f =
+            cg_json_first(t, cg_json_get(t, w, "current"));
+        do {
+            struct top_row row = {.worker = w, .flight = f};
+            row.key = key_of(t, &row, sort);
+            *ret = cg_realloc(*ret, (n + 1) * sizeof **ret);
+            (*ret)[n++] = row;
+            f = cg_json_next(t, f);
+        } while (f != NULL);
+    }
+    if (n > 0) {
+        qsort(*ret, n, sizeof **ret, by_key);
+    }
+    return n;
+}
+
+static void
+show_top_row(struct cg_screen *s, const struct cg_json_tree *t,
+             const struct top_row *r)
+{
+    char age[SMALL] = "", rss[SMALL], cpu[SMALL];
+    put_line(s, "%-8.0f %-9s %8.0f %7s %7s %-8s %-15s %s %s",
+             cg_json_number_of(t, r->worker, "pid"),
+             cg_json_text_of(t, r->worker, "state"),
+             cg_json_number_of(t, r->worker, "requests"),
+             mib(rss, cg_json_get(t, r->worker, "rss_bytes")),
+             span(cpu, cg_json_number_of(t, r->worker, "cpu_s")),
+             r->flight != NULL
+                 ? span(age, cg_json_number_of(t, r->flight, "age_s"))
+                 : "",
+             cg_json_text_of(t, r->flight, "peer"),
+             cg_json_text_of(t, r->flight, "method"),
+             cg_json_text_of(t, r->flight, "path"));
+}
+
+void
+cg_show_top(struct cg_screen *s, const struct cg_json_tree *t,
+            struct cg_top_view *view)
+{
+    struct top_row *rows;
+    size_t n = collect_rows(t, view->sort, &rows);
+    show_server(s, t);
+    show_listeners(s, t);
+    show_traffic(s, t);
+    put_heading(s, "PID      STATE     REQUESTS RSS MiB     CPU AGE      PEER "
+                   "           REQUEST");
+    view->row = view->row < (int)n ? view->row : (int)n - 1;
+    view->pid = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool chosen = s->width > 0 && (int)i == view->row;
+        if (chosen) {
+            view->pid = (int)cg_json_number_of(t, rows[i].worker, "pid");
+            cg_buf_puts(s->out, REVERSE);
+        }
+        show_top_row(s, t, &rows[i]);
+        if (chosen) {
+            cg_buf_puts(s->out, PLAIN);
+        }
+    }
+    free(rows);
 }
 
 /* ---- deaths and stacks: texts of several lines ---- */

@@ -17,6 +17,15 @@ struct cg_screen {
 /* For this process's standard output. */
 struct cg_screen cg_screen_of_stdout(struct cg_buf *out);
 
+/* What `top` remembers between two looks. */
+struct cg_top_view {
+    char sort; /* by p id, r equests, c pu, m emory, or a ge of the request */
+    int row;   /* the chosen one; kept within the rows */
+    int pid;   /* of its worker, 0: none */
+};
+
+void cg_show_top(struct cg_screen *s, const struct cg_json_tree *t,
+                 struct cg_top_view *view);
 void cg_show_status(struct cg_screen *s, const struct cg_json_tree *t);
 /* The requests in flight, oldest first. */
 void cg_show_requests(struct cg_screen *s, const struct cg_json_tree *t);

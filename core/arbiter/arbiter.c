@@ -330,6 +330,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     if ((r = open_pipe(a, err)) < 0 ||
         (r = cg_arbiter_make_handover(a, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
+        (r = cg_arbiter_open_web(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
@@ -509,11 +510,36 @@ carry_out_all(struct cg_arbiter *a)
 
 /* ---- the loop ---- */
 
+static size_t
+watch_desk(struct cg_desk *desk, struct pollfd *p, uint64_t now, int *ms)
+{
+    if (desk == NULL) {
+        return 0;
+    }
+    int patience = cg_desk_patience(desk, now);
+    *ms = patience >= 0 && patience < *ms ? patience : *ms;
+    return (size_t)cg_desk_watch(desk, p, now);
+}
+
+/* Whoever asks or orders something. */
+static void
+serve_desks(struct cg_arbiter *a)
+{
+    cg_arbiter_follow_web(a);
+    if (a->channel != NULL) {
+        cg_desk_turn(a->channel, cg_arbiter_now_ms());
+    }
+    if (a->web != NULL) {
+        cg_desk_turn(a->web, cg_arbiter_now_ms());
+    }
+    carry_out_all(a);
+}
+
 static void
 wait_for_events(struct cg_arbiter *a)
 {
     size_t n = (size_t)a->nchildren + 1;
-    struct pollfd *p = cg_calloc(n + CG_DESK_FDS, sizeof *p);
+    struct pollfd *p = cg_calloc(n + 2 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
@@ -521,11 +547,8 @@ wait_for_events(struct cg_arbiter *a)
     }
     uint64_t now = cg_arbiter_now_ms();
     int ms = cg_plan_patience(&a->plan, now);
-    if (a->channel != NULL) {
-        n += (size_t)cg_desk_watch(a->channel, p + n, now);
-        int patience = cg_desk_patience(a->channel, now);
-        ms = patience >= 0 && patience < ms ? patience : ms;
-    }
+    n += watch_desk(a->channel, p + n, now, &ms);
+    n += watch_desk(a->web, p + n, now, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
     }
@@ -591,10 +614,7 @@ turn(struct cg_arbiter *a)
     }
     cg_arbiter_reap(a); /* each second too: a SIGCHLD may have been merged */
     carry_out_all(a);
-    if (a->channel != NULL) {
-        cg_desk_turn(a->channel, cg_arbiter_now_ms());
-        carry_out_all(a);
-    }
+    serve_desks(a);
     take_wishes(a);
     cg_arbiter_check_parent(a);
     cg_arbiter_watch(a);
@@ -618,6 +638,7 @@ tear_down(struct cg_arbiter *a)
     }
     free(a->children);
     cg_desk_free(a->channel);
+    cg_arbiter_close_web(a);
     cg_events_release(&a->events);
     cg_arbiter_forget_env(a);
     bool ours = !cg_plan_shares_sockets(&a->plan);

@@ -11,6 +11,7 @@
 #include "core/control/channel.h"
 #include "core/control/events.h"
 #include "core/control/unix_queue.h"
+#include "core/control/web.h"
 #include "core/py/compat/hooks.h"
 #include "core/share/handover.h"
 #include "core/share/scoreboard.h"
@@ -80,6 +81,12 @@ struct cg_arbiter {
     uint64_t queue_told_ms;  /* the same */
     struct cg_desk *channel; /* NULL: there is none */
     struct cg_channel_calls channel_calls;
+    struct cg_desk *web; /* metrics_bind; NULL: there is none */
+    struct cg_web_calls web_calls;
+    struct cg_listener web_listener; /* its fd is the desk's */
+    char *web_bind;                  /* what it was opened for; owned */
+    uint64_t web_ms;                 /* when it was tried last */
+    bool web_told;                   /* that it does not open */
     struct cg_events events;
     struct cg_totals past;             /* of workers that have ended */
     struct cg_sample samples[SAMPLES]; /* of the last minute, a ring */
@@ -170,7 +177,16 @@ void cg_arbiter_promote(struct cg_arbiter *a);
 /* control.c: the channel, if it is not switched off */
 void cg_arbiter_open_channel(struct cg_arbiter *a);
 
+/* metrics.c: the web server of metrics_bind, as the settings want it */
+int cg_arbiter_open_web(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_follow_web(struct cg_arbiter *a);
+void cg_arbiter_close_web(struct cg_arbiter *a);
+/* Whether new requests are welcome, and somebody is there for them. */
+bool cg_arbiter_is_ready(const struct cg_arbiter *a);
+
 /* status.c: what operators see */
+/* Requests that one worker can run at the same time. */
+int cg_arbiter_executors(const struct cg_arbiter *a);
 void cg_arbiter_totals(const struct cg_arbiter *a, struct cg_totals *ret);
 void cg_arbiter_sample(struct cg_arbiter *a); /* each turn */
 void cg_arbiter_look_at_listener(const struct cg_listener *l,

@@ -17,6 +17,7 @@
 #include "core/base/memory.h"
 #include "core/base/process.h"
 #include "core/share/flights.h"
+#include "core/worker/class.h"
 
 enum {
     REQUESTS_MOST = 1000,
@@ -168,6 +169,16 @@ put_listeners(const struct cg_arbiter *a, struct cg_json *j)
 
 /* ---- workers ---- */
 
+int
+cg_arbiter_executors(const struct cg_arbiter *a)
+{
+    const char *name = cg_worker_class_of(a->settings)->name;
+    return strcmp(name, "sync") == 0 ? 1
+           : strcmp(name, "gthread") == 0
+               ? (int)cg_settings_int(a->settings, CG_threads)
+               : (int)cg_settings_int(a->settings, CG_worker_connections);
+}
+
 static void
 put_flight(const struct cg_flight_look *f, uint64_t now_us, struct cg_json *j)
 {
@@ -235,7 +246,7 @@ put_worker(const struct cg_arbiter *a, const struct cg_child *c,
                         w != NULL ? since(now / 1000, w->born_ms) * 1000 : 0);
     cg_json_put_int(j, "requests", (int64_t)cg_slot_requests(c->slot));
     cg_json_put_int(j, "busy", busy);
-    cg_json_put_int(j, "executors", look.executors);
+    cg_json_put_int(j, "executors", cg_arbiter_executors(a));
     cg_json_put_int(j, "connections", look.connections);
     put_memory(j, c->pid, &costs, pss_until_us);
     cg_json_put_seconds(j, "silent_s", cg_slot_silent_us(&look, now));

@@ -381,6 +381,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --metrics-bind)
+        : # any text
+        return
+        ;;
     --control-socket)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -528,6 +532,7 @@ _cgunicorn() {
             --dirty-threads \
             --dirty-graceful-timeout \
             --no-control \
+            --metrics-bind \
             --control-socket \
             --control-socket-mode \
             --no-control-socket
@@ -661,6 +666,7 @@ _cgunicorn() {
             dirty_threads \
             dirty_graceful_timeout \
             control \
+            metrics_bind \
             control_socket \
             control_socket_mode \
             control_socket_disable \
@@ -685,7 +691,7 @@ _cgunicorn() {
             dirty_worker_init \
             dirty_worker_exit
     elif [[ $COMP_CWORD -eq 1 ]]; then
-        _cgunicorn_words "$current" config status requests stacks why events reload scale drain resume recycle reopen loglevel upgrade stop
+        _cgunicorn_words "$current" config status top requests stacks why events reload scale drain resume recycle reopen loglevel upgrade stop
     fi
 }
 complete -o bashdefault -o default -F _cgunicorn cgunicorn

@@ -64,7 +64,8 @@ static const char *const ours[] = {"strict",
                                    "response_file_size",
                                    "response_memory",
                                    "show_secrets",
-                                   "control"};
+                                   "control",
+                                   "metrics_bind"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
