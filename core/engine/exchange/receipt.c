@@ -82,11 +82,11 @@ cg_receipts_take(struct cg_engine *e)
 }
 
 void
-cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r)
+cg_receipts_settle(const struct cg_runner *runner, struct cg_receipt *r)
 {
     while (r != NULL) {
         struct cg_receipt *next = r->next;
-        host->settle(host->self, r->line, r->unsent);
+        runner->ops->settle(runner->self, r->line, r->unsent);
         free(r);
         r = next;
     }
