@@ -60,7 +60,7 @@ const char *cg_death_word(enum cg_death_cause cause);
 enum { CG_EVENTS_MOST = 200, CG_REPORTS_MOST = 10, CG_REPORT_SIZE = 16384 };
 
 struct cg_event {
-    struct timespec at; /* CLOCK_REALTIME */
+    struct timespec at; /* the wall clock */
     enum cg_event_word kind;
     int pid;    /* of a worker, 0: none */
     char *text; /* owned */
