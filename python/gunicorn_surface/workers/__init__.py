@@ -1,4 +1,6 @@
-"""Worker classes by their short names."""
+# SPDX-License-Identifier: MIT
+"""gunicorn.workers: worker classes by their short names. What a configuration
+adds counts."""
 SUPPORTED_WORKERS = {
     "sync": "gunicorn.workers.sync.SyncWorker",
     "gthread": "gunicorn.workers.gthread.ThreadWorker",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """gunicorn.glogging: the module that the server itself uses, so that what a
 configuration changes in it counts."""
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """gunicorn.instrument.statsd: metrics of a logger as datagrams."""
 import socket
 
