@@ -10,6 +10,7 @@
 
 struct cg_worker_class {
     const char *name, *uri; /* gunicorn's class; NULL for a second name */
+    /* NULL: any other class, written in Python, which serves by itself */
     int (*run)(struct cg_host_run *run, struct cg_error *err);
     const char *module; /* of a class with a loop written in Python, or NULL */
 };
