@@ -253,7 +253,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
-    call->stalled_us = 0;
+    call->lost = call->stalled_us = 0;
     call->input = NULL;
     call->input_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);

@@ -144,6 +144,6 @@ cg_wire_unsent(const struct cg_exchange *ex)
         cg_post_take(call);
     }
     return ex->broken && !cg_limit_is_late(call)
-               ? lost(call->stream)
+               ? lost(call->stream) + call->lost
                : cg_outbox_waits(&call->stream->outbox);
 }

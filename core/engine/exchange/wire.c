@@ -168,7 +168,11 @@ send_file(struct cg_exchange *ex, const struct iovec *parts, int count, int fd,
     if (r == 0 && n > 0) {
         r = cg_outbox_put_file(outbox, fd, offset, n);
     }
-    return r < 0 ? cg_wire_fail(ex, r) : 0;
+    if (r < 0) {
+        call_of(ex)->lost += n;
+        return cg_wire_fail(ex, r);
+    }
+    return 0;
 }
 
 int
@@ -176,6 +180,7 @@ cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
                   int fd, off_t offset, size_t n)
 {
     if (!cg_wire_enter(ex)) {
+        call_of(ex)->lost += n;
         return -EPIPE;
     }
     int r = send_file(ex, parts, count, fd, offset, n);
