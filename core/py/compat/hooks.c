@@ -154,8 +154,9 @@ static PyObject *
 new_server(const struct cg_settings *settings)
 {
     py_auto *cfg = new_config(settings);
-    py_auto *type =
-        cfg != NULL ? cg_glue_get("_cgunicorn_glue.hooks", "make_server") : NULL;
+    py_auto *type = cfg != NULL
+                        ? cg_glue_get("_cgunicorn_glue.hooks", "make_server")
+                        : NULL;
     py_auto *server =
         type != NULL ? PyObject_CallFunctionObjArgs(type, cfg, NULL) : NULL;
     return server != NULL && cg_py_logger_adopt(server) == 0 ? py_take(&server)
