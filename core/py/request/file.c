@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * wsgi.file_wrapper: files leave by sendfile where they can. That sends what
- * the descriptor has; read() may say something else (gzip, a subclass, a file
- * of /proc), and read() is right. So only Python's own types for plain files
- * are sent so, as they were made.
- */
-#include "core/base/memory.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/request/file.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -115,13 +108,9 @@ has_size(const struct stat *st)
 }
 
 static bool
-is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
-            off_t *ret_n)
+is_sendable(PyObject *wrapper, int *ret_fd, off_t *ret_at, off_t *ret_n)
 {
     struct stat st;
-    if (!x->wsgi->o->sendfile) {
-        return false;
-    }
     py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
     PyErr_Clear();
     int fd = file != NULL && is_plain(file)
@@ -141,24 +130,27 @@ is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
 }
 
 int
-cg_reply_file(ExchangeObject *x, PyObject *wrapper)
+cg_file_send(struct cg_exchange *ex, PyObject *wrapper)
 {
     int fd;
     off_t at, n;
-    const struct cg_writer *w = x->ex->writer;
-    if (w->headed || !w->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
+    const struct cg_writer *w = ex->writer;
+    if (w->headed || !w->started || !is_sendable(wrapper, &fd, &at, &n)) {
         return 0;
     }
     if (w->reply.has_length && (off_t)w->reply.length < n) {
         n = (off_t)w->reply.length;
     }
-    if (cg_exchange_file(x->ex, fd, at, (size_t)n) < 0) {
-        x->failed = true;
-    }
-    return 1;
+    int r = cg_exchange_file(ex, fd, at, (size_t)n);
+    return r < 0 ? r : 1;
 }
 
 /* ---- the type ---- */
+
+typedef struct {
+    PyObject_HEAD PyObject *filelike;
+    Py_ssize_t blksize;
+} FileObject;
 
 static PyObject *
 File_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/wsgi/reply.h"
 
 /* gunicorn takes bytes here, too. */
 static int
@@ -64,7 +64,7 @@ add_pairs(struct cg_fields *fields, PyObject *headers)
 PyObject *
 cg_early_hints(PyObject *self, PyObject *headers)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    ReplyObject *x = (ReplyObject *)self;
     struct cg_fields fields = {0};
     if (x->ex == NULL || x->ex->writer->headed || x->ex->req->minor == 0) {
         Py_RETURN_NONE;

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Replying: start_response, write, and the items of the iterable on their way
- * to the exchange. Headers leave with the first body bytes, as PEP 3333 asks.
- */
-#include <string.h>
+#include "core/py/wsgi/reply.h"
 
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/gil.h"
-#include "core/py/wsgi/internal.h"
 
 enum {
     HIGH_WATER = 256 * 1024, /* waiting bytes that pause a generator */
@@ -18,13 +13,12 @@ enum {
 /* ---- start_response ---- */
 
 static int
-fault(ExchangeObject *x, PyObject *shown)
+fault(ReplyObject *x, PyObject *shown)
 {
     PyErr_Format(PyExc_ValueError, "%s: %R", x->ex->writer->reply.fault, shown);
     return -1;
 }
 
-/* The latin-1 bytes of a str, borrowed from it. */
 int
 cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret)
 {
@@ -46,7 +40,7 @@ cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret)
 }
 
 static int
-add_pair(ExchangeObject *x, PyObject *name, PyObject *value)
+add_pair(ReplyObject *x, PyObject *name, PyObject *value)
 {
     struct cg_slice n, v;
     if (cg_latin1_view(name, "header name", &n) < 0 ||
@@ -58,7 +52,7 @@ add_pair(ExchangeObject *x, PyObject *name, PyObject *value)
 }
 
 static int
-add_header(ExchangeObject *x, PyObject *item)
+add_header(ReplyObject *x, PyObject *item)
 {
     if (PyTuple_CheckExact(item) && PyTuple_GET_SIZE(item) == 2) {
         return add_pair(x, PyTuple_GET_ITEM(item, 0),
@@ -75,7 +69,7 @@ add_header(ExchangeObject *x, PyObject *item)
 }
 
 static int
-add_headers(ExchangeObject *x, PyObject *headers)
+add_headers(ReplyObject *x, PyObject *headers)
 {
     py_auto *list = PySequence_Fast(headers, "headers must be a list");
     if (list == NULL) {
@@ -91,7 +85,7 @@ add_headers(ExchangeObject *x, PyObject *headers)
 }
 
 static int
-set_status(ExchangeObject *x, PyObject *status)
+set_status(ReplyObject *x, PyObject *status)
 {
     struct cg_slice s;
     if (cg_latin1_view(status, "status", &s) < 0) {
@@ -119,7 +113,7 @@ reraise(PyObject *exc_info)
 }
 
 static int
-may_start(ExchangeObject *x, PyObject *exc_info)
+may_start(ReplyObject *x, PyObject *exc_info)
 {
     if (x->ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
@@ -162,11 +156,11 @@ keyword_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     return 0;
 }
 
-PyObject *
-cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                  PyObject *kwnames)
+static PyObject *
+start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    ReplyObject *x = (ReplyObject *)self;
     PyObject *argv[3] = {NULL, NULL, NULL}; /* the caller's for the call */
     for (Py_ssize_t i = 0; i < nargs && i < 3; i++) {
         argv[i] = args[i];
@@ -192,7 +186,7 @@ cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 /* ---- sending ---- */
 
 static int
-check_started(const ExchangeObject *x)
+check_started(const ReplyObject *x)
 {
     const struct cg_writer *w = x->ex->writer;
     if (w->started || w->headed) {
@@ -214,9 +208,9 @@ wait_blocking(struct cg_exchange *ex, int *ret)
 /* The one place that waits for a slow reader: without the GIL, or letting other
  * requests of the thread go on. -1 with an exception. */
 static int
-wait_for_reader(ExchangeObject *x)
+wait_for_reader(ReplyObject *x)
 {
-    struct cg_py_loop *loop = x->wsgi->o->loop;
+    struct cg_py_loop *loop = x->o->loop;
     struct cg_exchange *ex = x->ex;
     bool parks = cg_py_loop_parks(loop);
     int r = 0;
@@ -238,14 +232,14 @@ wait_for_reader(ExchangeObject *x)
 }
 
 static size_t
-high_water(const ExchangeObject *x)
+high_water(const ReplyObject *x)
 {
-    size_t bytes = x->wsgi->o->high_water;
+    size_t bytes = x->o->high_water;
     return bytes != 0 ? bytes : HIGH_WATER;
 }
 
 int
-cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
+cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last)
 {
     if (!PyBytes_Check(item)) {
         PyErr_Format(PyExc_TypeError,
@@ -269,28 +263,28 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
                : wait_for_reader(x);
 }
 
-PyObject *
-cg_write(PyObject *self, PyObject *data)
+static PyObject *
+write_body(PyObject *self, PyObject *data)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    ReplyObject *x = (ReplyObject *)self;
     if (x->ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
                         "write called after the end of its request");
         return NULL;
     }
-    if (cg_reply_item(x, data, false) < 0) {
+    if (cg_wsgi_reply_item(x, data, false) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
 static void
-log_short(ExchangeObject *x)
+log_short(ReplyObject *x)
 {
     struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
-    cg_log_line(x->wsgi->o->log, CG_ERROR,
+    cg_log_line(x->o->log, CG_ERROR,
                 "Response to %.*s is shorter than its Content-Length (%llu of "
                 "%llu bytes): closing the connection",
                 (int)path.n, path.p, (unsigned long long)ex->sent,
@@ -298,7 +292,7 @@ log_short(ExchangeObject *x)
 }
 
 int
-cg_reply_end(ExchangeObject *x)
+cg_wsgi_reply_end(ReplyObject *x)
 {
     const struct cg_writer *w = x->ex->writer;
     if (check_started(x) < 0) {
@@ -312,3 +306,56 @@ cg_reply_end(ExchangeObject *x)
     }
     return 0;
 }
+
+/* ---- the object and its methods ---- */
+
+static PyMethodDef start_response_def = {
+    "start_response", (PyCFunction)(void *)start_response,
+    METH_FASTCALL | METH_KEYWORDS,
+    "start_response(status, headers, exc_info=None) -> write (PEP 3333)"};
+static PyMethodDef write_def = {"write", write_body, METH_O,
+                                "write(bytes): sends a part of the body"};
+static PyMethodDef early_hints_def = {
+    "early_hints", cg_early_hints, METH_O,
+    "early_hints([(name, value), ...]): sends a 103"};
+
+PyObject *
+cg_wsgi_reply_new(PyTypeObject *type, const struct cg_wsgi_options *o)
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        ((ReplyObject *)self)->o = o;
+    }
+    return self;
+}
+
+PyObject *
+cg_wsgi_reply_method(PyObject *reply, enum cg_wsgi_reply_method method)
+{
+    PyMethodDef *const defs[] = {
+        [CG_REPLY_START_RESPONSE] = &start_response_def,
+        [CG_REPLY_WRITE] = &write_def,
+        [CG_REPLY_EARLY_HINTS] = &early_hints_def,
+    };
+    return PyCFunction_New(defs[method], reply);
+}
+
+static void
+Reply_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot Reply_slots[] = {
+    {Py_tp_doc, (void *)(size_t) "what start_response and write are bound to"},
+    {Py_tp_dealloc, Reply_dealloc},
+    {0, NULL}};
+
+PyType_Spec cg_wsgi_reply_spec = {
+    .name = "cgunicorn.Reply",
+    .basicsize = sizeof(ReplyObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = Reply_slots,
+};
