@@ -357,31 +357,12 @@ init_options(struct cg_wsgi_host *h, bool multithread)
     };
 }
 
-/* ---- what is written to `worker` ---- */
-
-static uint64_t
-count_requests(void *self)
-{
-    return cg_engine_requests(((struct cg_wsgi_host *)self)->engine);
-}
-
-static void
-limit_requests(void *self, uint64_t count)
-{
-    ((struct cg_wsgi_host *)self)->request_limit = count;
-}
-
-static void
-set_app(void *self, void *callable)
-{
-    cg_wsgi_set_app(((struct cg_wsgi_host *)self)->wsgi, callable);
-}
-
 void
 cg_wsgi_host_release(struct cg_wsgi_host *h)
 {
     forking_host = NULL;
     h->run->engine = NULL;
+    h->run->wsgi = NULL;
     cg_engine_free(h->engine);
     cg_wsgi_free(h->wsgi);
     cg_access_free(h->access);
@@ -493,11 +474,7 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     if (run->start->alive_fd >= 0) {
         cg_engine_watch_master(h->engine, run->start->alive_fd);
     }
-    const struct cg_worker_calls calls = {.requests = count_requests,
-                                          .limit_requests = limit_requests,
-                                          .set_app = set_app,
-                                          .self = h};
-    cg_py_worker_follow(run->start->worker, &calls);
+    run->wsgi = h;
     return 0;
 }
 
@@ -544,5 +521,6 @@ cg_wsgi_host_end(struct cg_wsgi_host *h)
                     "Parent changed, shutting down: <Worker %d>",
                     (int)getpid());
     }
-    cg_py_worker_follow(run->start->worker, NULL);
+    cg_py_worker_freeze(run->start->worker);
+    run->wsgi = NULL;
 }

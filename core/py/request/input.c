@@ -287,15 +287,13 @@ forget(InputObject *in)
 }
 
 void
-cg_wsgi_input_end(InputObject *in)
+cg_wsgi_input_forget(InputObject *in)
 {
     if (in->ex->streaming) {
         cg_wsgi_stream_release(in);
     }
     in->ex = NULL;
-    if (in->window != NULL || in->reading) {
-        forget(in);
-    }
+    forget(in);
 }
 
 static void

@@ -36,7 +36,17 @@ cg_wsgi_input_begin(InputObject *in, struct cg_exchange *ex)
     in->pos = 0;
 }
 
-/* … to its end, which waits for threads that still read. */
-void cg_wsgi_input_end(InputObject *in);
+/* What was read of it goes; waits for threads that still read. */
+void cg_wsgi_input_forget(InputObject *in);
+
+/* … to its end. */
+static inline void
+cg_wsgi_input_end(InputObject *in)
+{
+    if (in->ex->streaming || in->window != NULL || in->reading) {
+        cg_wsgi_input_forget(in);
+    }
+    in->ex = NULL;
+}
 
 #endif

@@ -9,6 +9,8 @@
 #include "core/base/error.h"
 #include "core/base/exits.h"
 
+struct _object; /* PyObject, for files that do not see Python.h */
+
 struct cg_app; /* owns the callable; opaque, a PyObject behind it */
 
 /*
@@ -42,6 +44,6 @@ void cg_app_freeze(void);
 /* Names of the Python threads besides this one: "reaper", "Thread-1". */
 void cg_app_threads(struct cg_buf *out);
 /* The callable, borrowed: a PyObject *. For core/py only. */
-void *cg_app_callable(struct cg_app *app);
+struct _object *cg_app_callable(struct cg_app *app);
 
 #endif

@@ -257,10 +257,10 @@ call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 }
 
 void
-cg_wsgi_set_app(struct cg_wsgi *w, void *callable)
+cg_wsgi_set_app(struct cg_wsgi *w, PyObject *callable)
 {
     CG_HAS_GIL();
-    PyObject *app = py_new((PyObject *)callable);
+    PyObject *app = py_new(callable);
     Py_SETREF(w->app, app);
 }
 
