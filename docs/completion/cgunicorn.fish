@@ -9,7 +9,7 @@ complete -c cgunicorn -l backlog -x -d 'Connections that may wait in the listen 
 complete -c cgunicorn -s w -l workers -x -a 'auto' -d 'The number of worker processes. The environment variable WEB_CONCURRENCY sets the default. auto is one for each CPU that the control group and the affinity leave to the server.'
 complete -c cgunicorn -s k -l worker-class -x -a 'sync gthread gevent eventlet tornado asgi' -d 'The kind of workers: sync, gthread (threads), gevent and eventlet (greenlets), tornado (these three need the package of that name), asgi (an asyncio loop, for ASGI applications), or auto, which looks at the application: asgi, else gthread with threads, else sync.'
 complete -c cgunicorn -l threads -x -d 'Threads per worker that run requests; more than 1 asks for the class gthread.'
-complete -c cgunicorn -l worker-connections -x -d 'Connections that one worker keeps open at most, and in gevent and eventlet the requests that it runs side by side; the sync class is bound by its descriptors only.'
+complete -c cgunicorn -l worker-connections -x -d 'Connections that one worker keeps open at most (those that have not sent a whole request head do not count, they are bounded by descriptors), and in gevent and eventlet the requests that it runs side by side; the sync class is bound by its descriptors only.'
 complete -c cgunicorn -l max-requests -x -d 'Requests after which a worker is replaced; 0 is never.'
 complete -c cgunicorn -l max-requests-jitter -x -d 'Up to this many requests are added to max_requests by chance, so that workers are not replaced all at once.'
 complete -c cgunicorn -l max-worker-lifetime -x -d 'Seconds after which a worker is replaced; 0 is never. The old one serves until its successor does.'

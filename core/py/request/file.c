@@ -67,23 +67,10 @@ is_plain(PyObject *o)
 
 /* ---- what can be sent ---- */
 
-/* The attribute of the wrapper's file, or NULL without an exception. */
-static PyObject *
-file_attribute(PyObject *wrapper, const char *name)
-{
-    py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
-    PyObject *o = file != NULL ? PyObject_GetAttrString(file, name) : NULL;
-    if (o == NULL) {
-        PyErr_Clear();
-    }
-    return o;
-}
-
 static long long
-call_for_number(PyObject *wrapper, const char *name)
+call_for_number(PyObject *file, const char *name)
 {
-    py_auto *method = file_attribute(wrapper, name);
-    py_auto *result = method != NULL ? PyObject_CallNoArgs(method) : NULL;
+    py_auto *result = PyObject_CallMethod(file, name, NULL);
     long long n =
         result != NULL && PyLong_Check(result) ? PyLong_AsLongLong(result) : -1;
     PyErr_Clear();
@@ -93,9 +80,9 @@ call_for_number(PyObject *wrapper, const char *name)
 /* Where the file's reader stands: tell() knows of its buffer, the descriptor
  * does not. */
 static off_t
-position(PyObject *wrapper, int fd)
+position(PyObject *file, int fd)
 {
-    long long at = call_for_number(wrapper, "tell");
+    long long at = call_for_number(file, "tell");
     return at >= 0 ? (off_t)at : lseek(fd, 0, SEEK_CUR);
 }
 
@@ -107,41 +94,38 @@ has_size(const struct stat *st)
     return S_ISREG(st->st_mode) && st->st_size > 0 && st->st_blocks > 0;
 }
 
-static bool
-is_sendable(PyObject *wrapper, int *ret_fd, off_t *ret_at, off_t *ret_n)
+bool
+cg_file_look(PyObject *wrapper, struct cg_file_part *ret)
 {
     struct stat st;
     py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
     PyErr_Clear();
     int fd = file != NULL && is_plain(file)
-                 ? (int)call_for_number(wrapper, "fileno")
+                 ? (int)call_for_number(file, "fileno")
                  : -1;
     if (fd < 0 || fstat(fd, &st) < 0 || !has_size(&st)) {
         return false;
     }
-    off_t at = position(wrapper, fd);
+    off_t at = position(file, fd);
     if (at < 0 || at > st.st_size) {
         return false;
     }
-    *ret_fd = fd;
-    *ret_at = at;
-    *ret_n = st.st_size - at;
+    *ret = (struct cg_file_part){.fd = fd, .at = at, .n = st.st_size - at};
     return true;
 }
 
 int
-cg_file_send(struct cg_exchange *ex, PyObject *wrapper)
+cg_file_send(struct cg_exchange *ex, const struct cg_file_part *part)
 {
-    int fd;
-    off_t at, n;
     const struct cg_writer *w = ex->writer;
-    if (w->headed || !w->started || !is_sendable(wrapper, &fd, &at, &n)) {
+    off_t n = part->n;
+    if (w->headed || !w->started) {
         return 0;
     }
-    if (w->reply.has_length && (off_t)w->reply.length < n) {
+    if (w->reply.has_length && w->reply.length < (uint64_t)n) {
         n = (off_t)w->reply.length;
     }
-    int r = cg_exchange_file(ex, fd, at, (size_t)n);
+    int r = cg_exchange_file(ex, part->fd, part->at, (size_t)n);
     return r < 0 ? r : 1;
 }
 
@@ -193,9 +177,11 @@ File_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    File_clear(self);
+    Py_TRASHCAN_BEGIN(self, File_dealloc) /* files in files in files */
+        File_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 /* A reference of our own: the attribute is the application's to change. */

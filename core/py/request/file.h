@@ -14,8 +14,17 @@
 
 extern PyType_Spec cg_file_spec;
 
-/* The wrapper's file becomes the body. 1: it is on its way; 0: it has to be
- * iterated; a negative errno: nothing reaches the peer any more. */
-int cg_file_send(struct cg_exchange *ex, PyObject *wrapper);
+/* What is sent of it; the descriptor is the file's own. */
+struct cg_file_part {
+    int fd;
+    off_t at, n;
+};
+
+/* Whether the wrapper's file can be sent so. May run Python. */
+bool cg_file_look(PyObject *wrapper, struct cg_file_part *ret);
+/* It becomes the body. 1: it is on its way; 0: the reply is not at its
+ * beginning, the file has to be iterated; a negative errno: nothing reaches the
+ * peer any more. Runs no Python. */
+int cg_file_send(struct cg_exchange *ex, const struct cg_file_part *part);
 
 #endif

@@ -30,34 +30,45 @@ left(const InputObject *in, const struct cg_body *body)
     return in->ex->streaming ? PY_SSIZE_T_MAX : body->n - in->pos;
 }
 
+/*
+ * The body, for a read that begins now. Asked for after whatever may run Python
+ * (a size's __index__, a collection of garbage), which may have read as well;
+ * and while another thread or greenlet waits in a read, position and buffers
+ * are that one's.
+ */
+static const struct cg_body *
+begin_read(InputObject *in)
+{
+    const struct cg_body *body = body_of(in);
+    if (body != NULL && (in->reading || in->parked)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "wsgi.input is read by two at once");
+        return NULL;
+    }
+    return body;
+}
+
 /* The one place of the bridge that waits for a disk, so without the GIL. */
 static ssize_t
-read_file(InputObject *in, int fd, char *to, size_t n, uint64_t at)
+read_file(int fd, char *to, size_t n, uint64_t at)
 {
     ssize_t got;
-    in->reading = true;
     Py_BEGIN_ALLOW_THREADS do
     {
         got = pread(fd, to, n, (off_t)at);
     }
     while (got < 0 && errno == EINTR)
         ;
-    Py_END_ALLOW_THREADS in->reading = false;
-    return got;
+    Py_END_ALLOW_THREADS return got;
 }
 
 /* After an exception the body may be gone: a thread of the application's may
  * read on while its request ends. */
 static int
-read_file_all(InputObject *in, int fd, char *to, size_t n, uint64_t at)
+read_pieces(InputObject *in, int fd, char *to, size_t n, uint64_t at)
 {
-    if (in->reading) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "two threads read wsgi.input at once");
-        return -1;
-    }
     while (n > 0) {
-        ssize_t got = read_file(in, fd, to, n, at);
+        ssize_t got = read_file(fd, to, n, at);
         if (body_of(in) == NULL) {
             return -1;
         }
@@ -73,6 +84,16 @@ read_file_all(InputObject *in, int fd, char *to, size_t n, uint64_t at)
         n -= (size_t)got;
     }
     return 0;
+}
+
+/* Nobody else reads from the first piece to the last. */
+static int
+read_file_all(InputObject *in, int fd, char *to, size_t n, uint64_t at)
+{
+    in->reading = true;
+    int r = read_pieces(in, fd, to, n, at);
+    in->reading = false;
+    return r;
 }
 
 /* The next n bytes (there are that many) as a bytes object. */
@@ -94,12 +115,13 @@ take(InputObject *in, const struct cg_body *body, uint64_t n)
     return py_take(&r);
 }
 
-/* The size argument: absent, None or negative means everything. */
+/* The size argument: absent, None or negative means everything, UINT64_MAX. May
+ * run Python. */
 static int
 parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name,
-           uint64_t left, uint64_t *ret)
+           uint64_t *ret)
 {
-    *ret = left;
+    *ret = UINT64_MAX;
     if (nargs > 1) {
         PyErr_Format(PyExc_TypeError,
                      "%s() takes at most 1 argument (%zd given)", name, nargs);
@@ -117,22 +139,31 @@ parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name,
     if (n == -1 && PyErr_Occurred()) {
         return -1;
     }
-    if (overflow == 0 && n >= 0 && (uint64_t)n < left) {
+    if (overflow == 0 && n >= 0) {
         *ret = (uint64_t)n;
     }
     return 0;
+}
+
+static uint64_t
+at_most(uint64_t n, uint64_t most)
+{
+    return n < most ? n : most;
 }
 
 static PyObject *
 Input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     InputObject *in = (InputObject *)self;
-    const struct cg_body *body = body_of(in);
     uint64_t n;
-    if (body == NULL ||
-        parse_size(args, nargs, "read", left(in, body), &n) < 0) {
+    if (parse_size(args, nargs, "read", &n) < 0) {
         return NULL;
     }
+    const struct cg_body *body = begin_read(in);
+    if (body == NULL) {
+        return NULL;
+    }
+    n = at_most(n, left(in, body));
     return in->ex->streaming ? cg_wsgi_stream_read(in, n) : take(in, body, n);
 }
 
@@ -190,9 +221,14 @@ line_length(InputObject *in, const struct cg_body *body, uint64_t max,
 }
 
 static PyObject *
-next_line(InputObject *in, const struct cg_body *body, uint64_t max)
+next_line(InputObject *in, uint64_t max)
 {
+    const struct cg_body *body = begin_read(in);
     uint64_t n;
+    if (body == NULL) {
+        return NULL;
+    }
+    max = at_most(max, left(in, body));
     if (in->ex->streaming) {
         return cg_wsgi_stream_line(in, max);
     }
@@ -205,24 +241,19 @@ next_line(InputObject *in, const struct cg_body *body, uint64_t max)
 static PyObject *
 Input_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    InputObject *in = (InputObject *)self;
-    const struct cg_body *body = body_of(in);
     uint64_t n;
-    if (body == NULL ||
-        parse_size(args, nargs, "readline", left(in, body), &n) < 0) {
+    if (parse_size(args, nargs, "readline", &n) < 0) {
         return NULL;
     }
-    return next_line(in, body, n);
+    return next_line((InputObject *)self, n);
 }
 
 static PyObject *
 Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     InputObject *in = (InputObject *)self;
-    const struct cg_body *body = body_of(in);
     uint64_t hint;
-    if (body == NULL ||
-        parse_size(args, nargs, "readlines", left(in, body), &hint) < 0) {
+    if (parse_size(args, nargs, "readlines", &hint) < 0) {
         return NULL;
     }
     if (nargs == 1 && hint == 0) {
@@ -231,7 +262,7 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     py_auto *lines = PyList_New(0);
     uint64_t read = 0;
     while (lines != NULL && read < hint) {
-        py_auto *line = next_line(in, body, left(in, body));
+        py_auto *line = next_line(in, UINT64_MAX);
         if (line == NULL || PyBytes_GET_SIZE(line) == 0) {
             return line == NULL ? NULL : py_take(&lines);
         }
@@ -246,9 +277,7 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 Input_iternext(PyObject *self)
 {
-    InputObject *in = (InputObject *)self;
-    const struct cg_body *body = body_of(in);
-    py_auto *line = body != NULL ? next_line(in, body, left(in, body)) : NULL;
+    py_auto *line = next_line((InputObject *)self, UINT64_MAX);
     return line != NULL && PyBytes_GET_SIZE(line) > 0 ? py_take(&line) : NULL;
 }
 

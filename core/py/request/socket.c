@@ -5,12 +5,19 @@
 #include <unistd.h>
 
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/wsgi/reply.h"
+
+typedef struct {
+    PyObject_HEAD ReplyObject *reply; /* whose client it is; owned */
+    PyObject *real;                   /* NULL: nobody looked at it yet */
+} SocketObject;
 
 static int
 Socket_traverse(PyObject *self, visitproc visit, void *arg)
 {
     SocketObject *s = (SocketObject *)self;
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)s->reply);
     Py_VISIT(s->real);
     return 0;
 }
@@ -18,7 +25,9 @@ Socket_traverse(PyObject *self, visitproc visit, void *arg)
 static int
 Socket_clear(PyObject *self)
 {
-    Py_CLEAR(((SocketObject *)self)->real);
+    SocketObject *s = (SocketObject *)self;
+    Py_CLEAR(s->reply);
+    Py_CLEAR(s->real);
     return 0;
 }
 
@@ -37,17 +46,24 @@ Socket_dealloc(PyObject *self)
 static PyObject *
 make_socket(SocketObject *s)
 {
-    if (s->ex == NULL) {
+    py_auto *take = cg_glue_get("_cgunicorn_glue.sockets", "take");
+    ReplyObject *x = s->reply;
+    struct cg_slice unread;
+    if (take == NULL) {
+        return NULL;
+    }
+    if (x != NULL) {
+        cg_wsgi_reply_turn(x);
+    }
+    if (x == NULL || x->ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
                         "gunicorn.socket used after the end of its request");
         return NULL;
     }
-    py_auto *take = cg_glue_get("_cgunicorn_glue.sockets", "take");
-    struct cg_slice unread;
-    int fd = take != NULL ? cg_exchange_take_over(s->ex, &unread) : -1;
+    int fd = cg_exchange_take_over(x->ex, &unread);
     if (fd < 0) {
         errno = -fd;
-        return take != NULL ? PyErr_SetFromErrno(PyExc_OSError) : NULL;
+        return PyErr_SetFromErrno(PyExc_OSError);
     }
     PyObject *made = PyObject_CallFunction(
         take, "iy#", fd, unread.n > 0 ? unread.p : "", (Py_ssize_t)unread.n);
@@ -64,6 +80,22 @@ socket_class(void)
     return kind != NULL ? PyObject_CallNoArgs(kind) : NULL;
 }
 
+/* Two threads may look at once: the first socket that is made counts. */
+static PyObject *
+real_socket(SocketObject *s)
+{
+    if (s->real == NULL) {
+        py_auto *made = make_socket(s);
+        if (s->real == NULL) {
+            s->real = py_take(&made);
+        }
+        if (s->real != NULL) {
+            PyErr_Clear(); /* of the second one */
+        }
+    }
+    return s->real != NULL ? py_new(s->real) : NULL;
+}
+
 /* isinstance() asks for the class of anything, also after the request: that is
  * no use of the socket. */
 static PyObject *
@@ -74,13 +106,8 @@ Socket_getattro(PyObject *self, PyObject *name)
         PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
         return socket_class();
     }
-    if (s->real == NULL) {
-        s->real = make_socket(s);
-        if (s->real == NULL) {
-            return NULL;
-        }
-    }
-    return PyObject_GetAttr(s->real, name);
+    py_auto *real = real_socket(s);
+    return real != NULL ? PyObject_GetAttr(real, name) : NULL;
 }
 
 static PyType_Slot Socket_slots[] = {
@@ -97,3 +124,19 @@ PyType_Spec cg_socket_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = Socket_slots,
 };
+
+PyObject *
+cg_socket_new(PyTypeObject *type, PyObject *reply)
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        ((SocketObject *)self)->reply = (ReplyObject *)py_new(reply);
+    }
+    return self;
+}
+
+bool
+cg_socket_is_fresh(PyObject *socket)
+{
+    return ((SocketObject *)socket)->real == NULL;
+}

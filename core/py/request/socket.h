@@ -8,13 +8,13 @@
 
 #include "core/py/runtime/ref.h"
 
-#include "core/exchange/exchange.h"
-
-typedef struct {
-    PyObject_HEAD struct cg_exchange *ex; /* NULL once the request is over */
-    PyObject *real;                       /* NULL: nobody looked at it yet */
-} SocketObject;
+#include <stdbool.h>
 
 extern PyType_Spec cg_socket_spec;
+
+/* reply: the ReplyObject whose client it is. */
+PyObject *cg_socket_new(PyTypeObject *type, PyObject *reply);
+/* Whether nobody looked at it yet. */
+bool cg_socket_is_fresh(PyObject *socket);
 
 #endif

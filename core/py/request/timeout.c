@@ -45,6 +45,7 @@ cg_py_limit_begin(struct cg_py_limits *all, struct cg_py_limit *l,
 {
     struct cg_py_limit *ring = &all->first;
     l->ex = ex;
+    l->serial = ++all->begun;
     l->thread = PyThread_get_thread_ident();
     l->greenlet =
         all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
@@ -105,28 +106,50 @@ is_due(struct cg_py_limit *l)
 /* Where the interpreter may raise it at a bad place: see glue/late.py. It asks
  * cg_late_is_here before it raises, so the request is not told yet. */
 static bool
-raise_by_trace(struct cg_py_limit *l)
+raise_by_trace(unsigned long thread)
 {
     py_auto *raise = cg_glue_get("_cgunicorn_glue.late", "raise_in");
     py_auto *done =
-        raise != NULL ? PyObject_CallFunction(raise, "k", l->thread) : NULL;
+        raise != NULL ? PyObject_CallFunction(raise, "k", thread) : NULL;
     PyErr_Clear();
     return done == Py_True;
+}
+
+static bool
+is_under_way(const struct cg_py_limits *all, uint64_t serial)
+{
+    const struct cg_py_limit *l = all->first.next;
+    while (l != &all->first && l->serial != serial) {
+        l = l->next;
+    }
+    return l != &all->first;
+}
+
+/* Its request may end while that runs Python, and all of it be gone: false. */
+static bool
+interrupt(struct cg_py_limits *all, struct cg_py_limit *l)
+{
+    uint64_t serial = l->serial;
+    l->traced = true;
+    bool traced = raise_by_trace(l->thread);
+    if (!is_under_way(all, serial)) {
+        return false;
+    }
+    if (!traced) {
+        l->traced = false;
+        l->told = l->pending = true;
+        PyThreadState_SetAsyncExc(l->thread, all->timeout_type);
+    }
+    return true;
 }
 
 void
 cg_py_limits_interrupt(struct cg_py_limits *all)
 {
-    struct cg_py_limit *l = all->first.next;
-    for (; l != &all->first; l = l->next) {
-        if (!is_due(l) || l->traced) {
-            continue;
-        }
-        l->traced = raise_by_trace(l);
-        if (!l->traced) {
-            l->told = l->pending = true;
-            PyThreadState_SetAsyncExc(l->thread, all->timeout_type);
-        }
+    struct cg_py_limit *ring = &all->first, *l = ring->next;
+    while (l != ring) {
+        bool waits = is_due(l) && !l->traced;
+        l = waits && !interrupt(all, l) ? ring->next : l->next;
     }
 }
 
@@ -136,19 +159,19 @@ log_stack(const struct cg_py_limits *all, const struct cg_py_limit *l)
 {
     const struct cg_exchange *ex = l->ex;
     cg_auto(buf) struct cg_buf text = {0};
+    cg_buf_puts(&text, "Stack of the request ");
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
+    py_auto *greenlet = py_new(l->greenlet); /* its link may go meanwhile */
     py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
     py_auto *lines =
-        stack != NULL ? PyObject_CallFunctionObjArgs(stack, l->greenlet, NULL)
-                      : NULL;
+        stack != NULL ? PyObject_CallOneArg(stack, greenlet) : NULL;
     const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
     PyErr_Clear();
     if (shown == NULL || shown[0] == '\0') {
         return;
     }
-    cg_buf_puts(&text, "Stack of the request ");
-    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
-    cg_buf_putc(&text, ' ');
-    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
     cg_buf_putf(&text, "\n%s", shown);
     cg_log_text(all->log, CG_ERROR, (struct cg_slice){text.p, text.n});
 }

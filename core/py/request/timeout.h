@@ -21,6 +21,7 @@
 struct cg_py_limit {
     struct cg_py_limit *next, *prev;
     struct cg_exchange *ex;
+    uint64_t serial; /* no other has it */
     unsigned long thread;
     PyObject *greenlet; /* that it runs in; owned, NULL without greenlets */
     bool told;          /* RequestTimeout was raised */
@@ -34,6 +35,7 @@ struct cg_py_limits {
     PyObject *timeout_type;   /* NULL: there is no limit */
     PyObject *current;        /* greenlet.getcurrent, or NULL */
     struct cg_log *log;
+    uint64_t begun; /* so many so far */
 };
 
 /* limited: request_timeout is set. 0 or -1 with an exception. */

@@ -25,9 +25,9 @@ new_kit(struct cg_wsgi *w)
     struct cg_kit *kit = cg_calloc(1, sizeof *kit);
     kit->wsgi = w;
     kit->input = new_input(w);
-    kit->socket = w->socket_type->tp_alloc(w->socket_type, 0);
     kit->reply = cg_wsgi_reply_new(w->reply_type, w->o);
     if (kit->reply != NULL) {
+        kit->socket = cg_socket_new(w->socket_type, kit->reply);
         kit->start_response =
             cg_wsgi_reply_method(kit->reply, CG_REPLY_START_RESPONSE);
         kit->write = cg_wsgi_reply_method(kit->reply, CG_REPLY_WRITE);
@@ -55,13 +55,12 @@ cg_kit_free(struct cg_kit *kit)
     free(kit);
 }
 
-/* Nobody but the kit holds its objects: the methods hold the reply. */
+/* Nobody but the kit holds its objects: methods and socket hold the reply. */
 static bool
 is_free(const struct cg_kit *kit)
 {
-    return Py_REFCNT(kit->input) == 1 && Py_REFCNT(kit->reply) == 4 &&
-           Py_REFCNT(kit->socket) == 1 &&
-           ((SocketObject *)kit->socket)->real == NULL &&
+    return Py_REFCNT(kit->input) == 1 && Py_REFCNT(kit->reply) == 5 &&
+           Py_REFCNT(kit->socket) == 1 && cg_socket_is_fresh(kit->socket) &&
            Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1 &&
            Py_REFCNT(kit->early_hints) == 1;
 }
@@ -77,10 +76,9 @@ cg_kit_take(struct cg_wsgi *w, struct cg_exchange *ex)
     kit->ex = ex;
     kit->handled = false;
     cg_wsgi_input_begin((InputObject *)kit->input, ex);
-    ((SocketObject *)kit->socket)->ex = ex;
     reply->ex = ex;
     reply->write = kit->write;
-    reply->failed = reply->enough = false;
+    reply->failed = reply->enough = reply->over = false;
     return kit;
 }
 
@@ -90,9 +88,9 @@ cg_kit_give(struct cg_kit *kit)
     struct cg_wsgi *w = kit->wsgi;
     ReplyObject *reply = (ReplyObject *)kit->reply;
     cg_wsgi_input_end((InputObject *)kit->input);
-    ((SocketObject *)kit->socket)->ex = NULL;
     reply->ex = NULL;
     reply->write = NULL;
+    cg_wsgi_reply_turn(reply);
     kit->ex = NULL;
     if (w->nkits < CG_KITS && is_free(kit)) {
         w->kits[w->nkits++] = kit;

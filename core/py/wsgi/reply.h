@@ -2,6 +2,11 @@
 /*
  * Reply: start_response, write, and the items of the iterable on their way to
  * the exchange. Headers leave with the first body bytes, as PEP 3333 asks.
+ *
+ * What the application gives may run code of its own when it is looked at: it
+ * calls back, or lets its request end meanwhile. So everything is taken out of
+ * it first; then the exchange is looked at, and nothing runs from there to the
+ * end of its use.
  */
 #ifndef CG_PY_WSGI_REPLY_H
 #define CG_PY_WSGI_REPLY_H
@@ -17,6 +22,8 @@ typedef struct {
     PyObject *write;        /* weak: the kit's, valid while ex is set */
     bool failed;            /* the peer is gone */
     bool enough;            /* no more bytes of the body are of use */
+    bool draining;          /* a thread waits for the reader, without the GIL */
+    bool over;              /* the reply is: nobody writes any more */
 } ReplyObject;
 
 extern PyType_Spec cg_wsgi_reply_spec;
@@ -36,6 +43,19 @@ PyObject *cg_wsgi_reply_method(PyObject *reply,
 int cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last);
 /* Ends the body, if that was not said yet. -1 with an exception. */
 int cg_wsgi_reply_end(ReplyObject *x);
+
+/* A thread of the application's may wait for the reader in the middle of a
+ * write: before anything else is done with the reply, and before the exchange
+ * goes. Other Python may run meanwhile. */
+void cg_wsgi_reply_wait_turn(ReplyObject *x);
+
+static inline void
+cg_wsgi_reply_turn(ReplyObject *x)
+{
+    if (__builtin_expect(x->draining, 0)) {
+        cg_wsgi_reply_wait_turn(x);
+    }
+}
 
 /* The latin-1 bytes of a str, borrowed from it. -1 with an exception that
  * begins with `what`. */

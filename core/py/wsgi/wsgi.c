@@ -36,9 +36,13 @@ make_types(struct cg_wsgi *w)
         {&w->socket_type, &cg_socket_spec},
     };
     for (size_t i = 0; i < CG_COUNT(types); i++) {
-        *types[i].to = (PyTypeObject *)PyType_FromSpec(types[i].spec);
-        if (*types[i].to == NULL) {
+        PyTypeObject *made = (PyTypeObject *)PyType_FromSpec(types[i].spec);
+        *types[i].to = made;
+        if (made == NULL) {
             return -1;
+        }
+        if ((types[i].spec->flags & Py_TPFLAGS_BASETYPE) == 0) {
+            cg_type_close(made);
         }
     }
     return 0;
@@ -102,14 +106,14 @@ cg_wsgi_free(struct cg_wsgi *w)
 }
 
 void
-cg_wsgi_hold(void *keep)
+cg_wsgi_hold(void *unused, void *keep)
 {
     CG_HAS_GIL();
     Py_INCREF((PyObject *)keep);
 }
 
 void
-cg_wsgi_drop(void *keep)
+cg_wsgi_drop(void *unused, void *keep)
 {
     CG_HAS_GIL();
     Py_DECREF((PyObject *)keep);
@@ -163,10 +167,13 @@ send_iterable(ReplyObject *x, PyObject *iterable)
 static bool
 send_file(const struct cg_wsgi *w, ReplyObject *x, PyObject *result)
 {
-    if (!w->o->sendfile || !PyObject_TypeCheck(result, w->file_type)) {
+    struct cg_file_part part;
+    if (!w->o->sendfile || !PyObject_TypeCheck(result, w->file_type) ||
+        !cg_file_look(result, &part)) {
         return false;
     }
-    int r = cg_file_send(x->ex, result);
+    cg_wsgi_reply_turn(x); /* looking at the file may have written something */
+    int r = cg_file_send(x->ex, &part);
     x->failed = x->failed || r < 0;
     return r != 0;
 }
@@ -297,6 +304,14 @@ make_environ(struct cg_wsgi *w, struct cg_kit *kit, PyObject *req)
     return py_take(&env);
 }
 
+/* As cg_exchange_abort, when no thread is in the middle of a write. */
+static void
+cut(const struct cg_kit *kit, int status, const char *message)
+{
+    cg_wsgi_reply_turn((ReplyObject *)kit->reply);
+    cg_exchange_abort(kit->ex, status, message);
+}
+
 /* Exceptions that are no failure: the greenlet was ended; a handler of INT or
  * QUIT ends the worker; or the application has taken the socket over and is
  * done with it (simple-websocket raises StopIteration then). Nothing is left to
@@ -312,7 +327,7 @@ is_quiet_end(struct cg_kit *kit)
         return false;
     }
     PyErr_Clear();
-    cg_exchange_abort(kit->ex, 0, NULL);
+    cut(kit, 0, NULL);
     kit->ex->broken = true;
     return true;
 }
@@ -325,17 +340,17 @@ on_exception(struct cg_kit *kit)
     struct cg_exchange *ex = kit->ex;
     if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
-        cg_exchange_abort(ex, ex->input_status, ex->input_fault);
+        cut(kit, ex->input_status, ex->input_fault);
         return;
     }
     if (kit->wsgi->limits.timeout_type != NULL &&
         PyErr_ExceptionMatches(kit->wsgi->limits.timeout_type)) {
         cg_wsgi_log_exception(kit, "Request timed out:");
-        cg_exchange_abort(ex, 504, "");
+        cut(kit, 504, "");
         return;
     }
     cg_wsgi_log_exception(kit, "Error handling request");
-    cg_exchange_abort(ex, 500, "");
+    cut(kit, 500, "");
 }
 
 static void
@@ -344,7 +359,7 @@ answer(struct cg_kit *kit, PyObject *result)
     int handled =
         result != NULL ? cg_py_loop_is_handled(kit->wsgi->o->loop, result) : 0;
     if (handled > 0) {
-        cg_exchange_abort(kit->ex, 0, NULL);
+        cut(kit, 0, NULL);
         kit->handled = true;
         return;
     }
@@ -380,6 +395,9 @@ run_with(struct cg_wsgi *w, struct cg_kit *kit)
     py_auto *result =
         env != NULL ? call_app(w, env, kit->start_response) : NULL;
     answer(kit, result);
+    ReplyObject *reply = (ReplyObject *)kit->reply;
+    reply->over = true;
+    cg_wsgi_reply_turn(reply);
     if (w->o->limited && cg_exchange_conclude(kit->ex) == CG_LATE_ANSWERED) {
         kit->handled = false;
     }
