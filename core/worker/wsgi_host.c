@@ -346,20 +346,24 @@ cg_wsgi_host_release(struct cg_wsgi_host *h)
     cg_policy_release(&h->policy);
 }
 
+/* What descriptors allow; some are left for the application. */
+static int
+most_open(void)
+{
+    enum { SPARE = 64 };
+    struct rlimit files;
+    bool bounds = getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+                  files.rlim_cur > (rlim_t)2 * SPARE &&
+                  files.rlim_cur < (rlim_t)INT_MAX;
+    return bounds ? (int)files.rlim_cur - SPARE : INT_MAX;
+}
+
 /* gunicorn's sync class knows no limit of connections; descriptors do. */
 static int
 most_connections(const struct cg_policy *p, bool keeps_limit)
 {
-    enum { SPARE = 64 };
-    struct rlimit files;
     int most = keeps_limit ? p->engine.max_connections : INT_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
-        files.rlim_cur > (rlim_t)2 * SPARE &&
-        files.rlim_cur < (rlim_t)INT_MAX &&
-        (int)files.rlim_cur - SPARE < most) {
-        most = (int)files.rlim_cur - SPARE;
-    }
-    return most;
+    return most < most_open() ? most : most_open();
 }
 
 static int
@@ -395,6 +399,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->max_executors = class->executors;
     config->calls_may_last = class->calls_may_last;
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
+    config->max_open = most_open();
     config->handover = start->handover;
     config->keeper = &h->run->keeper;
     config->hosted = class->loop != NULL;

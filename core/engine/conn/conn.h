@@ -37,6 +37,7 @@ struct cg_conn {
     uint16_t interest; /* CG_LOOP_READ and the like, when armed */
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
+    bool counted;      /* a whole head has come, and no part of another */
     uint32_t requests;
 
     /* owner fields */
@@ -48,6 +49,7 @@ struct cg_conn {
 /* All of them. */
 struct cg_conns {
     int n;
+    int counted;           /* those that have max_connections as their bound */
     struct cg_conn *dead;  /* freed when the harvest is used up */
     struct cg_conn *spare; /* slab */
 };
@@ -59,6 +61,10 @@ void cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
                       const struct sockaddr_storage *sa);
 void cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest);
 void cg_conn_disarm(struct cg_engine *e, struct cg_conn *c);
+/* It takes one of max_connections from here on; or no longer, since of its next
+ * head a part has come. */
+void cg_conn_count(struct cg_engine *e, struct cg_conn *c);
+void cg_conn_discount(struct cg_engine *e, struct cg_conn *c);
 /* It waits for its next request. */
 void cg_conn_idle(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_close(struct cg_engine *e, struct cg_conn *c);

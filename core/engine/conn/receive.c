@@ -8,6 +8,7 @@
 #include "core/engine/conn/body.h"
 #include "core/engine/conn/preamble.h"
 #include "core/engine/conn/refuse.h"
+#include "core/engine/conn/room.h"
 #include "core/engine/state.h"
 
 /* ---- what became of an intake ---- */
@@ -25,12 +26,23 @@ wait_for_body(struct cg_engine *e, struct cg_conn *c)
                     e->now_us);
 }
 
+/* Who sends parts of heads takes no place of who sends requests. */
+static void
+head_is_whole(struct cg_engine *e, struct cg_conn *c)
+{
+    if (__builtin_expect(!c->counted, 0)) {
+        cg_conn_count(e, c);
+        cg_room_bound(e);
+    }
+}
+
 static void
 wait_for_more(struct cg_engine *e, struct cg_conn *c)
 {
     if (c->stream.intake->head_done) {
         wait_for_body(e, c);
     } else if (c->stream.state != STREAM_HEAD) {
+        cg_conn_discount(e, c);
         c->stream.state =
             STREAM_HEAD; /* absolute: not prolonged by more bytes */
         cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
@@ -93,6 +105,9 @@ feed_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     enum cg_intake_status st =
         cg_intake_feed(c->stream.intake, &x->engine->config->intake,
                        c->peer.trusted, p, n, &used, &err);
+    if (c->stream.intake->head_done) {
+        head_is_whole(x->engine, c);
+    }
     if (st == CG_INTAKE_COMPLETE && used < n) {
         cg_buf_put(&c->rest, p + used, n - used);
     }
@@ -157,6 +172,9 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
         cg_head_read_with(&x->req, &x->memo, x->engine->config->intake.head,
                           c->peer.trusted, p, n);
     struct cg_slice body;
+    if (st == CG_HEAD_DONE) {
+        head_is_whole(x->engine, c);
+    }
     if (st == CG_HEAD_DONE &&
         x->req.content_length > x->engine->config->intake.max_body) {
         x->req.refusal = CG_REFUSE_BODY_LIMIT;

@@ -219,6 +219,7 @@ start_server(void)
         .proxy_mode = CG_PROXY_AUTO,
         .proxy_trust = nobody,
         .max_connections = 10,
+        .max_open = 10,
     };
     cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
     EXPECT(cg_engine_new(&config, &host, &app_runner, &listener, 1, board,

@@ -312,6 +312,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .max_keepalive_requests = UINT32_MAX,
         .request_timeout_us = w->limit_us,
         .max_connections = 1000,
+        .max_open = 1000,
         .max_executors = most,
         .calls_may_last = threads > 1,
         .handover = &w->handover,
