@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/conn/ending.h"
+#include "core/engine/http1/ending.h"
 
 #include <errno.h>
 
-#include "core/engine/exchange/hoard.h"
-#include "core/engine/exchange/receipt.h"
 #include "core/engine/loop/ready.h"
+#include "core/engine/outbox/hoard.h"
+#include "core/engine/outbox/receipt.h"
 #include "core/engine/state.h"
 
 /* ---- a refused peer ---- */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Post: blocks of a reply wait here for those that follow, so that many leave
- * with one system call. A thread without Python sends what is older than a
- * tick, and what a full socket left behind.
+ * Cork: blocks of a reply wait here for those that follow, so that many leave
+ * with one system call, as TCP_CORK has it within the kernel. A thread without
+ * Python sends what is older than a tick, and what a full socket left behind.
  */
-#ifndef CG_ENGINE_POST_H
-#define CG_ENGINE_POST_H
+#ifndef CG_ENGINE_CORK_H
+#define CG_ENGINE_CORK_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -16,9 +16,9 @@
 struct cg_call;
 
 /* A call's blocks that wait for more. */
-struct cg_parcel {
+struct cg_corked {
     /* with the lock */
-    struct cg_parcel *next, *prev; /* NULL: in no list */
+    struct cg_corked *next, *prev; /* NULL: in no list */
     uint64_t since_us;             /* when the oldest block came */
     int error;                     /* the thread found the peer gone */
     bool late;                     /* the thread sent some of it */
@@ -32,10 +32,10 @@ struct cg_parcel {
 };
 
 /* The thread that sends what nothing follows. */
-struct cg_post {
+struct cg_cork {
     pthread_mutex_t lock;
     /* with the lock */
-    struct cg_parcel young, stuck; /* list heads */
+    struct cg_corked young, stuck; /* list heads */
     bool watches;                  /* the thread will look by itself */
     bool lazy;                     /* its alarm is left to fire */
     uint64_t set_us;               /* the alarm was set then */
@@ -47,17 +47,17 @@ struct cg_post {
     pthread_t thread;
 };
 
-void cg_post_init(struct cg_post *p);
-void cg_post_stop(struct cg_post *p);
+void cg_cork_init(struct cg_cork *p);
+void cg_cork_stop(struct cg_cork *p);
 /* The executor's, in a call, without the baton. True: the n bytes of the parts
  * wait for more, and leave within a tick; false: they are to be sent. */
-bool cg_post_keep(struct cg_call *call, const struct iovec *parts, int count,
-                  size_t n);
+bool cg_cork_put(struct cg_call *call, const struct iovec *parts, int count,
+                 size_t n);
 /* What the socket did not take is sent while the application goes on. */
-void cg_post_entrust(struct cg_call *call);
+void cg_cork_leave(struct cg_call *call);
 /* The outbox is the executor's alone; a negative errno: the peer is gone. */
-int cg_post_take(struct cg_call *call);
+int cg_cork_take(struct cg_call *call);
 /* The last of a call that used it. */
-void cg_post_end(struct cg_call *call);
+void cg_cork_end(struct cg_call *call);
 
 #endif

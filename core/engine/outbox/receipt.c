@@ -9,7 +9,7 @@
 
 #include "core/base/memory.h"
 #include "core/engine/exchange/limit.h"
-#include "core/engine/exchange/receipt.h"
+#include "core/engine/outbox/receipt.h"
 #include "core/engine/state.h"
 
 enum { METHOD_MAX = 32, TARGET_MAX = 1024 };
@@ -33,7 +33,7 @@ target_of(const struct cg_exchange *ex)
 }
 
 void
-cg_receipt_keep(struct cg_call *call)
+cg_receipt_make(struct cg_call *call)
 {
     const struct cg_exchange *ex = &call->ex;
     struct cg_slice method = method_of(ex), target = target_of(ex);
@@ -82,11 +82,11 @@ cg_receipts_take(struct cg_engine *e)
 }
 
 void
-cg_receipts_settle(const struct cg_runner *runner, struct cg_receipt *r)
+cg_receipts_tell(const struct cg_runner *runner, struct cg_receipt *r)
 {
     while (r != NULL) {
         struct cg_receipt *next = r->next;
-        runner->ops->settle(runner->self, r->line, r->unsent);
+        runner->ops->replied(runner->self, r->line, r->unsent);
         free(r);
         r = next;
     }
@@ -140,8 +140,8 @@ uint64_t
 cg_wire_unsent(const struct cg_exchange *ex)
 {
     struct cg_call *call = (struct cg_call *)(void *)(size_t)ex;
-    if (call->parcel.used) {
-        cg_post_take(call);
+    if (call->corked.used) {
+        cg_cork_take(call);
     }
     return ex->broken && !cg_limit_is_late(call)
                ? lost(call->stream) + call->lost

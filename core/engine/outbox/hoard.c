@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/exchange/hoard.h"
+#include "core/engine/outbox/hoard.h"
 
 #include "core/base/memory.h"
 #include "core/engine/state.h"

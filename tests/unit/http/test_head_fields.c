@@ -292,7 +292,7 @@ START_TEST(script_name_counts_from_a_trusted_peer)
 }
 END_TEST
 
-TESTS("meaning", http_1_1_needs_one_host, a_host_is_a_host_and_a_port,
+TESTS("head_fields", http_1_1_needs_one_host, a_host_is_a_host_and_a_port,
       content_type_comes_once, a_length_is_digits,
       chunked_is_the_last_coding_and_comes_once,
       codings_before_chunked_close_the_connection,

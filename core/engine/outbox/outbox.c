@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/exchange/outbox.h"
+#include "core/engine/outbox/outbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,11 +107,11 @@ cg_outbox_spare(struct cg_outbox *o, struct cg_segment *spare)
 
 void
 cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, size_t whole,
-               void *keep)
+               void *owner)
 {
     struct cg_segment *s = cg_malloc(sizeof *s);
     *s = (struct cg_segment){
-        .p = p, .n = n, .weight = whole, .keep = keep, .fd = -1};
+        .p = p, .n = n, .weight = whole, .owner = owner, .fd = -1};
     append(o, s);
 }
 
@@ -142,7 +142,7 @@ discard_first(struct cg_outbox *o, struct cg_segment **dropped)
     o->bytes -= s->n;
     o->memory -= s->weight;
     cg_fd_close(&s->fd);
-    if (s->keep != NULL) {
+    if (s->owner != NULL) {
         s->next = *dropped;
         *dropped = s;
     } else if (s->collects) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/conn/intake.h"
+#include "core/engine/exchange/intake.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/conn/receive.h"
+#include "core/engine/http1/receive.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/conn/body.h"
 #include "core/engine/conn/preamble.h"
-#include "core/engine/conn/refuse.h"
 #include "core/engine/conn/room.h"
+#include "core/engine/http1/body.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 
 /* ---- what became of an intake ---- */

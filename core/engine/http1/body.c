@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/conn/body.h"
+#include "core/engine/http1/body.h"
 
 #include "core/engine/engine.h"
 

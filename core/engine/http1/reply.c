@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Replies of HTTP/1: the operations of an exchange, over a wire. The writer
- * (core/http/writer.h) says what is to be sent; here it is given what the
- * connection and the request allow, and its parts go their way. In the
- * executor, without the baton.
- */
+#include "core/engine/http1/reply.h"
+
 #include <errno.h>
 
 #include "core/base/memory.h"
@@ -56,19 +52,19 @@ account(struct cg_exchange *ex)
 }
 
 static int
-send_parts(struct cg_exchange *ex, const struct cg_parts *parts, void *keep)
+send_parts(struct cg_exchange *ex, const struct cg_parts *parts, void *owner)
 {
     const struct cg_wire *wire = call_of(ex)->wire;
-    keep = parts->whole ? keep : NULL;
+    owner = parts->whole ? owner : NULL;
     if (parts->now) {
-        return wire->send(ex, parts->v, parts->n, keep);
+        return wire->send(ex, parts->v, parts->n, owner);
     }
-    return parts->n > 0 ? wire->post(ex, parts->v, parts->n, keep) : 0;
+    return parts->n > 0 ? wire->send_more(ex, parts->v, parts->n, owner) : 0;
 }
 
 int
 cg_http1_body(struct cg_exchange *ex, const char *p, size_t n,
-              enum cg_more more, void *keep)
+              enum cg_more more, void *owner)
 {
     struct cg_parts parts;
     bool last = more == CG_LAST;
@@ -78,7 +74,7 @@ cg_http1_body(struct cg_exchange *ex, const char *p, size_t n,
     bool goes_on = cg_writer_body(ex->writer, p, n, last, &parts);
     uint64_t before = ex->sent;
     ex->sent = ex->writer->sent;
-    int r = send_parts(ex, &parts, keep);
+    int r = send_parts(ex, &parts, owner);
     if (r < 0) {
         call_of(ex)->lost += ex->sent - before;
     }

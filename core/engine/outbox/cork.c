@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Post: blocks of a reply wait here for those that follow, so that many leave
+ * Cork: blocks of a reply wait here for those that follow, so that many leave
  * with one system call. PEP 3333 allows that only to a server that goes on
  * sending while the application makes its next block: so a thread without
  * Python sends what is older than a tick, and what a full socket left behind.
@@ -33,19 +33,19 @@ enum {
 /* ---- the lists ---- */
 
 static void
-list_init(struct cg_parcel *head)
+list_init(struct cg_corked *head)
 {
     head->next = head->prev = head;
 }
 
 static bool
-is_linked(const struct cg_parcel *l)
+is_linked(const struct cg_corked *l)
 {
     return l->next != NULL;
 }
 
 static void
-link_last(struct cg_parcel *head, struct cg_parcel *l)
+link_last(struct cg_corked *head, struct cg_corked *l)
 {
     l->next = head;
     l->prev = head->prev;
@@ -54,7 +54,7 @@ link_last(struct cg_parcel *head, struct cg_parcel *l)
 }
 
 static void
-detach(struct cg_parcel *l)
+detach(struct cg_corked *l)
 {
     l->next->prev = l->prev;
     l->prev->next = l->next;
@@ -62,22 +62,22 @@ detach(struct cg_parcel *l)
 }
 
 static bool
-is_empty(const struct cg_parcel *head)
+is_empty(const struct cg_corked *head)
 {
     return head->next == head;
 }
 
 static struct cg_call *
-call_of(struct cg_parcel *l)
+call_of(struct cg_corked *l)
 {
     return (struct cg_call *)(void *)((char *)l -
-                                      offsetof(struct cg_call, parcel));
+                                      offsetof(struct cg_call, corked));
 }
 
 /* ---- the alarm; with the lock ---- */
 
 static void
-set_alarm(struct cg_post *p, uint64_t us)
+set_alarm(struct cg_cork *p, uint64_t us)
 {
     const struct itimerspec when = {.it_value.tv_nsec = (long)us * 1000};
     timerfd_settime(p->alarm_fd, 0, &when, NULL);
@@ -86,7 +86,7 @@ set_alarm(struct cg_post *p, uint64_t us)
 /* As that of relief: mostly no block is a tick old when its reply ends, so at a
  * low rate the thread sleeps; at a high one the alarm is left to fire. */
 static void
-expect(struct cg_post *p, uint64_t now_us)
+expect(struct cg_cork *p, uint64_t now_us)
 {
     if (!p->watches) {
         p->watches = true;
@@ -97,7 +97,7 @@ expect(struct cg_post *p, uint64_t now_us)
 }
 
 static void
-calm(struct cg_post *p)
+calm(struct cg_cork *p)
 {
     if (p->watches && !p->lazy && is_empty(&p->young)) {
         p->watches = false;
@@ -109,7 +109,7 @@ calm(struct cg_post *p)
 
 /* An outbox without a spare segment: a call that waits long costs little. */
 static void
-deliver(struct cg_post *p, struct cg_parcel *l)
+deliver(struct cg_cork *p, struct cg_corked *l)
 {
     struct cg_call *call = call_of(l);
     struct cg_outbox *o = &call->stream->outbox;
@@ -127,14 +127,14 @@ deliver(struct cg_post *p, struct cg_parcel *l)
 
 /* Executors may have the lock between two of them. */
 static void
-let_others(struct cg_post *p)
+let_others(struct cg_cork *p)
 {
     pthread_mutex_unlock(&p->lock);
     pthread_mutex_lock(&p->lock);
 }
 
 static void
-deliver_old(struct cg_post *p)
+deliver_old(struct cg_cork *p)
 {
     uint64_t now = cg_now_us();
     while (!is_empty(&p->young) && p->young.next->since_us + TICK_US <= now) {
@@ -144,11 +144,11 @@ deliver_old(struct cg_post *p)
 }
 
 static void
-retry_stuck(struct cg_post *p)
+retry_stuck(struct cg_cork *p)
 {
-    struct cg_parcel *last = p->stuck.prev;
+    struct cg_corked *last = p->stuck.prev;
     while (!is_empty(&p->stuck)) {
-        struct cg_parcel *l = p->stuck.next;
+        struct cg_corked *l = p->stuck.next;
         deliver(p, l);
         if (l == last) {
             return;
@@ -157,7 +157,7 @@ retry_stuck(struct cg_post *p)
 }
 
 static void
-look_again(struct cg_post *p)
+look_again(struct cg_cork *p)
 {
     p->watches = !is_empty(&p->young);
     if (p->watches) {
@@ -167,11 +167,11 @@ look_again(struct cg_post *p)
 }
 
 static void
-sleep_until_wanted(struct cg_post *p)
+sleep_until_wanted(struct cg_cork *p)
 {
     struct pollfd fds[STUCK_MAX + 1] = {{.fd = p->alarm_fd, .events = POLLIN}};
     nfds_t n = 1;
-    for (struct cg_parcel *l = p->stuck.next; l != &p->stuck && n <= STUCK_MAX;
+    for (struct cg_corked *l = p->stuck.next; l != &p->stuck && n <= STUCK_MAX;
          l = l->next) {
         fds[n++] = cg_transport_poll(call_of(l)->stream->transport, POLLOUT);
     }
@@ -184,10 +184,10 @@ sleep_until_wanted(struct cg_post *p)
 }
 
 static void *
-post_main(void *arg)
+flusher_main(void *arg)
 {
-    struct cg_post *p = arg;
-    prctl(PR_SET_NAME, "post");
+    struct cg_cork *p = arg;
+    prctl(PR_SET_NAME, "flusher");
     pthread_mutex_lock(&p->lock);
     while (!p->over) {
         deliver_old(p);
@@ -202,7 +202,7 @@ post_main(void *arg)
 /* ---- start and end ---- */
 
 void
-cg_post_init(struct cg_post *p)
+cg_cork_init(struct cg_cork *p)
 {
     pthread_mutex_init(&p->lock, NULL);
     list_init(&p->young);
@@ -212,7 +212,7 @@ cg_post_init(struct cg_post *p)
 
 /* With the first block that waits. */
 static bool
-start(struct cg_post *p)
+start(struct cg_cork *p)
 {
     sigset_t all, old;
     p->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -221,14 +221,14 @@ start(struct cg_post *p)
     }
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    p->runs = pthread_create(&p->thread, NULL, post_main, p) == 0;
+    p->runs = pthread_create(&p->thread, NULL, flusher_main, p) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return p->runs;
 }
 
 /* With the lock. Without a thread no block waits. */
 static bool
-is_usable(struct cg_post *p)
+is_usable(struct cg_cork *p)
 {
     if (!p->tried) {
         p->tried = true;
@@ -238,7 +238,7 @@ is_usable(struct cg_post *p)
 }
 
 void
-cg_post_stop(struct cg_post *p)
+cg_cork_stop(struct cg_cork *p)
 {
     if (p->runs) {
         pthread_mutex_lock(&p->lock);
@@ -261,9 +261,9 @@ is_child(const struct cg_call *call)
 }
 
 static void
-share(struct cg_post *p, struct cg_call *call)
+share(struct cg_cork *p, struct cg_call *call)
 {
-    struct cg_parcel *l = &call->parcel;
+    struct cg_corked *l = &call->corked;
     l->waits = call->stream->outbox.bytes;
     l->shared = true;
     if (!is_linked(l)) {
@@ -275,7 +275,7 @@ share(struct cg_post *p, struct cg_call *call)
 
 /* Whether the thread sent what was shared: the application is slow. */
 static bool
-was_late(struct cg_parcel *l)
+was_late(struct cg_corked *l)
 {
     if (!l->late) {
         return false;
@@ -287,7 +287,7 @@ was_late(struct cg_parcel *l)
 }
 
 static bool
-is_slow(struct cg_parcel *l)
+is_slow(struct cg_corked *l)
 {
     if (!l->direct) {
         return false;
@@ -314,10 +314,10 @@ collect(struct cg_call *call, const struct iovec *parts, int count)
 
 /* With the lock. */
 static bool
-keep_here(struct cg_post *p, struct cg_call *call, const struct iovec *parts,
+keep_here(struct cg_cork *p, struct cg_call *call, const struct iovec *parts,
           int count)
 {
-    struct cg_parcel *l = &call->parcel;
+    struct cg_corked *l = &call->corked;
     if (!is_usable(p) || was_late(l)) {
         return false;
     }
@@ -327,11 +327,11 @@ keep_here(struct cg_post *p, struct cg_call *call, const struct iovec *parts,
 }
 
 bool
-cg_post_keep(struct cg_call *call, const struct iovec *parts, int count,
-             size_t n)
+cg_cork_put(struct cg_call *call, const struct iovec *parts, int count,
+            size_t n)
 {
-    struct cg_post *p = &call->executor->engine->post;
-    struct cg_parcel *l = &call->parcel;
+    struct cg_cork *p = &call->executor->engine->cork;
+    struct cg_corked *l = &call->corked;
     if (call->ex.blocking || l->fresh + n > CG_OUTBOX_COLLECTED || is_slow(l)) {
         return false;
     }
@@ -344,22 +344,22 @@ cg_post_keep(struct cg_call *call, const struct iovec *parts, int count,
 }
 
 void
-cg_post_entrust(struct cg_call *call)
+cg_cork_leave(struct cg_call *call)
 {
-    struct cg_post *p = &call->executor->engine->post;
+    struct cg_cork *p = &call->executor->engine->cork;
     pthread_mutex_lock(&p->lock);
     if (is_usable(p)) {
-        call->parcel.used = true;
+        call->corked.used = true;
         share(p, call);
     }
     pthread_mutex_unlock(&p->lock);
 }
 
 int
-cg_post_take(struct cg_call *call)
+cg_cork_take(struct cg_call *call)
 {
-    struct cg_post *p = &call->executor->engine->post;
-    struct cg_parcel *l = &call->parcel;
+    struct cg_cork *p = &call->executor->engine->cork;
+    struct cg_corked *l = &call->corked;
     l->fresh = 0;
     if (!l->shared) {
         return 0;
@@ -379,11 +379,11 @@ cg_post_take(struct cg_call *call)
 }
 
 void
-cg_post_end(struct cg_call *call)
+cg_cork_end(struct cg_call *call)
 {
     struct cg_executor *x = call->executor;
     struct cg_outbox *o = &call->stream->outbox;
-    int r = cg_post_take(call);
+    int r = cg_cork_take(call);
     if (r == 0 && !cg_outbox_is_empty(o)) {
         r = cg_outbox_flush(o, call->stream->transport, &call->dropped);
     }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/conn/refuse.h"
+#include "core/engine/http1/refuse.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/conn/ending.h"
+#include "core/engine/http1/ending.h"
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 

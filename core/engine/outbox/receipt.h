@@ -25,12 +25,12 @@ struct cg_receipts {
 
 /* The executor's, at the end of a call whose reply is not out, or has a line.
  */
-void cg_receipt_keep(struct cg_call *call);
+void cg_receipt_make(struct cg_call *call);
 /* With the baton: its reply is out, or the connection is about to be closed. */
 void cg_receipt_end(struct cg_engine *e, struct cg_stream *s);
 /* With the baton; then, entered, without it. */
 struct cg_receipt *cg_receipts_take(struct cg_engine *e);
-void cg_receipts_settle(const struct cg_runner *runner, struct cg_receipt *r);
+void cg_receipts_tell(const struct cg_runner *runner, struct cg_receipt *r);
 /* With the baton: what is cut, for the log, before the connection is closed. */
 void cg_receipt_stalled(struct cg_engine *e, struct cg_stream *s,
                         uint64_t stalled_us);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/exchange/progress.h"
+#include "core/engine/outbox/progress.h"
 
 uint64_t
 cg_progress_look(struct cg_progress *p, uint64_t gone,

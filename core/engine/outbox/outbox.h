@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * The room of what waits for the peer: in memory, in a file (spill.h), of all
+ * clients together (hoard.h); until more follows (cork.h), for how long
+ * (progress.h), and beyond the end of its request (receipt.h).
+ *
+ * What always holds: what waits leaves in its order and before anything newer;
+ * it is bounded, in memory by the hoard, in a file by its spill, in time by the
+ * peer's progress. Who sends is left to the owner of the stream.
+ *
  * Outbox: what a transport did not take yet, in order: copied bytes, borrowed
  * bytes that an object keeps alive, parts of files. What is too much to wait in
  * memory goes to a spill, on request. Belongs to one connection.
@@ -12,8 +20,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "core/engine/exchange/progress.h"
-#include "core/engine/exchange/spill.h"
+#include "core/engine/outbox/progress.h"
+#include "core/engine/outbox/spill.h"
 #include "core/net/transport.h"
 
 struct cg_segment {
@@ -22,7 +30,7 @@ struct cg_segment {
     size_t n;      /* bytes left */
     size_t room;   /* for more copied bytes behind them */
     size_t weight; /* bytes of memory that go with it */
-    void *keep;    /* owner of borrowed memory, to be dropped; or NULL */
+    void *owner;   /* owner of borrowed memory, to be dropped; or NULL */
     bool collects; /* CG_OUTBOX_COLLECTED bytes; becomes the spare one */
     int fd;        /* file part: owned descriptor, else -1 */
     off_t offset;
@@ -66,9 +74,9 @@ void cg_outbox_collect(struct cg_outbox *o, const char *p, size_t n);
 struct cg_segment *cg_outbox_take_spare(struct cg_outbox *o);
 /* Takes one over; NULL is nothing. */
 void cg_outbox_spare(struct cg_outbox *o, struct cg_segment *spare);
-/* The last n of `whole` bytes, which keep owns. */
+/* The last n of `whole` bytes, which belong to owner. */
 void cg_outbox_hold(struct cg_outbox *o, const char *p, size_t n, size_t whole,
-                    void *keep);
+                    void *owner);
 /* Duplicates fd. 0 or -errno. */
 int cg_outbox_put_file(struct cg_outbox *o, int fd, off_t offset, size_t n);
 

@@ -32,14 +32,14 @@ begin(struct cg_exchange *ex, size_t length)
     struct iovec part = {head, (size_t)n};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    atomic_store(&code, wire_of(ex)->post(ex, &part, 1, NULL));
+    atomic_store(&code, wire_of(ex)->send_more(ex, &part, 1, NULL));
 }
 
 static int
 post(struct cg_exchange *ex, const char *p, size_t n)
 {
     struct iovec part = {(void *)(size_t)p, n};
-    int r = wire_of(ex)->post(ex, &part, 1, NULL);
+    int r = wire_of(ex)->send_more(ex, &part, 1, NULL);
     if (r < 0) {
         atomic_store(&code, r);
     }
@@ -124,7 +124,7 @@ post_a_mixture(struct worker *k, struct cg_exchange *ex)
             part.iov_len = 0;
             wire_of(ex)->send_file(ex, &part, 1, fd, (off_t)at, n);
         } else {
-            wire_of(ex)->post(ex, &part, 1, NULL);
+            wire_of(ex)->send_more(ex, &part, 1, NULL);
         }
         at += n;
     }
@@ -167,7 +167,7 @@ post_one_block_and_wait(struct worker *k, struct cg_exchange *ex)
     struct iovec parts[2] = {{head, (size_t)n}, {bytes, HUGE_BYTES}};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    wire_of(ex)->post(ex, parts, 2, NULL);
+    wire_of(ex)->send_more(ex, parts, 2, NULL);
     wait_for_client(k, 1);
     end(ex, "end");
 }
@@ -185,7 +185,7 @@ post_objects(struct worker *k, struct cg_exchange *ex)
     begin(ex, (size_t)HUGE_BYTES * ROUNDS);
     for (size_t at = 0; at < (size_t)HUGE_BYTES * ROUNDS; at += BLOCK) {
         struct iovec part = {bytes + at % HUGE_BYTES, BLOCK};
-        wire_of(ex)->post(ex, &part, 1, bytes);
+        wire_of(ex)->send_more(ex, &part, 1, bytes);
         int live = atomic_load(&k->held) - atomic_load(&k->dropped);
         most = live > most ? live : most;
         app_leave(k);
@@ -445,7 +445,7 @@ START_TEST(without_a_thread_every_block_leaves_at_once)
 }
 END_TEST
 
-TESTS("post", a_block_arrives_while_the_application_makes_the_next,
+TESTS("cork", a_block_arrives_while_the_application_makes_the_next,
       with_threads_it_does_so_too,
       blocks_that_follow_one_another_quickly_leave_together,
       blocks_of_all_kinds_keep_their_order,

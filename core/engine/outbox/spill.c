@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/engine/exchange/spill.h"
+#include "core/engine/outbox/spill.h"
 
 #include <errno.h>
 #include <stdlib.h>
