@@ -309,6 +309,23 @@ def test_who_reads_beside_a_thread_that_waits_is_told(server, how):
         assert head.body == b"waits %d" % size
 
 
+def test_no_100_lies_in_a_reply_that_has_begun(server):
+    s = server("late:app", "--stream-requests", files={"late.py": """\
+def app(environ, start_response):
+    write = start_response("200 OK", [])
+    write(b"a" * 300000)
+    return [b"got %d" % len(environ["wsgi.input"].read())]
+"""})
+    with s.connect() as peer:
+        peer.get("/", "Content-Length: 5", "Expect: 100-continue",
+                 method="POST")
+        head = peer.head()
+        peer.send(b"hello")
+        peer._read_body(head, "POST")
+        assert head.status == 200
+        assert head.body == b"a" * 300000 + b"got 5"
+
+
 def test_a_stop_waits_for_a_body_within_the_graceful_timeout(reader):
     s = reader("--graceful-timeout", "1")
     with s.connect() as peer:

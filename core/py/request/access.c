@@ -253,7 +253,7 @@ route_access(const struct cg_kit *kit, PyObject *env)
 }
 
 void
-cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent)
+cg_wsgi_replied(struct cg_wsgi *w, void *line, uint64_t unsent)
 {
     struct line *l = line;
     uint64_t sent = taken(l->sent, unsent);
