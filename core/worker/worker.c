@@ -507,7 +507,7 @@ serve_python(struct cg_host_run *run)
         return CG_EXIT_BOOT;
     }
     if (usr1_came) {
-        on_usr1(run);
+        cg_py_server_reopen_logs(start->server);
     }
     return is_orphan(start)
                ? EXIT_STOPPED
