@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel tells about other processes. */
+/* What the kernel tells about other processes, and about us. */
 #ifndef CG_BASE_PROCESS_H
 #define CG_BASE_PROCESS_H
 
@@ -22,5 +22,13 @@ struct cg_process_costs cg_process_costs(int pid);
 /* Its memory with that which it shares counted in parts; 0: not known. The
  * kernel walks all of it: about a millisecond for each 100 MiB. */
 uint64_t cg_process_pss(int pid);
+
+/*
+ * From now on this process, and those that it forks, leave no core file, and
+ * nobody but root reads their memory or traces them: for who holds keys of TLS.
+ * Ends with the execution of a program. RLIMIT_CORE is left alone, since what
+ * workers execute inherits that. 0 or -errno.
+ */
+int cg_process_no_core(void);
 
 #endif

@@ -109,7 +109,9 @@ receive_more(struct cg_call *call)
             fail(call, -ETIMEDOUT, 504, "Request took too long");
             return true;
         }
-        cg_send_continue(call->stream, call->input);
+        if (!call->ex.writer->headed) { /* else it would lie in the reply */
+            cg_send_continue(call->stream, call->input);
+        }
         cg_limit_leave(call);
         return false;
     }
