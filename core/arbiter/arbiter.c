@@ -635,6 +635,7 @@ tear_down(struct cg_arbiter *a)
         cg_fd_close(&a->children[i].trace_fd);
         cg_fd_close(&a->children[i].news_fd);
         cg_buf_release(&a->children[i].story);
+        cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
     cg_desk_free(a->channel);

@@ -4,6 +4,7 @@
 #define CG_ARBITER_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan/plan.h"
@@ -29,6 +30,11 @@ struct cg_child {
     struct cg_py_worker *object; /* owned */
     uint64_t rss_bytes;          /* when it was weighed last; 0: never */
     struct cg_buf story;         /* what was found out about it; owned */
+    /* of a class written in Python: the file that it touches as its sign of
+     * life, or -1; what was seen of it, and when that was (0: never) */
+    int beat_fd;
+    struct timespec beat_seen;
+    uint64_t beat_us;
 };
 
 /* The counters at a time. */

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/conn/body.h"
-#include "core/engine/conn/ending.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/http1/body.h"
+#include "core/engine/http1/ending.h"
 #include "core/engine/state.h"
 
 enum { POLL_MS = 1000 };

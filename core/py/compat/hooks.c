@@ -154,8 +154,9 @@ static PyObject *
 new_server(const struct cg_settings *settings)
 {
     py_auto *cfg = new_config(settings);
-    py_auto *type =
-        cfg != NULL ? cg_glue_get("_cgunicorn_glue.hooks", "Server") : NULL;
+    py_auto *type = cfg != NULL
+                        ? cg_glue_get("_cgunicorn_glue.hooks", "make_server")
+                        : NULL;
     py_auto *server =
         type != NULL ? PyObject_CallFunctionObjArgs(type, cfg, NULL) : NULL;
     return server != NULL && cg_py_logger_adopt(server) == 0 ? py_take(&server)
@@ -304,7 +305,8 @@ cg_py_server_set_listeners(struct cg_py_server *server,
     py_auto *make = cg_glue_get("_cgunicorn_glue.hooks", "make_listeners");
     if (make != NULL && t != NULL && f != NULL) {
         set_attribute(server_object(server), "LISTENERS",
-                      PyObject_CallFunctionObjArgs(make, t, f, NULL));
+                      PyObject_CallFunctionObjArgs(make, server_object(server),
+                                                   t, f, NULL));
     }
     PyErr_Clear();
 }

@@ -252,7 +252,7 @@ route_access(ExchangeObject *x, PyObject *env)
 }
 
 void
-cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent)
+cg_wsgi_replied(struct cg_wsgi *w, void *line, uint64_t unsent)
 {
     struct line *l = line;
     uint64_t sent = taken(l->sent, unsent);

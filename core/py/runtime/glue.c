@@ -8,7 +8,9 @@
 #include "core/base/title.h"
 #include "core/http/reply.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/compat/python_worker_internal.h"
 #include "core/py/compat/written_internal.h"
+#include "core/py/config/table_internal.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
 
@@ -338,7 +340,9 @@ fill_module(PyObject *module)
                       : NULL;
     if (timeout == NULL ||
         PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0 ||
-        PyModule_AddFunctions(module, cg_written_methods) < 0) {
+        PyModule_AddFunctions(module, cg_written_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_table_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_python_worker_methods) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", CG_VERSION);

@@ -73,9 +73,9 @@ void cg_wsgi_interrupt(struct cg_wsgi *w);
 void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
 int cg_wsgi_listen(int sig, struct cg_error *err);
 
-/* settle of struct cg_app_ops: the access line of a reply that was still under
+/* replied of struct cg_app_ops: the access line of a reply that was still under
  * way when its request was done. */
-void cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent);
+void cg_wsgi_replied(struct cg_wsgi *w, void *line, uint64_t unsent);
 
 /* hold and drop of struct cg_app_ops: a reference to a Python object. */
 void cg_wsgi_hold(void *unused, void *keep);
