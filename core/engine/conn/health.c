@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/conn/health.h"
 
-#include "core/engine/conn/refuse.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 
