@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/control/web.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -91,37 +90,17 @@ put_page(struct asked *a)
 /* ---- replies ---- */
 
 static void
-put_parts(struct cg_buf *out, const struct cg_parts *parts)
-{
-    for (int i = 0; i < parts->n; i++) {
-        cg_buf_put(out, parts->v[i].iov_base, parts->v[i].iov_len);
-    }
-}
-
-static void
 put_reply(const struct asked *a, struct cg_buf *out)
 {
-    char date[CG_HTTP_DATE_SIZE], line[8];
+    char date[CG_HTTP_DATE_SIZE];
     const struct cg_reply_context context = {.server = "cgunicorn",
                                              .date = date,
                                              .minor = a->req->minor,
                                              .head_request =
-                                                 a->req->method_is_head,
-                                             .keep_alive = false};
-    struct cg_writer w = {0};
-    struct cg_parts parts = {0};
+                                                 a->req->method_is_head};
     cg_http_date(time(NULL), date);
-    snprintf(line, sizeof line, "%d", a->status % 1000);
-    cg_writer_start(&w, cg_slice_of(line));
-    cg_writer_field(&w, CG_SLICE("Content-Type"), cg_slice_of(a->type));
-    cg_writer_field(&w, CG_SLICE("Cache-Control"), CG_SLICE("no-store"));
-    if (a->status == 405) {
-        cg_writer_field(&w, CG_SLICE("Allow"), CG_SLICE("GET, HEAD"));
-    }
-    cg_writer_head(&w, &context, (int64_t)a->body.n);
-    cg_writer_body(&w, a->body.p, a->body.n, true, &parts);
-    put_parts(out, &parts);
-    cg_writer_release(&w);
+    cg_small_reply(out, a->status, a->type,
+                   (struct cg_slice){a->body.p, a->body.n}, &context);
 }
 
 /* One that the reader refuses. */

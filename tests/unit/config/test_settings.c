@@ -65,7 +65,9 @@ static const char *const ours[] = {"strict",
                                    "response_memory",
                                    "show_secrets",
                                    "control",
-                                   "metrics_bind"};
+                                   "metrics_bind",
+                                   "health_path",
+                                   "ready_path"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
