@@ -385,6 +385,14 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --health-path)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --ready-path)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --control-socket)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -533,6 +541,8 @@ _cgunicorn() {
             --dirty-graceful-timeout \
             --no-control \
             --metrics-bind \
+            --health-path \
+            --ready-path \
             --control-socket \
             --control-socket-mode \
             --no-control-socket
@@ -667,6 +677,8 @@ _cgunicorn() {
             dirty_graceful_timeout \
             control \
             metrics_bind \
+            health_path \
+            ready_path \
             control_socket \
             control_socket_mode \
             control_socket_disable \
