@@ -11,8 +11,8 @@
 #ifndef CG_ENGINE_ENGINE_H
 #define CG_ENGINE_ENGINE_H
 
-#include "core/engine/conn/intake.h"
-#include "core/engine/exchange/spill.h"
+#include "core/engine/exchange/intake.h"
+#include "core/engine/outbox/spill.h"
 #include "core/exchange/app.h"
 #include "core/http/proxy.h"
 #include "core/http/trust.h"

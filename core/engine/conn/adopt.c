@@ -11,8 +11,8 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/engine/conn/give.h"
-#include "core/engine/conn/refuse.h"
 #include "core/engine/conn/room.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 
 /* ---- room for descriptors ---- */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The room of connections: they are accepted or adopted, read until a request
- * is there, refused, given away, and what they do after a reply.
+ * The room of connections: they are accepted or adopted, given away, closed
+ * to make room for others.
  *
  * What always holds: everything here runs with the baton in LOOP; a connection
  * is in the event set exactly while `armed`, and leaves it before it is closed;
- * one in RUN is touched by nobody but its executor; bytes of a peer are bounded
- * before they are stored. Running a request and answering it is left to
- * exchange/, what follows from a step to the dispatcher, bytes to core/http.
+ * one in RUN is touched by nobody but its executor. What comes and goes on it
+ * is left to its protocol, a request to exchange/, what follows to the
+ * dispatcher.
  *
  * Connection: what the engine keeps of one client: a transport, who is at the
  * other end, what came of the next request, and the stream of this one. Small

@@ -77,7 +77,7 @@ static const struct cg_app_ops app = {
     .enter = nothing,
     .leave = nothing,
     .run = run,
-    .drained = drained,
+    .awaited = drained,
     .hold = keep,
     .drop = keep,
 };
