@@ -21,27 +21,11 @@
 #include "core/worker/class.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
+#include "core/worker/wsgi_host.h"
 
 enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
 
 /* ---- signals ---- */
-
-static void
-on_term(void *self)
-{
-    struct cg_host_run *run = self;
-    run->stop_wanted = 1;
-    if (run->engine != NULL) {
-        cg_engine_stop(run->engine, run->graceful_us);
-    }
-}
-
-static void
-on_usr1(void *self)
-{
-    struct cg_host_run *run = self;
-    cg_py_server_reopen_logs(run->start->server);
-}
 
 /* The master sends USR1 to all its workers, those that boot included. */
 static volatile sig_atomic_t usr1_came;
@@ -71,8 +55,20 @@ cg_worker_early_signals(void)
     sigaction(SIGQUIT, &sa, NULL);
 }
 
+/* ---- what `worker` and its signal handlers ask for ---- */
+
 static void
-on_quit(void *self)
+stop(void *self)
+{
+    struct cg_host_run *run = self;
+    run->stop_wanted = 1;
+    if (run->engine != NULL) {
+        cg_engine_stop(run->engine, run->graceful_us);
+    }
+}
+
+static void
+quit(void *self)
 {
     struct cg_host_run *run = self;
     run->abort_wanted = 1;
@@ -81,17 +77,43 @@ on_quit(void *self)
     }
 }
 
+static uint64_t
+count_requests(void *self)
+{
+    const struct cg_host_run *run = self;
+    return run->wsgi != NULL ? cg_engine_requests(run->wsgi->engine) : 0;
+}
+
+static void
+limit_requests(void *self, uint64_t count)
+{
+    struct cg_host_run *run = self;
+    if (run->wsgi != NULL) {
+        cg_engine_limit_requests(run->wsgi->engine, count);
+    }
+}
+
+static void
+set_app(void *self, struct _object *callable)
+{
+    struct cg_host_run *run = self;
+    if (run->wsgi != NULL) {
+        cg_wsgi_set_app(run->wsgi->wsgi, callable);
+    }
+}
+
 static int
 init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
 {
-    const struct cg_worker_signals calls = {
-        .on_term = on_term,
-        .on_usr1 = on_usr1,
-        .on_quit = on_quit,
+    const struct cg_worker_calls calls = {
+        .stop = stop,
+        .quit = quit,
+        .requests = count_requests,
+        .limit_requests = limit_requests,
+        .set_app = set_app,
         .self = run,
     };
-    return cg_py_worker_signals(run->start->server, run->start->worker, &calls,
-                                write_fd, err);
+    return cg_py_worker_init_signals(run->start->worker, &calls, write_fd, err);
 }
 
 /* ---- boot ---- */
@@ -330,7 +352,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return CG_EXIT_BOOT;
     }
     if (usr1_came) {
-        on_usr1(run);
+        cg_py_server_reopen_logs(run->start->server);
     }
     if (is_orphan(start)) {
         return EXIT_STOPPED;
@@ -485,7 +507,7 @@ serve_python(struct cg_host_run *run)
         return CG_EXIT_BOOT;
     }
     if (usr1_came) {
-        on_usr1(run);
+        cg_py_server_reopen_logs(start->server);
     }
     return is_orphan(start)
                ? EXIT_STOPPED

@@ -310,31 +310,12 @@ init_options(struct cg_wsgi_host *h, bool multithread)
     };
 }
 
-/* ---- what is written to `worker` ---- */
-
-static uint64_t
-count_requests(void *self)
-{
-    return cg_engine_requests(((struct cg_wsgi_host *)self)->engine);
-}
-
-static void
-limit_requests(void *self, uint64_t count)
-{
-    cg_engine_limit_requests(((struct cg_wsgi_host *)self)->engine, count);
-}
-
-static void
-set_app(void *self, void *callable)
-{
-    cg_wsgi_set_app(((struct cg_wsgi_host *)self)->wsgi, callable);
-}
-
 void
 cg_wsgi_host_release(struct cg_wsgi_host *h)
 {
     forking_host = NULL;
     h->run->engine = NULL;
+    h->run->wsgi = NULL;
     cg_engine_free(h->engine);
     if (h->runner.ops != NULL) {
         h->runner.ops->free(h->runner.self);
@@ -459,11 +440,7 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     if (run->start->alive_fd >= 0) {
         cg_engine_watch_master(h->engine, run->start->alive_fd);
     }
-    const struct cg_worker_calls calls = {.requests = count_requests,
-                                          .limit_requests = limit_requests,
-                                          .set_app = set_app,
-                                          .self = h};
-    cg_py_worker_follow(run->start->worker, &calls);
+    run->wsgi = h;
     return 0;
 }
 
@@ -510,5 +487,6 @@ cg_wsgi_host_end(struct cg_wsgi_host *h)
                     "Parent changed, shutting down: <Worker %d>",
                     (int)getpid());
     }
-    cg_py_worker_follow(run->start->worker, NULL);
+    cg_py_worker_freeze(run->start->worker);
+    run->wsgi = NULL;
 }

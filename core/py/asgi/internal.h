@@ -16,7 +16,7 @@
 #include "core/http/websocket.h"
 #include "core/http/websocket_handshake.h"
 #include "core/py/asgi/asgi.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/wsgi/bridge.h"
 
 #if PY_VERSION_HEX < 0x030A0000
 typedef enum {

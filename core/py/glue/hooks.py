@@ -455,7 +455,7 @@ class Worker:
     def alive(self, yes):
         was, self._alive = self._alive, bool(yes)
         if was and not yes and self is _me and self.booted:
-            _cgunicorn.worker_event(0)
+            _cgunicorn.worker_stop()
 
     @property
     def nr(self):
@@ -507,9 +507,9 @@ class Worker:
     def handle_exit(self, sig, frame):
         first, self._alive = self._alive, False
         if self.booted:
-            _cgunicorn.worker_event(0)
+            _cgunicorn.worker_stop()
         elif first and not self._ending:  # it has nothing to finish
-            _cgunicorn.worker_event(2)
+            _cgunicorn.worker_quit()
             self._leave(sig, 0)
 
     def _leave(self, sig, status):
@@ -554,14 +554,14 @@ class Worker:
         if self._ending or self._is_told(sig):
             return
         self._alive = False
-        _cgunicorn.worker_event(2)
+        _cgunicorn.worker_quit()
         self.cfg.worker_int(self)
         time.sleep(0.1)
         self._leave(sig, 0)
 
     def handle_abort(self, sig, frame):
         self._alive = False
-        _cgunicorn.worker_event(2)
+        _cgunicorn.worker_quit()
         self.cfg.worker_abort(self)
         self._leave(sig, 1)
 

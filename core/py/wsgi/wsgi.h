@@ -50,8 +50,8 @@ struct cg_wsgi_options {
 int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
                 struct cg_error *err);
 void cg_wsgi_free(struct cg_wsgi *w);
-/* Another application, a PyObject *, from the next request on. */
-void cg_wsgi_set_app(struct cg_wsgi *w, void *callable);
+/* Another application, from the next request on. */
+void cg_wsgi_set_app(struct cg_wsgi *w, struct _object *callable);
 
 /*
  * Runs the application for ex and answers it before it returns, whatever
@@ -77,7 +77,8 @@ int cg_wsgi_listen(int sig, struct cg_error *err);
  * way when its request was done. */
 void cg_wsgi_replied(struct cg_wsgi *w, void *line, uint64_t unsent);
 
-/* hold and drop of struct cg_app_ops: a reference to a Python object. */
+/* hold and drop of struct cg_app_ops: `keep` is a PyObject, of which the engine
+ * knows only that it has to be there while its bytes are sent. */
 void cg_wsgi_hold(void *unused, void *keep);
 void cg_wsgi_drop(void *unused, void *keep);
 
