@@ -13,11 +13,19 @@
 
 /* ---- what became of an intake ---- */
 
+/* A part of 100 Continue may wait for its peer, too. */
+static void
+await_bytes(struct cg_engine *e, struct cg_conn *c)
+{
+    bool flushes = !cg_outbox_is_empty(&c->stream.outbox);
+    cg_conn_arm(e, c, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0u));
+}
+
 static void
 wait_for_body(struct cg_engine *e, struct cg_conn *c)
 {
     struct cg_intake *i = c->stream.intake;
-    cg_send_continue(&c->stream, i);
+    cg_send_continue(&c->stream, i, &e->dropped);
     if (i->since_us == 0) {
         i->since_us = e->now_us;
     }
@@ -48,7 +56,7 @@ wait_for_more(struct cg_engine *e, struct cg_conn *c)
         cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
                         e->now_us);
     }
-    cg_conn_arm(e, c, CG_LOOP_READ);
+    await_bytes(e, c);
 }
 
 /* All of it is there, or as much as this server waits for. */
@@ -324,4 +332,15 @@ cg_receive(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
              c->stream.state == STREAM_BODY &&
              sum < share_of(c->stream.intake));
     return step;
+}
+
+enum cg_step
+cg_receive_body(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
+{
+    struct cg_engine *e = x->engine;
+    if (__builtin_expect(!cg_outbox_is_empty(&c->stream.outbox), 0)) {
+        cg_outbox_flush(&c->stream.outbox, &c->transport, &e->dropped);
+        await_bytes(e, c);
+    }
+    return cg_receive(x, c, a);
 }
