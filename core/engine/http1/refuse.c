@@ -160,5 +160,5 @@ cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
                   const struct cg_buf *reply)
 {
     CG_HAS_BATON(e);
-    end_with(e, c, send_page(e, c, reply));
+    end_with(e, c, send_page(e, &c->stream, reply));
 }
