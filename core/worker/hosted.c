@@ -16,14 +16,15 @@
 #include "core/worker/host.h"
 #include "core/worker/wsgi_host.h"
 
-enum { LOOP_HIGH_WATER = 16 << 20 };
+enum { LOOP_HIGH_WATER = 16 << 20, BAD_FRAMES = 10 };
 
 struct hosted {
     struct cg_wsgi_host h; /* first: its address is the host's self */
     struct cg_py_loop *loop;
     struct cg_executor *executor;
     struct cg_asgi *asgi; /* requests run in its tasks; or NULL */
-    uint64_t stop_us;     /* it was told of a graceful stop then */
+    struct cg_log_limit bad_frames;
+    uint64_t stop_us; /* it was told of a graceful stop then */
 };
 
 static bool
@@ -80,6 +81,31 @@ interrupt_asgi(void *self, struct cg_exchange *ex)
     cg_asgi_interrupt(((struct hosted *)self)->asgi, ex);
 }
 
+static void
+bad_frame(void *self, struct cg_exchange *ex, const char *fault)
+{
+    struct hosted *o = self;
+    const struct cg_worker_start *start = o->h.run->start;
+    atomic_fetch_add_explicit(&start->slot->refused, 1, memory_order_relaxed);
+    if (cg_log_limit_pass(&o->bad_frames, cg_now_us(), BAD_FRAMES)) {
+        cg_log_line(start->log, CG_WARNING,
+                    "Invalid WebSocket frame from ip=%s: %s", ex->peer->addr,
+                    fault);
+    }
+}
+
+static void
+report_frames(void *self)
+{
+    struct hosted *o = self;
+    uint64_t held = cg_log_limit_take(&o->bad_frames);
+    if (held > 0) {
+        cg_log_line(o->h.run->start->log, CG_WARNING,
+                    "Invalid WebSocket frame from ... and %llu more like this",
+                    (unsigned long long)held);
+    }
+}
+
 /* A late request is cancelled by the loop; no thread is interrupted. */
 static void
 interrupt_nobody(void *self)
@@ -107,6 +133,9 @@ init_asgi(struct hosted *o, struct cg_error *err)
         .ws_patience_us = seconds(s, CG_websocket_ping_timeout),
         .ws_compression = cg_settings_bool(s, CG_websocket_compression),
         .done = cg_engine_done,
+        .bad_peer = bad_frame,
+        .report = report_frames,
+        .self = o,
     };
     int e = cg_asgi_new(&options, &o->asgi, err);
     o->h.host.run = run_asgi;

@@ -217,6 +217,18 @@ def test_a_bad_frame_closes_with_its_code(ws, data, code):
     ws.assert_closed()
 
 
+def test_bad_frames_are_told_with_a_limit(probe):
+    """A stranger cannot fill the log: ten lines in a second, and a sum."""
+    before = probe.log_count("Invalid WebSocket frame from ip=127.0.0.1: ")
+    for _ in range(40):
+        with WebSocket(probe.address, "/chat") as ws:
+            ws.send(raw(0x83, b""))
+            assert code_of(ws.frame()) == 1002
+    probe.wait_log(r"Invalid WebSocket frame from \.\.\. and \d+ more like this")
+    told = probe.log_count("Invalid WebSocket frame from ip=127.0.0.1: ")
+    assert 10 <= told - before < 40
+
+
 def test_what_came_before_a_bad_frame_is_answered_first(ws):
     ws.send(raw(0x81, b"good") + raw(0x83, b""))
     assert ws.hear() == "good"

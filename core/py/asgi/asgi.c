@@ -293,6 +293,7 @@ tick(PyObject *self, PyObject *unused)
     }
     a->ticking = false;
     each_running(a, look_after, now);
+    a->o.report(a->o.self);
     if (a->nrunning > 0) {
         cg_asgi_tick_soon(a);
     }
@@ -538,6 +539,12 @@ cg_asgi_give_back(RequestObject *r)
         cg_asgi_log(r, CG_ERROR,
                     "Response is shorter than its Content-Length, closing the "
                     "connection:");
+    }
+    /* of HEAD frameworks leave it to the server */
+    if (ex->writer->misfit == CG_NOT_ASKED && !ex->req->method_is_head) {
+        cg_asgi_log(r, CG_WARNING,
+                    "Response has a body although its status allows none, it "
+                    "was dropped:");
     }
     tell_end(r, late);
     if (!r->returned) {

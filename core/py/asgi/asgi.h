@@ -24,6 +24,11 @@ struct cg_asgi_options {
     uint64_t ws_patience_us; /* after that ping: closed; 0: never */
     bool ws_compression;
     void (*done)(struct cg_exchange *ex); /* gives an exchange back */
+    /* A peer broke the rules of its WebSocket; and about once a second while
+     * requests run: what was held back of that may be summed up. */
+    void (*bad_peer)(void *self, struct cg_exchange *ex, const char *fault);
+    void (*report)(void *self);
+    void *self;
 };
 
 /* The loop runs in no thread yet. */

@@ -272,9 +272,8 @@ fail(struct websocket *ws)
     ws->failed_us = 0;
     struct cg_slice why = cg_slice_of(in->fault);
     if (ws->state == WS_OPEN) {
-        const struct cg_wsgi_options *o = ws->r->asgi->wsgi->o;
-        cg_log_line(o->log, CG_DEBUG, "WebSocket closed with %u: %s", in->code,
-                    in->fault);
+        const struct cg_asgi_options *o = &ws->r->asgi->o;
+        o->bad_peer(o->self, ws->r->ex, in->fault);
         set_code(ws, in->code, why.p, why.n);
         put_close(ws, in->code, why);
     }
