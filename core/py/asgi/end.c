@@ -40,7 +40,8 @@ tell_end(RequestObject *r, enum cg_late late)
         return;
     }
     bool needs_environ = r->hooked != NULL || w->python_access ||
-                         cg_access_needs_environ(w->o->access);
+                         (w->o->access != NULL && /* NULL: only statsd */
+                          cg_access_needs_environ(w->o->access));
     py_auto *env = needs_environ ? cg_environ_new(w, x) : NULL;
     PyErr_Clear();
     if (line) {
