@@ -126,7 +126,8 @@ NOT_BEHIND_A_FACE = {
 
 def why_not_behind_a_face(nodeid):
     """The reason, when that test is none for the class asgi; or None."""
-    name = nodeid.rpartition("/")[2]
+    path, _, test = nodeid.partition("::")
+    name = path.rpartition("/")[2] + "::" + test
     for reason, patterns in NOT_BEHIND_A_FACE.items():
         for pattern in patterns.split():
             whole = pattern if "::" in pattern else "*::" + pattern
