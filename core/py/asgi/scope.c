@@ -93,6 +93,12 @@ template_of(struct cg_asgi *a, const struct cg_wsgi_listener *l, bool ws)
         {W_query_string, empty},
         {W_root_path, root},
         {W_client, Py_None},
+        /* replaced in each copy: a dict that does not grow is cheaper */
+        {W_path, Py_None},
+        {W_raw_path, Py_None},
+        {W_headers, Py_None},
+        {W_asgi, Py_None},
+        {W_extensions, Py_None},
         {W_server, server},
     };
     for (size_t i = 0; i < CG_COUNT(items); i++) {
@@ -203,6 +209,9 @@ static PyObject *
 decode_path(struct cg_slice path)
 {
     cg_auto(buf) struct cg_buf b = {0};
+    if (memchr(path.p, '%', path.n) == NULL) {
+        return PyUnicode_DecodeUTF8(path.p, (Py_ssize_t)path.n, "replace");
+    }
     cg_part_decode_path(path, &b);
     return PyUnicode_DecodeUTF8(b.p, (Py_ssize_t)b.n, "replace");
 }
