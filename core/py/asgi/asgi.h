@@ -24,11 +24,8 @@ struct cg_asgi_options {
     uint64_t ws_patience_us; /* after that ping: closed; 0: never */
     bool ws_compression;
     void (*done)(struct cg_exchange *ex); /* gives an exchange back */
-    /* A peer broke the rules of its WebSocket; and about once a second while
-     * requests run: what was held back of that may be summed up. */
-    void (*bad_peer)(void *self, struct cg_exchange *ex, const char *fault);
-    void (*report)(void *self);
-    void *self;
+    _Atomic uint64_t
+        *refused; /* the board's count; bad frames are told there */
 };
 
 /* The loop runs in no thread yet. */
@@ -45,7 +42,10 @@ int cg_asgi_startup(struct cg_asgi *a, struct cg_error *err,
  * that it is over; each for so long at most. Then the loop is closed. */
 void cg_asgi_shutdown(struct cg_asgi *a, uint64_t patience_us);
 
-/* run, drained and interrupt of struct cg_host. */
+/* The bridge as a runner; its free takes options.wsgi, too. */
+struct cg_runner cg_asgi_runner(struct cg_asgi *a);
+
+/* run, drained and interrupt of struct cg_app_ops. */
 void cg_asgi_run(struct cg_asgi *a, struct cg_exchange *ex);
 void cg_asgi_drained(struct cg_asgi *a, struct cg_exchange *ex);
 void cg_asgi_interrupt(struct cg_asgi *a, struct cg_exchange *ex);

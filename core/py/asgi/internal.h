@@ -17,6 +17,7 @@
 #include "core/http/websocket_handshake.h"
 #include "core/py/asgi/asgi.h"
 #include "core/py/wsgi/internal.h"
+#include "logging/limit.h"
 
 #if PY_VERSION_HEX < 0x030A0000
 typedef enum {
@@ -119,6 +120,7 @@ struct cg_asgi {
     Py_ssize_t task_tail;
     PyObject *done_awaitable;
     PyObject *tick; /* the callable of the timer */
+    struct cg_log_limit bad_frames;
     void (*look_after)(RequestObject *r, uint64_t now_us);
     PyObject *word[WORDS];
     PyObject *field_name[CG_FIELD_COUNT];
@@ -184,6 +186,10 @@ void cg_asgi_each(struct cg_asgi *a, void (*call)(RequestObject *r, uint64_t),
 /* log.c */
 void cg_asgi_log_exception(RequestObject *r, const char *what);
 void cg_asgi_log(RequestObject *r, enum cg_level level, const char *text);
+/* A peer broke the rules of its WebSocket: told with a limit, whose sum is told
+ * by the timer. */
+void cg_asgi_log_bad_frame(RequestObject *r, const char *fault);
+void cg_asgi_log_held_frames(struct cg_asgi *a);
 /* For what its application says after the reply. */
 void cg_asgi_keep_line(RequestObject *r);
 /* What is to be said about an exception; it is consumed. sys.exit() in an

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What the log says about a request: of one whose exchange is given back only
  * its line is known any more. */
+#include <stdatomic.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/py/asgi/internal.h"
 #include "core/py/compat/hooks_internal.h"
@@ -69,6 +71,33 @@ cg_asgi_log_exception(RequestObject *r, const char *what)
     }
     cg_wsgi_log_exception(x, what);
     cg_kit_give(r->asgi->wsgi, &kit);
+}
+
+/* ---- bad frames ---- */
+
+enum { BAD_FRAMES = 10 }; /* lines in a second */
+
+void
+cg_asgi_log_bad_frame(RequestObject *r, const char *fault)
+{
+    struct cg_asgi *a = r->asgi;
+    atomic_fetch_add_explicit(a->o.refused, 1, memory_order_relaxed);
+    if (cg_log_limit_pass(&a->bad_frames, cg_now_us(), BAD_FRAMES)) {
+        cg_log_line(a->wsgi->o->log, CG_WARNING,
+                    "Invalid WebSocket frame from ip=%s: %s", r->ex->peer->addr,
+                    fault);
+    }
+}
+
+void
+cg_asgi_log_held_frames(struct cg_asgi *a)
+{
+    uint64_t held = cg_log_limit_take(&a->bad_frames);
+    if (held > 0) {
+        cg_log_line(a->wsgi->o->log, CG_WARNING,
+                    "Invalid WebSocket frame from ... and %llu more like this",
+                    (unsigned long long)held);
+    }
 }
 
 /* ---- exceptions ---- */

@@ -30,7 +30,7 @@ tick(PyObject *self, PyObject *unused)
     }
     a->ticking = false;
     cg_asgi_each(a, a->look_after, now);
-    a->o.report(a->o.self);
+    cg_asgi_log_held_frames(a);
     if (a->nrunning > 0) {
         cg_asgi_tick_soon(a);
     }

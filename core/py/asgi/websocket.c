@@ -256,8 +256,7 @@ cg_websocket_fail(struct websocket *ws)
     ws->failed_us = 0;
     struct cg_slice why = cg_slice_of(in->fault);
     if (ws->state == WS_OPEN) {
-        const struct cg_asgi_options *o = &ws->r->asgi->o;
-        o->bad_peer(o->self, ws->r->ex, in->fault);
+        cg_asgi_log_bad_frame(ws->r, in->fault);
         cg_websocket_set_code(ws, in->code, why.p, why.n);
         cg_websocket_put_close(ws, in->code, why);
     }
