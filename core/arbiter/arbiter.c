@@ -561,6 +561,7 @@ tear_down(struct cg_arbiter *a)
         cg_py_worker_free(a->children[i].object);
         cg_fd_close(&a->children[i].trace_fd);
         cg_fd_close(&a->children[i].news_fd);
+        cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
     cg_arbiter_forget_env(a);

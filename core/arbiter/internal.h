@@ -4,6 +4,7 @@
 #define CG_ARBITER_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan/plan.h"
@@ -22,6 +23,11 @@ struct cg_child {
     int trace_fd; /* a file in memory that its stacks go to, or -1 */
     int news_fd;  /* what it says, one struct cg_worker_news at a time; -1 */
     struct cg_py_worker *object; /* owned */
+    /* of a class written in Python: the file that it touches as its sign of
+     * life, or -1; what was seen of it, and when that was (0: never) */
+    int beat_fd;
+    struct timespec beat_seen;
+    uint64_t beat_us;
 };
 
 /* An environment variable; value NULL: not set. */

@@ -179,6 +179,7 @@ cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                uint64_t now_ms)
 {
     struct cg_plan_worker *w = cg_roster_find(p, pid);
+    cg_plan_spare(p, pid);
     if (w != NULL) {
         on_worker_end(p, w, status, oom, now_ms);
     } else if (pid != 0 && pid == p->reexec_pid) {

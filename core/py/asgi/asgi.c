@@ -12,6 +12,7 @@
 #include "core/py/asgi/internal.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/logger.h"
+#include "core/py/wsgi/hooks.h"
 
 enum { RBUF = 64 * 1024, LEFT_AFTER_US = 1000 * 1000 };
 
@@ -87,20 +88,19 @@ static int
 call_hooks(RequestObject *r)
 {
     struct cg_wsgi *w = r->asgi->wsgi;
-    struct cg_kit kit;
     if (!w->o->pre_request && !w->o->post_request) {
         return 0;
     }
-    ExchangeObject *x = cg_kit_take(w, r->ex, &kit);
-    if (x == NULL) {
+    struct cg_kit *kit = cg_kit_take(w, r->ex);
+    if (kit == NULL) {
         return -1;
     }
-    r->hooked = cg_request_object(x);
+    r->hooked = cg_request_object(kit);
     int e = r->hooked != NULL ? 0 : -1;
     if (e == 0 && w->o->pre_request) {
-        e = cg_call_pre_request(x, r->hooked);
+        e = cg_call_pre_request(kit, r->hooked);
     }
-    cg_kit_give(w, &kit);
+    cg_kit_give(kit);
     return e;
 }
 

@@ -3,6 +3,8 @@
  * they come. */
 #include "core/py/asgi/internal.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/request/access.h"
+#include "core/py/wsgi/hooks.h"
 
 /* ---- the end of the reply ---- */
 
@@ -17,10 +19,10 @@ wants_line(const RequestObject *r, enum cg_late late)
 }
 
 static void
-tell_hook(RequestObject *r, ExchangeObject *x, PyObject *env)
+tell_hook(RequestObject *r, const struct cg_kit *kit, PyObject *env)
 {
     if (r->hooked != NULL && r->asgi->wsgi->o->post_request) {
-        cg_call_post_request(x, r->hooked, env);
+        cg_call_post_request(kit, r->hooked, env);
     }
     Py_CLEAR(r->hooked);
 }
@@ -29,26 +31,25 @@ static void
 tell_end(RequestObject *r, enum cg_late late)
 {
     struct cg_wsgi *w = r->asgi->wsgi;
-    struct cg_kit kit;
     bool line = wants_line(r, late);
     if (!line && r->hooked == NULL) {
         return;
     }
-    ExchangeObject *x = cg_kit_take(w, r->ex, &kit);
-    if (x == NULL) {
+    struct cg_kit *kit = cg_kit_take(w, r->ex);
+    if (kit == NULL) {
         PyErr_Clear(); /* out of memory: nothing can be said */
         return;
     }
     bool needs_environ = r->hooked != NULL || w->python_access ||
                          (w->o->access != NULL && /* NULL: only statsd */
                           cg_access_needs_environ(w->o->access));
-    py_auto *env = needs_environ ? cg_environ_new(w, x) : NULL;
+    py_auto *env = needs_environ ? cg_environ_new(kit) : NULL;
     PyErr_Clear();
     if (line) {
-        cg_wsgi_log_access(x, env);
+        cg_wsgi_log_access(kit, env);
     }
-    tell_hook(r, x, env);
-    cg_kit_give(w, &kit);
+    tell_hook(r, kit, env);
+    cg_kit_give(kit);
 }
 
 void

@@ -8,6 +8,7 @@
 #include "core/base/memory.h"
 #include "core/py/asgi/internal.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/request/access.h"
 
 static void
 put_line(struct cg_buf *out, const RequestObject *r, const char *what)
@@ -62,15 +63,14 @@ log_bare_exception(RequestObject *r, const char *what)
 void
 cg_asgi_log_exception(RequestObject *r, const char *what)
 {
-    struct cg_kit kit;
-    ExchangeObject *x =
-        r->ex != NULL ? cg_kit_take(r->asgi->wsgi, r->ex, &kit) : NULL;
-    if (x == NULL) {
+    struct cg_kit *kit =
+        r->ex != NULL ? cg_kit_take(r->asgi->wsgi, r->ex) : NULL;
+    if (kit == NULL) {
         log_bare_exception(r, what);
         return;
     }
-    cg_wsgi_log_exception(x, what);
-    cg_kit_give(r->asgi->wsgi, &kit);
+    cg_wsgi_log_exception(kit, what);
+    cg_kit_give(kit);
 }
 
 /* ---- bad frames ---- */

@@ -23,7 +23,12 @@ CLASSES = {
     "gevent_pywsgi": "gunicorn.workers.ggevent.GeventPyWSGIWorker",
     "eventlet": "gunicorn.workers.geventlet.EventletWorker",
     "tornado": "gunicorn.workers.gtornado.TornadoWorker",
+    "asgi": "gunicorn.workers.gasgi.ASGIWorker",
 }
+
+# Where packages define what their users import from elsewhere.
+_HOMES = {"uvicorn_worker._workers": "uvicorn_worker", "uvicorn.workers": "uvicorn.workers"}
+_UVICORNS = ("UvicornWorker", "UvicornH11Worker")
 
 _Module = type(sys)
 _Function = type(lambda: None)
@@ -73,6 +78,16 @@ def loaded(name):
     """The module of that name if somebody has looked at it."""
     module = sys.modules.get(name)
     return None if type(module) is Late else module
+
+
+def native(cls):
+    """The name of a class, given as an object, that the server has natively;
+    None: it is another one, such as a subclass."""
+    uri = "%s.%s" % (cls.__module__, cls.__qualname__)
+    if uri in CLASSES.values():
+        return uri
+    home = _HOMES.get(cls.__module__)
+    return "%s.%s" % (home, cls.__qualname__) if home and cls.__qualname__ in _UVICORNS else None
 
 
 def _exists(package, name):

@@ -8,7 +8,9 @@
 #include "core/base/title.h"
 #include "core/http/reply.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/compat/python_worker_internal.h"
 #include "core/py/compat/written_internal.h"
+#include "core/py/config/table_internal.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
 
@@ -210,15 +212,16 @@ glue_signal_self(PyObject *self, PyObject *number)
 }
 
 static PyObject *
-glue_worker_event(PyObject *self, PyObject *number)
+glue_worker_stop(PyObject *self, PyObject *unused)
 {
-    long n = PyLong_AsLong(number);
-    if (n == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (n >= CG_WORKER_TERM && n <= CG_WORKER_QUIT) {
-        cg_hook_worker_event((enum cg_worker_event)n);
-    }
+    cg_hook_worker_stop();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_worker_quit(PyObject *self, PyObject *unused)
+{
+    cg_hook_worker_quit();
     Py_RETURN_NONE;
 }
 
@@ -287,8 +290,9 @@ static PyMethodDef methods[] = {
     {"num_workers", glue_num_workers, METH_NOARGS, "num_workers()"},
     {"set_num_workers", glue_set_num_workers, METH_O, "set_num_workers(n)"},
     {"signal_self", glue_signal_self, METH_O, "signal_self(number)"},
-    {"worker_event", glue_worker_event, METH_O,
-     "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
+    {"worker_stop", glue_worker_stop, METH_NOARGS,
+     "worker_stop(): this worker ends, gracefully"},
+    {"worker_quit", glue_worker_quit, METH_NOARGS, "worker_quit(): at once"},
     {"title_lend", glue_title_lend, METH_NOARGS,
      "title_lend(): argv and environ lie where the kernel laid them"},
     {"title_take_back", glue_title_take_back, METH_NOARGS, "the end of that"},
@@ -338,7 +342,9 @@ fill_module(PyObject *module)
                       : NULL;
     if (timeout == NULL ||
         PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0 ||
-        PyModule_AddFunctions(module, cg_written_methods) < 0) {
+        PyModule_AddFunctions(module, cg_written_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_table_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_python_worker_methods) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", CG_VERSION);

@@ -1461,6 +1461,24 @@ START_TEST(a_silent_worker_is_explained_traced_aborted_and_killed)
 }
 END_TEST
 
+START_TEST(who_is_buried_in_the_same_turn_is_not_signalled)
+{
+    serve();
+    cg_plan_silent(&plan, 1, 30001, now);
+    ended(1, SIGKILL);
+    expect("50 WORKER TIMEOUT (pid:1); explain 1; "
+           "40 Worker (pid:1) was sent SIGKILL! Perhaps out of memory?; spawn");
+    cg_plan_ready(&plan, 3, now);
+    effects();
+    signals("TERM");
+    ended(2, 0);
+    expect("20 Handling signal: term; stop listening; TERM 3");
+    tick(usual.graceful_ms);
+    ended(3, 0);
+    expect("exit 0");
+}
+END_TEST
+
 START_TEST(it_knows_whom_it_told_to_stop)
 {
     serve();
@@ -1770,6 +1788,7 @@ suite(void)
         &a_fork_that_fails_is_tried_again_later,
         &a_boot_failure_while_others_serve_does_not_halt,
         &a_silent_worker_is_explained_traced_aborted_and_killed,
+        &who_is_buried_in_the_same_turn_is_not_signalled,
         &it_knows_whom_it_told_to_stop,
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,
