@@ -306,8 +306,8 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
     return (int)pid;
 }
 
-void
-cg_arbiter_spawn(struct cg_arbiter *a)
+int
+cg_arbiter_fork(struct cg_arbiter *a)
 {
     struct cg_slot *slot = free_slot(a);
     int pid = -EAGAIN;
@@ -319,6 +319,15 @@ cg_arbiter_spawn(struct cg_arbiter *a)
         pid = fork_worker(a, slot);
     }
     cg_plan_spawned(&a->plan, pid, cg_arbiter_now_ms());
+    return pid;
+}
+
+void
+cg_arbiter_spawn(struct cg_arbiter *a)
+{
+    if (!cg_arbiter_asks_to_spawn(a)) {
+        cg_arbiter_fork(a);
+    }
 }
 
 /* ---- their ends ---- */

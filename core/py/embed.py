@@ -59,16 +59,30 @@ def sources(top, folder):
 
 
 def main(out, *packages):
-    rows = []
+    rows, table = [], []
     for package in packages:
         rows += sources(*package.split("="))
     with open(out, "w", encoding="utf-8") as f:
         f.write('#include <stddef.h>\n#include "core/py/runtime/glue.h"\n')
-        f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
-        for (name, package), text in rows:
+        # names lie together: a search must not touch the pages of the texts
+        f.write("static const char names[] =\n")
+        for (name, _), _ in rows:
+            f.write('    "%s\\0"\n' % name)
+        f.write("    ;\n")
+        for i, ((name, package), text) in enumerate(rows):
+            # nor does a start touch what it does not import, or what lies beside
+            kept = "" if name.startswith("_") else ' __attribute__((section("surface")))'
             code, size = bytecode(name, text)
-            f.write('    {"%s",\n%s,\n     %d,\n%s,\n     %d},\n' % (
-                name, c_string(text), package, code, size))
+            f.write("/* %s */\nstatic const char text_%d[]%s =\n%s;\n"
+                    "static const char code_%d[]%s =\n%s;\n" % (
+                        name, i, kept, c_string(text), i, kept, code))
+            table.append((len(name) + 1, i, package, size))
+        f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
+        at = 0
+        for length, i, package, size in table:
+            f.write("    {names + %d, text_%d, %d, code_%d, %d},\n" % (
+                at, i, package, i, size))
+            at += length
         f.write("    {NULL, NULL, 0, NULL, 0}};\n")
 
 

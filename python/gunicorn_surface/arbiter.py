@@ -5,6 +5,7 @@ The work is the server's own. A method that a subclass overrides is called where
 gunicorn calls it, and what it reaches through super() is done then.
 """
 import os
+import signal
 import sys
 
 import _cgunicorn
@@ -17,6 +18,8 @@ EVERY_PASS = ("murder_workers", "manage_workers", "reap_workers")
 
 
 class Arbiter(hooks.Server):
+    SIG_NAMES = {getattr(signal, name): name[3:].lower() for name in dir(signal)
+                 if name.startswith("SIG") and name[3] != "_"}
     START_CTX = {}
     LISTENERS = []
     WORKERS = {}
@@ -133,9 +136,20 @@ class Arbiter(hooks.Server):
         self._stats["workers_spawned"] += 1
         return pid
 
+    def manage_workers(self):
+        """Ends workers that are more than num_workers; the missing ones are the
+        server's business."""
+        _cgunicorn.cull_workers()
+
     def spawn_workers(self):
         for _ in range(self.num_workers - len(self.WORKERS)):
             self.spawn_worker()
+
+    def signal(self, sig, frame):
+        self.SIG_QUEUE.put(sig)
+
+    def signal_chld(self, sig, frame):
+        """The server does that."""
 
     def kill_worker(self, pid, sig):
         _cgunicorn.kill_worker(pid, int(sig))

@@ -23,6 +23,7 @@ from gunicorn import __version__, util
 from gunicorn.errors import ConfigError
 
 KNOWN_SETTINGS = []
+VALID_HTTP_PROTOCOLS = frozenset({"h1", "h2"})
 PLATFORM = sys.platform
 
 
@@ -191,7 +192,9 @@ def validate_statsd_address(val):
     if val is None:
         return None
     path = re.match(r"unix:(//)?(?P<path>.+)", val)
-    if path and not path.group("path").isdigit():
+    if path and path.group("path").isdigit() and not path.group(1):
+        return "unix", int(path.group("path"))  # a host of that name
+    if path:
         return path.group("path")
     try:
         return util.parse_address(val, default_port="8125")
@@ -230,7 +233,7 @@ def validate_ssl_version(val):
 
 def validate_proxy_protocol(val):
     if val is None or isinstance(val, bool):
-        return "v1" if val is True else "off"
+        return "auto" if val is True else "off"
     if not isinstance(val, str):
         raise TypeError("proxy_protocol must be string or bool")
     known = {"off": ("off", "false", "0", "none", ""), "auto": ("auto", "true", "1"),
@@ -248,8 +251,8 @@ def validate_http_protocols(val):
         raise TypeError("http_protocols must be a string")
     found = [v.strip().lower() for v in val.split(",") if v.strip()]
     for item in found:
-        if item not in ("h1", "h2", "h3"):
-            raise ValueError("Invalid protocol '%s'. Valid protocols: h1, h2, h3" % item)
+        if item not in VALID_HTTP_PROTOCOLS:
+            raise ValueError("Invalid protocol '%s'. Valid protocols: h1, h2" % item)
     if len(set(found)) != len(found):
         raise ValueError("Duplicate protocols specified")
     return found or ["h1"]
@@ -418,13 +421,14 @@ _CLI = {"int": {"type": int}, "flag": {"action": "store_true"},
         "optional": {"nargs": "?", "const": "auto"}}
 
 
-def _unset_hook(name, qualname, arity):
-    """A hook's default: it does nothing, and knows how many arguments it has."""
-    names = ", ".join("abcd"[:arity])
+def _unset_hook(name, qualname, text):
+    """A hook's default: it does nothing. Its arguments are named in the table's
+    text: "pre_fork(server, worker): …"."""
+    names = text.partition("(")[2].partition(")")[0]
     scope = {"__name__": __name__}
     body = "pass"
     if name == "ssl_context":
-        body = "return b()"
+        body = "return %s()" % names.rpartition(", ")[2]
     exec("def %s(%s): %s" % (name, names, body), scope)
     hook = scope[name]
     hook.__qualname__ = qualname
@@ -438,12 +442,12 @@ def _log_request(worker, req):
 _log_request.__name__, _log_request.__qualname__ = "pre_request", "PreRequest.pre_request"
 
 
-def _default(name, kind, value, qualname, arity):
+def _default(name, kind, value, qualname, text):
     """As the class has it; Setting.set() makes the value of it."""
     if name == "pre_request":
         return _log_request
     if kind == "hook":
-        return _unset_hook(name, qualname, arity)
+        return _unset_hook(name, qualname, text)
     if name == "ssl_version":
         return getattr(ssl, "PROTOCOL_TLS", value)
     if name == "cert_reqs":
@@ -465,7 +469,7 @@ def _default(name, kind, value, qualname, arity):
 
 def _make(row):
     name, section, kind, cli, flags, meta, value, arity, text, qualname, ours = row
-    default = _default(name, kind, value, qualname, arity)
+    default = _default(name, kind, value, qualname, text)
     validator = _OF_NAME.get(name) or _VALIDATORS.get(kind) or (
         validate_callable(arity) if kind == "hook" else _by_table(name))
     if ours:
@@ -476,8 +480,8 @@ def _make(row):
              "validator": validator, "desc": text or name, "meta": meta,
              "cli": flags.split() if flags and cli != "none" else None}
     if kind == "hook":
-        attrs["type"] = callable
-        attrs[name] = staticmethod(default)
+        attrs["type"] = None if name == "on_exit" else callable
+        attrs["default"] = attrs[name] = staticmethod(default)
     attrs.update(_CLI.get(cli, {}))
     title = _CLASS_NAMES.get(name) or "".join(w.capitalize() for w in name.split("_"))
     globals()[title] = SettingMeta(title, (Setting,), attrs)
@@ -531,7 +535,8 @@ class Config(_hooks.Config):
     def parser(self):
         parser = argparse.ArgumentParser(prog=self.prog, usage=self.usage)
         parser.add_argument("-v", "--version", action="version", default=argparse.SUPPRESS,
-                            version="%(prog)s (version " + __version__ + ")\n",
+                            version="%%(prog)s (version %s, cgunicorn %s)\n" % (
+                                __version__, _cgunicorn.__version__),
                             help="show program's version number and exit")
         parser.add_argument("args", nargs="*", help=argparse.SUPPRESS)
         for name in sorted(self.settings, key=lambda n: self.settings[n].order):

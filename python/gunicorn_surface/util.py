@@ -208,11 +208,9 @@ def parse_address(netloc, default_port="8000"):
     bracket = re.match(r"\[(.*)\](?::(.*))?$", netloc)
     if bracket:
         host, port = bracket.group(1), bracket.group(2) or default_port
-    elif netloc.count(":") == 1:
-        host, port = netloc.split(":")
+    elif ":" in netloc:
+        host, port = netloc.split(":")[:2]
     elif netloc == "":
-        host = "0.0.0.0"
-    if not host:
         host = "0.0.0.0"
     try:
         return host.lower(), int(port)
@@ -347,5 +345,5 @@ def split_request_uri(uri):
     return urlsplit(uri)
 
 
-def is_glob_pattern(path):
-    return any(char in path for char in "*?[")
+def is_glob_pattern(value):
+    return any(char in value for char in "*?[")

@@ -40,6 +40,12 @@ cg_plan_start(struct cg_plan *p, uint64_t now_ms)
 }
 
 void
+cg_plan_spawn_more(struct cg_plan *p)
+{
+    p->spawning++;
+}
+
+void
 cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms)
 {
     p->spawning--;

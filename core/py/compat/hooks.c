@@ -539,6 +539,57 @@ cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
     return call(server, CG_nworkers_changed, server_object(server), n, o, err);
 }
 
+/* ---- methods of an Arbiter ---- */
+
+bool
+cg_py_server_overrides(struct cg_py_server *server, const char *method)
+{
+    CG_HAS_GIL();
+    py_auto *yes =
+        PyObject_CallMethod(server_object(server), "overrides", "s", method);
+    PyErr_Clear();
+    return yes == Py_True;
+}
+
+int
+cg_py_server_spawn(struct cg_py_server *server, struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *done =
+        PyObject_CallMethod(server_object(server), "spawn_worker", NULL);
+    return finish_hook(done, err);
+}
+
+int
+cg_py_server_kill(struct cg_py_server *server, int pid, int sig,
+                  struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *done = PyObject_CallMethod(server_object(server), "kill_worker",
+                                        "ii", pid, sig);
+    return finish_hook(done, err);
+}
+
+int
+cg_py_server_pass(struct cg_py_server *server, struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *done =
+        PyObject_CallMethod(server_object(server), "every_pass", NULL);
+    return finish_hook(done, err);
+}
+
+int
+cg_py_server_halt(struct cg_py_server *server, const char *reason, int status,
+                  struct cg_error *err)
+{
+    CG_HAS_GIL();
+    set_attribute(server_object(server), "_ended", py_new(Py_True));
+    py_auto *done = PyObject_CallMethod(server_object(server), "halt", "zi",
+                                        reason, status);
+    return finish_hook(done, err);
+}
+
 int
 cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
                     int count, int bell_fd, struct cg_error *err)

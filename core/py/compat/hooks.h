@@ -28,6 +28,9 @@ struct cg_server_calls {
     int (*signal_self)(void *self, int signo); /* reload(), stop(), halt() … */
     void (*set_timeout)(void *self, uint64_t ms); /* server.timeout */
     void (*handle_signal)(void *self, int signo); /* server.handle_hup() … */
+    int (*spawn_worker)(void *self); /* a pid, or -errno; never in a child */
+    int (*kill_worker)(void *self, int pid, int signo); /* 0 or -errno */
+    void (*cull)(void *self); /* ends workers that are too many */
     void *self;
 };
 
@@ -86,6 +89,18 @@ void cg_py_worker_over(struct cg_py_worker *w);
 void cg_py_server_add_worker(struct cg_py_server *server, int pid,
                              struct cg_py_worker *w);
 void cg_py_server_del_worker(struct cg_py_server *server, int pid);
+
+/* Whether a subclass of Arbiter, of a program that embeds the server, or a hook
+ * has put a method of its own there. */
+bool cg_py_server_overrides(struct cg_py_server *server, const char *method);
+/* Calls server.spawn_worker(), kill_worker(pid, sig), every_pass() or
+ * halt(reason, status) of such a one. As the hooks. */
+int cg_py_server_spawn(struct cg_py_server *server, struct cg_error *err);
+int cg_py_server_kill(struct cg_py_server *server, int pid, int sig,
+                      struct cg_error *err);
+int cg_py_server_pass(struct cg_py_server *server, struct cg_error *err);
+int cg_py_server_halt(struct cg_py_server *server, const char *reason,
+                      int status, struct cg_error *err);
 
 /* Whether the user set that hook (the defaults do nothing we must call). */
 bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);

@@ -172,7 +172,7 @@ class App:
             return patched(self.app_uri)
         from _cgunicorn_glue.app import load
 
-        return load(self.app_uri)
+        return load(self.app_uri, self.cfg.paste_global_conf)
 
     load_wsgiapp = load
 

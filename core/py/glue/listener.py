@@ -134,10 +134,10 @@ class TCP6Socket(TCPSocket):
 class UnixSocket(BaseSocket):
     FAMILY = _Family("AF_UNIX")
 
-    def __init__(self, address, conf, log, fd=None):
+    def __init__(self, addr, conf, log, fd=None):
         if fd is None:
-            self._make_room(address)
-        super().__init__(address, conf, log, fd)
+            self._make_room(addr)
+        super().__init__(addr, conf, log, fd)
 
     @staticmethod
     def _make_room(path):

@@ -92,7 +92,7 @@ def native(cls):
 
 def _exists(package, name):
     if not package.__path__:  # ours
-        return _cgunicorn.source("gunicorn." + name) is not None
+        return _cgunicorn.has_source("gunicorn." + name)
     for folder in package.__path__:
         for end in (".py", "/__init__.py"):
             try:

@@ -2,21 +2,10 @@
 """gunicorn.app.pasterapp: applications of PasteDeploy's files, and the server of
 `pserve` ([server:main] use = egg:cgunicorn#main)."""
 import configparser
-import os
 
+from _cgunicorn_glue.paste import get_wsgi_app  # noqa: F401
 from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.config import get_default_config_file
-
-
-def get_wsgi_app(config_uri, name=None, defaults=None):
-    """The application of FILE.ini, or FILE.ini#SECTION."""
-    try:
-        from paste.deploy import loadapp
-    except ImportError as e:
-        raise ImportError("%s needs the package PasteDeploy: pip install PasteDeploy"
-                          % config_uri) from e
-    uri = config_uri if ":" in config_uri.split("#")[0] else "config:" + config_uri
-    return loadapp(uri, name=name, relative_to=os.getcwd(), global_conf=defaults)
 
 
 def has_logging_config(config_file):

@@ -46,6 +46,8 @@ def _is_listed(address, networks, texts):
 
 
 class Message:
+    scheme = version = None
+
     def __init__(self, cfg, unreader, peer_addr):
         self.cfg, self.unreader = cfg, unreader
         self.peer_addr = self.remote_addr = peer_addr

@@ -55,13 +55,3 @@ class Parser:
 
 class RequestParser(Parser):
     mesg_class = Request
-
-
-def get_parser(cfg, source, source_addr, http2_connection=False):
-    """The parser of the protocol that the settings name."""
-    if http2_connection:
-        raise NotImplementedError("HTTP/2 is not read by workers written in Python here")
-    if getattr(cfg, "protocol", "http") == "uwsgi":
-        raise NotImplementedError("the uwsgi protocol is not read by workers written in "
-                                  "Python here: protocol = \"http\"")
-    return RequestParser(cfg, source, source_addr)

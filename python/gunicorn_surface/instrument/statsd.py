@@ -2,7 +2,9 @@
 """gunicorn.instrument.statsd: metrics of a logger as datagrams."""
 import socket
 
-from _cgunicorn_glue.statsd import Metrics, dotted
+from _cgunicorn_glue.statsd import (  # noqa: F401  names that others import
+    COUNTER_TYPE, GAUGE_TYPE, HISTOGRAM_TYPE, METRIC_VAR, MTYPE_VAR, TIMER_TYPE, VALUE_VAR,
+    Metrics, dotted)
 from gunicorn.glogging import Logger
 
 

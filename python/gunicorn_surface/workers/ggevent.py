@@ -126,7 +126,10 @@ class PyWSGIHandler(pywsgi.WSGIHandler):
         ended = datetime.fromtimestamp(self.time_finish) if self.time_finish else started
         took = ended - started if self.time_finish else timedelta(0)
         headers = getattr(self, "response_headers", [])
-        resp = GeventResponse(getattr(self, "status", None), headers, self.response_length)
+        status = getattr(self, "status", None)
+        if isinstance(status, bytes):
+            status = status.decode("latin-1")
+        resp = GeventResponse(status, headers, self.response_length)
         fields = getattr(self.headers, "items", list)
         req = [(k.upper(), v) for k, v in fields()]
         self.server.log.access(resp, req, self.environ, took)

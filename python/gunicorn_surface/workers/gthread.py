@@ -236,10 +236,10 @@ class ThreadWorker(base.Worker):
         self.poller.close()
         self.method_queue.close()
 
-    def finish_request(self, conn, future):
+    def finish_request(self, conn, fs):
         """What the pool gave back: whether the connection is kept."""
         try:
-            keeps = not future.cancelled() and future.result()
+            keeps = not fs.cancelled() and fs.result()
             if keeps is _LATER and self.alive:
                 self._watch(conn, self.pending_conns, self.on_pending_socket_readable)
             elif keeps and keeps is not _LATER and self.alive:

@@ -212,6 +212,53 @@ START_TEST(the_start_spawns_the_workers_and_tells_when_all_serve)
 }
 END_TEST
 
+/* ---- a program's own arbiter ---- */
+
+START_TEST(a_worker_that_somebody_else_forks_is_on_the_roster)
+{
+    serve();
+    cg_plan_spawn_more(&plan);
+    cg_plan_spawned(&plan, next_pid++, now);
+    cg_plan_ready(&plan, 3, now);
+    expect("TERM 1"); /* one too many: the oldest */
+}
+END_TEST
+
+START_TEST(who_manages_workers_says_when_those_too_many_end)
+{
+    serve();
+    plan.hands_off = true;
+    cg_plan_spawn_more(&plan);
+    cg_plan_spawned(&plan, next_pid++, now);
+    cg_plan_ready(&plan, 3, now);
+    tick(1000);
+    expect("");
+    cg_plan_cull(&plan, now);
+    expect("TERM 1");
+}
+END_TEST
+
+START_TEST(a_missing_worker_is_started_whoever_manages_them)
+{
+    serve();
+    plan.hands_off = true;
+    ended(1, CLEAN);
+    tick(1000);
+    expect("spawn");
+}
+END_TEST
+
+START_TEST(nobody_culls_at_the_end)
+{
+    serve();
+    plan.hands_off = true;
+    cg_plan_signal(&plan, SIGTERM, now);
+    effects();
+    cg_plan_cull(&plan, now);
+    expect("");
+}
+END_TEST
+
 START_TEST(no_workers_at_all_is_serving_too)
 {
     struct cg_plan_options o = usual;
@@ -1716,6 +1763,10 @@ suite(void)
         &many_workers_are_forked_a_few_at_a_time,
         &a_stop_amidst_many_forks_ends_them,
         &the_start_spawns_the_workers_and_tells_when_all_serve,
+        &a_worker_that_somebody_else_forks_is_on_the_roster,
+        &who_manages_workers_says_when_those_too_many_end,
+        &a_missing_worker_is_started_whoever_manages_them,
+        &nobody_culls_at_the_end,
         &no_workers_at_all_is_serving_too,
         &the_first_boot_failure_halts_with_its_status,
         &an_application_that_is_not_found_halts_with_4,
