@@ -33,16 +33,15 @@ cg_arbiter_is_ready(const struct cg_arbiter *a)
     if (a->drained || !a->plan.serving || a->plan.phase > PLAN_RELOADING) {
         return false;
     }
-    for (int i = 0; i < a->plan.nworkers; i++) {
-        const struct cg_plan_worker *w = &a->plan.workers[i];
-        const struct cg_child *c = cg_arbiter_child((void *)(size_t)a, w->pid);
-        if (c != NULL &&
-            (w->state == ROSTER_READY || w->state == ROSTER_LEAVING)) {
-            struct cg_slot_look look = cg_slot_look(c->slot);
-            if (timeout_us == 0 ||
-                cg_slot_silent_us(&look, now) <= timeout_us) {
-                return true;
-            }
+    for (int i = 0; i < a->nchildren; i++) {
+        const struct cg_child *c = &a->children[i];
+        const struct cg_plan_worker *w = cg_plan_worker(&a->plan, c->pid);
+        struct cg_slot_look look = cg_slot_look(c->slot);
+        bool serves = w != NULL &&
+                      (w->state == ROSTER_READY || w->state == ROSTER_LEAVING);
+        if (serves &&
+            (timeout_us == 0 || cg_slot_silent_us(&look, now) <= timeout_us)) {
+            return true;
         }
     }
     return false;
@@ -327,7 +326,7 @@ cg_arbiter_follow_web(struct cg_arbiter *a)
 {
     struct cg_error err = {0};
     const char *bind = cg_settings_str(a->settings, CG_metrics_bind);
-    uint64_t now = cg_arbiter_now_ms();
+    uint64_t now = cg_now_us() / 1000;
     bind = bind != NULL ? bind : "";
     if (strcmp(a->web_bind != NULL ? a->web_bind : "", bind) == 0 ||
         now < a->web_ms + RETRY_MS) {

@@ -41,7 +41,7 @@ cg_arbiter_totals(const struct cg_arbiter *a, struct cg_totals *ret)
 void
 cg_arbiter_sample(struct cg_arbiter *a)
 {
-    uint64_t now = cg_arbiter_now_ms();
+    uint64_t now = cg_now_us() / 1000;
     struct cg_sample *newest = &a->samples[a->nsamples % SAMPLES];
     if (now < a->sampled_ms + SAMPLE_MS) {
         return;
@@ -93,7 +93,7 @@ put_counters(const struct cg_arbiter *a, struct cg_json *j)
                                           "3xx",   "4xx", "5xx"};
     const struct cg_sample *then = oldest(a);
     struct cg_totals now;
-    uint64_t ms = since(cg_arbiter_now_ms(), then->at_ms);
+    uint64_t ms = since(cg_now_us() / 1000, then->at_ms);
     cg_arbiter_totals(a, &now);
     cg_json_put_int(j, "requests_total", (int64_t)now.requests);
     cg_json_put_int(j, "refused_total", (int64_t)now.refused);
