@@ -63,7 +63,7 @@ put_names(FILE *to, const char *between)
 }
 
 static void
-put_operations(FILE *to)
+put_operation_words(FILE *to)
 {
     for (size_t i = 0; i < CG_OPERATIONS; i++) {
         fprintf(to, " %s", cg_operations[i].word);
@@ -153,7 +153,7 @@ cg_docgen_bash(FILE *to)
     fputs("\n    elif [[ $COMP_CWORD -eq 1 ]]; then\n"
           "        _cgunicorn_words \"$current\" config",
           to);
-    put_operations(to);
+    put_operation_words(to);
     fputs("\n    fi\n"
           "}\n"
           "complete -o bashdefault -o default -F _cgunicorn cgunicorn\n",
@@ -230,7 +230,7 @@ cg_docgen_zsh(FILE *to)
         cg_docgen_each_flag(&cg_rows[id], put_zsh_option, to);
     }
     fputs("        '1:application or command:(config", to);
-    put_operations(to);
+    put_operation_words(to);
     fputs(")' \\\n"
           "        '*:word:'\n"
           "}\n_cgunicorn \"$@\"\n",
