@@ -89,7 +89,7 @@ NOT_BEHIND_A_FACE = {
         test_case[TG01] test_case[TG06] test_case[TG10] test_case[TG27]""",
     "a scope has no field for what a proxy tells of the server's side": """
         test_what_a_proxy_told_moves_with_a_request_to_another_worker""",
-    "wsgi.input is the face's; test_69 has bodies that are being sent": """
+    "wsgi.input is the face's; test_39 has bodies that are being sent": """
         test_a_chunked_body_has_a_length_for_the_application*
         test_another_coding_is_left_to_the_application*
         test_a_streamed_body_has_no_length_yet*
