@@ -148,7 +148,13 @@ start_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
 {
     c->stream.intake = cg_intake_new();
     if (!head_done) {
+        struct cg_error err = {0};
         cg_intake_take_part(c->stream.intake, &x->req, p, n);
+        if (cg_intake_charge(c->stream.intake, &x->engine->config->intake,
+                             &err) < 0) {
+            cg_refuse_fault(x->engine, c, &err);
+            return CG_STEP_REFUSED;
+        }
         wait_for_more(x->engine, c);
         return CG_STEP_MORE;
     }
@@ -183,10 +189,10 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     if (st == CG_HEAD_DONE) {
         head_is_whole(x->engine, c);
     }
-    if (st == CG_HEAD_DONE &&
-        x->req.content_length > x->engine->config->intake.max_body) {
-        x->req.refusal = CG_REFUSE_BODY_LIMIT;
-        st = CG_HEAD_REFUSED;
+    if (st == CG_HEAD_DONE) {
+        x->req.refusal = cg_intake_too_large(&x->engine->config->intake,
+                                             x->req.content_length);
+        st = x->req.refusal != CG_REFUSE_NONE ? CG_HEAD_REFUSED : st;
     }
     if (st == CG_HEAD_REFUSED) {
         cg_refuse(x->engine, c, &x->req, p);
