@@ -386,6 +386,13 @@ hold_inquest(struct cg_arbiter *a, struct cg_child *c, int status,
     if (killed || WEXITSTATUS(status) != 0) {
         cg_arbiter_tell_losses(a, c);
         report(a, c, w);
+    } else if (w->aborted_ms != 0) { /* it heeded ABRT, and ended well */
+        report(a, c, w);
+        cg_auto(free) char *text =
+            cg_strf("Worker (pid:%d) was silent for longer than timeout and "
+                    "ended when it was told to.",
+                    c->pid);
+        cg_events_judge(&a->events, c->pid, CG_DEATH_TIMEOUT, text);
     }
 }
 
