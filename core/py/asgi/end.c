@@ -27,15 +27,16 @@ tell_hook(RequestObject *r, const struct cg_kit *kit, PyObject *env)
     Py_CLEAR(r->hooked);
 }
 
+/* What runs here finds the request without its exchange. */
 static void
-tell_end(RequestObject *r, enum cg_late late)
+tell_end(RequestObject *r, struct cg_exchange *ex, enum cg_late late)
 {
     struct cg_wsgi *w = r->asgi->wsgi;
     bool line = wants_line(r, late);
     if (!line && r->hooked == NULL) {
         return;
     }
-    struct cg_kit *kit = cg_kit_take(w, r->ex);
+    struct cg_kit *kit = cg_kit_take(w, ex);
     if (kit == NULL) {
         PyErr_Clear(); /* out of memory: nothing can be said */
         return;
@@ -74,12 +75,12 @@ cg_asgi_give_back(RequestObject *r)
                     "Response has a body although its status allows none, it "
                     "was dropped:");
     }
-    tell_end(r, late);
     if (!r->returned) {
         cg_asgi_keep_line(r);
     }
     r->ex = NULL;
     ex->host = NULL;
+    tell_end(r, ex, late);
     r->asgi->o.done(ex);
     cg_asgi_wake_all(r); /* receive() has something to say now */
     PyErr_Restore(type, value, traceback);
