@@ -120,10 +120,18 @@ end_reply(RequestObject *r, bool failed)
     }
 }
 
+/* INT or QUIT ended the worker in the middle of it: nothing is answered. */
+static bool
+is_quitting(int outcome)
+{
+    return outcome < 0 && PyErr_Occurred() && cg_hook_worker_quits() &&
+           PyErr_ExceptionMatches(PyExc_SystemExit);
+}
+
 void
 cg_asgi_finish(RequestObject *r, int outcome)
 {
-    bool failed = outcome < 0;
+    bool failed = outcome < 0, quits = is_quitting(outcome);
     cg_asgi_tell_exception(r);
     r->returned = true;
     Py_CLEAR(r->task);
@@ -131,10 +139,10 @@ cg_asgi_finish(RequestObject *r, int outcome)
         cg_websocket_ended(r, failed);
     }
     if (r->ex != NULL && (r->ws == NULL || !cg_websocket_is_open(r))) {
-        if (r->gone_us == 0 && r->reply != REPLY_COMPLETE) {
-            end_reply(r, failed);
-        } else if (r->gone_us != 0) {
+        if (quits || r->gone_us != 0) {
             r->ex->broken = true;
+        } else if (r->reply != REPLY_COMPLETE) {
+            end_reply(r, failed);
         }
         r->reply = REPLY_COMPLETE;
         cg_asgi_give_back(r);
