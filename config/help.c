@@ -118,8 +118,7 @@ put_preface(const char *prog, FILE *to, int width)
     for (size_t i = 0; i < CG_COUNT(commands); i++) {
         put_columns(to, commands[i][0], commands[i][1], width);
     }
-    fputs("\nA running server (--json, --pid PID, -p PIDFILE, -n NAME):\n",
-          to);
+    fputs("\nA running server (--json, --pid PID, -p PIDFILE, -n NAME):\n", to);
     for (size_t i = 0; i < CG_OPERATIONS; i++) {
         const struct cg_operation *op = &cg_operations[i];
         cg_auto(free) char *left =
