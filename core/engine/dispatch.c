@@ -5,6 +5,7 @@
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
+#include "core/engine/conn/health.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -67,6 +68,10 @@ static void
 on_request(struct cg_executor *x, struct cg_stream *s,
            const struct cg_arrival *a)
 {
+    if (__builtin_expect(cg_health_is_on(&x->engine->config->health), 0) &&
+        cg_health_answer(x->engine, s, a)) {
+        return;
+    }
     if (goes_away(x, s, a)) {
         return;
     }

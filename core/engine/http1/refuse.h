@@ -23,4 +23,8 @@ void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
 void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
                      const struct cg_error *err);
 
+/* A whole reply of the engine's own, and the end of the connection. */
+void cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
+                       const struct cg_buf *reply);
+
 #endif

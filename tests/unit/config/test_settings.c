@@ -65,7 +65,11 @@ static const char *const ours[] = {"strict",
                                    "response_memory",
                                    "request_memory",
                                    "request_disk",
-                                   "show_secrets"};
+                                   "show_secrets",
+                                   "control",
+                                   "metrics_bind",
+                                   "health_path",
+                                   "ready_path"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
