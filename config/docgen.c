@@ -109,10 +109,7 @@ static void
 put_row(const struct cg_row *row, FILE *to)
 {
     fprintf(to, "\n### %s\n\n%s\n\n", row->name, row->help);
-    if (row->refused) {
-        fprintf(to, "*Refused at the start: the feature is not there "
-                    "yet.*\n\n");
-    } else if (row->later) {
+    if (row->later) {
         fprintf(to, "*Accepted, without effect yet: setting it gives a "
                     "warning.*\n\n");
     }

@@ -234,23 +234,32 @@ asks_for(const struct cg_settings *s, enum cg_setting_id id)
     return is_set(s, id);
 }
 
+bool
+cg_settings_are_secure(const struct cg_settings *s)
+{
+    return asks_for(s, CG_certfile) || asks_for(s, CG_keyfile);
+}
+
 int
 cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
 {
+    static const enum cg_setting_id needs_certificate[] = {
+        CG_cert_reqs, CG_ca_certs, CG_ciphers, CG_ssl_context};
     cg_auto(buf) struct cg_buf asked = {0};
-    for (int id = 0; id < CG_SETTING_COUNT; id++) {
-        if (cg_rows[id].refused && asks_for(s, (enum cg_setting_id)id)) {
+    for (size_t i = 0; i < CG_COUNT(needs_certificate); i++) {
+        enum cg_setting_id id = needs_certificate[i];
+        if (!cg_settings_are_secure(s) && asks_for(s, id)) {
             cg_buf_putf(&asked, "%s%s: %s", asked.n > 0 ? ", " : "",
                         s->source[id].text, cg_rows[id].name);
         }
     }
     return asked.n == 0
                ? 0
-               : cg_error_set(err, ENOSYS,
-                              "%s: TLS is not available yet, and plain HTTP is "
-                              "not what this asks for: let a proxy in front of "
-                              "the server (nginx, HAProxy) do TLS and leave "
-                              "this out",
+               : cg_error_set(err, EINVAL,
+                              "%s: TLS is asked for, and there is no "
+                              "certificate: set certfile (and keyfile), or "
+                              "leave this out; plain HTTP is not what it asks "
+                              "for",
                               cg_buf_str(&asked));
 }
 

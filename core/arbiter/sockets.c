@@ -497,6 +497,14 @@ cg_sockets_names(const struct cg_sockets *s, struct cg_buf *out)
 }
 
 void
+cg_sockets_secure(struct cg_sockets *s, const struct cg_settings *settings)
+{
+    for (int i = 0; i < s->n; i++) {
+        cg_listener_set_secure(&s->items[i], cg_settings_are_secure(settings));
+    }
+}
+
+void
 cg_sockets_text(const struct cg_sockets *s, struct cg_buf *out)
 {
     for (int i = 0; i < s->n; i++) {

@@ -8,6 +8,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/receive.h"
 #include "core/engine/conn/refuse.h"
+#include "core/engine/conn/shake.h"
 #include "core/engine/state.h"
 
 /* ---- a request is there ---- */
@@ -97,10 +98,37 @@ read_on(struct cg_executor *x, struct cg_conn *c)
     on_step(x, c, cg_receive(x, c, &a), &a);
 }
 
+/* Its first request may have come with the handshake. */
+static void
+shake(struct cg_executor *x, struct cg_conn *c)
+{
+    switch (cg_shake(x, c)) {
+    case CG_STEP_REQUEST: read_on(x, c); break;
+    case CG_STEP_CLOSE: cg_conn_close(x->engine, c); break;
+    case CG_STEP_MORE:
+    case CG_STEP_REFUSED: break;
+    }
+}
+
+static void
+begin(struct cg_executor *x, struct cg_conn *c)
+{
+    if (__builtin_expect(cg_transport_shakes(&c->transport), 0)) {
+        cg_shake_begin(x->engine, c);
+        shake(x, c);
+    } else {
+        read_on(x, c);
+    }
+}
+
 void
 cg_dispatch_queued(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_arrival a;
+    if (__builtin_expect(cg_transport_is_shaking(&c->transport), 0)) {
+        shake(x, c);
+        return;
+    }
     on_step(x, c, cg_receive_queued(x, c, &a), &a);
 }
 
@@ -114,6 +142,7 @@ cg_dispatch_event(struct cg_executor *x, struct cg_conn *c)
     case CONN_HEAD:
     case CONN_BODY:
     case CONN_IDLE: read_on(x, c); break;
+    case CONN_SHAKE: shake(x, c); break;
     case CONN_FLUSH: cg_ending_flush(x->engine, c); break;
     case CONN_LENT: x->engine->kind->lent_ready(x->engine, c); break;
     case CONN_SKIP: cg_skip(x, c); break;
@@ -136,6 +165,7 @@ cg_dispatch_expired(struct cg_engine *e, struct cg_conn *c)
     case CONN_BODY:
         cg_refuse_status(e, c, 408, "Request body timed out");
         break;
+    case CONN_SHAKE: cg_shake_expired(e, c); break;
     case CONN_FRESH:
     case CONN_IDLE:
     case CONN_SKIP:
@@ -158,7 +188,7 @@ cg_dispatch_accept_one(struct cg_executor *x, int listener)
     if (c == NULL) {
         return false;
     }
-    read_on(x, c);
+    begin(x, c);
     return true;
 }
 
@@ -191,7 +221,7 @@ cg_dispatch_accept_rest(struct cg_executor *x)
         do {
             c = cg_accept_from(x, i);
             if (c != NULL) {
-                read_on(x, c);
+                begin(x, c);
             }
         } while (c != NULL && rest);
     }

@@ -64,6 +64,8 @@ struct cg_host {
     /* The wakeup descriptor was readable; entered. */
     void (*signals)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* A handshake failed; as `refused`. May be NULL. */
+    void (*unshaken)(void *self, const struct cg_peer *peer, const char *why);
     /* As `refused`. */
     void (*stalled)(void *self, const struct cg_stalled *what);
     /* Once for each ex->line, when its reply is out, or will not be but for the
@@ -129,6 +131,7 @@ struct cg_engine_config {
     const struct cg_keeper *keeper;     /* NULL: no connection is kept */
     /* NULL: the transports of all connections are plain */
     const struct cg_transport_maker *transports;
+    bool shakes_ask; /* their handshakes may ask the host something */
 };
 
 /* Borrows everything; it must outlive the engine. */

@@ -165,6 +165,18 @@ refused(void *self, const struct cg_refused *why)
     log_refused_access(h, why);
 }
 
+/* Nobody's trouble but the client's: scanners, certificates that it does not
+ * trust, clients that are too old. */
+static void
+unshaken(void *self, const struct cg_peer *peer, const char *why)
+{
+    struct cg_wsgi_host *h = self;
+    if (cg_log_enabled(h->run->start->log, CG_DEBUG)) {
+        cg_log_line(h->run->start->log, CG_DEBUG,
+                    "TLS handshake with %s failed: %s", peer_name(peer), why);
+    }
+}
+
 static void
 stalled(void *self, const struct cg_stalled *what)
 {
@@ -437,6 +449,11 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->handover = start->handover;
     config->keeper = &h->run->keeper;
     config->hosted = class->loop != NULL;
+    if (start->security != NULL) {
+        cg_security_enter(start->security, start->listeners, start->nlisteners);
+        config->transports = cg_security_maker(start->security);
+        config->shakes_ask = cg_security_asks(start->security);
+    }
     if (class->streams) {
         config->streaming = true;
     } else if (class->loop != NULL && !cg_py_loop_parks(class->loop) &&
@@ -456,6 +473,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .signals = run_signals,
         .refused = refused,
         .stalled = stalled,
+        .unshaken = unshaken,
         .settle = settle,
         .trouble = trouble,
         .report = report,

@@ -99,6 +99,9 @@ void
 cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 {
     CG_HAS_BATON(e);
+    if (!c->broken && cg_outbox_is_empty(&c->outbox)) {
+        cg_transport_say_end(&c->transport);
+    }
     /* the application or a child of it may still hold the socket: end it for
      * the peer, whoever has the descriptor */
     if (c->taken ||

@@ -27,6 +27,7 @@
 /* X-macro: states and their words. */
 #define CG_CONN_STATES(X)                                                      \
     X(FRESH, "fresh")   /* accepted, no byte yet */                            \
+    X(SHAKE, "shake")   /* a handshake comes first */                          \
     X(HEAD, "head")     /* a part of a head is there */                        \
     X(BODY, "body")     /* head complete, body under way */                    \
     X(READY, "ready")   /* in the ready queue */                               \

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Room: who goes when there is no slot or no descriptor for another connection.
- * The oldest idle one; then whoever has been sending a head, or nothing at all,
- * for the longest time. Never one with a request under way.
+ * The oldest idle one; then whoever has been sending a head, shaking hands, or
+ * sending nothing at all, for the longest time. Never one with a request under
+ * way.
  */
 #include "core/engine/conn/room.h"
 
@@ -45,8 +46,14 @@ slowest(struct cg_engine *e)
 {
     struct cg_conn *silent = oldest(e, DEADLINE_FIRST, CONN_FRESH);
     struct cg_conn *head = oldest(e, DEADLINE_HEAD, CONN_HEAD);
+    struct cg_conn *shakes = oldest(e, DEADLINE_HEAD, CONN_SHAKE);
     uint64_t silent_us = silent != NULL ? age_us(e, silent) : 0;
+    uint64_t shakes_us = shakes != NULL ? age_us(e, shakes) : 0;
     uint64_t head_us = head != NULL ? age_us(e, head) : 0;
+    if (shakes_us > head_us) {
+        head = shakes;
+        head_us = shakes_us;
+    }
     if (silent_us < YOUNG_US && head_us < YOUNG_US) {
         return NULL;
     }

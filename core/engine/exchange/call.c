@@ -227,6 +227,7 @@ exchange_of(struct cg_executor *x, struct cg_conn *c,
         .start_us = cg_now_us(),
         .listener = c->listener,
         .may_keep = may_keep(x->engine, c, req),
+        .secure = cg_transport_secure(&c->transport),
     };
 }
 

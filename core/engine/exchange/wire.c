@@ -212,6 +212,9 @@ int
 cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
     struct cg_conn *c = call_of(ex)->conn;
+    if (!cg_transport_is_plain(&c->transport)) {
+        return -EPROTO; /* the descriptor is not what the peer speaks */
+    }
     int fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
         return -errno;

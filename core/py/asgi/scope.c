@@ -298,6 +298,48 @@ put_peer(struct cg_asgi *a, PyObject *d, const struct cg_peer *peer)
         Py_BuildValue("(si)", peer->proxy_addr, (int)peer->proxy_port));
 }
 
+/* ---- the extension `tls` of ASGI ---- */
+
+static PyObject *
+text_or_none(const char *text)
+{
+    return text != NULL ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                               "backslashreplace")
+                        : py_new(Py_None);
+}
+
+static PyObject *
+chain_of(const struct cg_secure_client *c)
+{
+    return c != NULL ? Py_BuildValue("[N]", text_or_none(c->pem))
+                     : PyList_New(0);
+}
+
+static PyObject *
+tls_of(const struct cg_secure *s)
+{
+    const struct cg_secure_client *c = s->client;
+    return Py_BuildValue(
+        "{s:O,s:N,s:N,s:N,s:i,s:i}", "server_cert", Py_None,
+        "client_cert_chain", chain_of(c), "client_cert_name",
+        text_or_none(c != NULL ? c->subject : NULL), "client_cert_error",
+        text_or_none(c != NULL && !c->verified ? c->why_not : NULL),
+        "tls_version", (int)s->version, "cipher_suite", (int)s->suite);
+}
+
+/* Besides those that the scope has. */
+static int
+put_secure(struct cg_asgi *a, PyObject *d, const struct cg_secure *s)
+{
+    py_auto *others = py_dict_get(d, word(a, W_extensions));
+    py_auto *all = others != NULL ? PyDict_Copy(others) : NULL;
+    py_auto *tls = all != NULL ? tls_of(s) : NULL;
+    if (tls == NULL || PyDict_SetItemString(all, "tls", tls) < 0) {
+        return -1;
+    }
+    return PyDict_SetItem(d, word(a, W_extensions), all);
+}
+
 static bool
 wants_trailers(const struct cg_exchange *ex)
 {
@@ -344,6 +386,7 @@ cg_scope_new(struct cg_asgi *a, RequestObject *r)
     py_auto *d = PyDict_Copy(base[ex->listener]);
     if (d == NULL || put_line(a, d, r) < 0 || put_peer(a, d, ex->peer) < 0 ||
         put_kind(a, d, r) < 0 ||
+        (ex->secure != NULL && put_secure(a, d, ex->secure) < 0) ||
         py_dict_put(d, word(a, W_headers), fields_of(a, ex)) < 0 ||
         py_dict_put(d, word(a, W_asgi), PyDict_Copy(a->asgi_versions)) < 0) {
         return NULL;

@@ -62,6 +62,10 @@ init_keys(struct cg_wsgi *w)
         {&w->v_http10, "HTTP/1.0"},
         {&w->k_close, "close"},
         {&w->k_early_hints, "wsgi.early_hints"},
+        {&w->k_https, "HTTPS"},
+        {&w->v_on, "on"},
+        {&w->k_tls_protocol, "SSL_PROTOCOL"},
+        {&w->k_tls_cipher, "SSL_CIPHER"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -198,11 +202,12 @@ cg_environ_release(struct cg_wsgi *w)
         Py_CLEAR(w->names[i].key);
     }
     PyObject **const words[] = {
-        &w->k_method,      &w->k_path,        &w->k_query,  &w->k_raw_uri,
-        &w->k_protocol,    &w->k_scheme,      &w->k_input,  &w->k_addr,
-        &w->k_port,        &w->k_script,      &w->k_socket, &w->k_server_name,
-        &w->k_server_port, &w->k_close,       &w->v_https,  &w->v_http10,
-        &w->last_addr,     &w->k_early_hints,
+        &w->k_method,       &w->k_path,        &w->k_query,  &w->k_raw_uri,
+        &w->k_protocol,     &w->k_scheme,      &w->k_input,  &w->k_addr,
+        &w->k_port,         &w->k_script,      &w->k_socket, &w->k_server_name,
+        &w->k_server_port,  &w->k_close,       &w->v_https,  &w->v_http10,
+        &w->last_addr,      &w->k_early_hints, &w->k_https,  &w->v_on,
+        &w->k_tls_protocol, &w->k_tls_cipher,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -505,6 +510,43 @@ put_proxy(PyObject *d, const struct cg_peer *peer)
     return PyDict_SetItemString(d, "PROXY_PORT", port);
 }
 
+static int
+put_utf8(PyObject *d, const char *key, const char *text)
+{
+    py_auto *value = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                          "backslashreplace");
+    return value != NULL ? PyDict_SetItemString(d, key, value) : -1;
+}
+
+/* As web servers have long called them (mod_ssl). */
+static int
+put_client(PyObject *d, const struct cg_secure_client *c)
+{
+    cg_auto(free) char *verdict =
+        c->verified ? cg_strdup("SUCCESS") : cg_strf("FAILED:%s", c->why_not);
+    if (put_utf8(d, "SSL_CLIENT_VERIFY", verdict) < 0 ||
+        put_utf8(d, "SSL_CLIENT_S_DN", c->subject) < 0 ||
+        put_utf8(d, "SSL_CLIENT_I_DN", c->issuer) < 0 ||
+        put_utf8(d, "SSL_CLIENT_M_SERIAL", c->serial) < 0) {
+        return -1;
+    }
+    return put_utf8(d, "SSL_CLIENT_CERT", c->pem);
+}
+
+/* What the connection itself knows of TLS, whatever fields say (PEP 3333,
+ * "environ Variables"). */
+static int
+put_secure(struct cg_wsgi *w, PyObject *d, const struct cg_secure *s)
+{
+    if (PyDict_SetItem(d, w->k_https, w->v_on) < 0 ||
+        py_dict_put(d, w->k_tls_protocol, PyUnicode_FromString(s->protocol)) <
+            0 ||
+        py_dict_put(d, w->k_tls_cipher, PyUnicode_FromString(s->cipher)) < 0) {
+        return -1;
+    }
+    return s->client != NULL ? put_client(d, s->client) : 0;
+}
+
 /* Behind a unix socket gunicorn takes name and port from Host. */
 static int
 put_server_from_host(struct cg_wsgi *w, PyObject *d,
@@ -523,7 +565,8 @@ put_server_from_host(struct cg_wsgi *w, PyObject *d,
     struct cg_slice port = CG_SLICE("80");
     if (colon != NULL) {
         port = (struct cg_slice){colon + 1, (size_t)(end - colon - 1)};
-    } else if (ex->req->scheme == CG_SCHEME_HTTPS) {
+    } else if (ex->req->scheme == CG_SCHEME_HTTPS ||
+               (ex->req->scheme == CG_SCHEME_TRANSPORT && ex->secure)) {
         port = CG_SLICE("443");
     }
     return py_dict_put(d, w->k_server_name, latin1(name)) < 0
@@ -562,7 +605,8 @@ fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
         PyDict_SetItem(d, w->k_socket, x->socket) < 0 ||
         put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
         put_fields(w, d, ex) < 0 ||
-        (ex->peer->proxied && put_proxy(d, ex->peer) < 0)) {
+        (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
+        (ex->secure != NULL && put_secure(w, d, ex->secure) < 0)) {
         return -1;
     }
     if (w->o->listeners[ex->listener].is_unix) {

@@ -85,7 +85,8 @@ struct cg_wsgi {
     /* interned keys and values */
     PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
         *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,
-        *k_server_port, *k_close, *k_early_hints, *v_https, *v_http10;
+        *k_server_port, *k_close, *k_early_hints, *v_https, *v_http10, *k_https,
+        *v_on, *k_tls_protocol, *k_tls_cipher;
 };
 
 /* wsgi.c: an exchange as logs and hooks want it, for a host that does not run
