@@ -9,12 +9,12 @@
 #include "core/engine/conn/conn.h"
 #include "core/engine/loop/executor.h"
 
-/* Its socket is ready for what it waits for. */
+/* Its socket is ready for what it waits for, or it is new. */
 void cg_dispatch_event(struct cg_executor *x, struct cg_conn *c);
 /* Its deadline is over. */
-void cg_dispatch_expired(struct cg_engine *e, struct cg_conn *c);
+void cg_dispatch_expired(struct cg_engine *e, struct cg_stream *s);
 /* It was the first of the ready queue. */
-void cg_dispatch_queued(struct cg_executor *x, struct cg_conn *c);
+void cg_dispatch_queued(struct cg_executor *x, struct cg_stream *s);
 /* Somebody may wait at a listener; whether somebody did. */
 bool cg_dispatch_accept_one(struct cg_executor *x, int listener);
 /* At a wake-up of the listener: one, or a few. */

@@ -11,6 +11,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/engine/conn/give.h"
+#include "core/engine/http1/http1.h"
 #include "core/engine/state.h"
 
 enum {
@@ -77,6 +78,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     memset(e, 0, sizeof *e);
     e->config = config;
     e->host = host;
+    e->protocol = &cg_http1;
     e->kind = config->hosted ? &cg_hosted_executors : &cg_inline_executors;
     e->hosted.most = config->hosted ? config->max_in_flight : 1;
     e->board = board;
@@ -117,7 +119,7 @@ close_list(struct cg_engine *e, enum cg_deadline_list list)
 {
     struct cg_deadline *d;
     while ((d = cg_deadlines_oldest(&e->deadlines, list)) != NULL) {
-        cg_conn_close(e, cg_conn_of(d));
+        cg_conn_close(e, cg_stream_of(d)->conn);
     }
 }
 
@@ -128,20 +130,21 @@ cg_engine_free(struct cg_engine *e)
         return;
     }
     struct cg_conn *c;
+    struct cg_stream *s;
     atomic_store(&e->stop.over, 1);
     cg_relief_stop(e);
     cg_post_stop(&e->post);
-    while ((c = cg_ready_pop(e)) != NULL) {
-        cg_conn_close(e, c);
+    while ((s = cg_ready_pop(e)) != NULL) {
+        cg_conn_close(e, s->conn);
     }
     cg_give_waiting(e); /* we were told to end at once, the server was not */
-    for (int list = 0; list < DEADLINE_CONN_LISTS; list++) {
+    for (int list = 0; list < DEADLINE_STREAM_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);
     }
     cg_pay(e);
     cg_conn_bury(e);
     while ((c = e->conns.spare) != NULL) {
-        e->conns.spare = c->qnext;
+        e->conns.spare = c->next;
         free(c);
     }
     cg_hosted_release(e);

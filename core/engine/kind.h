@@ -7,7 +7,7 @@
 #ifndef CG_ENGINE_KIND_H
 #define CG_ENGINE_KIND_H
 
-#include "core/engine/conn/receive.h"
+#include "core/engine/protocol.h"
 
 struct cg_call;
 
@@ -19,16 +19,16 @@ struct cg_executor_kind {
     bool may_wait;
 
     /* With the baton, all of these. Runs a request, to the end of the reply or
-     * not; c may be gone when it returns. `intake` (or NULL) is taken. */
-    void (*run)(struct cg_executor *x, struct cg_conn *c,
+     * not; s may be gone when it returns. `intake` (or NULL) is taken. */
+    void (*run)(struct cg_executor *x, struct cg_stream *s,
                 const struct cg_arrival *a, struct cg_intake *intake);
-    /* The same with the body still coming: c->intake. */
-    void (*run_stream)(struct cg_executor *x, struct cg_conn *c);
-    /* A connection in LENT is ready for what it waits for; its deadline is
+    /* The same with the body still coming: s->intake. */
+    void (*run_stream)(struct cg_executor *x, struct cg_stream *s);
+    /* A stream in LENT is ready for what it waits for; its deadline is
      * over; nothing more goes to its peer. */
-    void (*lent_ready)(struct cg_engine *e, struct cg_conn *c);
-    void (*lent_expired)(struct cg_engine *e, struct cg_conn *c);
-    void (*lent_broken)(struct cg_engine *e, struct cg_conn *c);
+    void (*lent_ready)(struct cg_engine *e, struct cg_stream *s);
+    void (*lent_expired)(struct cg_engine *e, struct cg_stream *s);
+    void (*lent_broken)(struct cg_engine *e, struct cg_stream *s);
     /* A call takes too long. */
     void (*overdue)(struct cg_engine *e, struct cg_call *call);
     /* Relief took the loop. */

@@ -37,6 +37,7 @@ struct cg_engine {
     const struct cg_engine_config *config;
     const struct cg_host *host;
     const struct cg_executor_kind *kind;
+    const struct cg_protocol *protocol; /* that connections begin with */
     struct cg_scoreboard *board;
     struct cg_slot *slot;
     uint32_t slot_number; /* ours on it */
@@ -80,17 +81,17 @@ cg_owes(const struct cg_engine *e)
 /*
  * Assertions of who owns what, in builds with a sanitizer and with DEBUG=1.
  * CG_HAS_BATON: the caller holds the baton in LOOP, or nobody can: the engine
- * is being made or freed. CG_OWNS_CONN: the connection is in RUN, so it belongs
+ * is being made or freed. CG_OWNS_STREAM: the stream is in RUN, so it belongs
  * to its executor (or to who the application lent that to), which this is.
  */
 #ifdef CG_CHECK_OWNERS
 #define CG_HAS_BATON(e)                                                        \
     CG_ASSERT(cg_baton_held == &(e)->baton || atomic_load(&(e)->stop.over) ||  \
               cg_baton_state(atomic_load(&(e)->baton.word)) == BATON_FREE)
-#define CG_OWNS_CONN(c) CG_ASSERT((c)->state == CONN_RUN)
+#define CG_OWNS_STREAM(s) CG_ASSERT((s)->state == STREAM_RUN)
 #else
 #define CG_HAS_BATON(e) ((void)0)
-#define CG_OWNS_CONN(c) ((void)0)
+#define CG_OWNS_STREAM(s) ((void)0)
 #endif
 
 /* Whether another request may begin here. */

@@ -121,13 +121,6 @@ cg_transport_shakes(const struct cg_transport *t)
     return !cg_transport_is_plain(t) && t->state->kind->shake != NULL;
 }
 
-/* And is not over. */
-static inline bool
-cg_transport_is_shaking(const struct cg_transport *t)
-{
-    return cg_transport_shakes(t) && t->state->secure == NULL;
-}
-
 /* A plain one until the state is put back: what comes before a handshake, or in
  * its place. */
 static inline struct cg_transport_state *

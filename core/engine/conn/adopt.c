@@ -180,8 +180,8 @@ adopt_request(struct cg_executor *x, const struct cg_message *m, int fd,
     struct cg_engine *e = x->engine;
     struct cg_conn *c = conn_of(e, m, fd);
     a->conn = c;
-    c->state = CONN_READY; /* it has waited longer than ours */
-    c->ready_us = m->ready_us;
+    c->stream.state = STREAM_READY; /* it has waited longer than ours */
+    c->stream.ready_us = m->ready_us;
     take_peer(c, &m->peer);
     cg_buf_put(&c->rest, m->rest.p, m->rest.n);
     cg_request_reset(&x->req);

@@ -4,7 +4,7 @@
 #include "core/engine/engine.h"
 
 void
-cg_send_continue(struct cg_conn *c, struct cg_intake *i)
+cg_send_continue(struct cg_stream *s, struct cg_intake *i)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (i->continued || !i->req.expect_continue || i->body_n > 0) {
@@ -12,7 +12,7 @@ cg_send_continue(struct cg_conn *c, struct cg_intake *i)
     }
     i->continued = true;
     struct iovec part = {(void *)(size_t)line, sizeof line - 1};
-    cg_transport_send(&c->transport, &part, 1, false);
+    cg_transport_send(s->transport, &part, 1, false);
 }
 
 /* The first seconds do not count, and neither does framing. */

@@ -6,12 +6,12 @@
 #ifndef CG_ENGINE_BODY_H
 #define CG_ENGINE_BODY_H
 
-#include "core/engine/conn/conn.h"
+#include "core/engine/exchange/stream.h"
 
 struct cg_engine_config;
 
 /* 100 Continue, once per request, if it waits for that. */
-void cg_send_continue(struct cg_conn *c, struct cg_intake *i);
+void cg_send_continue(struct cg_stream *s, struct cg_intake *i);
 /* Whether a body comes at less than the least rate. */
 bool cg_body_is_slow(const struct cg_engine_config *config,
                      const struct cg_intake *i, uint64_t now_us);

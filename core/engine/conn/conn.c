@@ -7,20 +7,8 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/exchange/hoard.h"
-#include "core/engine/exchange/receipt.h"
+#include "core/engine/protocol.h"
 #include "core/engine/state.h"
-
-const char *
-cg_conn_state_word(enum cg_conn_state s)
-{
-    static const char *const word[] = {
-#define X(id, text) [CONN_##id] = text,
-        CG_CONN_STATES(X)
-#undef X
-    };
-    return (size_t)s < CG_COUNT(word) ? word[s] : "?";
-}
 
 static void
 count(struct cg_engine *e, int change)
@@ -36,13 +24,16 @@ cg_conn_new(struct cg_engine *e, struct cg_transport transport)
     struct cg_conn *c = e->conns.spare;
     CG_HAS_BATON(e);
     if (c != NULL) {
-        e->conns.spare = c->qnext;
+        e->conns.spare = c->next;
         memset(c, 0, sizeof *c);
     } else {
         c = cg_calloc(1, sizeof *c);
     }
     c->transport = transport;
-    c->state = CONN_FRESH;
+    c->protocol = e->protocol;
+    c->stream.conn = c;
+    c->stream.transport = &c->transport;
+    c->stream.state = STREAM_FRESH;
     count(e, 1);
     return c;
 }
@@ -89,22 +80,15 @@ cg_conn_disarm(struct cg_engine *e, struct cg_conn *c)
 }
 
 void
-cg_conn_drop_intake(struct cg_conn *c)
-{
-    cg_intake_free(c->intake);
-    c->intake = NULL;
-}
-
-void
 cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 {
     CG_HAS_BATON(e);
-    if (!c->broken && cg_outbox_is_empty(&c->outbox)) {
+    if (!c->stream.broken && cg_outbox_is_empty(&c->stream.outbox)) {
         cg_transport_say_end(&c->transport);
     }
     /* the application or a child of it may still hold the socket: end it for
      * the peer, whoever has the descriptor */
-    if (c->taken ||
+    if (c->stream.taken ||
         atomic_load_explicit(&e->has_forked, memory_order_relaxed)) {
         cg_transport_cut(&c->transport);
     } else if (!e->harvest.relieved) {
@@ -120,20 +104,11 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
 {
     CG_HAS_BATON(e);
     cg_conn_disarm(e, c);
-    cg_deadline_clear(&c->deadline);
     cg_conn_not_kept(e, c);
-    if (__builtin_expect(c->receipt != NULL, 0)) {
-        cg_receipt_end(e, c);
-    }
+    c->protocol->close(e, c);
     cg_transport_close(&c->transport);
-    c->state = CONN_DEAD;
-    cg_conn_drop_intake(c);
     cg_buf_release(&c->rest);
-    cg_outbox_clear(&c->outbox, &e->dropped);
-    if (__builtin_expect(c->outbox.counted != 0, 0)) {
-        cg_hoard_count(e, &c->outbox);
-    }
-    c->qnext = e->conns.dead;
+    c->next = e->conns.dead;
     e->conns.dead = c;
     count(e, -1);
 }
@@ -144,8 +119,8 @@ cg_conn_bury(struct cg_engine *e)
     CG_HAS_BATON(e);
     while (e->conns.dead != NULL) {
         struct cg_conn *c = e->conns.dead;
-        e->conns.dead = c->qnext;
-        c->qnext = e->conns.spare;
+        e->conns.dead = c->next;
+        c->next = e->conns.spare;
         e->conns.spare = c;
     }
 }
@@ -154,8 +129,9 @@ void
 cg_conn_idle(struct cg_engine *e, struct cg_conn *c)
 {
     CG_HAS_BATON(e);
-    c->state = CONN_IDLE;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP, e->now_us);
+    c->stream.state = STREAM_IDLE;
+    cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_KEEP,
+                    e->now_us);
     cg_conn_kept(e, c);
     if (!c->armed || c->interest != CG_LOOP_READ) {
         cg_conn_arm(e, c, CG_LOOP_READ);

@@ -9,9 +9,11 @@
  * before they are stored. Running a request and answering it is left to
  * exchange/, what follows from a step to the dispatcher, bytes to core/http.
  *
- * Connection: what the engine keeps of one client. Small while idle. `owner`
- * fields belong to the executor that runs the request while the state is RUN,
- * everything else (and they too in other states) to the holder of the baton.
+ * Connection: what the engine keeps of one client: a transport, who is at the
+ * other end, what came of the next request, and the stream of this one. Small
+ * while idle. `owner` fields belong to the executor that runs the request while
+ * the stream is in RUN, everything else (and they too in other states) to the
+ * holder of the baton.
  */
 #ifndef CG_ENGINE_CONN_H
 #define CG_ENGINE_CONN_H
@@ -19,59 +21,27 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "core/engine/conn/intake.h"
-#include "core/engine/exchange/outbox.h"
-#include "core/engine/loop/deadline.h"
+#include "core/engine/exchange/stream.h"
 #include "core/net/transport.h"
 
-/* X-macro: states and their words. */
-#define CG_CONN_STATES(X)                                                      \
-    X(FRESH, "fresh")   /* accepted, no byte yet */                            \
-    X(SHAKE, "shake")   /* a handshake comes first */                          \
-    X(HEAD, "head")     /* a part of a head is there */                        \
-    X(BODY, "body")     /* head complete, body under way */                    \
-    X(READY, "ready")   /* in the ready queue */                               \
-    X(RUN, "run")       /* in the application */                               \
-    X(LENT, "lent")     /* there too, but the engine flushes meanwhile */      \
-    X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
-    X(IDLE, "idle")     /* between requests */                                 \
-    X(SKIP, "skip")     /* answered, the rest of the body is read away */      \
-    X(LINGER, "linger") /* refused: the rest of the input is read away */      \
-    X(DEAD, "dead")
-enum cg_conn_state {
-#define X(id, word) CONN_##id,
-    CG_CONN_STATES(X)
-#undef X
-};
-
-struct cg_detached;
 struct cg_engine;
-struct cg_receipt;
+struct cg_protocol;
 
 struct cg_conn {
-    struct cg_deadline deadline;
-    struct cg_conn *qnext; /* ready queue, dead list, free list */
-    uint8_t state;         /* enum cg_conn_state */
-    uint8_t armed;         /* in the epoll set */
+    struct cg_stream stream; /* first: the one that every connection has */
+    const struct cg_protocol *protocol; /* what its bytes mean */
+    struct cg_conn *next;               /* dead list, free list */
+    struct cg_transport transport;
+    uint8_t armed; /* in the epoll set */
     uint16_t listener;
     uint16_t interest; /* CG_LOOP_READ and the like, when armed */
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
     uint32_t requests;
-    struct cg_transport transport;
-    uint64_t ready_us;        /* when its request was complete */
-    struct cg_detached *call; /* hosted engines, in RUN and LENT */
 
     /* owner fields */
-    bool keep;          /* stays open after the response */
-    bool broken;        /* close at once */
-    bool polite;        /* the client may be sending more: linger at the end */
-    bool taken;         /* the application may hold the socket too */
     uint32_t rest_at;   /* first unused byte of rest */
     struct cg_buf rest; /* bytes after the request: pipelining */
-    struct cg_intake *intake; /* a request in pieces, or a queued one */
-    struct cg_outbox outbox;
-    struct cg_receipt *receipt; /* of a reply that is not out yet, or NULL */
     struct cg_peer peer;
 };
 
@@ -96,19 +66,9 @@ void cg_conn_close(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_forget(struct cg_engine *e, struct cg_conn *c);
 /* No event points to a closed one any more. */
 void cg_conn_bury(struct cg_engine *e);
-void cg_conn_drop_intake(struct cg_conn *c);
 /* From here on, and until cg_conn_not_kept, nothing is lost if another process
  * goes on with it: see keeper.h. */
 void cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c);
 void cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c);
-const char *cg_conn_state_word(enum cg_conn_state s);
-
-/* Whose deadline it is. */
-static inline struct cg_conn *
-cg_conn_of(struct cg_deadline *d)
-{
-    return (struct cg_conn *)(void *)((char *)d -
-                                      offsetof(struct cg_conn, deadline));
-}
 
 #endif

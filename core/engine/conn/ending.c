@@ -13,12 +13,13 @@
 static void
 linger_begin(struct cg_engine *e, struct cg_conn *c)
 {
-    cg_conn_drop_intake(c);
+    cg_stream_drop_intake(&c->stream);
     cg_buf_release(&c->rest);
     c->rest_at = 0; /* counts what is read away from here on */
     cg_transport_end(&c->transport);
-    c->state = CONN_LINGER;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_LINGER, e->now_us);
+    c->stream.state = STREAM_LINGER;
+    cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_LINGER,
+                    e->now_us);
     cg_conn_arm(e, c, CG_LOOP_READ);
 }
 
@@ -45,8 +46,9 @@ cg_linger(struct cg_executor *x, struct cg_conn *c)
 static void
 skip_begin(struct cg_engine *e, struct cg_conn *c)
 {
-    c->state = CONN_SKIP;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_SKIP, e->now_us);
+    c->stream.state = STREAM_SKIP;
+    cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_SKIP,
+                    e->now_us);
     cg_conn_arm(e, c, CG_LOOP_READ);
 }
 
@@ -55,7 +57,7 @@ static void go_on(struct cg_engine *e, struct cg_conn *c);
 static void
 skip(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
 {
-    struct cg_intake *i = c->intake;
+    struct cg_intake *i = c->stream.intake;
     const struct cg_intake_policy policy =
         cg_intake_in_memory(&e->config->intake);
     size_t used = 0;
@@ -65,7 +67,7 @@ skip(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
     i->skipped += (uint32_t)used;
     if (st == CG_INTAKE_COMPLETE) {
         cg_buf_put(&c->rest, p + used, n - used);
-        cg_conn_drop_intake(c);
+        cg_stream_drop_intake(&c->stream);
         go_on(e, c);
     } else if (st != CG_INTAKE_MORE || i->skipped > CG_SKIP_MAX) {
         linger_begin(e, c);
@@ -86,53 +88,35 @@ cg_skip(struct cg_executor *x, struct cg_conn *c)
     skip(x->engine, c, x->rbuf, (size_t)n);
 }
 
-void
-cg_ending_await(struct cg_engine *e, struct cg_conn *c)
-{
-    struct cg_outbox *o = &c->outbox;
-    if (o->progress.since_us == 0) {
-        cg_progress_look(&o->progress, o->gone, &c->transport, e->now_us);
-    }
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_WRITE, e->now_us);
-}
-
-uint64_t
-cg_ending_stalls(struct cg_engine *e, struct cg_conn *c)
-{
-    struct cg_outbox *o = &c->outbox;
-    uint64_t still =
-        cg_progress_look(&o->progress, o->gone, &c->transport, e->now_us);
-    return still >= e->config->write_timeout_us ? still : 0;
-}
-
 /* ---- the next request, or the end ---- */
 
 static void
 go_on(struct cg_engine *e, struct cg_conn *c)
 {
-    if (__builtin_expect(c->receipt != NULL, 0)) {
-        cg_receipt_end(e, c);
+    struct cg_stream *s = &c->stream;
+    if (__builtin_expect(s->receipt != NULL, 0)) {
+        cg_receipt_end(e, s);
     }
-    if (!c->keep) {
+    if (!s->keep) {
         /* a client that was promised no end may be writing: an abrupt close
          * could take the response's end from it (RFC 9112, 9.6) */
-        if (c->polite) {
+        if (s->polite) {
             linger_begin(e, c);
         } else {
             cg_conn_close(e, c);
         }
         return;
     }
-    if (__builtin_expect(c->intake != NULL, 0)) {
+    if (__builtin_expect(s->intake != NULL, 0)) {
         skip_begin(e, c);
         return;
     }
     if (__builtin_expect(c->rest.p != NULL, 0)) {
         if (c->rest_at < c->rest.n) {
-            c->ready_us = e->now_us;
-            cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_KEEP,
+            s->ready_us = e->now_us;
+            cg_deadline_set(&e->deadlines, &s->deadline, DEADLINE_KEEP,
                             e->now_us);
-            cg_ready_push(e, c);
+            cg_ready_push(e, s);
             return;
         }
         cg_buf_release(&c->rest);
@@ -142,43 +126,43 @@ go_on(struct cg_engine *e, struct cg_conn *c)
 }
 
 void
-cg_ending_begin(struct cg_engine *e, struct cg_conn *c)
+cg_ending_begin(struct cg_engine *e, struct cg_stream *s)
 {
     CG_HAS_BATON(e);
-    if (c->broken) {
-        cg_conn_close(e, c);
-    } else if (!cg_outbox_is_empty(&c->outbox)) {
-        c->state = CONN_FLUSH;
-        cg_ending_await(e, c);
-        cg_hoard_count(e, &c->outbox);
+    if (s->broken) {
+        cg_conn_close(e, s->conn);
+    } else if (!cg_outbox_is_empty(&s->outbox)) {
+        s->state = STREAM_FLUSH;
+        cg_stream_await_peer(e, s);
+        cg_hoard_count(e, &s->outbox);
         cg_hoard_bound(e);
-        cg_conn_arm(e, c, CG_LOOP_WRITE);
+        cg_conn_arm(e, s->conn, CG_LOOP_WRITE);
     } else {
-        go_on(e, c);
+        go_on(e, s->conn);
     }
 }
 
 void
-cg_ending_flush(struct cg_engine *e, struct cg_conn *c)
+cg_ending_flush(struct cg_engine *e, struct cg_stream *s)
 {
-    int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
-    cg_hoard_count(e, &c->outbox);
+    int r = cg_outbox_flush(&s->outbox, s->transport, &e->dropped);
+    cg_hoard_count(e, &s->outbox);
     CG_HAS_BATON(e);
     if (r < 0) {
-        cg_conn_close(e, c);
+        cg_conn_close(e, s->conn);
     } else if (r > 0) {
-        go_on(e, c);
+        go_on(e, s->conn);
     }
 }
 
 void
-cg_ending_look(struct cg_engine *e, struct cg_conn *c)
+cg_ending_look(struct cg_engine *e, struct cg_stream *s)
 {
-    uint64_t stalled_us = cg_ending_stalls(e, c);
+    uint64_t stalled_us = cg_stream_stalls(e, s);
     if (stalled_us == 0) {
-        cg_ending_await(e, c);
+        cg_stream_await_peer(e, s);
         return;
     }
-    cg_receipt_stalled(e, c, stalled_us);
-    cg_conn_close(e, c);
+    cg_receipt_stalled(e, s, stalled_us);
+    cg_conn_close(e, s->conn);
 }

@@ -105,7 +105,7 @@ rest_of(const struct cg_conn *c)
 static struct cg_message
 message_of(const struct cg_conn *c)
 {
-    return (struct cg_message){.ready_us = c->ready_us,
+    return (struct cg_message){.ready_us = c->stream.ready_us,
                                .requests = c->requests,
                                .listener = c->listener,
                                .peer = c->peer};
@@ -167,9 +167,10 @@ give_list(struct cg_engine *e, enum cg_deadline_list list)
 {
     struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, list);
     while (d != NULL) {
-        struct cg_conn *c = cg_conn_of(d);
+        struct cg_conn *c = cg_stream_of(d)->conn;
         d = cg_deadlines_next(&e->deadlines, d);
-        if ((c->state == CONN_IDLE || c->state == CONN_FRESH) &&
+        if ((c->stream.state == STREAM_IDLE ||
+             c->stream.state == STREAM_FRESH) &&
             cg_transport_is_plain(&c->transport) && !give_waiting(e, c)) {
             return;
         }

@@ -38,9 +38,11 @@ refuse_preamble(struct cg_executor *x, struct cg_conn *c, enum cg_refusal why,
 static void
 wait_for_first(struct cg_engine *e, struct cg_conn *c)
 {
-    if (c->state != CONN_HEAD) { /* the head's time counts from here on */
-        c->state = CONN_HEAD;
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
+    if (c->stream.state !=
+        STREAM_HEAD) { /* the head's time counts from here on */
+        c->stream.state = STREAM_HEAD;
+        cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
+                        e->now_us);
     }
     cg_conn_arm(e, c, CG_LOOP_READ);
 }

@@ -15,32 +15,35 @@
 static void
 wait_for_body(struct cg_engine *e, struct cg_conn *c)
 {
-    struct cg_intake *i = c->intake;
-    cg_send_continue(c, i);
+    struct cg_intake *i = c->stream.intake;
+    cg_send_continue(&c->stream, i);
     if (i->since_us == 0) {
         i->since_us = e->now_us;
     }
-    c->state = CONN_BODY;
-    cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+    c->stream.state = STREAM_BODY;
+    cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_BODY,
+                    e->now_us);
 }
 
 static void
 wait_for_more(struct cg_engine *e, struct cg_conn *c)
 {
-    if (c->intake->head_done) {
+    if (c->stream.intake->head_done) {
         wait_for_body(e, c);
-    } else if (c->state != CONN_HEAD) {
-        c->state = CONN_HEAD; /* absolute: not prolonged by more bytes */
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_HEAD, e->now_us);
+    } else if (c->stream.state != STREAM_HEAD) {
+        c->stream.state =
+            STREAM_HEAD; /* absolute: not prolonged by more bytes */
+        cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
+                        e->now_us);
     }
     cg_conn_arm(e, c, CG_LOOP_READ);
 }
 
 /* All of it is there, or as much as this server waits for. */
 static enum cg_step
-intake_is_ready(struct cg_conn *c, struct cg_arrival *a)
+intake_is_ready(const struct cg_stream *s, struct cg_arrival *a)
 {
-    const struct cg_intake *i = c->intake;
+    const struct cg_intake *i = s->intake;
     *a = (struct cg_arrival){
         .req = &i->req, .base = i->head.p, .body = cg_intake_body(i)};
     return CG_STEP_REQUEST;
@@ -50,13 +53,13 @@ static enum cg_step
 on_intake_part(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
 {
     struct cg_engine *e = x->engine;
-    if (c->intake->head_done && e->config->streaming) {
-        c->ready_us = c->intake->since_us = e->now_us;
-        return intake_is_ready(c, a);
+    if (c->stream.intake->head_done && e->config->streaming) {
+        c->stream.ready_us = c->stream.intake->since_us = e->now_us;
+        return intake_is_ready(&c->stream, a);
     }
     wait_for_more(e, c);
-    if (c->state == CONN_BODY &&
-        cg_body_is_slow(e->config, c->intake, e->now_us)) {
+    if (c->stream.state == STREAM_BODY &&
+        cg_body_is_slow(e->config, c->stream.intake, e->now_us)) {
         cg_refuse_status(e, c, 408, "Request body comes too slowly");
         return CG_STEP_REFUSED;
     }
@@ -71,12 +74,12 @@ on_intake(struct cg_executor *x, struct cg_conn *c, enum cg_intake_status st,
     switch (st) {
     case CG_INTAKE_MORE: return on_intake_part(x, c, a);
     case CG_INTAKE_REFUSED:
-        cg_refuse(e, c, &c->intake->req, c->intake->head.p);
+        cg_refuse(e, c, &c->stream.intake->req, c->stream.intake->head.p);
         break;
     case CG_INTAKE_FAILED: cg_refuse_fault(e, c, err); break;
     case CG_INTAKE_COMPLETE:
-        c->ready_us = e->now_us;
-        return intake_is_ready(c, a);
+        c->stream.ready_us = e->now_us;
+        return intake_is_ready(&c->stream, a);
     }
     return CG_STEP_REFUSED;
 }
@@ -88,8 +91,8 @@ feed_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     struct cg_error err = {0};
     size_t used = 0;
     enum cg_intake_status st =
-        cg_intake_feed(c->intake, &x->engine->config->intake, c->peer.trusted,
-                       p, n, &used, &err);
+        cg_intake_feed(c->stream.intake, &x->engine->config->intake,
+                       c->peer.trusted, p, n, &used, &err);
     if (st == CG_INTAKE_COMPLETE && used < n) {
         cg_buf_put(&c->rest, p + used, n - used);
     }
@@ -120,14 +123,14 @@ static enum cg_step
 start_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
              bool head_done, struct cg_arrival *a)
 {
-    c->intake = cg_intake_new();
+    c->stream.intake = cg_intake_new();
     if (!head_done) {
-        cg_intake_take_part(c->intake, &x->req, p, n);
+        cg_intake_take_part(c->stream.intake, &x->req, p, n);
         wait_for_more(x->engine, c);
         return CG_STEP_MORE;
     }
     size_t head_n = x->req.head_n;
-    cg_intake_take_head(c->intake, &x->req, p);
+    cg_intake_take_head(c->stream.intake, &x->req, p);
     return feed_intake(x, c, p + head_n, n - head_n, a);
 }
 
@@ -173,8 +176,8 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     } else if (used < n) {
         cg_buf_put(&c->rest, p + used, n - used);
     }
-    if (c->state != CONN_READY) {
-        c->ready_us = x->engine->now_us;
+    if (c->stream.state != STREAM_READY) {
+        c->stream.ready_us = x->engine->now_us;
     }
     a->req = &x->req;
     a->base = p;
@@ -190,11 +193,11 @@ feed_rest(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
 }
 
 enum cg_step
-cg_receive_queued(struct cg_executor *x, struct cg_conn *c,
+cg_receive_queued(struct cg_executor *x, struct cg_stream *s,
                   struct cg_arrival *a)
 {
     CG_HAS_BATON(x->engine);
-    return c->intake != NULL ? intake_is_ready(c, a) : feed_rest(x, c, a);
+    return s->intake != NULL ? intake_is_ready(s, a) : feed_rest(x, s->conn, a);
 }
 
 /* Bytes of a connection that may begin with a preamble. */
@@ -223,17 +226,18 @@ on_no_bytes(struct cg_executor *x, struct cg_conn *c, ssize_t n)
 {
     struct cg_engine *e = x->engine;
     if (n == -EAGAIN) {
-        if (c->state == CONN_IDLE || c->state == CONN_FRESH) {
+        if (c->stream.state == STREAM_IDLE || c->stream.state == STREAM_FRESH) {
             cg_conn_kept(e, c);
         }
         if (!c->armed) {
             cg_conn_arm(e, c, CG_LOOP_READ);
-            cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_FIRST,
+            cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_FIRST,
                             e->now_us);
         }
         return CG_STEP_MORE;
     }
-    if (c->state == CONN_BODY) { /* gone, or it hears the answer still */
+    if (c->stream.state ==
+        STREAM_BODY) { /* gone, or it hears the answer still */
         cg_refuse_status(e, c, 400, "Request body ended early");
         return CG_STEP_REFUSED;
     }
@@ -245,9 +249,10 @@ static enum cg_step
 receive_once(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a,
              size_t *ret_n, size_t *room)
 {
-    char *p = c->intake != NULL && cg_transport_is_plain(&c->transport)
-                  ? cg_intake_room(c->intake, &x->engine->config->intake, room)
-                  : NULL;
+    char *p =
+        c->stream.intake != NULL && cg_transport_is_plain(&c->transport)
+            ? cg_intake_room(c->stream.intake, &x->engine->config->intake, room)
+            : NULL;
     bool direct = p != NULL;
     if (!direct) {
         p = x->rbuf;
@@ -260,9 +265,10 @@ receive_once(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a,
         return on_no_bytes(x, c, n);
     }
     if (direct) {
-        return on_intake(x, c, cg_intake_filled(c->intake, (size_t)n), NULL, a);
+        return on_intake(x, c, cg_intake_filled(c->stream.intake, (size_t)n),
+                         NULL, a);
     }
-    if (c->intake != NULL) {
+    if (c->stream.intake != NULL) {
         return feed_intake(x, c, p, (size_t)n, a);
     }
     if (__builtin_expect(c->preamble, 0)) {
@@ -290,7 +296,8 @@ cg_receive(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     do {
         step = receive_once(x, c, a, &n, &room);
         sum += n;
-    } while (step == CG_STEP_MORE && n == room && c->state == CONN_BODY &&
-             sum < share_of(c->intake));
+    } while (step == CG_STEP_MORE && n == room &&
+             c->stream.state == STREAM_BODY &&
+             sum < share_of(c->stream.intake));
     return step;
 }

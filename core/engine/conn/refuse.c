@@ -18,8 +18,9 @@ struct refused_request {
 static struct refused_request
 request_of(const struct cg_conn *c)
 {
-    if (c->intake != NULL && c->intake->head_done) {
-        return (struct refused_request){&c->intake->req, c->intake->head.p};
+    if (c->stream.intake != NULL && c->stream.intake->head_done) {
+        return (struct refused_request){&c->stream.intake->req,
+                                        c->stream.intake->head.p};
     }
     return (struct refused_request){NULL, NULL};
 }
@@ -54,9 +55,9 @@ show_request(const struct cg_conn *c, struct refused_request r,
         why->minor = req->minor;
         why->line = first_line(
             cg_span_of(r.base, req->line.n > 0 ? req->line : req->refused_at));
-    } else if (c->intake != NULL && c->intake->head.n > 0) {
-        why->line =
-            first_line((struct cg_slice){c->intake->head.p, c->intake->head.n});
+    } else if (c->stream.intake != NULL && c->stream.intake->head.n > 0) {
+        why->line = first_line((struct cg_slice){c->stream.intake->head.p,
+                                                 c->stream.intake->head.n});
     }
     if (why->target.n > 0) {
         why->line.n = 0;
@@ -74,7 +75,7 @@ send_page(struct cg_conn *c, const struct cg_buf *page)
     struct iovec part = {page->p, page->n};
     ssize_t n = cg_transport_send(&c->transport, &part, 1, false);
     if (n >= 0) {
-        cg_outbox_put(&c->outbox, page->p + n, page->n - (size_t)n);
+        cg_outbox_put(&c->stream.outbox, page->p + n, page->n - (size_t)n);
     }
     return n < 0 ? (int)n : 0;
 }
@@ -82,12 +83,12 @@ send_page(struct cg_conn *c, const struct cg_buf *page)
 static void
 end_with(struct cg_engine *e, struct cg_conn *c, int sent)
 {
-    cg_conn_drop_intake(c);
+    cg_stream_drop_intake(&c->stream);
     cg_buf_release(&c->rest);
-    c->keep = false;
-    c->polite = true;
-    c->broken = sent < 0;
-    cg_ending_begin(e, c);
+    c->stream.keep = false;
+    c->stream.polite = true;
+    c->stream.broken = sent < 0;
+    cg_ending_begin(e, &c->stream);
 }
 
 static void

@@ -19,13 +19,13 @@ enum {
 
 static struct cg_conn *
 oldest(struct cg_engine *e, enum cg_deadline_list list,
-       enum cg_conn_state state)
+       enum cg_stream_state state)
 {
     struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, list);
     for (int n = 0; d != NULL && n < LOOK_AT; n++) {
-        struct cg_conn *c = cg_conn_of(d);
-        if (c->state == (uint8_t)state) {
-            return c;
+        struct cg_stream *s = cg_stream_of(d);
+        if (s->state == (uint8_t)state) {
+            return s->conn;
         }
         d = cg_deadlines_next(&e->deadlines, d);
     }
@@ -36,7 +36,7 @@ oldest(struct cg_engine *e, enum cg_deadline_list list,
 static uint64_t
 age_us(const struct cg_engine *e, const struct cg_conn *c)
 {
-    const struct cg_deadline *d = &c->deadline;
+    const struct cg_deadline *d = &c->stream.deadline;
     uint64_t length = e->deadlines.length_us[d->list];
     return length != 0 ? e->now_us + length - d->at : UINT64_MAX;
 }
@@ -44,12 +44,12 @@ age_us(const struct cg_engine *e, const struct cg_conn *c)
 static struct cg_conn *
 slowest(struct cg_engine *e)
 {
-    struct cg_conn *silent = oldest(e, DEADLINE_FIRST, CONN_FRESH);
-    struct cg_conn *head = oldest(e, DEADLINE_HEAD, CONN_HEAD);
-    struct cg_conn *shakes = oldest(e, DEADLINE_HEAD, CONN_SHAKE);
+    struct cg_conn *silent = oldest(e, DEADLINE_FIRST, STREAM_FRESH);
+    struct cg_conn *head = oldest(e, DEADLINE_HEAD, STREAM_HEAD);
+    struct cg_conn *shakes = oldest(e, DEADLINE_HEAD, STREAM_FRESH);
     uint64_t silent_us = silent != NULL ? age_us(e, silent) : 0;
-    uint64_t shakes_us = shakes != NULL ? age_us(e, shakes) : 0;
     uint64_t head_us = head != NULL ? age_us(e, head) : 0;
+    uint64_t shakes_us = shakes != NULL ? age_us(e, shakes) : 0;
     if (shakes_us > head_us) {
         head = shakes;
         head_us = shakes_us;
@@ -63,7 +63,7 @@ slowest(struct cg_engine *e)
 bool
 cg_room_make(struct cg_engine *e)
 {
-    struct cg_conn *c = oldest(e, DEADLINE_KEEP, CONN_IDLE);
+    struct cg_conn *c = oldest(e, DEADLINE_KEEP, STREAM_IDLE);
     CG_HAS_BATON(e);
     if (c == NULL) {
         c = slowest(e);

@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shaking: what a transport that is not plain does before the first byte of a
- * request: a PROXY preamble in plain text, then the handshake of TLS. A step
- * may take a millisecond (RSA), so the baton is open meanwhile and the
- * connection in RUN, and a turn does not spend more than one on handshakes: the
- * rest shows up again with the next look at the sockets.
- *
- * With the baton.
+ * Shaking: the protocol of a transport that is not plain, before the first byte
+ * of a request: a PROXY preamble in plain text, then the handshake of TLS. Then
+ * the connection gets the protocol of all. A step may take a millisecond (RSA),
+ * so the baton is open meanwhile and the stream in RUN, and a turn does not
+ * spend more than one on handshakes: the rest shows up again with the next look
+ * at the sockets.
  */
 #ifndef CG_ENGINE_SHAKE_H
 #define CG_ENGINE_SHAKE_H
 
-#include "core/engine/conn/receive.h"
+#include "core/engine/conn/conn.h"
 
-/* Part of the engine's harvest: microseconds of handshakes since the last. */
+/* With the baton. */
 struct cg_shaking {
-    uint64_t spent_us;
+    uint64_t spent_us; /* on handshakes since the last harvest */
 };
 
-/* One that was accepted begins. */
+/* With the baton: one that was accepted begins. */
 void cg_shake_begin(struct cg_engine *e, struct cg_conn *c);
-/* A step. REQUEST here: it is done, and its first request may be there. */
-enum cg_step cg_shake(struct cg_executor *x, struct cg_conn *c);
-/* It took too long. */
-void cg_shake_expired(struct cg_engine *e, struct cg_conn *c);
 
 #endif

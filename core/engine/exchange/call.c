@@ -40,7 +40,7 @@ cg_wire_enter(struct cg_exchange *ex)
     if (cg_call_is_closed(call_of(ex))) {
         return false;
     }
-    CG_OWNS_CONN(call_of(ex)->conn);
+    CG_OWNS_STREAM(call_of(ex)->stream);
     if (!cg_limit_enter(call_of(ex))) {
         cg_wire_fail(ex, -EPIPE);
         return false;
@@ -144,7 +144,7 @@ void
 cg_call_begin(struct cg_call *call)
 {
     CG_HAS_BATON(call->executor->engine);
-    call->conn->state = CONN_RUN;
+    call->stream->state = STREAM_RUN;
     add(&call->executor->engine->requests, 1);
     flight_begin(call->executor, call);
     if (call->executor->engine->config->request_timeout_us != 0) {
@@ -160,7 +160,7 @@ cg_call_settle(struct cg_call *call)
         _exit(0); /* a child that returned from the application: not ours */
     }
     if (__builtin_expect(call->ex.blocking, 0)) {
-        cg_transport_unblock(&call->conn->transport);
+        cg_transport_unblock(call->stream->transport);
     }
     if (__builtin_expect(call->parcel.used, 0)) {
         cg_post_end(call);
@@ -169,7 +169,7 @@ cg_call_settle(struct cg_call *call)
         cg_limit_over(call);
     }
     if (__builtin_expect(call->ex.line != NULL ||
-                             !cg_outbox_is_empty(&call->conn->outbox),
+                             !cg_outbox_is_empty(&call->stream->outbox),
                          0)) {
         cg_receipt_keep(call);
         cg_hoard_spill_own(call);
@@ -187,7 +187,7 @@ static bool
 may_be_sending(const struct cg_call *call)
 {
     const struct cg_request *req = call->ex.req;
-    const struct cg_conn *c = call->conn;
+    const struct cg_conn *c = call->stream->conn;
     return req->keep_alive || req->chunked || req->content_length > 0 ||
            c->rest_at < c->rest.n;
 }
@@ -196,15 +196,15 @@ void
 cg_call_end(struct cg_call *call, uint64_t end_us)
 {
     struct cg_engine *e = call->executor->engine;
-    struct cg_conn *c = call->conn;
+    struct cg_stream *s = call->stream;
     CG_HAS_BATON(call->executor->engine);
     if (end_us > e->now_us) {
         e->now_us = end_us;
     }
-    c->keep = call->ex.keep && !call->ex.taken;
-    c->broken = call->ex.broken;
-    c->polite = may_be_sending(call);
-    c->taken = call->ex.blocking && !c->keep;
+    s->keep = call->ex.keep && !call->ex.taken;
+    s->broken = call->ex.broken;
+    s->polite = may_be_sending(call);
+    s->taken = call->ex.blocking && !s->keep;
     if (__builtin_expect(call->stalled_us != 0, 0)) {
         cg_call_stalled(e, call);
     }
@@ -214,37 +214,37 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
 }
 
 static struct cg_exchange
-exchange_of(struct cg_executor *x, struct cg_conn *c,
+exchange_of(struct cg_executor *x, struct cg_stream *s,
             const struct cg_request *req, const char *base)
 {
-    c->requests++;
+    s->conn->requests++;
     return (struct cg_exchange){
         .req = req,
         .base = base,
-        .peer = &c->peer,
+        .peer = &s->conn->peer,
         .writer = &x->writer,
-        .since_us = c->ready_us,
+        .since_us = s->ready_us,
         .start_us = cg_now_us(),
-        .listener = c->listener,
-        .may_keep = may_keep(x->engine, c, req),
-        .secure = cg_transport_secure(&c->transport),
+        .listener = s->conn->listener,
+        .may_keep = may_keep(x->engine, s->conn, req),
+        .secure = cg_transport_secure(&s->conn->transport),
     };
 }
 
 void
-cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
+cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
              const struct cg_request *req, const char *base)
 {
-    call->ex = exchange_of(x, c, req, base);
-    call->conn = c;
+    call->ex = exchange_of(x, s, req, base);
+    call->stream = s;
     call->executor = x;
     call->date = own_date(x);
     cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
     call->stalled_us = 0;
-    call->stream = NULL;
-    call->stream_error = 0;
+    call->input = NULL;
+    call->input_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);
     call->limit.page_n = 0;
     call->limit.deadline.next = call->limit.deadline.prev = NULL;
@@ -252,11 +252,11 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_conn *c,
 
 void
 cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
-                    struct cg_conn *c)
+                    struct cg_stream *s)
 {
-    struct cg_intake *i = c->intake;
-    cg_call_init(call, x, c, &i->req, i->head.p);
-    call->stream = i;
+    struct cg_intake *i = s->intake;
+    cg_call_init(call, x, s, &i->req, i->head.p);
+    call->input = i;
     call->ex.streaming = true;
     call->ex.body = (struct cg_body){.p = "", .fd = -1};
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Call: a request that a host has: the exchange, with the connection and the
+ * Call: a request that a host has: the exchange, with the stream and the
  * executor behind it.
  *
  * The room of exchanges: what happens between a complete request and the end of
  * its reply. Its files run in the executor without the baton, but where they
- * say otherwise, and touch only what belongs to a connection's owner in RUN.
+ * say otherwise, and touch only what belongs to a stream's owner in RUN.
  * What always holds: no call of a host leaves a byte behind that nobody
  * flushes; after an end that somebody else made (a limit, a fork, a peer that
  * is gone) every operation fails and nothing is sent. What bytes mean is left
@@ -31,37 +31,36 @@ struct cg_limit {
     struct cg_deadline deadline; /* with the baton */
 };
 
-/* exchange with the connection and executor behind it */
 struct cg_call {
     struct cg_exchange ex; /* first: a cg_exchange * is a cg_call * */
-    struct cg_conn *conn;
+    struct cg_stream *stream;
     struct cg_executor *executor;
     const struct cg_wire *wire;
     const char *date;           /* CG_HTTP_DATE_SIZE bytes, of its begin */
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_parcel parcel;
-    uint64_t stalled_us;      /* so long the client took nothing: given up */
-    struct cg_intake *stream; /* the body that is still coming, or NULL */
-    int stream_error;         /* negative errno, for ever */
-    char stream_fault[256];   /* set with it */
+    uint64_t stalled_us;     /* so long the client took nothing: given up */
+    struct cg_intake *input; /* the body that is still coming, or NULL */
+    int input_error;         /* negative errno, for ever */
+    char input_fault[256];   /* set with it */
     struct cg_limit limit;
 };
 
 /* With the baton. */
 void cg_call_init(struct cg_call *call, struct cg_executor *x,
-                  struct cg_conn *c, const struct cg_request *req,
+                  struct cg_stream *s, const struct cg_request *req,
                   const char *base);
 /* The same for a body that is still coming. */
 void cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
-                         struct cg_conn *c);
-/* With the baton: the connection is the host's. */
+                         struct cg_stream *s);
+/* With the baton: the stream is the host's. */
 void cg_call_begin(struct cg_call *call);
 /* The host is done with it; without the baton. Returns the time. */
 uint64_t cg_call_settle(struct cg_call *call);
-/* With the baton: the connection is the engine's again. */
+/* With the baton: the stream is the engine's again. */
 void cg_call_end(struct cg_call *call, uint64_t end_us);
-/* Before the executor touches the connection without the baton; false when it
+/* Before the executor touches the stream without the baton; false when it
  * must not. After it said true comes cg_limit_leave. */
 bool cg_wire_enter(struct cg_exchange *ex);
 /* Nothing more goes to the peer. Returns code. */

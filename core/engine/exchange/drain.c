@@ -28,10 +28,10 @@ static int
 check_progress(struct cg_call *call)
 {
     struct cg_engine *e = call->executor->engine;
-    struct cg_outbox *o = &call->conn->outbox;
+    struct cg_outbox *o = &call->stream->outbox;
     uint64_t now = cg_now_us(), most = e->config->write_timeout_us;
     uint64_t still =
-        cg_progress_look(&o->progress, o->gone, &call->conn->transport, now);
+        cg_progress_look(&o->progress, o->gone, call->stream->transport, now);
     if (still == 0) {
         atomic_store_explicit(&e->slot->beat_us, now, RELAXED);
     }
@@ -45,11 +45,11 @@ check_progress(struct cg_call *call)
 static int
 flush(struct cg_call *call)
 {
-    struct cg_conn *c = call->conn;
+    struct cg_stream *s = call->stream;
     if (!cg_wire_enter(&call->ex)) {
         return -EPIPE;
     }
-    int r = cg_outbox_flush(&c->outbox, &c->transport, &call->dropped);
+    int r = cg_outbox_flush(&s->outbox, s->transport, &call->dropped);
     cg_limit_leave(call);
     if (r >= 0) {
         r = check_progress(call);
@@ -77,7 +77,7 @@ spill(struct cg_call *call)
     if (!cg_wire_enter(&call->ex)) {
         return -EPIPE;
     }
-    cg_spill_outbox(call->executor->engine, &call->conn->outbox,
+    cg_spill_outbox(call->executor->engine, &call->stream->outbox,
                     &call->dropped);
     cg_limit_leave(call);
     return 0;
@@ -91,7 +91,7 @@ static int
 patience(const struct cg_call *call, uint64_t since_us)
 {
     uint64_t end = since_us + MOMENT_US, now = cg_now_us();
-    bool none = call->conn->outbox.spill != NULL ||
+    bool none = call->stream->outbox.spill != NULL ||
                 !call->executor->engine->kind->may_wait;
     return none || now >= end ? 0 : (int)((end - now) / 1000) + 1;
 }
@@ -100,7 +100,7 @@ static int
 wait_for_client(struct cg_call *call, int ms)
 {
     const struct cg_engine *e = call->executor->engine;
-    cg_transport_wait(&call->conn->transport, POLLOUT, ms);
+    cg_transport_wait(call->stream->transport, POLLOUT, ms);
     return atomic_load_explicit(&e->stop.abort_wanted, RELAXED)
                ? cg_wire_fail(&call->ex, -ECANCELED)
                : 0;
@@ -109,7 +109,7 @@ wait_for_client(struct cg_call *call, int ms)
 static int
 step(struct cg_call *call, size_t low, uint64_t since_us)
 {
-    const struct cg_outbox *o = &call->conn->outbox;
+    const struct cg_outbox *o = &call->stream->outbox;
     int r = flush(call), ms = POLL_MS;
     if (r < 0 || o->bytes <= low) {
         return r;
@@ -125,7 +125,7 @@ int
 cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
     struct cg_call *call = (struct cg_call *)(void *)ex;
-    const struct cg_outbox *o = &call->conn->outbox;
+    const struct cg_outbox *o = &call->stream->outbox;
     uint64_t since = cg_now_us();
     int r = take_back(ex);
     while (r == 0 && o->bytes > low) {

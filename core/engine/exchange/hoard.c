@@ -92,7 +92,7 @@ cg_hoard_spill_own(struct cg_call *call)
 {
     struct cg_executor *x = call->executor;
     struct cg_engine *e = x->engine;
-    struct cg_outbox *o = &call->conn->outbox;
+    struct cg_outbox *o = &call->stream->outbox;
     if (o->memory < SPILL_MIN || !is_too_much(e, o->memory) ||
         !cg_may_spill(call)) {
         return;
@@ -104,17 +104,17 @@ cg_hoard_spill_own(struct cg_call *call)
 
 /* ---- others, with the baton ---- */
 
-static struct cg_conn *
+static struct cg_stream *
 largest(struct cg_engine *e)
 {
-    struct cg_conn *found = NULL;
+    struct cg_stream *found = NULL;
     struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, DEADLINE_WRITE);
     for (; d != NULL; d = cg_deadlines_next(&e->deadlines, d)) {
-        struct cg_conn *c = cg_conn_of(d);
-        bool ours = c->state == CONN_FLUSH || c->state == CONN_LENT;
+        struct cg_stream *s = cg_stream_of(d);
+        bool ours = s->state == STREAM_FLUSH || s->state == STREAM_LENT;
         if (ours &&
-            (found == NULL || c->outbox.memory > found->outbox.memory)) {
-            found = c;
+            (found == NULL || s->outbox.memory > found->outbox.memory)) {
+            found = s;
         }
     }
     return found;
@@ -126,9 +126,9 @@ cg_hoard_bound(struct cg_engine *e)
     if (__builtin_expect(!is_too_much(e, 0), 1) || !engine_may_spill(e)) {
         return;
     }
-    struct cg_conn *c = largest(e);
-    if (c != NULL && c->outbox.memory >= SPILL_MIN) {
-        cg_spill_outbox(e, &c->outbox, &e->dropped);
-        cg_hoard_count(e, &c->outbox);
+    struct cg_stream *s = largest(e);
+    if (s != NULL && s->outbox.memory >= SPILL_MIN) {
+        cg_spill_outbox(e, &s->outbox, &e->dropped);
+        cg_hoard_count(e, &s->outbox);
     }
 }

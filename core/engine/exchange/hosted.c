@@ -5,7 +5,7 @@
  * outlive the call that started them. Between two polls the baton rests in APP,
  * as during a long call of the application, so that relief may take it.
  *
- * Everything here but the work on lent connections runs on the thread of
+ * Everything here but the work on lent streams runs on the thread of
  * the host's loop; what it calls may switch greenlets, so nothing keeps a
  * pointer into a C frame or a fact about the engine across it.
  */
@@ -20,11 +20,10 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "core/engine/conn/ending.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
-#include "core/engine/exchange/stream.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
 
@@ -199,7 +198,7 @@ static const struct cg_exchange_ops detached_ops;
 
 /* d may be gone when it returns. */
 static void
-start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
+start_call(struct cg_executor *x, struct cg_stream *s, struct cg_detached *d)
 {
     struct cg_engine *e = x->engine;
     d->call.ex.ops = &detached_ops;
@@ -208,7 +207,7 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
     cg_writer_reset(&d->writer);
     d->waits = d->reads = d->rooms = d->ends = false;
     d->told = d->lent = d->overdue = d->tunnels = false;
-    c->call = d;
+    s->call = d;
     e->hosted.in_flight++;
     cg_call_begin(&d->call);
     expect_block(e, &d->call);
@@ -218,31 +217,31 @@ start_call(struct cg_executor *x, struct cg_conn *c, struct cg_detached *d)
 }
 
 static void
-run_stream(struct cg_executor *x, struct cg_conn *c)
+run_stream(struct cg_executor *x, struct cg_stream *s)
 {
     struct cg_detached *d = take_call(x->engine);
-    cg_call_init_stream(&d->call, x, c);
-    start_call(x, c, d);
+    cg_call_init_stream(&d->call, x, s);
+    start_call(x, s, d);
 }
 
 static void
-run_whole(struct cg_executor *x, struct cg_conn *c, const struct cg_arrival *a,
-          struct cg_intake *intake)
+run_whole(struct cg_executor *x, struct cg_stream *s,
+          const struct cg_arrival *a, struct cg_intake *intake)
 {
     struct cg_detached *d = take_call(x->engine);
     struct cg_body body = a->body;
     if (intake != NULL) {
         d->intake = intake;
-        cg_call_init(&d->call, x, c, &intake->req, a->base);
+        cg_call_init(&d->call, x, s, &intake->req, a->base);
     } else {
         take_request(d, x, a->base, &body);
-        cg_call_init(&d->call, x, c, &d->req, d->bytes.p);
+        cg_call_init(&d->call, x, s, &d->req, d->bytes.p);
     }
     d->call.ex.body = body;
-    start_call(x, c, d);
+    start_call(x, s, d);
 }
 
-/* ---- lent connections: the engine waits for the peer ---- */
+/* ---- lent streams: the engine waits for the peer ---- */
 
 static bool
 is_child(const struct cg_engine *e)
@@ -264,7 +263,7 @@ forget_told(struct cg_engine *e, struct cg_detached *d)
     d->told = false;
 }
 
-/* The host has the connection alone again. */
+/* The host has the stream alone again. */
 static void
 reclaim(struct cg_detached *d)
 {
@@ -278,7 +277,7 @@ reclaim(struct cg_detached *d)
     if (d->told) {
         forget_told(e, d);
     }
-    d->call.conn->state = CONN_RUN;
+    d->call.stream->state = STREAM_RUN;
     open_baton(e, x);
 }
 
@@ -287,19 +286,19 @@ static void
 lend(struct cg_detached *d, unsigned interest)
 {
     struct cg_engine *e = d->call.executor->engine;
-    struct cg_conn *c = d->call.conn;
+    struct cg_stream *s = d->call.stream;
     d->lent = true;
-    c->state = CONN_LENT;
+    s->state = STREAM_LENT;
     e->now_us = cg_now_us();
     if (d->reads && !d->tunnels) {
-        cg_deadline_set(&e->deadlines, &c->deadline, DEADLINE_BODY, e->now_us);
+        cg_deadline_set(&e->deadlines, &s->deadline, DEADLINE_BODY, e->now_us);
     } else if ((interest & CG_LOOP_WRITE) != 0) {
-        cg_ending_await(e, c);
+        cg_stream_await_peer(e, s);
     } else { /* for its leaving, or words of its own, a peer may take any time
               */
-        cg_deadline_clear(&c->deadline);
+        cg_deadline_clear(&s->deadline);
     }
-    cg_conn_arm(e, c, interest);
+    cg_conn_arm(e, s->conn, interest);
 }
 
 /* What the socket did not take is flushed by the engine while the application
@@ -312,7 +311,7 @@ lend_outbox(struct cg_detached *d, bool waits, size_t low)
     d->waits = d->rooms = waits;
     d->low = low;
     lend(d, CG_LOOP_WRITE);
-    cg_hoard_count(x->engine, &d->call.conn->outbox);
+    cg_hoard_count(x->engine, &d->call.stream->outbox);
     cg_hoard_bound(x->engine);
     open_baton(x->engine, x);
 }
@@ -322,7 +321,7 @@ lend_rest(struct cg_exchange *ex, int result)
 {
     struct cg_detached *d = detached(ex);
     if (result == 0 && !d->call.parcel.shared &&
-        !cg_outbox_is_empty(&d->call.conn->outbox)) {
+        !cg_outbox_is_empty(&d->call.stream->outbox)) {
         lend_outbox(d, false, 0);
     }
     return result;
@@ -415,7 +414,7 @@ await_room(struct cg_exchange *ex, size_t low)
         ex->broken = true;
         return r;
     }
-    if (d->call.conn->outbox.bytes <= low) {
+    if (d->call.stream->outbox.bytes <= low) {
         return lend_rest(ex, 0) == 0;
     }
     lend_outbox(d, true, low);
@@ -429,7 +428,7 @@ detached_read(struct cg_exchange *ex, struct cg_buf *to)
     if (is_child(d->call.executor->engine)) {
         return -EPIPE; /* so are the client's bytes */
     }
-    return cg_stream_receive_now(ex, to);
+    return cg_input_receive_now(ex, to);
 }
 
 /* An answer that is under way goes on meanwhile. */
@@ -445,7 +444,7 @@ await_input(struct cg_exchange *ex)
     if (cg_post_take(&d->call) < 0) {
         ex->broken = true;
     }
-    bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.conn->outbox);
+    bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.stream->outbox);
     take_baton(x->engine, x);
     d->waits = d->reads = true;
     lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0));
@@ -457,8 +456,8 @@ await_input(struct cg_exchange *ex)
 static void
 lend_for(struct cg_detached *d, unsigned what, size_t low)
 {
-    struct cg_conn *c = d->call.conn;
-    bool flushes = !cg_outbox_is_empty(&c->outbox);
+    struct cg_stream *s = d->call.stream;
+    bool flushes = !cg_outbox_is_empty(&s->outbox);
     d->waits = true;
     d->rooms = (what & CG_AWAIT_ROOM) != 0;
     d->reads = (what & CG_AWAIT_INPUT) != 0;
@@ -467,7 +466,7 @@ lend_for(struct cg_detached *d, unsigned what, size_t low)
     lend(d, (flushes ? CG_LOOP_WRITE : 0) | (d->reads ? CG_LOOP_READ : 0) |
                 (d->ends ? CG_LOOP_END : 0));
     if (flushes) {
-        cg_hoard_count(d->call.executor->engine, &c->outbox);
+        cg_hoard_count(d->call.executor->engine, &s->outbox);
         cg_hoard_bound(d->call.executor->engine);
     }
 }
@@ -484,7 +483,7 @@ detached_await(struct cg_exchange *ex, unsigned what, size_t low)
         return -EPIPE;
     }
     bool room =
-        (what & CG_AWAIT_ROOM) != 0 && d->call.conn->outbox.bytes <= low;
+        (what & CG_AWAIT_ROOM) != 0 && d->call.stream->outbox.bytes <= low;
     if (room) {
         return lend_rest(ex, 0) == 0;
     }
@@ -529,7 +528,7 @@ tunnel_read(struct cg_exchange *ex, char *p, size_t n)
         return -EPIPE;
     }
     reclaim(d);
-    return cg_transport_receive(&d->call.conn->transport, p, n);
+    return cg_transport_receive(d->call.stream->transport, p, n);
 }
 
 static int
@@ -558,7 +557,7 @@ static const struct cg_exchange_ops detached_ops = {
     .read = detached_read,
     .await_input = await_input,
     .await = detached_await,
-    .end_input = cg_stream_end_input,
+    .end_input = cg_input_cut,
     .take_over = detached_take_over,
     .tunnel = detached_tunnel,
     .tunnel_read = tunnel_read,
@@ -583,92 +582,92 @@ tell(struct cg_engine *e, struct cg_detached *d)
 
 /* There is nothing to wait for any more. */
 static void
-end_wait(struct cg_engine *e, struct cg_conn *c)
+end_wait(struct cg_engine *e, struct cg_stream *s)
 {
-    cg_conn_disarm(e, c);
-    cg_deadline_clear(&c->deadline);
-    tell(e, c->call);
+    cg_conn_disarm(e, s->conn);
+    cg_deadline_clear(&s->deadline);
+    tell(e, s->call);
 }
 
 static void
-lent_broken(struct cg_engine *e, struct cg_conn *c)
+lent_broken(struct cg_engine *e, struct cg_stream *s)
 {
-    c->call->call.ex.broken = true;
-    end_wait(e, c);
+    s->call->call.ex.broken = true;
+    end_wait(e, s);
 }
 
 static void
-lent_expired(struct cg_engine *e, struct cg_conn *c)
+lent_expired(struct cg_engine *e, struct cg_stream *s)
 {
-    struct cg_detached *d = c->call;
+    struct cg_detached *d = s->call;
     if (d->reads) {
-        cg_stream_time_out(&d->call);
-    } else if ((d->call.stalled_us = cg_ending_stalls(e, c)) == 0) {
-        cg_ending_await(e, c);
+        cg_input_time_out(&d->call);
+    } else if ((d->call.stalled_us = cg_stream_stalls(e, s)) == 0) {
+        cg_stream_await_peer(e, s);
         return;
     } else {
         d->call.ex.broken = true;
     }
-    end_wait(e, c);
+    end_wait(e, s);
 }
 
 /* It has closed its side, whatever it sent before. */
 static bool
-has_left(const struct cg_conn *c)
+has_left(const struct cg_stream *s)
 {
-    struct pollfd p = cg_transport_poll(&c->transport, POLLRDHUP);
+    struct pollfd p = cg_transport_poll(s->transport, POLLRDHUP);
     return poll(&p, 1, 0) > 0;
 }
 
 /* All is out. */
 static void
-end_flush(struct cg_engine *e, struct cg_conn *c)
+end_flush(struct cg_engine *e, struct cg_stream *s)
 {
-    const struct cg_detached *d = c->call;
+    const struct cg_detached *d = s->call;
     unsigned interest =
         (d->reads ? CG_LOOP_READ : 0) | (d->ends ? CG_LOOP_END : 0);
-    cg_deadline_clear(&c->deadline);
+    cg_deadline_clear(&s->deadline);
     if (interest != 0 && d->waits) {
-        cg_conn_arm(e, c, interest);
+        cg_conn_arm(e, s->conn, interest);
     } else {
-        cg_conn_disarm(e, c);
+        cg_conn_disarm(e, s->conn);
     }
 }
 
 /* Bytes of a tunnel, at least perhaps. It stays in the event set, since the
  * host reads at once, most often; when it has not been told yet it is busy. */
 static void
-hear_tunnel(struct cg_engine *e, struct cg_conn *c)
+hear_tunnel(struct cg_engine *e, struct cg_stream *s)
 {
-    if (c->call->told) {
-        cg_conn_disarm(e, c);
+    if (s->call->told) {
+        cg_conn_disarm(e, s->conn);
     } else {
-        tell(e, c->call);
+        tell(e, s->call);
     }
 }
 
 static void
-lent_ready(struct cg_engine *e, struct cg_conn *c)
+lent_ready(struct cg_engine *e, struct cg_stream *s)
 {
-    struct cg_detached *d = c->call;
-    int r = cg_outbox_flush(&c->outbox, &c->transport, &e->dropped);
-    if (r < 0 || (d->ends && has_left(c))) {
+    struct cg_detached *d = s->call;
+    int r = cg_outbox_flush(&s->outbox, s->transport, &e->dropped);
+    if (r < 0 || (d->ends && has_left(s))) {
         d->call.ex.broken = true;
     }
-    cg_hoard_count(e, &c->outbox);
+    cg_hoard_count(e, &s->outbox);
     if (!d->call.ex.broken && d->tunnels && d->reads) {
-        hear_tunnel(e, c);
+        hear_tunnel(e, s);
         return;
     }
     if (d->call.ex.broken || d->reads) {
-        end_wait(e, c);
+        end_wait(e, s);
         return;
     }
-    if (d->rooms && c->outbox.bytes <= d->low) {
+    if (d->rooms && s->outbox.bytes <= d->low) {
         tell(e, d);
     }
     if (r > 0) {
-        end_flush(e, c);
+        end_flush(e, s);
     }
 }
 
@@ -727,7 +726,7 @@ cg_engine_done(struct cg_exchange *ex)
     struct cg_detached *d = detached(ex);
     struct cg_executor *x = d->call.executor;
     struct cg_engine *e = x->engine;
-    struct cg_conn *c = d->call.conn;
+    struct cg_stream *s = d->call.stream;
     if (!is_child(e)) {
         reclaim(d);
     }
@@ -737,16 +736,16 @@ cg_engine_done(struct cg_exchange *ex)
     if (d->overdue) {
         forget_overdue(e, d);
     }
-    if (d->call.stream != NULL) {
-        cg_input_end(e, c, &d->call);
+    if (d->call.input != NULL) {
+        cg_input_end(e, s, &d->call);
     }
-    c->call = NULL;
+    s->call = NULL;
     e->hosted.in_flight--;
     give_call(e, d);
     if (atomic_load_explicit(&e->stop.over, RELAXED)) {
-        cg_conn_close(e, c);
+        cg_conn_close(e, s->conn);
     } else {
-        cg_ending_begin(e, c);
+        s->conn->protocol->on_answered(e, s);
     }
     /* a request that waited, a line, or the end of a graceful stop */
     if (!e->hosted.polling && (e->ready.n > 0 || e->stop.begun || cg_owes(e))) {

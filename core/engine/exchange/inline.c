@@ -3,10 +3,9 @@
  * Inline executors: who turns the loop runs a request itself, with the baton
  * open meanwhile; the call lives in its frame.
  */
-#include "core/engine/conn/ending.h"
 #include "core/engine/exchange/drain.h"
+#include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
-#include "core/engine/exchange/stream.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
 
@@ -37,8 +36,8 @@ static const struct cg_exchange_ops inline_ops = {
     .unsent = cg_wire_unsent,
     .pending = cg_wire_pending,
     .drain = cg_wire_drain,
-    .read = cg_stream_receive,
-    .end_input = cg_stream_end_input,
+    .read = cg_input_receive,
+    .end_input = cg_input_cut,
     .take_over = cg_wire_take_over,
     .late = cg_limit_late,
     .conclude = cg_limit_conclude,
@@ -50,11 +49,11 @@ static const struct cg_exchange_ops inline_ops = {
 static void
 keep_early(const struct cg_call *call)
 {
-    const struct cg_conn *c = call->conn;
+    const struct cg_stream *s = call->stream;
     if (call->ex.keep && !call->ex.taken && !call->ex.broken &&
-        c->intake == NULL && c->rest_at == c->rest.n &&
-        cg_outbox_is_empty(&c->outbox) && !cg_limit_is_on(&call->limit)) {
-        cg_conn_kept(call->executor->engine, c);
+        s->intake == NULL && s->conn->rest_at == s->conn->rest.n &&
+        cg_outbox_is_empty(&s->outbox) && !cg_limit_is_on(&call->limit)) {
+        cg_conn_kept(call->executor->engine, s->conn);
     }
 }
 
@@ -79,36 +78,36 @@ run(struct cg_executor *x, struct cg_call *call)
 }
 
 static void
-run_whole(struct cg_executor *x, struct cg_conn *c, const struct cg_arrival *a,
-          struct cg_intake *intake)
+run_whole(struct cg_executor *x, struct cg_stream *s,
+          const struct cg_arrival *a, struct cg_intake *intake)
 {
     struct cg_call call;
-    cg_call_init(&call, x, c, a->req, a->base);
+    cg_call_init(&call, x, s, a->req, a->base);
     call.wire = &inline_wire;
     call.ex.ops = &inline_ops;
     call.ex.body = a->body;
     run(x, &call);
     cg_intake_free(intake);
-    cg_ending_begin(x->engine, c);
+    s->conn->protocol->on_answered(x->engine, s);
 }
 
 static void
-run_stream(struct cg_executor *x, struct cg_conn *c)
+run_stream(struct cg_executor *x, struct cg_stream *s)
 {
     struct cg_call call;
-    cg_call_init_stream(&call, x, c);
+    cg_call_init_stream(&call, x, s);
     call.wire = &inline_wire;
     call.ex.ops = &inline_ops;
     run(x, &call);
-    cg_input_end(x->engine, c, &call);
-    cg_ending_begin(x->engine, c);
+    cg_input_end(x->engine, s, &call);
+    s->conn->protocol->on_answered(x->engine, s);
 }
 
-/* ---- what there is not: a connection is never lent, the loop never called
+/* ---- what there is not: a stream is never lent, the loop never called
  * ---- */
 
 static void
-no_lent(struct cg_engine *e, struct cg_conn *c)
+no_lent(struct cg_engine *e, struct cg_stream *s)
 {
 }
 

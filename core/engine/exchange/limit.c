@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The limit of a request: what happens when the application takes longer than
- * request_timeout. The connection is the executor's then, so the two agree by
+ * request_timeout. The stream is the executor's then, so the two agree by
  * one word, the gate: the wire's functions are BUSY while they touch it, and
  * who keeps the deadlines closes an OPEN one for good. From then on it is his:
  * a client that heard nothing yet gets a 504, any other a cut.
@@ -189,7 +189,7 @@ send_page(struct cg_engine *e, struct cg_call *call)
     size_t body = cg_error_page(&page, 504, CG_SLICE(""), e->config->server,
                                 e->date, call->ex.req->minor, head);
     struct iovec part = {page.p, page.n};
-    ssize_t n = cg_transport_send(&call->conn->transport, &part, 1, false);
+    ssize_t n = cg_transport_send(call->stream->transport, &part, 1, false);
     call->limit.page_n = head ? 0 : body;
     return n == (ssize_t)page.n;
 }
@@ -198,35 +198,35 @@ send_page(struct cg_engine *e, struct cg_call *call)
  * whose bodies end with the connection. The thread that sends what waits has to
  * be between two blocks. */
 static void
-reset(struct cg_post *post, struct cg_conn *c)
+reset(struct cg_post *post, struct cg_stream *s)
 {
     pthread_mutex_lock(&post->lock);
-    cg_transport_reset(&c->transport);
+    cg_transport_reset(s->transport);
     pthread_mutex_unlock(&post->lock);
 }
 
 static void
-cut(struct cg_engine *e, struct cg_conn *c)
+cut(struct cg_engine *e, struct cg_stream *s)
 {
-    reset(&e->post, c);
-    if (c->state == CONN_LENT) {
-        e->kind->lent_broken(e, c);
+    reset(&e->post, s);
+    if (s->state == STREAM_LENT) {
+        e->kind->lent_broken(e, s);
     }
 }
 
 static enum gate
 end_reply(struct cg_engine *e, struct cg_call *call, uint32_t seen)
 {
-    struct cg_conn *c = call->conn;
+    struct cg_stream *s = call->stream;
     if ((seen & GATE_SENT) != 0) {
         return GATE_WHOLE;
     }
-    if ((seen & GATE_HEAD) == 0 && cg_outbox_is_empty(&c->outbox) &&
+    if ((seen & GATE_HEAD) == 0 && cg_outbox_is_empty(&s->outbox) &&
         !call->ex.blocking && send_page(e, call)) {
-        cg_transport_end(&c->transport);
+        cg_transport_end(s->transport);
         return GATE_ANSWERED;
     }
-    cut(e, c);
+    cut(e, s);
     return GATE_CUT;
 }
 
@@ -286,14 +286,14 @@ cg_limit_over(struct cg_call *call)
 void
 cg_limit_end(struct cg_call *call)
 {
-    struct cg_conn *c = call->conn;
+    struct cg_stream *s = call->stream;
     cg_deadline_clear(&call->limit.deadline);
     switch (cg_limit_late(&call->ex)) {
     case CG_LATE_ANSWERED: /* the page must not be lost by an abrupt end */
-        c->keep = c->broken = false;
-        c->polite = true;
+        s->keep = s->broken = false;
+        s->polite = true;
         break;
-    case CG_LATE_CUT: c->broken = true; break;
+    case CG_LATE_CUT: s->broken = true; break;
     case CG_LATE_NO:
     case CG_LATE_SENT: break;
     }

@@ -7,7 +7,7 @@
 
 #include "core/engine/exchange/call.h"
 
-/* The executor's, without the baton: false when the connection is no
+/* The executor's, without the baton: false when the stream is no
  * longer its own. After an enter that said true comes leave. */
 bool cg_limit_enter_slow(struct cg_call *call);
 void cg_limit_leave_slow(struct cg_call *call);
@@ -21,7 +21,7 @@ enum cg_late cg_limit_conclude(struct cg_exchange *ex);
 /* It came back. */
 void cg_limit_over(struct cg_call *call);
 /* With the baton: one of the lists of calls; begin; end, after which the
- * connection's fields say what the limit did to it. */
+ * stream's fields say what the limit did to it. */
 void cg_limit_expire(struct cg_engine *e, struct cg_deadline *d);
 void cg_limit_begin(struct cg_call *call);
 void cg_limit_end(struct cg_call *call);

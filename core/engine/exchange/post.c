@@ -112,10 +112,10 @@ static void
 deliver(struct cg_post *p, struct cg_parcel *l)
 {
     struct cg_call *call = call_of(l);
-    struct cg_outbox *o = &call->conn->outbox;
+    struct cg_outbox *o = &call->stream->outbox;
     detach(l);
     l->late = true;
-    int r = cg_outbox_flush(o, &call->conn->transport, &call->dropped);
+    int r = cg_outbox_flush(o, call->stream->transport, &call->dropped);
     if (r == 0) {
         link_last(&p->stuck, l);
         return;
@@ -173,7 +173,7 @@ sleep_until_wanted(struct cg_post *p)
     nfds_t n = 1;
     for (struct cg_parcel *l = p->stuck.next; l != &p->stuck && n <= STUCK_MAX;
          l = l->next) {
-        fds[n++] = cg_transport_poll(&call_of(l)->conn->transport, POLLOUT);
+        fds[n++] = cg_transport_poll(call_of(l)->stream->transport, POLLOUT);
     }
     uint64_t fired;
     pthread_mutex_unlock(&p->lock);
@@ -264,7 +264,7 @@ static void
 share(struct cg_post *p, struct cg_call *call)
 {
     struct cg_parcel *l = &call->parcel;
-    l->waits = call->conn->outbox.bytes;
+    l->waits = call->stream->outbox.bytes;
     l->shared = true;
     if (!is_linked(l)) {
         l->since_us = cg_now_us();
@@ -302,7 +302,7 @@ static void
 collect(struct cg_call *call, const struct iovec *parts, int count)
 {
     struct cg_executor *x = call->executor;
-    struct cg_outbox *o = &call->conn->outbox;
+    struct cg_outbox *o = &call->stream->outbox;
     if (o->spare == NULL) {
         cg_outbox_spare(o, x->spare);
         x->spare = NULL;
@@ -382,10 +382,10 @@ void
 cg_post_end(struct cg_call *call)
 {
     struct cg_executor *x = call->executor;
-    struct cg_outbox *o = &call->conn->outbox;
+    struct cg_outbox *o = &call->stream->outbox;
     int r = cg_post_take(call);
     if (r == 0 && !cg_outbox_is_empty(o)) {
-        r = cg_outbox_flush(o, &call->conn->transport, &call->dropped);
+        r = cg_outbox_flush(o, call->stream->transport, &call->dropped);
     }
     if (r < 0) {
         call->ex.broken = true;

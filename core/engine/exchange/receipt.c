@@ -44,28 +44,28 @@ cg_receipt_keep(struct cg_call *call)
                              .target_n = target.n};
     memcpy(r->text, method.p, method.n);
     memcpy(r->text + method.n, target.p, target.n);
-    call->conn->receipt = r;
+    call->stream->receipt = r;
 }
 
 /* Bytes that the peer did not take; what the socket holds of a connection that
  * goes on is on its way. */
 static uint64_t
-lost(const struct cg_conn *c)
+lost(const struct cg_stream *s)
 {
-    return cg_outbox_waits(&c->outbox) + cg_transport_held(&c->transport);
+    return cg_outbox_waits(&s->outbox) + cg_transport_held(s->transport);
 }
 
 void
-cg_receipt_end(struct cg_engine *e, struct cg_conn *c)
+cg_receipt_end(struct cg_engine *e, struct cg_stream *s)
 {
-    struct cg_receipt *r = c->receipt;
-    c->receipt = NULL;
+    struct cg_receipt *r = s->receipt;
+    s->receipt = NULL;
     if (r->line == NULL) {
         free(r);
         return;
     }
-    if (r->unsent == 0 && (c->broken || !cg_outbox_is_empty(&c->outbox))) {
-        r->unsent = lost(c);
+    if (r->unsent == 0 && (s->broken || !cg_outbox_is_empty(&s->outbox))) {
+        r->unsent = lost(s);
     }
     r->next = NULL;
     *e->receipts.last = r;
@@ -96,30 +96,31 @@ cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r)
 
 /* The reset leaves nothing in the kernel for who does not read it. */
 static void
-tell(struct cg_engine *e, struct cg_stalled what, struct cg_conn *c)
+tell(struct cg_engine *e, struct cg_stalled what, struct cg_stream *s)
 {
-    uint64_t left = lost(c);
-    if (c->receipt != NULL) {
-        c->receipt->unsent = left;
+    uint64_t left = lost(s);
+    if (s->receipt != NULL) {
+        s->receipt->unsent = left;
     }
-    cg_transport_reset(&c->transport);
-    what.peer = &c->peer;
+    cg_transport_reset(s->transport);
+    what.peer = &s->conn->peer;
     what.sent = what.of > left ? what.of - left : 0;
     e->host->stalled(e->host->self, &what);
     cg_expect_report(e);
 }
 
 void
-cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c, uint64_t stalled_us)
+cg_receipt_stalled(struct cg_engine *e, struct cg_stream *s,
+                   uint64_t stalled_us)
 {
-    const struct cg_receipt *r = c->receipt;
+    const struct cg_receipt *r = s->receipt;
     if (r != NULL) { /* else it is an error page that nobody reads */
         tell(e,
              (struct cg_stalled){.method = {r->text, r->method_n},
                                  .target = {r->text + r->method_n, r->target_n},
                                  .of = r->sent,
                                  .since_us = stalled_us},
-             c);
+             s);
     }
 }
 
@@ -132,7 +133,7 @@ cg_call_stalled(struct cg_engine *e, const struct cg_call *call)
                              .target = target_of(ex),
                              .of = ex->sent,
                              .since_us = call->stalled_us},
-         call->conn);
+         call->stream);
 }
 
 uint64_t
@@ -143,6 +144,6 @@ cg_wire_unsent(const struct cg_exchange *ex)
         cg_post_take(call);
     }
     return ex->broken && !cg_limit_is_late(call)
-               ? lost(call->conn)
-               : cg_outbox_waits(&call->conn->outbox);
+               ? lost(call->stream)
+               : cg_outbox_waits(&call->stream->outbox);
 }

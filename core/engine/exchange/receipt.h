@@ -27,12 +27,12 @@ struct cg_receipts {
  */
 void cg_receipt_keep(struct cg_call *call);
 /* With the baton: its reply is out, or the connection is about to be closed. */
-void cg_receipt_end(struct cg_engine *e, struct cg_conn *c);
+void cg_receipt_end(struct cg_engine *e, struct cg_stream *s);
 /* With the baton; then, entered, without it. */
 struct cg_receipt *cg_receipts_take(struct cg_engine *e);
 void cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r);
 /* With the baton: what is cut, for the log, before the connection is closed. */
-void cg_receipt_stalled(struct cg_engine *e, struct cg_conn *c,
+void cg_receipt_stalled(struct cg_engine *e, struct cg_stream *s,
                         uint64_t stalled_us);
 void cg_call_stalled(struct cg_engine *e, const struct cg_call *call);
 uint64_t cg_wire_unsent(const struct cg_exchange *ex);

@@ -8,8 +8,8 @@
 #include <errno.h>
 
 #include "core/base/memory.h"
+#include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
-#include "core/engine/exchange/stream.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
 
@@ -28,8 +28,7 @@ context_of(const struct cg_call *call)
         .date = call->date,
         .minor = ex->req->minor,
         .head_request = ex->req->method_is_head,
-        .keep_alive =
-            ex->may_keep && (!ex->streaming || cg_stream_can_skip(ex)),
+        .keep_alive = ex->may_keep && (!ex->streaming || cg_input_can_skip(ex)),
     };
 }
 

@@ -1,217 +1,62 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Streaming: a request that runs while its body is still coming. The executor
- * reads the socket itself, through the same decoder and limits as an intake
- * that is filled first; what the application leaves is read away by the engine.
- * In a hosted engine it does not wait: the connection is lent (hosted.c).
- */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include "core/engine/exchange/stream.h"
 
 #include "core/base/memory.h"
-#include "core/engine/conn/body.h"
-#include "core/engine/conn/ending.h"
-#include "core/engine/exchange/limit.h"
-#include "core/engine/exchange/stream.h"
+#include "core/engine/exchange/hoard.h"
+#include "core/engine/exchange/receipt.h"
 #include "core/engine/state.h"
 
-enum { POLL_MS = 1000 };
-
-/* ---- in the executor, without the baton ---- */
-
-static int
-fail(struct cg_call *call, int code, int status, const char *fault)
+const char *
+cg_stream_state_word(enum cg_stream_state s)
 {
-    call->stream_error = code;
-    snprintf(call->stream_fault, sizeof call->stream_fault, "%s", fault);
-    call->ex.input_status = status;
-    call->ex.input_fault = call->stream_fault;
-    call->ex.may_keep = false;
-    return code;
-}
-
-static int
-fail_refused(struct cg_call *call)
-{
-    const struct cg_request *req = &call->stream->req;
-    cg_auto(buf) struct cg_buf text = {0};
-    cg_refusal_text(req, call->stream->head.p, &text);
-    return fail(call, -EBADMSG, cg_refusal_status(req->refusal),
-                cg_buf_str(&text));
-}
-
-static int
-check_rate(struct cg_call *call)
-{
-    if (cg_body_is_slow(call->executor->engine->config, call->stream,
-                        cg_now_us())) {
-        return fail(call, -ETIMEDOUT, 408, "Request body comes too slowly");
-    }
-    return 0;
-}
-
-/* Waits until the socket is readable; a worker that waits for a peer, within
- * the peer's own limits, is alive. */
-static int
-wait_for_peer(struct cg_call *call)
-{
-    struct cg_engine *e = call->executor->engine;
-    uint64_t limit = e->config->body_timeout_us, now = cg_now_us();
-    uint64_t end = limit != 0 ? now + limit : UINT64_MAX;
-    while (!cg_transport_wait(&call->conn->transport, POLLIN, POLL_MS)) {
-        now = cg_now_us();
-        if (cg_limit_is_late(call)) {
-            return fail(call, -ETIMEDOUT, 504, "Request took too long");
-        }
-        atomic_store_explicit(&e->slot->beat_us, now, memory_order_relaxed);
-        if (atomic_load_explicit(&e->stop.abort_wanted, memory_order_relaxed) ||
-            atomic_load_explicit(&e->stop.over, memory_order_relaxed)) {
-            return fail(call, -ECANCELED, 503, "The worker was stopped");
-        }
-        if (now >= end) {
-            return fail(call, -ETIMEDOUT, 408, "Request body timed out");
-        }
-    }
-    return check_rate(call);
-}
-
-static int
-feed(struct cg_call *call, const char *p, size_t n)
-{
-    const struct cg_intake_policy policy =
-        cg_intake_in_memory(&call->executor->engine->config->intake);
-    size_t used = 0;
-    enum cg_intake_status st = cg_intake_feed(
-        call->stream, &policy, call->conn->peer.trusted, p, n, &used, NULL);
-    if (st == CG_INTAKE_REFUSED) {
-        return fail_refused(call);
-    }
-    if (st == CG_INTAKE_FAILED) {
-        return fail(call, -ENOMEM, 503, "No memory for a request body");
-    }
-    if (st == CG_INTAKE_COMPLETE) {
-        cg_buf_put(&call->conn->rest, p + used, n - used);
-        call->ex.body.trailers = cg_intake_body(call->stream).trailers;
-    }
-    return 0;
-}
-
-/* False: the client has to send more first. */
-static bool
-receive_more(struct cg_call *call)
-{
-    char *p = call->executor->rbuf;
-    ssize_t n = cg_transport_receive(&call->conn->transport, p, READ_BUFFER);
-    if (n == -EAGAIN) {
-        if (!cg_limit_enter(call)) {
-            fail(call, -ETIMEDOUT, 504, "Request took too long");
-            return true;
-        }
-        cg_send_continue(call->conn, call->stream);
-        cg_limit_leave(call);
-        return false;
-    }
-    if (n <= 0) {
-        fail(call, -ECONNRESET, 400, "Request body ended early");
-    } else {
-        feed(call, p, (size_t)n);
-    }
-    return true;
-}
-
-static bool
-is_wanting(const struct cg_call *call)
-{
-    const struct cg_intake *i = call->stream;
-    return i->body.n == 0 && !i->done && call->stream_error == 0;
-}
-
-/* Also what came before a fault. */
-static int
-take_body(struct cg_call *call, struct cg_buf *to)
-{
-    struct cg_buf *body = &call->stream->body;
-    if (body->n == 0) {
-        return call->stream_error;
-    }
-    cg_buf_put(to, body->p, body->n);
-    cg_buf_reset(body);
-    return 1;
-}
-
-int
-cg_stream_receive(struct cg_exchange *ex, struct cg_buf *to)
-{
-    struct cg_call *call = (struct cg_call *)(void *)ex;
-    while (is_wanting(call)) {
-        if (!receive_more(call)) {
-            wait_for_peer(call);
-        }
-    }
-    return take_body(call, to);
-}
-
-int
-cg_stream_receive_now(struct cg_exchange *ex, struct cg_buf *to)
-{
-    struct cg_call *call = (struct cg_call *)(void *)ex;
-    while (is_wanting(call)) {
-        if (receive_more(call)) {
-            continue;
-        }
-        if (check_rate(call) == 0) {
-            return -EAGAIN;
-        }
-    }
-    return take_body(call, to);
+    static const char *const word[] = {
+#define X(id, text) [STREAM_##id] = text,
+        CG_STREAM_STATES(X)
+#undef X
+    };
+    return (size_t)s < CG_COUNT(word) ? word[s] : "?";
 }
 
 void
-cg_stream_time_out(struct cg_call *call)
+cg_stream_drop_intake(struct cg_stream *s)
 {
-    fail(call, -ETIMEDOUT, 408, "Request body timed out");
+    cg_intake_free(s->intake);
+    s->intake = NULL;
 }
 
 void
-cg_stream_end_input(struct cg_exchange *ex)
+cg_stream_close(struct cg_engine *e, struct cg_stream *s)
 {
-    struct cg_call *call = (struct cg_call *)(void *)ex;
-    ex->keep = false;
-    cg_transport_deafen(&call->conn->transport);
-}
-
-bool
-cg_stream_can_skip(const struct cg_exchange *ex)
-{
-    const struct cg_call *call = (const struct cg_call *)(const void *)ex;
-    const struct cg_intake *i = call->stream;
-    if (i->done) {
-        return true;
+    CG_HAS_BATON(e);
+    cg_deadline_clear(&s->deadline);
+    if (__builtin_expect(s->receipt != NULL, 0)) {
+        cg_receipt_end(e, s);
     }
-    /* a client that still waits for 100 may send the body or not */
-    return call->stream_error == 0 &&
-           (i->continued || !i->req.expect_continue || i->body_n > 0) &&
-           i->body_left <= CG_SKIP_MAX;
+    s->state = STREAM_DEAD;
+    cg_stream_drop_intake(s);
+    cg_outbox_clear(&s->outbox, &e->dropped);
+    if (__builtin_expect(s->outbox.counted != 0, 0)) {
+        cg_hoard_count(e, &s->outbox);
+    }
 }
 
-/* ---- after the response, with the baton ---- */
+/* ---- the peer's progress ---- */
 
-/* The application may have left some of the body, or seen what is wrong with
- * it; c->intake stays only if there is a rest to be read away. */
 void
-cg_input_end(struct cg_engine *e, struct cg_conn *c, const struct cg_call *call)
+cg_stream_await_peer(struct cg_engine *e, struct cg_stream *s)
 {
-    if (call->stream_error != 0) {
-        c->keep = false;
+    struct cg_outbox *o = &s->outbox;
+    if (o->progress.since_us == 0) {
+        cg_progress_look(&o->progress, o->gone, s->transport, e->now_us);
     }
-    if (call->stream_error != 0 && !cg_limit_is_late(call)) {
-        cg_tell_refused(e, (struct cg_refused){
-                               .peer = &c->peer,
-                               .message = cg_slice_of(call->stream_fault),
-                           });
-    }
-    if (!c->keep || c->intake->done) {
-        cg_conn_drop_intake(c);
-    }
+    cg_deadline_set(&e->deadlines, &s->deadline, DEADLINE_WRITE, e->now_us);
+}
+
+uint64_t
+cg_stream_stalls(struct cg_engine *e, struct cg_stream *s)
+{
+    struct cg_outbox *o = &s->outbox;
+    uint64_t still =
+        cg_progress_look(&o->progress, o->gone, s->transport, e->now_us);
+    return still >= e->config->write_timeout_us ? still : 0;
 }

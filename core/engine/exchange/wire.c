@@ -39,9 +39,9 @@ keep_rest(struct cg_call *call, const struct iovec *parts, int count,
         sent = 0;
         if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
             host->hold(host->self, keep);
-            cg_outbox_hold(&call->conn->outbox, p, n, parts[i].iov_len, keep);
+            cg_outbox_hold(&call->stream->outbox, p, n, parts[i].iov_len, keep);
         } else {
-            cg_outbox_put(&call->conn->outbox, p, n);
+            cg_outbox_put(&call->stream->outbox, p, n);
         }
     }
 }
@@ -82,14 +82,14 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
            void *keep, bool more)
 {
     struct cg_call *call = call_of(ex);
-    struct cg_outbox *outbox = &call->conn->outbox;
+    struct cg_outbox *outbox = &call->stream->outbox;
     int r = call->parcel.used ? cg_post_take(call) : 0;
     take_dropped(call);
     if (r < 0) {
         return cg_wire_fail(ex, r);
     }
     /* the reader may have caught up with what waits */
-    ssize_t n = cg_outbox_send(outbox, &call->conn->transport, parts, count,
+    ssize_t n = cg_outbox_send(outbox, call->stream->transport, parts, count,
                                more, &call->dropped);
     if (n < 0) {
         return cg_wire_fail(ex, (int)n);
@@ -122,7 +122,7 @@ post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
         return 0;
     }
     int r = send_parts(ex, parts, count, keep, false);
-    if (r == 0 && !cg_outbox_is_empty(&call->conn->outbox) &&
+    if (r == 0 && !cg_outbox_is_empty(&call->stream->outbox) &&
         call->executor->engine->kind->may_wait) {
         cg_post_entrust(call);
     }
@@ -146,8 +146,8 @@ static int
 send_file_now(struct cg_exchange *ex, int fd, off_t *offset, size_t *n)
 {
     while (*n > 0) {
-        ssize_t sent = cg_transport_send_file(&call_of(ex)->conn->transport, fd,
-                                              offset, *n);
+        ssize_t sent = cg_transport_send_file(call_of(ex)->stream->transport,
+                                              fd, offset, *n);
         if (sent <= 0) {
             return sent == 0 ? 0 : cg_wire_fail(ex, (int)sent);
         }
@@ -160,7 +160,7 @@ static int
 send_file(struct cg_exchange *ex, const struct iovec *parts, int count, int fd,
           off_t offset, size_t n)
 {
-    struct cg_outbox *outbox = &call_of(ex)->conn->outbox;
+    struct cg_outbox *outbox = &call_of(ex)->stream->outbox;
     int r = send_parts(ex, parts, count, NULL, n > 0);
     if (r == 0 && cg_outbox_is_empty(outbox) && !ex->blocking) {
         r = send_file_now(ex, fd, &offset, &n);
@@ -188,13 +188,14 @@ cg_wire_pending(const struct cg_exchange *ex)
 {
     const struct cg_call *call = (const void *)ex;
     /* what the thread has sent meanwhile is not known yet */
-    return call->parcel.shared ? call->parcel.waits : call->conn->outbox.bytes;
+    return call->parcel.shared ? call->parcel.waits
+                               : call->stream->outbox.bytes;
 }
 
 void
 cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
-    struct cg_conn *c = call_of(ex)->conn;
+    struct cg_conn *c = call_of(ex)->stream->conn;
     *ret_unread = (struct cg_slice){NULL, 0};
     cg_limit_taken(ex);
     ex->taken = true;
@@ -211,11 +212,11 @@ cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
 int
 cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
-    struct cg_conn *c = call_of(ex)->conn;
-    if (!cg_transport_is_plain(&c->transport)) {
+    const struct cg_transport *t = call_of(ex)->stream->transport;
+    if (!cg_transport_is_plain(t)) {
         return -EPROTO; /* the descriptor is not what the peer speaks */
     }
-    int fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, 3);
+    int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
         return -errno;
     }

@@ -19,12 +19,12 @@ enum cg_deadline_list {
     DEADLINE_KEEP,
     DEADLINE_SKIP,
     DEADLINE_LINGER,
-    /* of calls, not of connections: see limit.c */
+    /* of calls, not of streams: see limit.c */
     DEADLINE_LIMIT,
     DEADLINE_RETRY,
     DEADLINE_GRACE,
     DEADLINE_LISTS,
-    DEADLINE_CONN_LISTS = DEADLINE_LIMIT
+    DEADLINE_STREAM_LISTS = DEADLINE_LIMIT
 };
 
 struct cg_deadline {

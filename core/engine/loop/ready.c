@@ -4,28 +4,28 @@
 #include "core/engine/state.h"
 
 void
-cg_ready_push(struct cg_engine *e, struct cg_conn *c)
+cg_ready_push(struct cg_engine *e, struct cg_stream *s)
 {
     CG_HAS_BATON(e);
-    c->state = CONN_READY;
-    c->qnext = NULL;
-    *e->ready.last = c;
-    e->ready.last = &c->qnext;
+    s->state = STREAM_READY;
+    s->qnext = NULL;
+    *e->ready.last = s;
+    e->ready.last = &s->qnext;
     e->ready.n++;
 }
 
-struct cg_conn *
+struct cg_stream *
 cg_ready_pop(struct cg_engine *e)
 {
-    struct cg_conn *c = e->ready.first;
+    struct cg_stream *s = e->ready.first;
     CG_HAS_BATON(e);
-    if (c != NULL) {
-        e->ready.first = c->qnext;
+    if (s != NULL) {
+        e->ready.first = s->qnext;
         if (e->ready.first == NULL) {
             e->ready.last = &e->ready.first;
         }
         e->ready.n--;
         e->harvest.quota -= e->harvest.quota > 0;
     }
-    return c;
+    return s;
 }

@@ -63,8 +63,8 @@ give_ready(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     for (int k = e->ready.n; k > 0 && cg_may_give(e); k--) {
-        struct cg_conn *c = cg_ready_pop(e);
-        cg_dispatch_queued(x, c); /* gives it, or queues it again */
+        struct cg_stream *s = cg_ready_pop(e);
+        cg_dispatch_queued(x, s); /* gives it, or queues it again */
     }
 }
 

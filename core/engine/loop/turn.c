@@ -82,8 +82,8 @@ cg_run_timers(struct cg_engine *e)
     CG_HAS_BATON(e);
     while ((d = cg_deadlines_expired(&e->deadlines, e->now_us, &next)) !=
            NULL) {
-        if (d->list < DEADLINE_CONN_LISTS) {
-            cg_dispatch_expired(e, cg_conn_of(d));
+        if (d->list < DEADLINE_STREAM_LISTS) {
+            cg_dispatch_expired(e, cg_stream_of(d));
         } else {
             cg_limit_expire(e, d);
         }

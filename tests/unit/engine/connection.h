@@ -353,7 +353,7 @@ judge(const struct stream *s, struct cg_slice got)
         goes_on = judge_one(&s->done[i], &got);
     }
     /* the client ends its side behind its last byte */
-    int refused = s->state == STREAM_BODY ? 400 : s->refused;
+    int refused = s->state == INPUT_BODY ? 400 : s->refused;
     if (goes_on && refused != 0) {
         struct reply r = next_reply(&got, false);
         EXPECT(r.status == (unsigned)refused, "%u in place of %d", r.status,

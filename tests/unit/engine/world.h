@@ -46,7 +46,7 @@ wire_of(const struct cg_exchange *ex)
 static inline int
 socket_of(const struct cg_exchange *ex)
 {
-    return ((const struct cg_call *)(const void *)ex)->conn->transport.fd;
+    return ((const struct cg_call *)(const void *)ex)->stream->transport->fd;
 }
 
 /* In place of an application; has the GIL. */

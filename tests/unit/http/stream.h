@@ -30,7 +30,7 @@ struct stream {
     const struct cg_head_policy *policy;
     bool trusted;
     enum cg_proxy_mode proxy; /* CG_PROXY_OFF once it was read */
-    enum { STREAM_HEAD, STREAM_BODY, STREAM_END } state;
+    enum { INPUT_HEAD, INPUT_BODY, INPUT_END } state;
     struct cg_buf in; /* of the head under way */
     struct cg_request req;
     struct cg_chunks chunks;
@@ -68,7 +68,7 @@ stream_refuse(struct stream *s, enum cg_refusal why)
 {
     s->refused = cg_refusal_status(why);
     cg_buf_putf(&s->events, "refused %d\n", s->refused);
-    s->state = STREAM_END;
+    s->state = INPUT_END;
 }
 
 static inline void
@@ -82,7 +82,7 @@ stream_on_head(struct stream *s, const char *p)
     s->request.first = s->req.target.n > 1 ? p[s->req.target.at + 1] : '\0';
     s->request.is_head = s->req.method_is_head;
     s->left = s->req.has_length ? s->req.content_length : 0;
-    s->state = STREAM_BODY;
+    s->state = INPUT_BODY;
 }
 
 static inline void
@@ -100,10 +100,10 @@ stream_on_end(struct stream *s)
     cg_buf_reset(&s->body);
     cg_chunks_release(&s->chunks);
     s->chunks = (struct cg_chunks){0};
-    s->state = STREAM_HEAD;
+    s->state = INPUT_HEAD;
     if (!s->req.keep_alive || s->req.force_close) {
         cg_buf_puts(&s->events, "end\n");
-        s->state = STREAM_END;
+        s->state = INPUT_END;
     }
     cg_request_reset(&s->req);
 }
@@ -195,8 +195,8 @@ static inline void
 stream_feed(struct stream *s, const char *p, size_t n)
 {
     bool idle = false;
-    while (s->state != STREAM_END && !(n == 0 && idle)) {
-        bool head = s->state == STREAM_HEAD;
+    while (s->state != INPUT_END && !(n == 0 && idle)) {
+        bool head = s->state == INPUT_HEAD;
         size_t used = head && n == 0 ? 0
                       : s->proxy     ? stream_read_proxy(s, p, n)
                       : head         ? stream_read_head(s, p, n)
@@ -204,7 +204,7 @@ stream_feed(struct stream *s, const char *p, size_t n)
         p += used;
         n -= used;
         /* a request without a body ends without a byte */
-        idle = s->state == STREAM_HEAD || s->req.chunked || s->left > 0;
+        idle = s->state == INPUT_HEAD || s->req.chunked || s->left > 0;
     }
 }
 

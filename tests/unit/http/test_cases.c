@@ -57,7 +57,7 @@ is_right(const struct http_case *c, struct stream *s, const char *after)
     }
     /* CH49: what is behind the request is junk */
     return strcmp(c->id, "CH49") == 0
-               ? s->state != STREAM_END || is_refusal(events + n, "400")
+               ? s->state != INPUT_END || is_refusal(events + n, "400")
            : c->keep_alive ? strcmp(events + n, after) == 0
                            : strcmp(events + n, "end\n") == 0;
 }
