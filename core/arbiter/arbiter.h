@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The master process: owns listeners, scoreboard, pidfile and workers; decides
- * through the pure plan (plan.h) and carries the plan's effects out.
+ * through the pure plan (plan/plan.h) and carries the plan's effects out.
  */
 #ifndef CG_ARBITER_ARBITER_H
 #define CG_ARBITER_ARBITER_H

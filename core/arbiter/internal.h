@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "core/arbiter/arbiter.h"
-#include "core/arbiter/plan.h"
+#include "core/arbiter/plan/plan.h"
 #include "core/arbiter/sockets.h"
 #include "core/net/tickets.h"
 #include "core/py/compat/hooks.h"

@@ -6,18 +6,7 @@
 
 #include "core/base/memory.h"
 #include "core/py/asgi/internal.h"
-
-static PyObject *
-latin1(struct cg_slice s)
-{
-    return PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
-}
-
-static PyObject *
-bytes_of(struct cg_slice s)
-{
-    return PyBytes_FromStringAndSize(s.p, (Py_ssize_t)s.n);
-}
+#include "core/py/request/parts.h"
 
 /* ---- made once ---- */
 
@@ -184,7 +173,7 @@ pair_of(struct cg_asgi *a, const struct cg_exchange *ex,
             ? py_new(a->field_name[f->id])
             : lower_name((struct cg_slice){ex->base + f->name, f->name_n});
     PyObject *value =
-        bytes_of((struct cg_slice){ex->base + f->value, f->value_n});
+        cg_part_bytes((struct cg_slice){ex->base + f->value, f->value_n});
     PyTuple_SET_ITEM(pair, 0, name); /* the tuple's from here on */
     PyTuple_SET_ITEM(pair, 1, value);
     if (name == NULL || value == NULL) {
@@ -210,35 +199,13 @@ fields_of(struct cg_asgi *a, const struct cg_exchange *ex)
 
 /* ---- the target ---- */
 
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decoded, then UTF-8; what is no valid triplet stays. */
+/* Percent-decoded, then UTF-8. */
 static PyObject *
 decode_path(struct cg_slice path)
 {
     cg_auto(buf) struct cg_buf b = {0};
-    char *to = cg_buf_reserve(&b, path.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < path.n; i++) {
-        int hi, lo;
-        if (path.p[i] == '%' && i + 2 < path.n &&
-            (hi = hex_digit(path.p[i + 1])) >= 0 &&
-            (lo = hex_digit(path.p[i + 2])) >= 0) {
-            to[n++] = (char)(hi << 4 | lo);
-            i += 2;
-        } else {
-            to[n++] = path.p[i];
-        }
-    }
-    return PyUnicode_DecodeUTF8(to, (Py_ssize_t)n, "replace");
+    cg_part_decode_path(path, &b);
+    return PyUnicode_DecodeUTF8(b.p, (Py_ssize_t)b.n, "replace");
 }
 
 static int
@@ -247,14 +214,14 @@ put_target(struct cg_asgi *a, PyObject *d, const struct cg_exchange *ex)
     const struct cg_request *r = ex->req;
     struct cg_slice path = cg_span_of(ex->base, r->path);
     if (py_dict_put(d, word(a, W_path), decode_path(path)) < 0 ||
-        py_dict_put(d, word(a, W_raw_path), bytes_of(path)) < 0) {
+        py_dict_put(d, word(a, W_raw_path), cg_part_bytes(path)) < 0) {
         return -1;
     }
     if (r->query.n == 0) {
         return 0;
     }
     return py_dict_put(d, word(a, W_query_string),
-                       bytes_of(cg_span_of(ex->base, r->query)));
+                       cg_part_bytes(cg_span_of(ex->base, r->query)));
 }
 
 /* ---- the rest ---- */
@@ -264,10 +231,9 @@ put_line(struct cg_asgi *a, PyObject *d, const RequestObject *r)
 {
     const struct cg_exchange *ex = r->ex;
     const struct cg_request *req = ex->req;
-    bool secure = req->scheme == CG_SCHEME_HTTPS ||
-                  (req->scheme == CG_SCHEME_TRANSPORT && ex->secure);
     enum word https = r->ws != NULL ? W_wss : W_https;
-    if (secure && PyDict_SetItem(d, word(a, W_scheme), word(a, https)) < 0) {
+    if (cg_part_is_https(ex) &&
+        PyDict_SetItem(d, word(a, W_scheme), word(a, https)) < 0) {
         return -1;
     }
     if (req->minor == 0 &&
@@ -276,7 +242,7 @@ put_line(struct cg_asgi *a, PyObject *d, const RequestObject *r)
     }
     if (r->ws == NULL && !req->method_is_get &&
         py_dict_put(d, word(a, W_method),
-                    latin1(cg_span_of(ex->base, req->method))) < 0) {
+                    cg_part_latin1(cg_span_of(ex->base, req->method))) < 0) {
         return -1;
     }
     return put_target(a, d, ex);
@@ -358,7 +324,7 @@ subprotocols_of(const struct cg_exchange *ex)
     struct cg_ws_protocols at = {0};
     struct cg_slice one;
     while (list != NULL && cg_ws_protocol_next(ex->req, ex->base, &at, &one)) {
-        py_auto *text = latin1(one);
+        py_auto *text = cg_part_latin1(one);
         if (text == NULL || PyList_Append(list, text) < 0) {
             return NULL;
         }

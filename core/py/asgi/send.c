@@ -34,6 +34,14 @@ cg_message_get(const struct cg_asgi *a, PyObject *message, enum word key)
 
 /* ---- what a message says ---- */
 
+/* The bytes of a bytes object, borrowed from it. */
+static struct cg_slice
+bytes_view(PyObject *bytes)
+{
+    return (struct cg_slice){PyBytes_AS_STRING(bytes),
+                             (size_t)PyBytes_GET_SIZE(bytes)};
+}
+
 /* 1, 0, or -1 with an exception; `without` when it says nothing. */
 static int
 get_flag(const struct cg_asgi *a, PyObject *message, enum word key, int without)
@@ -70,34 +78,23 @@ get_status(const struct cg_asgi *a, PyObject *message, long least)
     return (int)status;
 }
 
+/* ---- fields ---- */
+
+/* The value may be a peer's or a secret: only the name is shown. */
 static int
-add_pair(RequestObject *r, PyObject *name, PyObject *value)
+raise_bad_field(const char *fault, PyObject *name)
 {
-    if (!PyBytes_Check(name) || !PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError,
-                     "'headers': name and value are bytes, not %R and %.200s",
-                     name, Py_TYPE(value)->tp_name);
-        return -1;
-    }
-    struct cg_slice n = {PyBytes_AS_STRING(name),
-                         (size_t)PyBytes_GET_SIZE(name)};
-    struct cg_slice v = {PyBytes_AS_STRING(value),
-                         (size_t)PyBytes_GET_SIZE(value)};
-    if (cg_exchange_field(r->ex, n, v) < 0) {
-        /* the name may be shown, the value may be a peer's or a secret */
-        PyErr_Format(PyExc_ValueError, "'headers': %s: %R",
-                     r->ex->writer->reply.fault, name);
-        return -1;
-    }
-    if (n.n == 12 && strncasecmp(n.p, "content-type", 12) == 0) {
-        r->is_events =
-            v.n >= 17 && strncasecmp(v.p, "text/event-stream", 17) == 0;
-    }
-    return 0;
+    PyErr_Format(PyExc_ValueError, "'headers': %s: %R", fault, name);
+    return -1;
 }
 
+/* One pair of `headers` goes to where they are collected; 0 or -1 with an
+ * exception. The name is what `n` is a view of. */
+typedef int (*add_field_fn)(void *to, struct cg_slice n, struct cg_slice v,
+                            PyObject *name);
+
 static int
-add_header(RequestObject *r, PyObject *item)
+add_pair(PyObject *item, add_field_fn add, void *to)
 {
     py_auto *pair = PySequence_Fast(item, "'headers': not a pair");
     if (pair == NULL || PySequence_Fast_GET_SIZE(pair) != 2) {
@@ -105,12 +102,20 @@ add_header(RequestObject *r, PyObject *item)
                      "'headers' has (name, value) pairs, not %R", item);
         return -1;
     }
-    return add_pair(r, PySequence_Fast_GET_ITEM(pair, 0),
-                    PySequence_Fast_GET_ITEM(pair, 1));
+    py_auto *name = py_new(PySequence_Fast_GET_ITEM(pair, 0));
+    py_auto *value = py_new(PySequence_Fast_GET_ITEM(pair, 1));
+    if (!PyBytes_Check(name) || !PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError,
+                     "'headers': name and value are bytes, not %R and %.200s",
+                     name, Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    return add(to, bytes_view(name), bytes_view(value), name);
 }
 
-int
-cg_send_headers(RequestObject *r, PyObject *headers)
+/* What a message says under `headers`; NULL: nothing, or an exception. */
+static int
+add_pairs(PyObject *headers, add_field_fn add, void *to)
 {
     if (headers == NULL) {
         return PyErr_Occurred() ? -1 : 0;
@@ -120,11 +125,32 @@ cg_send_headers(RequestObject *r, PyObject *headers)
     for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(list);
          i++) {
         py_auto *item = py_new(PySequence_Fast_GET_ITEM(list, i));
-        if (add_header(r, item) < 0) {
+        if (add_pair(item, add, to) < 0) {
             return -1;
         }
     }
     return list != NULL ? 0 : -1;
+}
+
+/* A field of the reply's head. */
+static int
+add_header(void *to, struct cg_slice n, struct cg_slice v, PyObject *name)
+{
+    RequestObject *r = to;
+    if (cg_exchange_field(r->ex, n, v) < 0) {
+        return raise_bad_field(r->ex->writer->reply.fault, name);
+    }
+    if (n.n == 12 && strncasecmp(n.p, "content-type", 12) == 0) {
+        r->is_events =
+            v.n >= 17 && strncasecmp(v.p, "text/event-stream", 17) == 0;
+    }
+    return 0;
+}
+
+int
+cg_send_headers(RequestObject *r, PyObject *headers)
+{
+    return add_pairs(headers, add_header, r);
 }
 
 /* ---- http.response.start ---- */
@@ -347,47 +373,21 @@ send_path(RequestObject *r, PyObject *message, PyObject *type)
 /* ---- trailers and interim responses ---- */
 
 static int
-add_field(struct cg_fields *to, PyObject *item, bool trailer)
+add_trailer(void *to, struct cg_slice n, struct cg_slice v, PyObject *name)
 {
-    py_auto *pair = PySequence_Fast(item, "'headers': not a pair");
-    if (pair == NULL || PySequence_Fast_GET_SIZE(pair) != 2 ||
-        !PyBytes_Check(PySequence_Fast_GET_ITEM(pair, 0)) ||
-        !PyBytes_Check(PySequence_Fast_GET_ITEM(pair, 1))) {
-        PyErr_Format(PyExc_TypeError,
-                     "'headers' has pairs of bytes (name, value), not %R",
-                     item);
-        return -1;
-    }
-    PyObject *name = PySequence_Fast_GET_ITEM(pair, 0);
-    PyObject *value = PySequence_Fast_GET_ITEM(pair, 1);
-    if (cg_fields_add(to,
-                      (struct cg_slice){PyBytes_AS_STRING(name),
-                                        (size_t)PyBytes_GET_SIZE(name)},
-                      (struct cg_slice){PyBytes_AS_STRING(value),
-                                        (size_t)PyBytes_GET_SIZE(value)},
-                      trailer) < 0) {
-        PyErr_Format(PyExc_ValueError, "'headers': %s: %R", to->fault, name);
-        return -1;
-    }
-    return 0;
+    struct cg_fields *fields = to;
+    return cg_fields_add(fields, n, v, true) < 0
+               ? raise_bad_field(fields->fault, name)
+               : 0;
 }
 
 static int
-gather_fields(struct cg_fields *to, PyObject *headers, bool trailer)
+add_interim(void *to, struct cg_slice n, struct cg_slice v, PyObject *name)
 {
-    if (headers == NULL) {
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    py_auto *list =
-        PySequence_Fast(headers, "'headers' has to be an iterable of pairs");
-    for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(list);
-         i++) {
-        py_auto *item = py_new(PySequence_Fast_GET_ITEM(list, i));
-        if (add_field(to, item, trailer) < 0) {
-            return -1;
-        }
-    }
-    return list != NULL ? 0 : -1;
+    struct cg_fields *fields = to;
+    return cg_fields_add(fields, n, v, false) < 0
+               ? raise_bad_field(fields->fault, name)
+               : 0;
 }
 
 static PyObject *
@@ -402,7 +402,7 @@ send_trailers(RequestObject *r, PyObject *message)
     }
     int more = get_flag(a, message, W_more_trailers, 0);
     py_auto *headers = more >= 0 ? cg_message_get(a, message, W_headers) : NULL;
-    if (more < 0 || gather_fields(&r->trailers, headers, true) < 0) {
+    if (more < 0 || add_pairs(headers, add_trailer, &r->trailers) < 0) {
         return NULL;
     }
     if (more > 0) {
@@ -446,15 +446,12 @@ gather_links(struct cg_fields *to, PyObject *links)
     }
     for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(list);
          i++) {
-        PyObject *link = PySequence_Fast_GET_ITEM(list, i);
+        py_auto *link = py_new(PySequence_Fast_GET_ITEM(list, i));
         if (!PyBytes_Check(link)) {
             PyErr_Format(PyExc_TypeError, "'links' has bytes, not %R", link);
             return -1;
         }
-        if (cg_fields_add(to, CG_SLICE("Link"),
-                          (struct cg_slice){PyBytes_AS_STRING(link),
-                                            (size_t)PyBytes_GET_SIZE(link)},
-                          false) < 0) {
+        if (cg_fields_add(to, CG_SLICE("Link"), bytes_view(link), false) < 0) {
             PyErr_Format(PyExc_ValueError, "'links': %s", to->fault);
             return -1;
         }
@@ -493,7 +490,7 @@ send_informational(RequestObject *r, PyObject *message)
         return NULL;
     }
     py_auto *headers = cg_message_get(r->asgi, message, W_headers);
-    PyObject *sent = gather_fields(&fields, headers, false) == 0
+    PyObject *sent = add_pairs(headers, add_interim, &fields) == 0
                          ? inform(r, status, &fields)
                          : NULL;
     cg_fields_release(&fields);

@@ -105,16 +105,19 @@ response_field(const ExchangeObject *x, struct cg_slice wanted)
     return found;
 }
 
+/* *keep owns what the text lies in: environ may lose it while other values of
+ * the line are shown. */
 static struct cg_slice
-environ_value(PyObject *env, PyObject *key)
+environ_value(PyObject *env, PyObject *key, PyObject **keep)
 {
     struct cg_slice found = {NULL, 0};
     py_auto *value = key != NULL ? py_dict_get(env, key) : NULL;
     Py_ssize_t n;
     if (value != NULL && PyUnicode_Check(value)) {
         const char *p = PyUnicode_AsUTF8AndSize(value, &n);
-        if (p != NULL) { /* lives as long as environ holds the value */
+        if (p != NULL) {
             found = (struct cg_slice){p, (size_t)n};
+            *keep = py_take(&value);
         }
     }
     PyErr_Clear();
@@ -170,11 +173,12 @@ look_up(void *self, char kind, struct cg_slice name)
 /* A field that the application may have changed (proxy middleware changes
  * REMOTE_ADDR; PATH_INFO is the decoded path). */
 static struct cg_slice
-changed_field(PyObject *env, PyObject *key, struct cg_slice received)
+changed_field(PyObject *env, PyObject *key, struct cg_slice received,
+              PyObject **keep)
 {
     struct cg_slice now = {NULL, 0};
     if (env != NULL) {
-        now = environ_value(env, key);
+        now = environ_value(env, key, keep);
     }
     return now.p != NULL ? now : received;
 }
@@ -285,15 +289,18 @@ cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
     const struct cg_request *r = ex->req;
     uint64_t unsent = cg_exchange_unsent(ex);
     struct lookup self = {x, env, NULL};
+    py_auto *addr = NULL;
+    py_auto *path = NULL;
     const struct cg_wsgi *w = x->wsgi;
     const struct cg_access_record record = {
         .remote_addr =
-            changed_field(env, w->k_addr, cg_slice_of(ex->peer->addr)),
+            changed_field(env, w->k_addr, cg_slice_of(ex->peer->addr), &addr),
         .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
         .method = cg_span_of(ex->base, r->method),
         .uri = cg_span_of(ex->base, r->target),
         .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
-        .path = changed_field(env, w->k_path, cg_span_of(ex->base, r->path)),
+        .path =
+            changed_field(env, w->k_path, cg_span_of(ex->base, r->path), &path),
         .query = cg_span_of(ex->base, r->query),
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),

@@ -74,23 +74,10 @@ is_plain(PyObject *o)
 
 /* ---- what can be sent ---- */
 
-/* The attribute of the wrapper's file, or NULL without an exception. */
-static PyObject *
-file_attribute(PyObject *wrapper, const char *name)
-{
-    py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
-    PyObject *o = file != NULL ? PyObject_GetAttrString(file, name) : NULL;
-    if (o == NULL) {
-        PyErr_Clear();
-    }
-    return o;
-}
-
 static long long
-call_for_number(PyObject *wrapper, const char *name)
+call_for_number(PyObject *file, const char *name)
 {
-    py_auto *method = file_attribute(wrapper, name);
-    py_auto *result = method != NULL ? PyObject_CallNoArgs(method) : NULL;
+    py_auto *result = PyObject_CallMethod(file, name, NULL);
     long long n =
         result != NULL && PyLong_Check(result) ? PyLong_AsLongLong(result) : -1;
     PyErr_Clear();
@@ -100,9 +87,9 @@ call_for_number(PyObject *wrapper, const char *name)
 /* Where the file's reader stands: tell() knows of its buffer, the descriptor
  * does not. */
 static off_t
-position(PyObject *wrapper, int fd)
+position(PyObject *file, int fd)
 {
-    long long at = call_for_number(wrapper, "tell");
+    long long at = call_for_number(file, "tell");
     return at >= 0 ? (off_t)at : lseek(fd, 0, SEEK_CUR);
 }
 
@@ -125,12 +112,12 @@ is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
     py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
     PyErr_Clear();
     int fd = file != NULL && is_plain(file)
-                 ? (int)call_for_number(wrapper, "fileno")
+                 ? (int)call_for_number(file, "fileno")
                  : -1;
     if (fd < 0 || fstat(fd, &st) < 0 || !has_size(&st)) {
         return false;
     }
-    off_t at = position(wrapper, fd);
+    off_t at = position(file, fd);
     if (at < 0 || at > st.st_size) {
         return false;
     }
@@ -146,10 +133,14 @@ cg_reply_file(ExchangeObject *x, PyObject *wrapper)
     int fd;
     off_t at, n;
     const struct cg_writer *w = x->ex->writer;
-    if (w->headed || !w->started || !is_sendable(x, wrapper, &fd, &at, &n)) {
+    if (!is_sendable(x, wrapper, &fd, &at, &n)) {
         return 0;
     }
-    if (w->reply.has_length && (off_t)w->reply.length < n) {
+    cg_reply_turn(x); /* looking at the file may have written something */
+    if (w->headed || !w->started) {
+        return 0;
+    }
+    if (w->reply.has_length && w->reply.length < (uint64_t)n) {
         n = (off_t)w->reply.length;
     }
     if (cg_exchange_file(x->ex, fd, at, (size_t)n) < 0) {
@@ -201,9 +192,11 @@ File_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    File_clear(self);
+    Py_TRASHCAN_BEGIN(self, File_dealloc) /* files in files in files */
+        File_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 /* A reference of our own: the attribute is the application's to change. */

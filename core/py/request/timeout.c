@@ -97,6 +97,7 @@ cg_late_end(ExchangeObject *x)
     struct cg_late_link *link = &x->late;
     link->prev->next = link->next;
     link->next->prev = link->prev;
+    link->next = link->prev = NULL;
     take_back(link); /* it came too late to be raised */
     Py_CLEAR(link->greenlet);
 }
@@ -130,28 +131,41 @@ cg_wsgi_logs_in_python(const struct cg_wsgi *w)
 /* Where the interpreter may raise it at a bad place: see glue/late.py. It asks
  * cg_late_is_here before it raises, so the request is not told yet. */
 static bool
-raise_by_trace(struct cg_late_link *link)
+raise_by_trace(unsigned long thread)
 {
     py_auto *raise = cg_glue_get("_cgunicorn_glue.late", "raise_in");
     py_auto *done =
-        raise != NULL ? PyObject_CallFunction(raise, "k", link->thread) : NULL;
+        raise != NULL ? PyObject_CallFunction(raise, "k", thread) : NULL;
     PyErr_Clear();
     return done == Py_True;
+}
+
+/* Its request may end while that runs Python: false. */
+static bool
+interrupt(struct cg_wsgi *w, struct cg_late_link *link)
+{
+    py_auto *alive = py_new((PyObject *)exchange_of(link));
+    (void)alive; /* held, not used */
+    link->traced = true;
+    bool traced = raise_by_trace(link->thread);
+    if (link->next == NULL) {
+        return false;
+    }
+    if (!traced) {
+        link->traced = false;
+        link->told = link->pending = true;
+        PyThreadState_SetAsyncExc(link->thread, w->timeout_type);
+    }
+    return true;
 }
 
 void
 cg_wsgi_interrupt(struct cg_wsgi *w)
 {
-    struct cg_late_link *link = w->late_ring.next;
-    for (; link != &w->late_ring; link = link->next) {
-        if (!is_due(link) || link->traced) {
-            continue;
-        }
-        link->traced = raise_by_trace(link);
-        if (!link->traced) {
-            link->told = link->pending = true;
-            PyThreadState_SetAsyncExc(link->thread, w->timeout_type);
-        }
+    struct cg_late_link *ring = &w->late_ring, *link = ring->next;
+    while (link != ring) {
+        bool waits = is_due(link) && !link->traced;
+        link = waits && !interrupt(w, link) ? ring->next : link->next;
     }
 }
 
@@ -161,6 +175,10 @@ log_stack(ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf text = {0};
+    cg_buf_puts(&text, "Stack of the request ");
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
+    cg_buf_putc(&text, ' ');
+    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
     py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
     py_auto *lines =
         stack != NULL
@@ -171,10 +189,6 @@ log_stack(ExchangeObject *x)
     if (shown == NULL || shown[0] == '\0') {
         return;
     }
-    cg_buf_puts(&text, "Stack of the request ");
-    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
-    cg_buf_putc(&text, ' ');
-    cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
     cg_buf_putf(&text, "\n%s", shown);
     cg_log_text(x->wsgi->o->log, CG_ERROR, (struct cg_slice){text.p, text.n});
 }

@@ -227,15 +227,21 @@ Socket_dealloc(PyObject *self)
 static PyObject *
 make_socket(SocketObject *s)
 {
-    struct cg_exchange *ex = s->exchange->ex;
-    if (ex == NULL) {
+    py_auto *take = cg_glue_get("_cgunicorn_glue.sockets", "take");
+    ExchangeObject *x = s->exchange;
+    struct cg_slice unread;
+    if (take == NULL) {
+        return NULL;
+    }
+    if (x != NULL) {
+        cg_reply_turn(x);
+    }
+    if (x == NULL || x->ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
                         "gunicorn.socket used after the end of its request");
         return NULL;
     }
-    py_auto *take = cg_glue_get("_cgunicorn_glue.sockets", "take");
-    struct cg_slice unread;
-    int fd = take != NULL ? cg_exchange_take_over(ex, &unread) : -1;
+    int fd = cg_exchange_take_over(x->ex, &unread);
     if (fd == -EPROTO) {
         PyErr_SetString(PyExc_OSError,
                         "gunicorn.socket cannot be used as a socket over TLS "
@@ -246,7 +252,7 @@ make_socket(SocketObject *s)
     }
     if (fd < 0) {
         errno = -fd;
-        return take != NULL ? PyErr_SetFromErrno(PyExc_OSError) : NULL;
+        return PyErr_SetFromErrno(PyExc_OSError);
     }
     PyObject *made = PyObject_CallFunction(
         take, "iy#", fd, unread.n > 0 ? unread.p : "", (Py_ssize_t)unread.n);
@@ -277,6 +283,22 @@ socket_class(void)
     return kind != NULL ? PyObject_CallNoArgs(kind) : NULL;
 }
 
+/* Two threads may look at once: the first socket that is made counts. */
+static PyObject *
+real_socket(SocketObject *s)
+{
+    if (s->real == NULL) {
+        py_auto *made = make_socket(s);
+        if (s->real == NULL) {
+            s->real = py_take(&made);
+        }
+        if (s->real != NULL) {
+            PyErr_Clear(); /* of the second one */
+        }
+    }
+    return s->real != NULL ? py_new(s->real) : NULL;
+}
+
 /* isinstance() asks for the class of anything, also after the request: that is
  * no use of the socket. */
 static PyObject *
@@ -287,20 +309,15 @@ Socket_getattro(PyObject *self, PyObject *name)
         PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
         return socket_class();
     }
-    if (s->real == NULL && s->exchange->ex != NULL &&
+    if (s->real == NULL && s->exchange != NULL && s->exchange->ex != NULL &&
         s->exchange->ex->secure != NULL) {
         PyObject *fact = fact_of(s->exchange->ex->secure, name);
         if (fact != NULL || PyErr_Occurred()) {
             return fact;
         }
     }
-    if (s->real == NULL) {
-        s->real = make_socket(s);
-        if (s->real == NULL) {
-            return NULL;
-        }
-    }
-    return PyObject_GetAttr(s->real, name);
+    py_auto *real = real_socket(s);
+    return real != NULL ? PyObject_GetAttr(real, name) : NULL;
 }
 
 static PyType_Slot Socket_slots[] = {
@@ -341,7 +358,13 @@ static int
 make_type(PyTypeObject **ret, PyType_Spec *spec)
 {
     *ret = (PyTypeObject *)PyType_FromSpec(spec);
-    return *ret == NULL ? -1 : 0;
+    if (*ret == NULL) {
+        return -1;
+    }
+    if ((spec->flags & Py_TPFLAGS_BASETYPE) == 0) {
+        cg_type_close(*ret);
+    }
+    return 0;
 }
 
 int

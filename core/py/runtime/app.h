@@ -5,15 +5,11 @@
 
 #include <stdbool.h>
 
-#include <stdbool.h>
-
 #include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/base/exits.h"
 
 struct cg_app; /* owns the callable; opaque, a PyObject behind it */
-
-/* Exit statuses of a worker that cannot load its application. */
-enum { CG_EXIT_BOOT = 3, CG_EXIT_APP = 4 };
 
 /*
  * Imports and resolves. GIL held. On failure returns CG_EXIT_BOOT (an exception

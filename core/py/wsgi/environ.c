@@ -10,13 +10,8 @@
 
 #include "core/base/memory.h"
 #include "core/http/proxy.h"
+#include "core/py/request/parts.h"
 #include "core/py/wsgi/internal.h"
-
-static PyObject *
-latin1(struct cg_slice s)
-{
-    return PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
-}
 
 static int
 intern(PyObject **ret, const char *text)
@@ -227,7 +222,7 @@ make_key(struct cg_slice name)
         to[i] = c == '-' ? '_' : (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
     }
     b.n += name.n;
-    return latin1((struct cg_slice){b.p, b.n});
+    return cg_part_latin1((struct cg_slice){b.p, b.n});
 }
 
 /* The environ key of a name that is not in fields.def. A peer chooses such
@@ -272,7 +267,7 @@ known_value(struct cg_wsgi *w, uint16_t id, struct cg_slice value)
         memcmp(PyUnicode_1BYTE_DATA(*last), value.p, value.n) == 0) {
         return py_new(*last);
     }
-    PyObject *made = latin1(value);
+    PyObject *made = cg_part_latin1(value);
     if (made != NULL && is_common(id, value.n)) {
         Py_XSETREF(*last, py_new(made));
     }
@@ -284,7 +279,7 @@ static int
 join(PyObject *d, PyObject *key, struct cg_slice value)
 {
     py_auto *old = py_dict_get(d, key);
-    py_auto *new = latin1(value);
+    py_auto *new = cg_part_latin1(value);
     if (old == NULL || new == NULL) {
         return -1;
     }
@@ -303,7 +298,7 @@ put_other(struct cg_wsgi *w, PyObject *d, struct cg_slice name,
     if (there != 0) {
         return there < 0 ? -1 : join(d, key, value);
     }
-    return py_dict_put(d, key, latin1(value));
+    return py_dict_put(d, key, cg_part_latin1(value));
 }
 
 /* Whether nothing but the framing is in a Transfer-Encoding, which is gone by
@@ -366,41 +361,18 @@ put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
 
 /* ---- the target ---- */
 
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decoded bytes as latin-1; what is no valid triplet stays. */
 static PyObject *
 decode_path(struct cg_slice path)
 {
     cg_auto(buf) struct cg_buf b = {0};
-    char *to = cg_buf_reserve(&b, path.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < path.n; i++) {
-        int hi, lo;
-        if (path.p[i] == '%' && i + 2 < path.n &&
-            (hi = hex_digit(path.p[i + 1])) >= 0 &&
-            (lo = hex_digit(path.p[i + 2])) >= 0) {
-            to[n++] = (char)(hi << 4 | lo);
-            i += 2;
-        } else {
-            to[n++] = path.p[i];
-        }
-    }
-    return latin1((struct cg_slice){to, n});
+    cg_part_decode_path(path, &b);
+    return cg_part_latin1((struct cg_slice){b.p, b.n});
 }
 
 static PyObject *
 path_object(const struct cg_request *r, struct cg_slice path)
 {
-    return r->path_has_percent ? decode_path(path) : latin1(path);
+    return r->path_has_percent ? decode_path(path) : cg_part_latin1(path);
 }
 
 /* SCRIPT_NAME of a trusted peer's field or of the environment is taken off the
@@ -411,7 +383,7 @@ split_script(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex,
 {
     struct cg_slice script = cg_span_of(ex->base, ex->req->script_name);
     if (script.n > 0) {
-        if (py_dict_put(d, w->k_script, latin1(script)) < 0) {
+        if (py_dict_put(d, w->k_script, cg_part_latin1(script)) < 0) {
             return -1;
         }
     } else {
@@ -422,7 +394,7 @@ split_script(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex,
     }
     if (path->n < script.n || memcmp(path->p, script.p, script.n) != 0) {
         py_auto *shown = path_object(ex->req, *path);
-        py_auto *wanted = latin1(script);
+        py_auto *wanted = cg_part_latin1(script);
         if (shown != NULL && wanted != NULL) {
             PyErr_Format(PyExc_ValueError,
                          "Configuration problem: Request path %R does not "
@@ -442,7 +414,7 @@ put_target(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
     const struct cg_request *r = ex->req;
     struct cg_slice target = cg_span_of(ex->base, r->target);
     struct cg_slice path = cg_span_of(ex->base, r->path);
-    py_auto *raw = latin1(target);
+    py_auto *raw = cg_part_latin1(target);
     if (raw == NULL || PyDict_SetItem(d, w->k_raw_uri, raw) < 0) {
         return -1;
     }
@@ -458,7 +430,7 @@ put_target(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
     }
     if (r->query.n > 0) {
         return py_dict_put(d, w->k_query,
-                           latin1(cg_span_of(ex->base, r->query)));
+                           cg_part_latin1(cg_span_of(ex->base, r->query)));
     }
     return 0;
 }
@@ -475,7 +447,7 @@ put_peer(struct cg_wsgi *w, PyObject *d, const struct cg_peer *peer)
     if (w->last_addr == NULL ||
         (size_t)PyUnicode_GET_LENGTH(w->last_addr) != n ||
         memcmp(PyUnicode_1BYTE_DATA(w->last_addr), peer->addr, n) != 0) {
-        PyObject *addr = latin1((struct cg_slice){peer->addr, n});
+        PyObject *addr = cg_part_latin1((struct cg_slice){peer->addr, n});
         if (addr == NULL) {
             return -1;
         }
@@ -491,7 +463,7 @@ put_peer(struct cg_wsgi *w, PyObject *d, const struct cg_peer *peer)
     }
     return py_dict_put(
         d, w->k_port,
-        latin1((struct cg_slice){text + 8 - digits, (size_t)digits}));
+        cg_part_latin1((struct cg_slice){text + 8 - digits, (size_t)digits}));
 }
 
 /* What a proxy told of the client's connection (PROXY protocol). */
@@ -569,9 +541,9 @@ put_server_from_host(struct cg_wsgi *w, PyObject *d,
                (ex->req->scheme == CG_SCHEME_TRANSPORT && ex->secure)) {
         port = CG_SLICE("443");
     }
-    return py_dict_put(d, w->k_server_name, latin1(name)) < 0
+    return py_dict_put(d, w->k_server_name, cg_part_latin1(name)) < 0
                ? -1
-               : py_dict_put(d, w->k_server_port, latin1(port));
+               : py_dict_put(d, w->k_server_port, cg_part_latin1(port));
 }
 
 /* ---- all of it ---- */
@@ -581,15 +553,14 @@ put_line(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
 {
     const struct cg_request *r = ex->req;
     if (!r->method_is_get &&
-        py_dict_put(d, w->k_method, latin1(cg_span_of(ex->base, r->method))) <
-            0) {
+        py_dict_put(d, w->k_method,
+                    cg_part_latin1(cg_span_of(ex->base, r->method))) < 0) {
         return -1;
     }
     if (r->minor == 0 && PyDict_SetItem(d, w->k_protocol, w->v_http10) < 0) {
         return -1;
     }
-    if ((r->scheme == CG_SCHEME_HTTPS ||
-         (r->scheme == CG_SCHEME_TRANSPORT && ex->secure)) &&
+    if (cg_part_is_https(ex) &&
         PyDict_SetItem(d, w->k_scheme, w->v_https) < 0) {
         return -1;
     }

@@ -45,6 +45,7 @@ add_pair(struct cg_fields *fields, PyObject *item)
     return 0;
 }
 
+/* Copies what it is given: the iterable may run anything. */
 static int
 add_pairs(struct cg_fields *fields, PyObject *headers)
 {
@@ -70,7 +71,8 @@ cg_early_hints(PyObject *self, PyObject *headers)
         Py_RETURN_NONE;
     }
     int r = add_pairs(&fields, headers);
-    if (r == 0 && x->ex != NULL &&
+    cg_reply_turn(x);
+    if (r == 0 && x->ex != NULL && !x->over &&
         cg_exchange_inform(x->ex, 103, &fields) < 0) {
         x->failed = true;
     }

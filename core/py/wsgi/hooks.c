@@ -5,12 +5,7 @@
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
-
-static PyObject *
-latin1(struct cg_slice s)
-{
-    return PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
-}
+#include "core/py/request/parts.h"
 
 /* [("HOST", "a"), …] as gunicorn's req.headers. */
 static PyObject *
@@ -20,11 +15,11 @@ header_list(const struct cg_exchange *ex)
     for (int i = 0; list != NULL && i < ex->req->nfields; i++) {
         const struct cg_field *f = &ex->req->fields[i];
         py_auto *name =
-            latin1((struct cg_slice){ex->base + f->name, f->name_n});
+            cg_part_latin1((struct cg_slice){ex->base + f->name, f->name_n});
         py_auto *upper =
             name != NULL ? PyObject_CallMethod(name, "upper", NULL) : NULL;
         py_auto *value =
-            latin1((struct cg_slice){ex->base + f->value, f->value_n});
+            cg_part_latin1((struct cg_slice){ex->base + f->value, f->value_n});
         py_auto *pair = upper != NULL && value != NULL
                             ? PyTuple_Pack(2, upper, value)
                             : NULL;
@@ -40,10 +35,11 @@ trailer_pair(struct cg_slice line)
 {
     const char *colon = memchr(line.p, ':', line.n);
     size_t name_n = (size_t)(colon - line.p);
-    py_auto *name = latin1(cg_slice_trim((struct cg_slice){line.p, name_n}));
+    py_auto *name =
+        cg_part_latin1(cg_slice_trim((struct cg_slice){line.p, name_n}));
     py_auto *upper =
         name != NULL ? PyObject_CallMethod(name, "upper", NULL) : NULL;
-    py_auto *value = latin1(
+    py_auto *value = cg_part_latin1(
         cg_slice_trim((struct cg_slice){colon + 1, line.n - name_n - 1}));
     return upper != NULL && value != NULL ? PyTuple_Pack(2, upper, value)
                                           : NULL;
@@ -83,22 +79,20 @@ cg_request_object(ExchangeObject *x)
 {
     const struct cg_exchange *ex = x->ex;
     const struct cg_request *r = ex->req;
-    py_auto *method = latin1(cg_span_of(ex->base, r->method));
-    py_auto *uri = latin1(cg_span_of(ex->base, r->target));
-    py_auto *path = latin1(cg_span_of(ex->base, r->path));
-    py_auto *query = latin1(cg_span_of(ex->base, r->query));
+    py_auto *method = cg_part_latin1(cg_span_of(ex->base, r->method));
+    py_auto *uri = cg_part_latin1(cg_span_of(ex->base, r->target));
+    py_auto *path = cg_part_latin1(cg_span_of(ex->base, r->path));
+    py_auto *query = cg_part_latin1(cg_span_of(ex->base, r->query));
     py_auto *headers = header_list(ex);
     py_auto *peer = peer_object(ex->peer);
     py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Request");
-    bool https = r->scheme == CG_SCHEME_HTTPS ||
-                 (r->scheme == CG_SCHEME_TRANSPORT && ex->secure);
     if (method == NULL || uri == NULL || path == NULL || query == NULL ||
         headers == NULL || peer == NULL || type == NULL) {
         return NULL;
     }
     py_auto *req = PyObject_CallFunction(
         type, "OOOOs(ii)OsOi", method, uri, path, query, "", 1, (int)r->minor,
-        headers, https ? "https" : "http", peer, 1);
+        headers, cg_part_is_https(ex) ? "https" : "http", peer, 1);
     return req != NULL && put_trailers(ex, req) == 0 &&
                    PyObject_SetAttrString(req, "_socket", x->socket) == 0
                ? py_take(&req)
@@ -205,7 +199,7 @@ static int
 put_path(ExchangeObject *x, PyObject *env, PyObject *req)
 {
     py_auto *path = PyObject_GetAttrString(req, "path");
-    py_auto *sent = latin1(cg_span_of(x->ex->base, x->ex->req->path));
+    py_auto *sent = cg_part_latin1(cg_span_of(x->ex->base, x->ex->req->path));
     int same = path != NULL && sent != NULL
                    ? PyObject_RichCompareBool(path, sent, Py_EQ)
                    : -1;
@@ -243,8 +237,8 @@ response_headers(const struct cg_writer *w)
     size_t at = 0;
     while (list != NULL && w->started && w->headed &&
            cg_reply_next_field(&w->reply, &at, &n, &v)) {
-        py_auto *name = latin1(n);
-        py_auto *value = latin1(v);
+        py_auto *name = cg_part_latin1(n);
+        py_auto *value = cg_part_latin1(v);
         py_auto *pair =
             name != NULL && value != NULL ? PyTuple_Pack(2, name, value) : NULL;
         if (pair == NULL || PyList_Append(list, pair) < 0) {
@@ -263,7 +257,8 @@ cg_response_object(ExchangeObject *x, PyObject *req)
     py_auto *headers = response_headers(w);
     py_auto *status =
         w->started
-            ? latin1((struct cg_slice){w->reply.line.p, w->reply.line.n})
+            ? cg_part_latin1(
+                  (struct cg_slice){w->reply.line.p, w->reply.line.n})
             : PyUnicode_FromFormat("%d %s", ex->status, cg_reason(ex->status));
     py_auto *length = w->started && w->reply.has_length
                           ? PyLong_FromUnsignedLongLong(w->reply.length)

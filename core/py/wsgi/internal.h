@@ -49,9 +49,11 @@ typedef struct {
     bool parked;      /* a greenlet does; its loop wakes it */
 
     /* reply */
-    bool failed;  /* the peer is gone */
-    bool enough;  /* no more bytes of the body are of use */
-    bool handled; /* nothing is to be answered or logged */
+    bool failed;   /* the peer is gone */
+    bool enough;   /* no more bytes of the body are of use */
+    bool handled;  /* nothing is to be answered or logged */
+    bool draining; /* a thread waits for the reader, without the GIL */
+    bool over;     /* the reply is: nobody writes any more */
     struct cg_late_link late;
 } ExchangeObject;
 
@@ -123,6 +125,18 @@ int cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret);
 int cg_reply_item(ExchangeObject *x, PyObject *item, bool last);
 /* Ends the body, if that was not said yet. -1 with an exception. */
 int cg_reply_end(ExchangeObject *x);
+/* A thread of the application's may wait for the reader in the middle of a
+ * write: before anything else is done with the reply, and before the exchange
+ * goes. Other Python may run meanwhile. */
+void cg_reply_wait_turn(ExchangeObject *x);
+
+static inline void
+cg_reply_turn(ExchangeObject *x)
+{
+    if (__builtin_expect(x->draining, 0)) {
+        cg_reply_wait_turn(x);
+    }
+}
 
 /* wsgi_hints.c */
 PyObject *cg_early_hints(PyObject *self, PyObject *headers);

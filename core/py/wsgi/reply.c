@@ -2,8 +2,14 @@
 /*
  * Replying: start_response, write, and the items of the iterable on their way
  * to the exchange. Headers leave with the first body bytes, as PEP 3333 asks.
+ *
+ * What the application gives may run code of its own when it is looked at: it
+ * calls back, or lets its request end meanwhile. So everything is taken out of
+ * it first; then the exchange is looked at, and nothing runs from there to the
+ * end of its use.
  */
 #include <string.h>
+#include <time.h>
 
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
@@ -17,10 +23,13 @@ enum {
 
 /* ---- start_response ---- */
 
+/* There is no reply now; what is shown of it may begin another one. */
 static int
 fault(ExchangeObject *x, PyObject *shown)
 {
-    PyErr_Format(PyExc_ValueError, "%s: %R", x->ex->writer->reply.fault, shown);
+    const char *what = x->ex->writer->reply.fault;
+    cg_writer_forget(x->ex->writer);
+    PyErr_Format(PyExc_ValueError, "%s: %R", what, shown);
     return -1;
 }
 
@@ -45,59 +54,101 @@ cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret)
     return 0;
 }
 
-static int
-add_pair(ExchangeObject *x, PyObject *name, PyObject *value)
+/* ---- fields, as tuples of two strings ---- */
+
+static bool
+is_latin1(PyObject *o)
 {
-    struct cg_slice n, v;
-    if (cg_latin1_view(name, "header name", &n) < 0 ||
-        cg_latin1_view(value, "header value", &v) < 0) {
-        return -1;
-    }
-    /* the name may be shown, the value may be a peer's or a secret */
-    return cg_exchange_field(x->ex, n, v) < 0 ? fault(x, name) : 0;
+    return PyUnicode_CheckExact(o) && PyUnicode_KIND(o) == PyUnicode_1BYTE_KIND;
 }
 
-static int
-add_header(ExchangeObject *x, PyObject *item)
+static bool
+is_plain_pair(PyObject *item)
 {
-    if (PyTuple_CheckExact(item) && PyTuple_GET_SIZE(item) == 2) {
-        return add_pair(x, PyTuple_GET_ITEM(item, 0),
-                        PyTuple_GET_ITEM(item, 1));
+    return PyTuple_CheckExact(item) && PyTuple_GET_SIZE(item) == 2 &&
+           is_latin1(PyTuple_GET_ITEM(item, 0)) &&
+           is_latin1(PyTuple_GET_ITEM(item, 1));
+}
+
+/* A list that runs nothing when it is read. */
+static bool
+is_plain(PyObject *headers)
+{
+    if (!PyList_CheckExact(headers)) {
+        return false;
     }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        if (!is_plain_pair(PyList_GET_ITEM(headers, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The pair as a tuple of our own, whose strings can be viewed. */
+static PyObject *
+copy_pair(PyObject *item)
+{
+    struct cg_slice ignored;
     py_auto *pair = PySequence_Tuple(item);
     if (pair == NULL || PyTuple_GET_SIZE(pair) != 2) {
         PyErr_Clear();
         PyErr_Format(PyExc_TypeError,
                      "a header must be a (name, value) tuple, not %R", item);
-        return -1;
+        return NULL;
     }
-    return add_pair(x, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+    if (cg_latin1_view(PyTuple_GET_ITEM(pair, 0), "header name", &ignored) <
+            0 ||
+        cg_latin1_view(PyTuple_GET_ITEM(pair, 1), "header value", &ignored) <
+            0) {
+        return NULL;
+    }
+    return py_take(&pair);
 }
 
-static int
-add_headers(ExchangeObject *x, PyObject *headers)
+/* A new reference: the list itself when it is plain, else a copy. */
+static PyObject *
+plain_headers(PyObject *headers)
 {
-    py_auto *list = PySequence_Fast(headers, "headers must be a list");
-    if (list == NULL) {
-        return -1;
+    if (is_plain(headers)) {
+        return py_new(headers);
     }
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); i++) {
-        py_auto *item = py_new(PySequence_Fast_GET_ITEM(list, i));
-        if (add_header(x, item) < 0) {
-            return -1;
+    py_auto *it = PyObject_GetIter(headers);
+    py_auto *list = it != NULL ? PyList_New(0) : NULL;
+    while (list != NULL) {
+        py_auto *item = PyIter_Next(it);
+        py_auto *pair = item != NULL ? copy_pair(item) : NULL;
+        if (item == NULL && !PyErr_Occurred()) {
+            return py_take(&list);
+        }
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static struct cg_slice
+view(PyObject *latin1)
+{
+    return (struct cg_slice){(const char *)PyUnicode_1BYTE_DATA(latin1),
+                             (size_t)PyUnicode_GET_LENGTH(latin1)};
+}
+
+/* The name may be shown, the value may be a peer's or a secret. */
+static int
+add_headers(ExchangeObject *x, PyObject *list)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *pair = PyList_GET_ITEM(list, i); /* nothing runs here */
+        struct cg_slice name = view(PyTuple_GET_ITEM(pair, 0));
+        struct cg_slice value = view(PyTuple_GET_ITEM(pair, 1));
+        if (cg_exchange_field(x->ex, name, value) < 0) {
+            py_auto *shown = py_tuple_get(pair, 0);
+            return fault(x, shown);
         }
     }
     return 0;
-}
-
-static int
-set_status(ExchangeObject *x, PyObject *status)
-{
-    struct cg_slice s;
-    if (cg_latin1_view(status, "status", &s) < 0) {
-        return -1;
-    }
-    return cg_exchange_start(x->ex, s) < 0 ? fault(x, status) : 0;
 }
 
 /* PEP 3333: with the head out, an error can only be raised again. */
@@ -110,6 +161,10 @@ reraise(PyObject *exc_info)
     }
     py_auto *value = py_tuple_get(exc_info, 1);
     py_auto *traceback = py_tuple_get(exc_info, 2);
+    if (!PyExceptionInstance_Check(value)) { /* CPython takes our word for it */
+        PyErr_SetString(PyExc_TypeError, "exc_info holds no exception");
+        return -1;
+    }
     if (traceback != Py_None &&
         PyException_SetTraceback(value, traceback) < 0) {
         return -1;
@@ -162,6 +217,27 @@ keyword_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     return 0;
 }
 
+static PyObject *
+start(ExchangeObject *x, PyObject *status, PyObject *headers,
+      PyObject *exc_info)
+{
+    struct cg_slice line;
+    if (may_start(x, exc_info) < 0) {
+        return NULL;
+    }
+    py_auto *list = plain_headers(headers);
+    if (list == NULL || cg_latin1_view(status, "status", &line) < 0 ||
+        (list != headers && may_start(x, exc_info) < 0)) {
+        return NULL;
+    }
+    /* from here on nothing runs but what shows a fault */
+    if (cg_exchange_start(x->ex, line) < 0) {
+        fault(x, status);
+        return NULL;
+    }
+    return add_headers(x, list) == 0 ? py_new(x->write) : NULL;
+}
+
 PyObject *
 cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
@@ -179,14 +255,7 @@ cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                         "start_response(status, headers, exc_info=None)");
         return NULL;
     }
-    if (may_start(x, argv[2]) < 0) {
-        return NULL;
-    }
-    if (set_status(x, argv[0]) < 0 || add_headers(x, argv[1]) < 0) {
-        cg_writer_forget(x->ex->writer);
-        return NULL;
-    }
-    return py_new(x->write);
+    return start(x, argv[0], argv[1], argv[2]);
 }
 
 /* ---- sending ---- */
@@ -203,12 +272,32 @@ check_started(const ExchangeObject *x)
     return -1;
 }
 
+/* Whoever waits in there has the exchange, without the GIL. */
 static void
-wait_blocking(struct cg_exchange *ex, int *ret)
+wait_blocking(ExchangeObject *x, struct cg_exchange *ex, int *ret)
 {
+    x->draining = true;
     Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
     *ret = cg_exchange_drain(ex, LOW_WATER);
-    Py_END_ALLOW_THREADS
+    Py_END_ALLOW_THREADS x->draining = false;
+}
+
+void
+cg_reply_wait_turn(ExchangeObject *x)
+{
+    const struct timespec moment = {.tv_nsec = 1000 * 1000};
+    while (x->draining) {
+        Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+static int
+raise_ended(void)
+{
+    PyErr_SetString(PyExc_ValueError,
+                    "write called after the end of its request");
+    return -1;
 }
 
 /* The one place that waits for a slow reader: without the GIL, or letting other
@@ -221,16 +310,14 @@ wait_for_reader(ExchangeObject *x)
     bool parks = cg_py_loop_parks(loop);
     int r = 0;
     if (!parks) {
-        wait_blocking(ex, &r);
+        wait_blocking(x, ex, &r);
     }
     while (parks && (r = cg_exchange_await_room(ex, LOW_WATER)) == 0) {
         if (cg_py_loop_park(loop, ex) < 0) {
             return -1;
         }
         if (x->ex != ex) { /* its request ended meanwhile */
-            PyErr_SetString(PyExc_ValueError,
-                            "write called after the end of its request");
-            return -1;
+            return raise_ended();
         }
     }
     x->failed = x->failed || r < 0;
@@ -257,11 +344,17 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
     if (n == 0) {
         return 0; /* no head before the first byte (PEP 3333) */
     }
+    cg_reply_turn(x);
+    if (x->ex == NULL) {
+        return raise_ended();
+    }
     if (check_started(x) < 0) {
         return -1;
     }
+    /* the end of a subclass's object may run code, wherever that comes */
+    PyObject *keep = PyBytes_CheckExact(item) ? item : NULL;
     int r = cg_exchange_body(x->ex, PyBytes_AS_STRING(item), n,
-                             last ? CG_LAST : CG_MORE, item);
+                             last ? CG_LAST : CG_MORE, keep);
     x->failed = x->failed || r < 0;
     x->enough = r > 0;
     return last || r != 0 || cg_exchange_pending(x->ex) <= high_water(x)
@@ -273,9 +366,8 @@ PyObject *
 cg_write(PyObject *self, PyObject *data)
 {
     ExchangeObject *x = (ExchangeObject *)self;
-    if (x->ex == NULL) {
-        PyErr_SetString(PyExc_ValueError,
-                        "write called after the end of its request");
+    if (x->ex == NULL || x->over) {
+        raise_ended();
         return NULL;
     }
     if (cg_reply_item(x, data, false) < 0) {
@@ -301,6 +393,7 @@ int
 cg_reply_end(ExchangeObject *x)
 {
     const struct cg_writer *w = x->ex->writer;
+    cg_reply_turn(x);
     if (check_started(x) < 0) {
         return -1;
     }

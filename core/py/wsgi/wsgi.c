@@ -158,7 +158,7 @@ begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
     x->early_hints = kit->early_hints;
     x->socket = kit->socket;
     x->pos = 0;
-    x->failed = x->enough = x->handled = false;
+    x->failed = x->enough = x->handled = x->over = false;
 }
 
 static void
@@ -169,6 +169,7 @@ end(ExchangeObject *x)
     }
     x->ex = NULL;
     x->write = x->early_hints = x->socket = NULL;
+    cg_reply_turn(x);
     if (x->window != NULL || x->reading) {
         cg_input_release(x);
     }
@@ -371,6 +372,14 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
     return py_take(&env);
 }
 
+/* As cg_exchange_abort, when no thread is in the middle of a write. */
+static void
+cut(ExchangeObject *x, int status, const char *message)
+{
+    cg_reply_turn(x);
+    cg_exchange_abort(x->ex, status, message);
+}
+
 /* Exceptions that are no failure: the greenlet was ended; a handler of INT or
  * QUIT ends the worker; or the application has taken the socket over and is
  * done with it (simple-websocket raises StopIteration then). Nothing is left to
@@ -386,7 +395,7 @@ is_quiet_end(ExchangeObject *x)
         return false;
     }
     PyErr_Clear();
-    cg_exchange_abort(x->ex, 0, NULL);
+    cut(x, 0, NULL);
     x->ex->broken = true;
     return true;
 }
@@ -399,17 +408,17 @@ on_exception(ExchangeObject *x)
     struct cg_exchange *ex = x->ex;
     if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
-        cg_exchange_abort(ex, ex->input_status, ex->input_fault);
+        cut(x, ex->input_status, ex->input_fault);
         return;
     }
     if (x->wsgi->timeout_type != NULL &&
         PyErr_ExceptionMatches(x->wsgi->timeout_type)) {
         cg_wsgi_log_exception(x, "Request timed out:");
-        cg_exchange_abort(ex, 504, "");
+        cut(x, 504, "");
         return;
     }
     cg_wsgi_log_exception(x, "Error handling request");
-    cg_exchange_abort(ex, 500, "");
+    cut(x, 500, "");
 }
 
 static void
@@ -418,7 +427,7 @@ answer(ExchangeObject *x, PyObject *result)
     int handled =
         result != NULL ? cg_py_loop_is_handled(x->wsgi->o->loop, result) : 0;
     if (handled > 0) {
-        cg_exchange_abort(x->ex, 0, NULL);
+        cut(x, 0, NULL);
         x->handled = true;
         return;
     }
@@ -451,6 +460,8 @@ run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
     py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
     py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
     answer(x, result);
+    x->over = true;
+    cg_reply_turn(x);
     if (w->o->limited && cg_exchange_conclude(x->ex) == CG_LATE_ANSWERED) {
         x->handled = false;
     }

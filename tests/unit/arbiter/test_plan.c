@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/arbiter/plan.h"
+#include "core/arbiter/plan/plan.h"
 #include "core/base/bytes.h"
 #include "core/base/memory.h"
 
@@ -266,6 +266,106 @@ START_TEST(a_stop_while_a_worker_is_forked_reaches_it)
     signals("TERM");
     expect("spawn; spawn; 20 Handling signal: term; stop listening; exit 0; "
            "TERM 1; TERM 2");
+}
+END_TEST
+
+/* ---- every phase and every signal ---- */
+
+/* Into a phase with two workers that serve (in STARTING: that boot). */
+static void
+be_in(enum cg_plan_phase phase)
+{
+    struct cg_plan_options o = usual;
+    o.delay_ms = phase == PLAN_DRAINING ? 5000 : 0;
+    o.daemon = true;
+    if (phase == PLAN_STARTING) {
+        begin_with(o, 0);
+        cg_plan_start(&plan, now);
+    } else {
+        serve_with(o);
+    }
+    if (phase == PLAN_RELOADING) {
+        cg_plan_reloaded(&plan, &o, now);
+    } else if (phase == PLAN_DRAINING) {
+        signals("TERM");
+    } else if (phase == PLAN_STOPPING) {
+        signals("TERM");
+    } else if (phase >= PLAN_QUITTING) {
+        signals("QUIT");
+    }
+    if (phase == PLAN_DONE) {
+        ended(1, CLEAN);
+        ended(2, CLEAN);
+    }
+    effects();
+    ck_assert_str_eq(cg_plan_phase_word(plan.phase), cg_plan_phase_word(phase));
+}
+
+/* The effects but for the line that a signal came. */
+static const char *
+answer_to(const char *sig)
+{
+    signals(sig);
+    const char *text = effects();
+    const char *rest = strchr(text, ';');
+    return rest != NULL ? rest + 2 : "";
+}
+
+START_TEST(each_phase_has_its_answer_to_each_signal)
+{
+    enum { SIGNALS = 9 };
+    static const char *const sig[SIGNALS] = {
+        "TERM", "INT", "QUIT", "HUP", "USR2", "TTIN", "TTOU", "WINCH", "USR1"};
+#define HUNG "20 Hang up: Master"
+#define GRACE "20 graceful stop of workers"
+#define LOGS "reopen logs"
+#define AT_ONCE "stop listening; QUIT 1; QUIT 2"
+#define USUAL                                                                  \
+    "stop listening; TERM 1; TERM 2", AT_ONCE, AT_ONCE, HUNG "; reload",       \
+        "reexec", "workers 2->3; spawn", "workers 2->1; TERM 1",               \
+        GRACE "; workers 2->0; TERM 1; TERM 2", LOGS "; USR1 1; USR1 2"
+#define ENDING HUNG, "", "", "", GRACE
+    static const char *const want[][SIGNALS] = {
+        [PLAN_STARTING] = {USUAL},
+        [PLAN_RUNNING] = {USUAL},
+        [PLAN_RELOADING] =
+            {"stop listening; TERM 1; TERM 2; TERM 3; TERM 4",
+             "stop listening; QUIT 1; QUIT 2; QUIT 3; QUIT 4",
+             "stop listening; QUIT 1; QUIT 2; QUIT 3; QUIT 4",
+             HUNG "; 20 A reload is under way, another one follows it",
+             "20 the new master follows the reload under way",
+             "workers 2->3; spawn", "workers 2->1",
+             GRACE "; workers 2->0; commit; TERM 1; TERM 2; TERM 3; TERM 4",
+             LOGS "; USR1 1; USR1 2; USR1 3; USR1 4"},
+        [PLAN_DRAINING] = {"stop listening; TERM 1; TERM 2", AT_ONCE, AT_ONCE,
+                           HUNG, "", "workers 2->3; spawn",
+                           "workers 2->1; TERM 1",
+                           GRACE "; workers 2->0; TERM 1; TERM 2",
+                           LOGS "; USR1 1; USR1 2"},
+        [PLAN_STOPPING] = {"", "20 Quick shutdown requested; QUIT 1; QUIT 2",
+                           "20 Quick shutdown requested; QUIT 1; QUIT 2",
+                           ENDING, LOGS "; USR1 1; USR1 2"},
+        [PLAN_QUITTING] = {"", "", "", ENDING, LOGS "; USR1 1; USR1 2"},
+        [PLAN_DONE] = {"", "", "", ENDING, LOGS},
+    };
+    for (size_t phase = 0; phase < CG_COUNT(want); phase++) {
+        for (int i = 0; i < SIGNALS; i++) {
+            be_in((enum cg_plan_phase)phase);
+            const char *got = answer_to(sig[i]);
+            ck_assert_msg(strcmp(got, want[phase][i]) == 0,
+                          "%s in %s: '%s', not '%s'", sig[i],
+                          cg_plan_phase_word((enum cg_plan_phase)phase), got,
+                          want[phase][i]);
+            clean_up();
+        }
+    }
+    be_in(PLAN_RUNNING); /* the fixture releases one */
+#undef HUNG
+#undef GRACE
+#undef LOGS
+#undef AT_ONCE
+#undef USUAL
+#undef ENDING
 }
 END_TEST
 
@@ -1444,6 +1544,49 @@ START_TEST(a_hook_of_a_reload_ends_it)
 }
 END_TEST
 
+/* It asks within the reload, before the plan hears that it succeeded. */
+START_TEST(a_hook_of_a_reload_that_begins_the_end_is_not_forgotten)
+{
+    struct cg_plan_options o = usual;
+    o.delay_ms = 5000;
+    serve_with(o);
+    signals("HUP");
+    expect("20 Handling signal: hup; 20 Hang up: Master; reload");
+    cg_plan_handle(&plan, SIGTERM, now);
+    cg_plan_reloaded(&plan, &o, now);
+    expect("20 Serving on for 5 s (shutdown_delay); drain");
+    tick(5000);
+    expect("stop listening; TERM 1; TERM 2");
+}
+END_TEST
+
+START_TEST(a_hook_of_a_reload_that_asks_for_another_gets_it_afterwards)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_handle(&plan, SIGHUP, now);
+    expect("20 Hang up: Master");
+    cg_plan_reloaded(&plan, &usual, now);
+    expect("spawn; spawn");
+    cg_plan_ready(&plan, 3, now);
+    cg_plan_ready(&plan, 4, now);
+    expect("commit; TERM 1; TERM 2; reload");
+}
+END_TEST
+
+START_TEST(a_reload_asked_for_during_one_that_fails_follows_it)
+{
+    serve();
+    signals("HUP");
+    effects();
+    cg_plan_handle(&plan, SIGHUP, now);
+    effects();
+    cg_plan_reloaded(&plan, NULL, now);
+    expect("reload");
+}
+END_TEST
+
 /* ---- the rest ---- */
 
 START_TEST(the_master_looks_around_at_least_once_a_second)
@@ -1560,6 +1703,7 @@ suite(void)
         &an_application_that_is_not_found_halts_with_4,
         &two_reasons_to_halt_leave_the_first,
         &a_stop_while_a_worker_is_forked_reaches_it,
+        &each_phase_has_its_answer_to_each_signal,
         &term_stops_gracefully,
         &int_and_quit_stop_at_once,
         &a_second_term_changes_nothing,
@@ -1632,6 +1776,9 @@ suite(void)
         &a_request_that_does_not_end_has_its_worker_replaced,
         &a_hook_ends_the_server_with_its_status,
         &a_hook_of_a_reload_ends_it,
+        &a_hook_of_a_reload_that_begins_the_end_is_not_forgotten,
+        &a_hook_of_a_reload_that_asks_for_another_gets_it_afterwards,
+        &a_reload_asked_for_during_one_that_fails_follows_it,
         &the_master_looks_around_at_least_once_a_second,
         &words_exist_for_all_states,
         &any_start_of_chance_will_do,

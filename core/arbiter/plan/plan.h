@@ -3,6 +3,18 @@
  * Plan: what the master decides, without doing any of it. Events go in
  * (signals, children's ends, boots, ticks), effects come out in order. No
  * system call, no clock, no Python: every sequence of signals is a unit test.
+ * The arbiter is its only user; it carries the effects out, and the answers to
+ * some of them (a pid, a reloaded configuration) come back as events.
+ *
+ * A phase leads on to those on its right, and a reload back:
+ *
+ *                ┌─────────────┐
+ *     STARTING ─ RUNNING ─ RELOADING ─ DRAINING ─ STOPPING ─ QUITTING ─ DONE
+ *
+ * reactions.c has the table of phases and signals; life.c what follows from a
+ * worker's birth and end, watch.c what time brings; target.c, gate.c, stop.c
+ * and masters.c what these set off, backoff.c how long that has to wait;
+ * roster.c and effects.c are what all of them read and write.
  */
 #ifndef CG_ARBITER_PLAN_H
 #define CG_ARBITER_PLAN_H
@@ -134,6 +146,7 @@ struct cg_plan {
     bool gate_told;        /* that it does */
     int gate_deaths; /* its workers that ended otherwise before they served */
     bool hup_waits, usr2_waits; /* until the reload under way has ended */
+    bool reload_asked;          /* RELOAD has no answer yet */
     int reexec_pid;             /* the new master, 0: none */
     int parent_pid;             /* the old master, 0: none */
     int before_winch;      /* workers to come back if the new master dies */
@@ -154,11 +167,20 @@ struct cg_plan {
     size_t neffects, effect_at, effects_cap;
 };
 
+enum { CG_PLAN_TICK_MS = 1000 }; /* the plan looks around that often */
+
 /* parent_pid: the master that we are to succeed, 0 if none. chance: any
  * number, the start of the random ones. */
 void cg_plan_init(struct cg_plan *p, const struct cg_plan_options *o,
                   int parent_pid, uint64_t chance);
 void cg_plan_release(struct cg_plan *p);
+/* The one place that changes the phase; of the plan's files alone. */
+void cg_plan_enter(struct cg_plan *p, enum cg_plan_phase phase);
+static inline bool
+cg_plan_is_ending(const struct cg_plan *p)
+{
+    return p->phase >= PLAN_STOPPING;
+}
 const char *cg_plan_phase_word(enum cg_plan_phase phase);
 const char *cg_roster_word(enum cg_plan_worker_state state);
 /* "Master", or "Master.2" while the one that it succeeds is there. */
