@@ -467,6 +467,73 @@ validate_dict(const struct cg_row *row, struct cg_value *v,
     return strings ? check_strings(v, err) : 0;
 }
 
+/* ---- certificates ---- */
+
+/* One name is a list of one. */
+static int
+check_names(struct cg_value *names, struct cg_error *err)
+{
+    if (names->kind == CG_VALUE_STR) {
+        struct cg_value list = cg_value_list();
+        cg_value_push(&list, cg_value_copy(names));
+        replace(names, list);
+    }
+    bool good = names->kind == CG_VALUE_LIST;
+    for (size_t i = 0; good && i < names->list.n; i++) {
+        good = names->list.items[i].kind == CG_VALUE_STR;
+    }
+    return good ? 0
+                : wrong(err, "names is not a list of host names: ", names, "");
+}
+
+static int
+check_certificate(struct cg_value *v, struct cg_error *err)
+{
+    bool has_file = false;
+    if (v->kind != CG_VALUE_MAP) {
+        return wrong(
+            err, "not a dictionary with certfile, keyfile and names: ", v, "");
+    }
+    for (size_t i = 0; i + 1 < v->list.n; i += 2) {
+        const struct cg_value *key = &v->list.items[i];
+        struct cg_value *value = &v->list.items[i + 1];
+        const char *name = key->kind == CG_VALUE_STR ? key->s : "";
+        int r = 0;
+        if (strcmp(name, "names") == 0) {
+            r = check_names(value, err);
+        } else if (strcmp(name, "certfile") != 0 &&
+                   strcmp(name, "keyfile") != 0) {
+            r = wrong(err, "only certfile, keyfile and names are known, not ",
+                      key, "");
+        } else if (value->kind != CG_VALUE_STR) {
+            r = wrong(err, "not a path: ", value, "");
+        }
+        if (r < 0) {
+            return r;
+        }
+        has_file = has_file || strcmp(name, "certfile") == 0;
+    }
+    return has_file ? 0 : wrong(err, "certfile is missing in ", v, "");
+}
+
+static int
+validate_certs(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE) {
+        replace(v, cg_value_list());
+    }
+    if (v->kind != CG_VALUE_LIST) {
+        return wrong(err, "not a list of dictionaries: ", v, "");
+    }
+    for (size_t i = 0; i < v->list.n; i++) {
+        int r = check_certificate(&v->list.items[i], err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
 /* ---- code ---- */
 
 static int
@@ -716,6 +783,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     case TYPE_CSV: return validate_csv(v, err);
     case TYPE_ADDRS: return validate_addrs(v, err);
     case TYPE_DICT: return validate_dict(row, v, err);
+    case TYPE_CERTS: return validate_certs(v, err);
     case TYPE_CLASS: return validate_class(v, err);
     case TYPE_HOOK: return validate_hook(row, v, err);
     case TYPE_USER: return validate_user(v, err);

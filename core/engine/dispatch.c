@@ -5,6 +5,7 @@
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
+#include "core/engine/conn/refuse.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -66,6 +67,13 @@ static void
 on_request(struct cg_executor *x, struct cg_stream *s,
            const struct cg_arrival *a)
 {
+    const struct cg_engine *e = x->engine;
+    if (__builtin_expect(e->config->redirect_port != 0, 0) &&
+        cg_transport_is_plain(&s->conn->transport)) {
+        cg_redirect(x->engine, s->conn, a->req, a->base,
+                    e->config->redirect_port);
+        return;
+    }
     if (goes_away(x, s, a)) {
         return;
     }

@@ -131,6 +131,8 @@ struct cg_engine_config {
     const struct cg_keeper *keeper;     /* NULL: no connection is kept */
     /* NULL: the transports of all connections are plain */
     const struct cg_transport_maker *transports;
+    /* Requests of plain listeners are sent to this port of https; 0: not. */
+    uint16_t redirect_port;
     bool shakes_ask; /* their handshakes may ask the host something */
 };
 

@@ -44,7 +44,7 @@ struct cg_tickets {
 #define CG_TICKETS_NONE ((struct cg_tickets){.fd = -1})
 
 /* The memory behind fd, which an old master handed over and which moves in; or
- * new keys if it is none (or -1). */
+ * new keys if it is none (or -1): fd is left alone then. */
 int cg_tickets_open(int fd, struct cg_tickets *ret, struct cg_error *err);
 void cg_tickets_close(struct cg_tickets *t);
 /* In a worker: keys can only be read from here on. */

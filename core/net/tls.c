@@ -595,6 +595,9 @@ make(const struct cg_transport_maker *m, int listener)
     if (t->secure != NULL && (listener >= t->nsecure || !t->secure[listener])) {
         return NULL;
     }
+    if (t->files != NULL) {
+        cg_tls_look_at_files(t);
+    }
     struct secured *s = cg_calloc(1, sizeof *s);
     s->state.kind = &kind;
     s->tls = t;

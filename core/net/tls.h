@@ -62,6 +62,11 @@ void cg_tls_free(struct cg_tls *t);
 void cg_tls_replace(struct cg_tls *t, struct cg_tls *other);
 /* Before the first connection. */
 void cg_tls_set_asking(struct cg_tls *t, const struct cg_tls_asking *asking);
+/* From time to time, when somebody connects: whether one of those files is
+ * another one than before; then `changed` is called, with the engine's baton:
+ * it must not block. `files` is NULL-terminated and copied. */
+void cg_tls_watch(struct cg_tls *t, const char *const *files,
+                  void (*changed)(void *self), void *self);
 /* Those listeners speak TLS; `secure` is copied. */
 void cg_tls_set_listeners(struct cg_tls *t, const bool *secure, int n);
 /* For cg_engine_config. */

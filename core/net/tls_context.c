@@ -243,6 +243,7 @@ cg_tls_free(struct cg_tls *t)
     if (t != NULL) {
         release_sites(t->sites, t->nsites);
         free(t->secure);
+        cg_tls_forget_files(t);
         pthread_mutex_destroy(&t->lock);
         free(t);
     }

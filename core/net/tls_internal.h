@@ -21,7 +21,12 @@ struct cg_tls {
     bool *secure; /* by listener; NULL: all are */
     int nsecure;
     struct cg_tls_asking asking;
+    struct cg_tls_files *files; /* that are watched, or NULL */
 };
+
+/* tls_files.c */
+void cg_tls_look_at_files(struct cg_tls *t);
+void cg_tls_forget_files(struct cg_tls *t);
 
 /* A connection's SSL of the default context; NULL: no memory. */
 struct ssl_st *cg_tls_open(struct cg_tls *t);

@@ -16,6 +16,7 @@
 enum { SOON_S = 14 * 24 * 3600, DAY_S = 24 * 3600 };
 
 struct cg_security {
+    const struct cg_ticket_board *tickets;
     struct cg_py_tls *py;
     struct cg_tls *tls;
     int keylog_fd;
@@ -98,8 +99,7 @@ open_keylog(struct cg_security *s, struct cg_error *err)
 }
 
 static int
-make(struct cg_security *s, const struct cg_ticket_board *tickets,
-     struct cg_error *err)
+make(struct cg_security *s, struct cg_error *err)
 {
     int r = cg_openssl_load(s->py->library, err);
     if (r < 0) {
@@ -117,7 +117,7 @@ make(struct cg_security *s, const struct cg_ticket_board *tickets,
     const struct cg_tls_options o = {
         .contexts = contexts,
         .ncontexts = s->py->nsites,
-        .tickets = tickets,
+        .tickets = s->tickets,
         .session_context = s->py->session,
         .session_context_n = s->py->session_n,
         .keylog_fd = s->keylog_fd,
@@ -141,9 +141,10 @@ cg_security_new(const struct cg_settings *settings,
     }
     struct cg_security *s = cg_calloc(1, sizeof *s);
     s->keylog_fd = -1;
+    s->tickets = tickets;
     int r = cg_py_tls_new(settings, &s->py, err);
     if (r == 0) {
-        r = make(s, tickets, err);
+        r = make(s, err);
     }
     if (r < 0) {
         cg_security_free(s);
@@ -183,6 +184,61 @@ cg_security_enter(struct cg_security *s, const struct cg_listener *listeners,
         const struct cg_tls_asking asking = {cg_py_tls_ask, s->py};
         cg_tls_set_asking(s->tls, &asking);
     }
+}
+
+/* ---- renewed in a worker ---- */
+
+static void
+add_file(const char ***files, size_t *n, const char *path)
+{
+    if (path != NULL && path[0] != '\0') {
+        *files = cg_realloc(*files, (*n + 2) * sizeof **files);
+        (*files)[(*n)++] = path;
+        (*files)[*n] = NULL;
+    }
+}
+
+void
+cg_security_watch(struct cg_security *s, const struct cg_settings *settings,
+                  void (*changed)(void *self), void *self)
+{
+    const struct cg_value *more = cg_settings_value(settings, CG_certificates);
+    const char **files = cg_calloc(1, sizeof *files);
+    size_t n = 0;
+    add_file(&files, &n, cg_settings_str(settings, CG_certfile));
+    add_file(&files, &n, cg_settings_str(settings, CG_keyfile));
+    for (size_t i = 0; i < more->list.n; i++) {
+        const struct cg_value *item = &more->list.items[i];
+        for (size_t k = 0; k + 1 < item->list.n; k += 2) {
+            if (item->list.items[k + 1].kind == CG_VALUE_STR) {
+                add_file(&files, &n, item->list.items[k + 1].s);
+            }
+        }
+    }
+    cg_tls_watch(s->tls, files, changed, self);
+    free(files);
+}
+
+int
+cg_security_renew(struct cg_security *s, const struct cg_settings *settings,
+                  struct cg_error *err)
+{
+    struct cg_security *made = NULL;
+    int r = cg_security_new(settings, s->tickets, &made, err);
+    if (r < 0 || made == NULL) {
+        return r;
+    }
+    struct cg_py_tls *old = s->py;
+    cg_tls_replace(s->tls, made->tls);
+    s->py = made->py;
+    made->py = old;
+    made->tls = NULL;
+    if (s->py->asks != NULL) {
+        const struct cg_tls_asking asking = {cg_py_tls_ask, s->py};
+        cg_tls_set_asking(s->tls, &asking);
+    }
+    cg_security_free(made);
+    return 0;
 }
 
 const struct cg_transport_maker *

@@ -24,6 +24,14 @@ void cg_security_free(struct cg_security *s);
 /* In a worker, before its engine: which listeners it is for. */
 void cg_security_enter(struct cg_security *s,
                        const struct cg_listener *listeners, int n);
+/* Its certificates and keys are looked at from time to time; `changed` as in
+ * cg_tls_watch. After cg_security_enter. */
+void cg_security_watch(struct cg_security *s,
+                       const struct cg_settings *settings,
+                       void (*changed)(void *self), void *self);
+/* New connections get what the files hold now. On an error nothing changes. */
+int cg_security_renew(struct cg_security *s, const struct cg_settings *settings,
+                      struct cg_error *err);
 /* For the engine. */
 const struct cg_transport_maker *cg_security_maker(const struct cg_security *s);
 /* Handshakes ask Python (sni_callback). */

@@ -100,6 +100,7 @@ cg_wsgi_host_signals(struct cg_wsgi_host *h)
     struct cg_error err = {0};
     int status = -1;
     cg_worker_replace_keeper(h->run);
+    cg_worker_renew_security(h->run);
     if (cg_python_signals(&status, &err) < 0) {
         cg_wsgi_host_interrupted(h, status, &err);
     }
@@ -156,7 +157,9 @@ static void
 refused(void *self, const struct cg_refused *why)
 {
     struct cg_wsgi_host *h = self;
-    if (cg_log_limit_pass(&h->bad_peers, cg_now_us(), BAD_PEERS)) {
+    /* a redirection is no fault: a line of the access log alone */
+    if (why->message.n > 0 &&
+        cg_log_limit_pass(&h->bad_peers, cg_now_us(), BAD_PEERS)) {
         cg_log_line(h->run->start->log, why->ours ? CG_ERROR : CG_WARNING,
                     why->ours ? "Cannot receive a request from ip=%s: %.*s"
                               : "Invalid request from ip=%s: %.*s",
@@ -437,6 +440,18 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     return cg_wsgi_new(&h->options, &h->wsgi, err);
 }
 
+/* Where https is, for those who come by http. */
+static uint16_t
+secure_port(const struct cg_worker_start *start)
+{
+    for (int i = 0; i < start->nlisteners; i++) {
+        if (start->listeners[i].secure && start->listeners[i].port[0] != '\0') {
+            return (uint16_t)atoi(start->listeners[i].port);
+        }
+    }
+    return 443;
+}
+
 static int
 init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
             struct cg_error *err)
@@ -453,6 +468,9 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         cg_security_enter(start->security, start->listeners, start->nlisteners);
         config->transports = cg_security_maker(start->security);
         config->shakes_ask = cg_security_asks(start->security);
+        if (cg_settings_bool(start->settings, CG_redirect_https)) {
+            config->redirect_port = secure_port(start);
+        }
     }
     if (class->streams) {
         config->streaming = true;

@@ -7,6 +7,7 @@ them (two framings, a bad chunk, bytes after the end) fails the test.
 import re
 import socket
 
+from . import sealed
 from .waiting import DEADLINE
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9]) ([^\r\n]*)\Z")
@@ -46,7 +47,7 @@ class Closed(AssertionError):
 class Peer:
     """A client connection. Addresses: ("host", port) or "/path/of.sock"."""
 
-    def __init__(self, address, seconds=DEADLINE):
+    def __init__(self, address, seconds=DEADLINE, plain=False):
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(seconds)
@@ -54,6 +55,8 @@ class Peer:
         else:
             self.sock = socket.create_connection(address, seconds)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sealed.wanted() and not plain:
+            self.sock = sealed.Sealed(self.sock)
         self.buffer = b""
         self.ended = False
         self.was_reset = False

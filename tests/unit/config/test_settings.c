@@ -63,7 +63,9 @@ static const char *const ours[] = {"strict",
                                    "request_buffering",
                                    "response_file_size",
                                    "response_memory",
-                                   "show_secrets"};
+                                   "show_secrets",
+                                   "certificates",
+                                   "redirect_https"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
