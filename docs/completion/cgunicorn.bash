@@ -510,6 +510,7 @@ _cgunicorn() {
             --name \
             --keyfile \
             --certfile \
+            --redirect-https \
             --ssl-version \
             --cert-reqs \
             --ca-certs \
@@ -642,6 +643,8 @@ _cgunicorn() {
             default_proc_name \
             keyfile \
             certfile \
+            certificates \
+            redirect_https \
             ssl_version \
             cert_reqs \
             ca_certs \
