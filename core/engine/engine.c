@@ -67,6 +67,7 @@ init_descriptors(struct cg_engine *e)
 
 int
 cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
+              const struct cg_runner *runner,
               const struct cg_listener *listeners, int nlisteners,
               struct cg_scoreboard *board, struct cg_slot *slot,
               struct cg_engine **ret_engine, struct cg_error *err)
@@ -78,6 +79,8 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     memset(e, 0, sizeof *e);
     e->config = config;
     e->host = host;
+    e->runner = *runner;
+    cg_engine_limit_requests(e, 0);
     e->protocol = &cg_http1;
     e->kind = config->hosted ? &cg_hosted_executors : &cg_inline_executors;
     e->hosted.most = config->hosted ? config->max_in_flight : 1;
@@ -173,6 +176,13 @@ uint64_t
 cg_engine_requests(const struct cg_engine *e)
 {
     return atomic_load_explicit(&e->requests, RELAXED);
+}
+
+void
+cg_engine_limit_requests(struct cg_engine *e, uint64_t count)
+{
+    atomic_store_explicit(&e->request_limit, count != 0 ? count : UINT64_MAX,
+                          RELAXED);
 }
 
 int

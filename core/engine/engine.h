@@ -13,7 +13,7 @@
 
 #include "core/engine/conn/intake.h"
 #include "core/engine/exchange/spill.h"
-#include "core/exchange/exchange.h"
+#include "core/exchange/app.h"
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
 #include "core/net/listener.h"
@@ -47,31 +47,23 @@ struct cg_stalled {
 };
 
 /*
- * How complete requests are run. enter, leave, run, drop are called by
- * executors that may run Python, never by the relief thread; `refused`,
- * `trouble` and `report` by any thread, with the baton: they must not block and
- * must not need the GIL.
+ * Whom the engine belongs to: what it tells its worker, and asks of it. The
+ * functions are called by any thread, with the baton, where they do not say
+ * otherwise: they must not block and must not need the GIL. What runs
+ * applications is another table (core/exchange/app.h).
  */
 struct cg_host {
-    /* Before the first run after a wait, and before a wait: the GIL. */
-    void (*enter)(void *self);
-    void (*leave)(void *self);
-    /* Answers through ex; never fails, never throws. */
-    void (*run)(void *self, struct cg_exchange *ex);
-    /* An object that a reply's bytes belong to: one more and one less user. */
-    void (*hold)(void *self, void *keep);
-    void (*drop)(void *self, void *keep);
-    /* The wakeup descriptor was readable; entered. */
+    /* The wakeup descriptor was readable; by an executor, entered, without the
+     * baton. */
     void (*signals)(void *self);
+    /* The limit of requests is reached (cg_engine_limit_requests): with this
+     * request, and again with every later one. NULL: there is no limit. */
+    void (*retire)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
-    /* A handshake failed; as `refused`. May be NULL. */
+    /* A handshake failed; may be NULL. */
     void (*unshaken)(void *self, const struct cg_peer *peer, const char *why);
-    /* As `refused`. */
     void (*stalled)(void *self, const struct cg_stalled *what);
-    /* Once for each ex->line, when its reply is out, or will not be but for the
-     * last `unsent` bytes. By executors, entered, without the baton. */
-    void (*settle)(void *self, void *line, uint64_t unsent);
-    /* Something is wrong with the worker's surroundings; as `refused`. */
+    /* Something is wrong with the worker's surroundings. */
     void (*trouble)(void *self, const char *text);
     /* A second after one of the two: what was held back is summed up. */
     void (*report)(void *self);
@@ -86,18 +78,12 @@ struct cg_host {
     bool (*want_executor)(void *self);
     /* Nobody turns the loop any more; from any thread, once. May be NULL. */
     void (*over)(void *self);
-    /* Hosted engines: what cg_exchange_await_room announced. NULL: the host
-     * never asks for it. */
-    void (*drained)(void *self, struct cg_exchange *ex);
     /* request_timeout is over for a request that is still in run: its client
-     * has been told (cg_exchange_late; page_n bytes of a page). From any
-     * thread, as `refused`; ex may be read, it is there until this returns. */
+     * has been told (cg_exchange_late; page_n bytes of a page); ex may be read,
+     * it is there until this returns. */
     void (*overdue)(void *self, const struct cg_exchange *ex, size_t page_n);
     /* The same request has not ended some seconds later. */
     void (*stuck)(void *self, const struct cg_exchange *ex);
-    /* Hosted engines, after `overdue`, and again after `stuck`: on the thread
-     * of the loop, as `drained`, unless the request has ended. */
-    void (*interrupt)(void *self, struct cg_exchange *ex);
     void *self;
 };
 
@@ -138,7 +124,7 @@ struct cg_engine_config {
 
 /* Borrows everything; it must outlive the engine. */
 int cg_engine_new(const struct cg_engine_config *config,
-                  const struct cg_host *host,
+                  const struct cg_host *host, const struct cg_runner *runner,
                   const struct cg_listener *listeners, int nlisteners,
                   struct cg_scoreboard *board, struct cg_slot *slot,
                   struct cg_engine **ret_engine, struct cg_error *err);
@@ -177,8 +163,8 @@ void cg_engine_join(struct cg_engine *e, struct cg_executor *x);
  * engine's own, which shows events and due deadlines, and the call descriptor,
  * by which relief asks for the loop back after it turned it.
  *
- * poll never blocks. It hands complete requests to host.run with exchanges that
- * live on the heap: run may return before its request is finished, and
+ * poll never blocks. It hands complete requests to the runner with exchanges
+ * that live on the heap: run may return before its request is finished, and
  * cg_engine_done ends it later, inside poll or outside. Requests beyond
  * max_in_flight wait in the engine, or go to siblings.
  *
@@ -210,6 +196,9 @@ void cg_engine_abort(struct cg_engine *e);
 bool cg_engine_is_stopping(const struct cg_engine *e);
 /* Requests run so far (worker.nr). */
 uint64_t cg_engine_requests(const struct cg_engine *e);
+/* From this count of them on, connections close after their replies and the
+ * host is told to retire; 0: never. Any thread. */
+void cg_engine_limit_requests(struct cg_engine *e, uint64_t count);
 /* After fork() in the application: the child must never touch the engine; the
  * parent's sockets live on in it. */
 void cg_engine_forked(struct cg_engine *e, bool in_child);

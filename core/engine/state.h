@@ -36,6 +36,7 @@ struct cg_engine {
     struct cg_loop loop;
     const struct cg_engine_config *config;
     const struct cg_host *host;
+    struct cg_runner runner;
     const struct cg_executor_kind *kind;
     const struct cg_protocol *protocol; /* that connections begin with */
     struct cg_scoreboard *board;
@@ -64,9 +65,10 @@ struct cg_engine {
     struct cg_hoard hoard;
     _Atomic uint64_t spill_pause_us; /* the disk failed: not before this time */
     _Alignas(64) _Atomic uint64_t requests;
-    _Atomic int forked;     /* we are a child of the application */
-    _Atomic int has_forked; /* a child may hold our sockets */
-    _Atomic int entering;   /* executors that wait for the host's lock */
+    _Atomic uint64_t request_limit; /* UINT64_MAX: none */
+    _Atomic int forked;             /* we are a child of the application */
+    _Atomic int has_forked;         /* a child may hold our sockets */
+    _Atomic int entering; /* executors that wait for the host's lock */
     _Atomic int executors;
 };
 

@@ -2,15 +2,15 @@
 /*
  * Exchange: one complete request and the way to answer it. It is the contract
  * between whoever speaks to clients (the engine: HTTP/1 now) and whoever runs
- * applications (hosts: WSGI now). What passes here is HTTP's meaning: a status,
+ * applications (runners: app.h). What passes here is HTTP's meaning: a status,
  * fields, bytes of a body. How that looks on the wire is nobody's business
  * above it.
  *
  * WHO OWNS IT. The engine makes an exchange when a request is complete (or its
- * head is, when `streaming`), fills the upper part, and lends it to the host
- * for one call. Until the host gives it back (its run returns; hosted engines:
- * cg_engine_done) the engine touches neither the connection nor the request's
- * bytes; afterwards the exchange and everything it points to is gone.
+ * head is, when `streaming`), fills the upper part, and lends it to the runner
+ * for one call. Until the runner gives it back (its run returns; hosted
+ * engines: cg_engine_done) the engine touches neither the connection nor the
+ * request's bytes; afterwards the exchange and everything it points to is gone.
  *
  * THREADS. The functions below are called by one thread at a time, without any
  * lock of the engine's. Those that may block say so; the caller gives up what
@@ -35,11 +35,12 @@
  * framed as the protocol has it. Whether the connection stays is decided with
  * the head: `keep`.
  *
- * BACK-PRESSURE. A host that makes a body in parts looks at cg_exchange_pending
- * after each and stops above a mark of its own: by cg_exchange_drain, which
- * blocks, where a thread is the request's own; by cg_exchange_await_room where
- * requests share a thread, which returns at once and tells the host later.
- * Reading a body that is still coming goes the same two ways.
+ * BACK-PRESSURE. A runner that makes a body in parts looks at
+ * cg_exchange_pending after each and stops above a mark of its own: by
+ * cg_exchange_drain, which blocks, where a thread is the request's own; by
+ * cg_exchange_await_room where requests share a thread, which returns at once
+ * and tells the runner later. Reading a body that is still coming goes the same
+ * two ways.
  *
  * ERRORS. 0, or a negative errno. -EPIPE and -ECONNRESET mean that nothing
  * reaches the peer any more: stop making the reply, nothing has to be undone.
@@ -61,7 +62,7 @@ struct cg_exchange;
 /* Whether more of the body follows. */
 enum cg_more { CG_MORE, CG_LAST };
 
-/* What a host may wait for, where requests share a thread. */
+/* What a runner may wait for, where requests share a thread. */
 enum {
     CG_AWAIT_ROOM = 1,  /* no more than `low` bytes wait for the peer */
     CG_AWAIT_INPUT = 2, /* more of a body that is still coming */
@@ -77,8 +78,8 @@ enum cg_late {
 };
 
 /*
- * What differs between protocols and between ways to run a host. Hosts call the
- * functions of the same names below, which say what each one does.
+ * What differs between protocols and between ways to run requests. Runners call
+ * the functions of the same names below, which say what each one does.
  */
 struct cg_exchange_ops {
     int (*body)(struct cg_exchange *ex, const char *p, size_t n,
@@ -121,28 +122,28 @@ struct cg_exchange {
     const struct cg_peer *peer;
     const struct cg_secure *secure; /* TLS; NULL: none */
     const struct cg_exchange_ops *ops;
-    struct cg_writer *writer; /* the reply; hosts read it, see writer.h */
+    struct cg_writer *writer; /* the reply; runners read it, see writer.h */
     uint64_t since_us;        /* when the request was complete (monotonic) */
-    uint64_t start_us;        /* when the host was called (monotonic) */
+    uint64_t start_us;        /* when the runner was called (monotonic) */
     int listener;             /* number of the listener it came through */
-    bool may_keep;  /* the connection may stay open after this; the host may
+    bool may_keep;  /* the connection may stay open after this; the runner may
                        say no before the head is out */
     bool streaming; /* the body comes through cg_exchange_read, not in body */
     bool taken;     /* by take_over of an upgrade: it ends with the request */
 
-    void *host; /* the host's own */
+    void *host; /* the runner's own */
 
     /* filled when cg_exchange_read fails */
     int input_status;        /* what to answer, if that is still possible */
     const char *input_fault; /* why; lives as long as the exchange */
 
-    /* the outcome, filled by the functions below; the host may correct it */
+    /* the outcome, filled by the functions below; the runner may correct it */
     bool keep;     /* the reply said that the connection stays */
     bool broken;   /* reply cut short: close at once, no reuse */
     bool blocking; /* the application has the socket, which blocks now */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
-    void *line; /* what is told when all of it is sent; given to host.settle */
+    void *line;    /* what is told when all of it is sent; given to settle */
 };
 
 /* ---- the reply ---- */
@@ -169,13 +170,13 @@ cg_exchange_field(struct cg_exchange *ex, struct cg_slice name,
  * The next n bytes of the body (may be 0), of a reply that was started.
  *
  * CG_MORE: the bytes may wait for those that follow, so that many leave with
- * one system call; but for a millisecond at most, whatever the host does next.
- * Without bytes: all that waits leaves now, the head included.
- * CG_LAST: nothing follows; everything leaves now. Bytes that are missing then
+ * one system call; but for a millisecond at most, whatever the runner does
+ * next. Without bytes: all that waits leaves now, the head included. CG_LAST:
+ * nothing follows; everything leaves now. Bytes that are missing then
  * (writer->misfit) end the connection.
  *
  * keep (may be NULL): the object that owns the bytes. If not all of them are
- * taken the engine may refer to them in place of copying: it calls its host's
+ * taken the engine may refer to them in place of copying: it calls the runner's
  * hold(keep), and later drop(keep).
  *
  * 0; 1: no byte that may follow would be sent, since the head allows none
@@ -208,7 +209,7 @@ cg_exchange_inform(struct cg_exchange *ex, int status,
 
 /* The end of a body of which every part said CG_MORE, with fields behind it.
  * They are left out where the framing has no place for them (a Content-Length,
- * HTTP/1.0). Only for clients that asked (TE: trailers): the host looks. */
+ * HTTP/1.0). Only for clients that asked (TE: trailers): the runner looks. */
 static inline int
 cg_exchange_trailers(struct cg_exchange *ex, const struct cg_fields *fields)
 {
@@ -257,9 +258,9 @@ cg_exchange_is_shared(const struct cg_exchange *ex)
     return ex->ops->await_room != NULL;
 }
 
-/* 1: no more than `low` bytes wait. 0: the host will be told (`drained` of its
- * table) once that is so or the peer is gone, and asks again. Any other call
- * ends the waiting. */
+/* 1: no more than `low` bytes wait. 0: the runner will be told (`drained` of
+ * its table) once that is so or the peer is gone, and asks again. Any other
+ * call ends the waiting. */
 static inline int
 cg_exchange_await_room(struct cg_exchange *ex, size_t low)
 {
@@ -281,7 +282,7 @@ cg_exchange_read(struct cg_exchange *ex, struct cg_buf *to)
     return ex->ops->read(ex, to);
 }
 
-/* After -EAGAIN: 0 when the host will be told, as by await_room, once it is
+/* After -EAGAIN: 0 when the runner will be told, as by await_room, once it is
  * worth asking again; a negative errno when that will never be. */
 static inline int
 cg_exchange_await_input(struct cg_exchange *ex)
@@ -290,8 +291,8 @@ cg_exchange_await_input(struct cg_exchange *ex)
 }
 
 /* For any of several at once: CG_AWAIT_ROOM and so on. 1: there is room. 0: the
- * host will be told, as by await_room, and asks again. A negative errno when
- * the peer is gone, which `broken` says too once the host is told. */
+ * runner will be told, as by await_room, and asks again. A negative errno when
+ * the peer is gone, which `broken` says too once the runner is told. */
 static inline int
 cg_exchange_await(struct cg_exchange *ex, unsigned what, size_t low)
 {
@@ -323,7 +324,7 @@ cg_exchange_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 }
 
 /*
- * After a complete reply of 101, only where requests share a thread: the host
+ * After a complete reply of 101, only where requests share a thread: the runner
  * speaks another protocol with the peer, by the two functions below, and waits
  * by cg_exchange_await. *ret_unread: as in take_over. No limit of time holds
  * any more but write_timeout. The connection ends with the exchange, once what
@@ -366,7 +367,7 @@ cg_exchange_conclude(struct cg_exchange *ex)
 }
 
 /* Whether the caller is still the one that turns the engine's loop, once the
- * host's run returns: else another does, and cares for what is due at the end
+ * runner's run returns: else another does, and cares for what is due at the end
  * of a pass. */
 static inline bool
 cg_exchange_leads(const struct cg_exchange *ex)

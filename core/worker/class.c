@@ -14,31 +14,33 @@
 #define WEBSOCKET "_cgunicorn_glue.hosts.websocket_"
 #define EVENTLET "_cgunicorn_glue.hosts.eventlet_"
 #define TORNADO "_cgunicorn_glue.hosts.tornado_"
-#define ASGI CG_WORKER_ASGI_MODULE
+#define ASGI "_cgunicorn_glue.hosts.asgi_"
 
 static const struct cg_worker_class classes[] = {
-    {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync, NULL},
-    {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread, NULL},
-    {"gevent", "gunicorn.workers.ggevent.GeventWorker", cg_host_hosted, GEVENT},
+    {"sync", "gunicorn.workers.sync.SyncWorker", cg_host_sync, NULL, false},
+    {"gthread", "gunicorn.workers.gthread.ThreadWorker", cg_host_gthread, NULL,
+     false},
+    {"gevent", "gunicorn.workers.ggevent.GeventWorker", cg_host_hosted, GEVENT,
+     false},
     {"gevent_pywsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker",
-     cg_host_hosted, PYWSGI},
-    {"gevent_wsgi", NULL, cg_host_hosted, PYWSGI},
+     cg_host_hosted, PYWSGI, false},
+    {"gevent_wsgi", NULL, cg_host_hosted, PYWSGI, false},
     {"geventwebsocket.gunicorn.workers.GeventWebSocketWorker", NULL,
-     cg_host_hosted, WEBSOCKET},
+     cg_host_hosted, WEBSOCKET, false},
     {"eventlet", "gunicorn.workers.geventlet.EventletWorker", cg_host_hosted,
-     EVENTLET},
+     EVENTLET, false},
     {"tornado", "gunicorn.workers.gtornado.TornadoWorker", cg_host_hosted,
-     TORNADO},
-    {"asgi", "gunicorn.workers.gasgi.ASGIWorker", cg_host_hosted, ASGI},
-    {"auto", NULL, cg_host_auto, NULL},
+     TORNADO, false},
+    {"asgi", "gunicorn.workers.gasgi.ASGIWorker", cg_host_asgi, ASGI, true},
+    {"auto", NULL, NULL, NULL, false},
 };
 
 /* uvicorn's worker classes, which ours serves in place of. */
 static const struct cg_worker_class uvicorns[] = {
-    {"uvicorn.workers.UvicornWorker", NULL, cg_host_hosted, ASGI},
-    {"uvicorn.workers.UvicornH11Worker", NULL, cg_host_hosted, ASGI},
-    {"uvicorn_worker.UvicornWorker", NULL, cg_host_hosted, ASGI},
-    {"uvicorn_worker.UvicornH11Worker", NULL, cg_host_hosted, ASGI},
+    {"uvicorn.workers.UvicornWorker", NULL, cg_host_asgi, ASGI, true},
+    {"uvicorn.workers.UvicornH11Worker", NULL, cg_host_asgi, ASGI, true},
+    {"uvicorn_worker.UvicornWorker", NULL, cg_host_asgi, ASGI, true},
+    {"uvicorn_worker.UvicornH11Worker", NULL, cg_host_asgi, ASGI, true},
 };
 
 /* Also by the class itself: <class 'uvicorn_worker._workers.UvicornWorker'>. */
@@ -78,6 +80,13 @@ cg_worker_class_of(const struct cg_settings *s)
     return c;
 }
 
+const struct cg_worker_class *
+cg_worker_class_for(const struct cg_settings *s, bool asgi)
+{
+    bool threads = cg_settings_int(s, CG_threads) > 1;
+    return find(asgi ? "asgi" : threads ? "gthread" : "sync");
+}
+
 static const char *
 closest(const char *name)
 {
@@ -114,7 +123,7 @@ static int
 check_loop(const struct cg_settings *s, const struct cg_worker_class *class,
            struct cg_error *err)
 {
-    return strcmp(class->module, ASGI) == 0
+    return class->asgi
                ? cg_py_loop_check_name(class->module,
                                        cg_settings_str(s, CG_asgi_loop), err)
                : 0;
@@ -153,11 +162,10 @@ cg_worker_class_check_app(const struct cg_settings *s, struct cg_app *app,
                           struct cg_error *err)
 {
     const struct cg_worker_class *class = find(cg_settings_worker_class(s));
-    if (class == NULL || class->run == cg_host_auto) {
-        return 0; /* said by cg_worker_class_check; it looks for itself */
+    if (class == NULL || class->run == NULL) {
+        return 0; /* said by cg_worker_class_check; it is chosen later */
     }
-    bool asgi = class->module != NULL && strcmp(class->module, ASGI) == 0;
-    return cg_app_check_kind(app, asgi, err);
+    return cg_app_check_kind(app, class->asgi, err);
 }
 
 int

@@ -226,6 +226,7 @@ cg_host_gthread(struct cg_host_run *run, struct cg_error *err)
     const struct cg_wsgi_host_class class = {.executors = g->most,
                                              .keeps_limit = true,
                                              .calls_may_last = true,
+                                             .spools = true,
                                              .multithread = g->most > 1,
                                              .want_executor = want_executor,
                                              .over = over,

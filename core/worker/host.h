@@ -10,11 +10,13 @@
 #include "core/share/keeper.h"
 #include "core/worker/worker.h"
 
+struct cg_worker_class;
+
 /* What a class gets from the worker and gives back. */
 struct cg_host_run {
     const struct cg_worker_start *start;
     struct cg_app *app;
-    const char *module; /* of a class with a loop written in Python */
+    const struct cg_worker_class *class;
     struct cg_keeper keeper;
     int wakeup_fd;      /* readable when a Python signal handler is due */
     int exit_status;    /* out: what sys.exit in a handler asked for */
@@ -46,9 +48,9 @@ void cg_worker_replace_keeper(struct cg_host_run *run);
 /* Serves until told to stop. GIL held on entry and return. 0 or -errno. */
 int cg_host_sync(struct cg_host_run *run, struct cg_error *err);
 int cg_host_gthread(struct cg_host_run *run, struct cg_error *err);
-/* Classes with a loop written in Python; run->module names the module. */
+/* Classes with a loop written in Python, run->class->module: WSGI in greenlets
+ * or on the loop itself; ASGI in tasks. */
 int cg_host_hosted(struct cg_host_run *run, struct cg_error *err);
-/* As one of the others, once it is known what the application is. */
-int cg_host_auto(struct cg_host_run *run, struct cg_error *err);
+int cg_host_asgi(struct cg_host_run *run, struct cg_error *err);
 
 #endif

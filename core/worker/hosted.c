@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gevent, eventlet, tornado and asgi classes: a loop written in Python (or
- * uvloop's) watches the engine; a request runs in a greenlet, on the loop
- * itself, or in a task.
+ * Worker classes whose loop is written in Python (or uvloop's): it watches the
+ * engine, and requests share its thread. What they have in common is here, and
+ * the WSGI ones: gevent, eventlet, tornado. asgi.c has the other one.
  */
+#include "core/worker/hosted.h"
+
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
-#include "core/py/asgi/asgi.h"
-#include "core/py/loops/host_loop.h"
+#include "core/py/runtime/interp.h"
 #include "core/worker/class.h"
-#include "core/worker/host.h"
-#include "core/worker/wsgi_host.h"
 
 enum { LOOP_HIGH_WATER = 16 << 20 };
 
@@ -22,8 +20,7 @@ struct hosted {
     struct cg_wsgi_host h; /* first: its address is the host's self */
     struct cg_py_loop *loop;
     struct cg_executor *executor;
-    struct cg_asgi *asgi; /* requests run in its tasks; or NULL */
-    uint64_t stop_us;     /* it was told of a graceful stop then */
+    uint64_t stop_us; /* the runner was told of a graceful stop then */
 };
 
 static bool
@@ -31,10 +28,9 @@ poll_engine(void *self)
 {
     struct hosted *o = self;
     bool goes_on = cg_engine_poll(o->h.engine, o->executor);
-    if (o->asgi != NULL && o->stop_us == 0 &&
-        cg_engine_is_stopping(o->h.engine)) {
+    if (o->stop_us == 0 && cg_engine_is_stopping(o->h.engine)) {
         o->stop_us = cg_now_us();
-        cg_asgi_stop(o->asgi, o->h.graceful_us);
+        o->h.runner.ops->stop(o->h.runner.self, o->h.graceful_us);
     }
     return goes_on;
 }
@@ -47,72 +43,9 @@ is_child(void *self)
 }
 
 static void
-run(void *self, struct cg_exchange *ex)
+run_in_greenlet(void *self, struct cg_exchange *ex)
 {
-    cg_py_loop_run(((struct hosted *)self)->loop, ex);
-}
-
-static void
-drained(void *self, struct cg_exchange *ex)
-{
-    cg_py_loop_drained(((struct hosted *)self)->loop, ex);
-}
-
-/* ---- asgi ---- */
-
-static void
-run_asgi(void *self, struct cg_exchange *ex)
-{
-    struct hosted *o = self;
-    cg_wsgi_host_count(&o->h, ex);
-    cg_asgi_run(o->asgi, ex);
-}
-
-static void
-drained_asgi(void *self, struct cg_exchange *ex)
-{
-    cg_asgi_drained(((struct hosted *)self)->asgi, ex);
-}
-
-static void
-interrupt_asgi(void *self, struct cg_exchange *ex)
-{
-    cg_asgi_interrupt(((struct hosted *)self)->asgi, ex);
-}
-
-/* A late request is cancelled by the loop; no thread is interrupted. */
-static void
-interrupt_nobody(void *self)
-{
-}
-
-static uint64_t
-seconds(const struct cg_settings *s, enum cg_setting_id id)
-{
-    return (uint64_t)cg_settings_int(s, id) * 1000000u;
-}
-
-static int
-init_asgi(struct hosted *o, struct cg_error *err)
-{
-    const struct cg_settings *s = o->h.run->start->settings;
-    const struct cg_asgi_options options = {
-        .wsgi = o->h.wsgi,
-        .module = o->h.run->module,
-        .root_path = cg_settings_str(s, CG_root_path),
-        .lifespan = cg_settings_str(s, CG_asgi_lifespan),
-        .grace_us = seconds(s, CG_asgi_disconnect_grace_period),
-        .ws_max = (uint64_t)cg_settings_int(s, CG_websocket_max_message_size),
-        .ws_ping_us = seconds(s, CG_websocket_ping_interval),
-        .ws_patience_us = seconds(s, CG_websocket_ping_timeout),
-        .ws_compression = cg_settings_bool(s, CG_websocket_compression),
-        .done = cg_engine_done,
-    };
-    int e = cg_asgi_new(&options, &o->asgi, err);
-    o->h.host.run = run_asgi;
-    o->h.host.drained = drained_asgi;
-    o->h.host.interrupt = interrupt_asgi;
-    return e;
+    cg_wsgi_run(((struct hosted *)self)->h.wsgi, ex);
 }
 
 /* The application's start; false: it says that it cannot, or is told to end
@@ -124,7 +57,7 @@ start_up(struct hosted *o)
     struct cg_error err = {0};
     cg_auto(buf) struct cg_buf traceback = {0};
     cg_auto(buf) struct cg_buf text = {0};
-    if (cg_asgi_startup(o->asgi, &err, &traceback) == 0) {
+    if (o->h.runner.ops->start(o->h.runner.self, &err, &traceback) == 0) {
         return true;
     }
     if (!r->abort_wanted) {
@@ -168,12 +101,8 @@ end_requests(struct hosted *o)
         cg_log_line(start->log, CG_WARNING, "Worker graceful timeout (pid:%d)",
                     (int)getpid());
     }
-    if (o->asgi != NULL) {
-        cg_asgi_shutdown(o->asgi, patience(o));
-        return cg_asgi_running(o->asgi) == 0 &&
-               cg_engine_in_flight(o->h.engine) == 0;
-    }
-    return cg_py_loop_kill(o->loop) && cg_engine_in_flight(o->h.engine) == 0;
+    return o->h.runner.ops->end(o->h.runner.self, patience(o)) &&
+           cg_engine_in_flight(o->h.engine) == 0;
 }
 
 /* Of a loop's end, what is the worker's: 0 or -errno. -2: an exception left the
@@ -195,7 +124,7 @@ serve(struct hosted *o, struct cg_error *err)
     struct cg_host_run *r = o->h.run;
     const int fds[] = {cg_engine_fd(o->h.engine),
                        cg_engine_call_fd(o->h.engine)};
-    if (o->asgi != NULL && !start_up(o)) {
+    if (!start_up(o)) {
         return 0;
     }
     int end = cg_wsgi_host_start(&o->h, err);
@@ -207,50 +136,135 @@ serve(struct hosted *o, struct cg_error *err)
     return end_of_loop(r, end, err);
 }
 
-/* asgi buffers bodies only when somebody says so. */
-static bool
-is_buffering(const struct cg_settings *s)
-{
-    return s->source[CG_request_buffering].layer != CG_LAYER_DEFAULT &&
-           cg_settings_bool(s, CG_request_buffering);
-}
-
 static int
-init(struct hosted *o, struct cg_host_run *r, struct cg_error *err)
+init(struct hosted *o, struct cg_host_run *r, cg_hosted_describe *describe,
+     struct cg_error *err)
 {
     const struct cg_py_loop_calls calls = {
         .poll = poll_engine,
         .is_child = is_child,
-        .run = cg_wsgi_host_run,
+        .run = run_in_greenlet,
         .done = cg_engine_done,
         .self = o,
     };
-    int e = cg_py_loop_new(r->module, &calls, &o->loop, err);
+    int e = cg_py_loop_new(r->class->module, &calls, &o->loop, err);
     if (e < 0) {
         return e;
     }
-    /* a wait on the loop itself stops everybody: tornado keeps all, we much */
-    bool parks = cg_py_loop_parks(o->loop);
-    bool asgi = strcmp(r->module, CG_WORKER_ASGI_MODULE) == 0;
-    const struct cg_wsgi_host_class class = {
-        .high_water = parks ? 0 : LOOP_HIGH_WATER,
-        .executors = 1,
-        .keeps_limit = true,
-        .streams = asgi && !is_buffering(r->start->settings),
-        .multithread = parks,
-        .loop = o->loop,
-        .interrupt = asgi ? interrupt_nobody : NULL,
-    };
+    struct cg_wsgi_host_class class = {
+        .executors = 1, .keeps_limit = true, .loop = o->loop};
+    describe(&class, r->start->settings);
     e = cg_wsgi_host_init(&o->h, r, &class, err);
     if (e < 0) {
         return e;
     }
     leave_time_to_end(&o->h);
-    o->h.host.run = run;
-    o->h.host.drained = drained;
     o->executor = cg_executor_new(o->h.engine, 1);
     cg_engine_watch_wakeup(o->h.engine, r->wakeup_fd);
-    return asgi ? init_asgi(o, err) : 0;
+    return 0;
+}
+
+int
+cg_hosted_serve(struct cg_host_run *r, cg_hosted_describe *describe,
+                struct cg_error *err)
+{
+    struct hosted *o = cg_calloc(1, sizeof *o);
+    int e = init(o, r, describe, err);
+    if (e == 0) {
+        e = serve(o, err);
+        if (!end_requests(o)) {
+            r->leave_at_once = true; /* what is stuck uses all of it */
+            return e;
+        }
+        cg_wsgi_host_release(&o->h);
+        cg_executor_free(o->executor);
+    }
+    cg_py_loop_free(o->loop);
+    free(o);
+    return e;
+}
+
+/* ---- WSGI, in greenlets or on the loop itself, as a runner ---- */
+
+static void
+run(void *self, struct cg_exchange *ex)
+{
+    cg_py_loop_run(((struct cg_wsgi_host *)self)->options.loop, ex);
+}
+
+static void
+drained(void *self, struct cg_exchange *ex)
+{
+    cg_py_loop_drained(((struct cg_wsgi_host *)self)->options.loop, ex);
+}
+
+static void
+interrupt(void *self, struct cg_exchange *ex)
+{
+    cg_wsgi_throw(((struct cg_wsgi_host *)self)->wsgi, ex);
+}
+
+static void
+settle(void *self, void *line, uint64_t unsent)
+{
+    cg_wsgi_settle(((struct cg_wsgi_host *)self)->wsgi, line, unsent);
+}
+
+static int
+start(void *self, struct cg_error *err, struct cg_buf *traceback)
+{
+    return 0;
+}
+
+static void
+stop(void *self, uint64_t graceful_us)
+{
+}
+
+/* GreenletExit is raised in them; a moment for it is enough. */
+static bool
+end(void *self, uint64_t patience_us)
+{
+    return cg_py_loop_kill(((struct cg_wsgi_host *)self)->options.loop);
+}
+
+static void
+free_bridge(void *self)
+{
+    cg_wsgi_free(((struct cg_wsgi_host *)self)->wsgi);
+}
+
+static const struct cg_app_ops ops = {
+    .enter = cg_gil_enter,
+    .leave = cg_gil_leave,
+    .run = run,
+    .drained = drained,
+    .interrupt = interrupt,
+    .hold = cg_wsgi_hold,
+    .drop = cg_wsgi_drop,
+    .settle = settle,
+    .start = start,
+    .stop = stop,
+    .end = end,
+    .free = free_bridge,
+};
+
+static int
+make_runner(struct cg_wsgi_host *h, struct cg_error *err)
+{
+    h->runner = (struct cg_runner){&ops, h};
+    return 0;
+}
+
+/* A wait on the loop itself stops everybody: tornado keeps all, we much. */
+static void
+describe(struct cg_wsgi_host_class *class, const struct cg_settings *s)
+{
+    bool parks = cg_py_loop_parks(class->loop);
+    class->high_water = parks ? 0 : LOOP_HIGH_WATER;
+    class->buffers = !parks;
+    class->multithread = parks;
+    class->make_runner = make_runner;
 }
 
 /* ---- the package's own server ---- */
@@ -271,43 +285,18 @@ serve_own(struct cg_host_run *r, struct cg_error *err)
     beat(r);
     atomic_store(&r->start->slot->booted, 1);
     cg_worker_tell(r->start, CG_NEWS_READY, "");
-    int end = cg_py_loop_serve_own(r->module, r->start->worker, r->app, beat, r,
-                                   &r->exit_status, err);
+    int end = cg_py_loop_serve_own(r->class->module, r->start->worker, r->app,
+                                   beat, r, &r->exit_status, err);
     return end_of_loop(r, end, err);
 }
 
 int
 cg_host_hosted(struct cg_host_run *r, struct cg_error *err)
 {
-    if (cg_py_loop_is_own(r->module, r->app)) {
+    if (cg_py_loop_is_own(r->class->module, r->app)) {
         cg_keeper_end(&r->keeper); /* it knows nothing of its connections */
         atomic_store(&r->start->slot->keeper, 0);
         return serve_own(r, err);
     }
-    struct hosted *o = cg_calloc(1, sizeof *o);
-    int e = init(o, r, err);
-    if (e == 0) {
-        e = serve(o, err);
-        if (!end_requests(o)) {
-            r->leave_at_once = true; /* what is stuck uses all of it */
-            return e;
-        }
-        cg_asgi_free(o->asgi);
-        cg_wsgi_host_release(&o->h);
-        cg_executor_free(o->executor);
-    }
-    cg_py_loop_free(o->loop);
-    free(o);
-    return e;
-}
-
-int
-cg_host_auto(struct cg_host_run *r, struct cg_error *err)
-{
-    if (r->module != NULL) {
-        return cg_host_hosted(r, err);
-    }
-    return cg_settings_int(r->start->settings, CG_threads) > 1
-               ? cg_host_gthread(r, err)
-               : cg_host_sync(r, err);
+    return cg_hosted_serve(r, describe, err);
 }

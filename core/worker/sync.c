@@ -7,7 +7,7 @@
 #include "core/worker/host.h"
 #include "core/worker/wsgi_host.h"
 
-static const struct cg_wsgi_host_class class = {.executors = 1};
+static const struct cg_wsgi_host_class class = {.executors = 1, .spools = true};
 
 int
 cg_host_sync(struct cg_host_run *run, struct cg_error *err)

@@ -130,17 +130,18 @@ log_failure(const struct cg_worker_start *start, const char *what,
     cg_log_exception(start->log, (struct cg_slice){text.p, text.n});
 }
 
-/* The class auto is asgi, or one that runs WSGI. */
+/* What the settings left open. */
 static int
-choose_module(struct cg_host_run *run, struct cg_error *err)
+choose_class(struct cg_host_run *run, struct cg_error *err)
 {
-    const struct cg_worker_class *class =
-        cg_worker_class_of(run->start->settings);
-    if (class->run != cg_host_auto || !cg_app_is_asgi(run->app)) {
+    const struct cg_worker_start *start = run->start;
+    if (run->class->run != NULL) {
         return 0;
     }
-    run->module = CG_WORKER_ASGI_MODULE;
-    return cg_py_loop_prepare(run->module, run->start->worker, err);
+    run->class = cg_worker_class_for(start->settings, cg_app_is_asgi(run->app));
+    return run->class->module != NULL
+               ? cg_py_loop_prepare(run->class->module, start->worker, err)
+               : 0;
 }
 
 /* That the class can run the application: an exit status, or 0. */
@@ -148,13 +149,11 @@ static int
 check_kind(struct cg_host_run *run)
 {
     struct cg_error err = {0};
-    if (choose_module(run, &err) < 0) {
+    if (choose_class(run, &err) < 0) {
         log_failure(run->start, "Exception in worker process", &err);
         return CG_EXIT_BOOT;
     }
-    bool asgi =
-        run->module != NULL && strcmp(run->module, CG_WORKER_ASGI_MODULE) == 0;
-    if (cg_app_check_kind(run->app, asgi, &err) == 0) {
+    if (cg_app_check_kind(run->app, run->class->asgi, &err) == 0) {
         return 0;
     }
     cg_worker_tell(run->start, CG_NEWS_FAILED, err.text);
@@ -325,7 +324,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     if (status != 0 || run->abort_wanted) {
         return status;
     }
-    run->module = cg_worker_class_of(start->settings)->module;
+    run->class = cg_worker_class_of(start->settings);
     /* before our own handlers: it takes ABRT too */
     if (start->trace_fd >= 0 &&
         cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
@@ -334,8 +333,8 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     }
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         cg_privilege_bind(start->settings, &err) < 0 ||
-        (run->module != NULL &&
-         cg_py_loop_prepare(run->module, start->worker, &err) < 0) ||
+        (run->class->module != NULL &&
+         cg_py_loop_prepare(run->class->module, start->worker, &err) < 0) ||
         init_signals(run, wakeup_write_fd, &err) < 0) {
         if (run->abort_wanted) { /* TERM, INT or QUIT ended it */
             return EXIT_STOPPED;
@@ -377,12 +376,10 @@ static int
 serve(struct cg_host_run *run)
 {
     struct cg_error err = {0};
-    const struct cg_worker_class *class =
-        cg_worker_class_of(run->start->settings);
     if (run->abort_wanted || !cg_py_worker_alive(run->start->worker)) {
         return EXIT_STOPPED;
     }
-    if (class->run(run, &err) < 0) {
+    if (run->class->run(run, &err) < 0) {
         if (run->abort_wanted) { /* TERM, INT or QUIT ended it in mid-start */
             return EXIT_STOPPED;
         }

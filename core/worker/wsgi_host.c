@@ -39,46 +39,11 @@ on_fork_in_child(void)
 
 /* ---- what the engine calls ---- */
 
+/* Executors ask again and again; it is told once. */
 static void
-enter(void *self)
+retire(void *self)
 {
-    cg_gil_take();
-}
-
-static void
-leave(void *self)
-{
-    cg_gil_drop();
-}
-
-void
-cg_wsgi_host_count(struct cg_wsgi_host *h, struct cg_exchange *ex)
-{
-    if (h->request_limit != 0 &&
-        cg_engine_requests(h->engine) >= h->request_limit) {
-        ex->may_keep = false;
-        cg_worker_retire(h->run);
-    }
-}
-
-void
-cg_wsgi_host_run(void *self, struct cg_exchange *ex)
-{
-    struct cg_wsgi_host *h = self;
-    cg_wsgi_host_count(h, ex);
-    cg_wsgi_run(h->wsgi, ex);
-}
-
-static void
-hold(void *self, void *keep)
-{
-    cg_wsgi_hold(keep);
-}
-
-static void
-drop(void *self, void *keep)
-{
-    cg_wsgi_drop(keep);
+    cg_worker_retire(((struct cg_wsgi_host *)self)->run);
 }
 
 void
@@ -198,12 +163,6 @@ stalled(void *self, const struct cg_stalled *what)
                 (unsigned long long)(what->since_us / 100000 % 10),
                 cg_buf_str(&text), peer_name(what->peer),
                 (unsigned long long)what->sent, (unsigned long long)what->of);
-}
-
-static void
-settle(void *self, void *line, uint64_t unsent)
-{
-    cg_wsgi_settle(((struct cg_wsgi_host *)self)->wsgi, line, unsent);
 }
 
 static void
@@ -330,12 +289,6 @@ stuck(void *self, const struct cg_exchange *ex)
     }
 }
 
-static void
-throw_into(void *self, struct cg_exchange *ex)
-{
-    cg_wsgi_throw(((struct cg_wsgi_host *)self)->wsgi, ex);
-}
-
 /* ---- making it ---- */
 
 static void
@@ -383,7 +336,7 @@ count_requests(void *self)
 static void
 limit_requests(void *self, uint64_t count)
 {
-    ((struct cg_wsgi_host *)self)->request_limit = count;
+    cg_engine_limit_requests(((struct cg_wsgi_host *)self)->engine, count);
 }
 
 static void
@@ -398,7 +351,11 @@ cg_wsgi_host_release(struct cg_wsgi_host *h)
     forking_host = NULL;
     h->run->engine = NULL;
     cg_engine_free(h->engine);
-    cg_wsgi_free(h->wsgi);
+    if (h->runner.ops != NULL) {
+        h->runner.ops->free(h->runner.self);
+    } else {
+        cg_wsgi_free(h->wsgi);
+    }
     cg_access_free(h->access);
     free(h->listeners);
     cg_policy_release(&h->policy);
@@ -430,14 +387,18 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         h->access = cg_access_compile(cg_settings_str(s, CG_access_log_format),
                                       NULL, NULL);
     }
-    h->request_limit = cg_py_worker_limit(start->worker);
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
     init_options(h, class->multithread);
     h->options.loop = class->loop;
     h->options.high_water = class->high_water;
     h->options.limited = cg_settings_int(s, CG_request_timeout) != 0;
-    return cg_wsgi_new(&h->options, &h->wsgi, err);
+    int r = cg_wsgi_new(&h->options, &h->wsgi, err);
+    if (r < 0 || class->make_runner != NULL) {
+        return r < 0 ? r : class->make_runner(h, err);
+    }
+    h->runner = cg_wsgi_runner(h->wsgi);
+    return 0;
 }
 
 /* Where https is, for those who come by http. */
@@ -474,8 +435,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     }
     if (class->streams) {
         config->streaming = true;
-    } else if (class->loop != NULL && !cg_py_loop_parks(class->loop) &&
-               config->streaming) {
+    } else if (class->buffers && config->streaming) {
         cg_log_line(start->log, CG_WARNING,
                     "request_buffering: this worker class always buffers "
                     "request bodies");
@@ -483,16 +443,11 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     }
     config->max_in_flight = h->policy.max_in_flight;
     h->host = (struct cg_host){
-        .enter = enter,
-        .leave = leave,
-        .run = cg_wsgi_host_run,
-        .hold = hold,
-        .drop = drop,
         .signals = run_signals,
+        .retire = retire,
         .refused = refused,
         .stalled = stalled,
         .unshaken = unshaken,
-        .settle = settle,
         .trouble = trouble,
         .report = report,
         .has_lines = has_lines,
@@ -501,19 +456,25 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .over = class->over,
         .overdue = overdue,
         .stuck = stuck,
-        .interrupt = throw_into,
         .self = h,
     };
-    return cg_engine_new(config, &h->host, start->listeners, start->nlisteners,
-                         start->board, start->slot, &h->engine, err);
+    int r = cg_engine_new(config, &h->host, &h->runner, start->listeners,
+                          start->nlisteners, start->board, start->slot,
+                          &h->engine, err);
+    if (r == 0) {
+        cg_engine_limit_requests(h->engine, cg_py_worker_limit(start->worker));
+    }
+    return r;
 }
 
 int
 cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
                   const struct cg_wsgi_host_class *class, struct cg_error *err)
 {
-    *h = (struct cg_wsgi_host){
-        .run = run, .main = pthread_self(), .interrupt = class->interrupt};
+    *h = (struct cg_wsgi_host){.run = run,
+                               .main = pthread_self(),
+                               .interrupt = class->interrupt,
+                               .spools = class->spools};
     int r = cg_policy_init(&h->policy, run->start->settings,
                            cg_py_server_field(), err);
     if (r == 0) {
@@ -553,7 +514,7 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
     }
     forking_host = h;
     pthread_atfork(NULL, on_fork_in_parent, on_fork_in_child);
-    if (!h->policy.engine.hosted) {
+    if (h->spools) {
         cg_log_set_spool(run->start->log, run->start->spool);
     }
     run->graceful_us = h->graceful_us;

@@ -17,20 +17,21 @@
 
 struct cg_wsgi_host {
     struct cg_host_run *run;
-    struct cg_host host; /* given to the engine; a class may change it first */
+    struct cg_host host; /* given to the engine */
     struct cg_policy policy;
     struct cg_engine *engine;
     struct cg_access_format *access;
     struct cg_wsgi_listener *listeners;
     struct cg_wsgi_options options;
-    struct cg_wsgi *wsgi;
-    uint64_t request_limit; /* 0: none */
+    struct cg_wsgi *wsgi;    /* the runner's */
+    struct cg_runner runner; /* what runs requests */
     uint64_t graceful_us;
     struct cg_log_limit bad_peers, trouble; /* guarded by the baton */
     struct cg_log_limit late, stalled;      /* the same */
     pthread_t main;                         /* the main thread */
     void (*interrupt)(void *self);          /* as its class has it */
     bool stuck;                             /* the master knows; the baton */
+    bool spools;                            /* as its class has it */
 };
 
 /* What differs between the classes. */
@@ -39,11 +40,15 @@ struct cg_wsgi_host_class {
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
     bool streams;            /* requests run before their body is there */
+    bool buffers;            /* they never do, whatever the settings say */
+    bool spools;             /* lines wait for the end of a pass */
     bool multithread;        /* as environ says it */
     struct cg_py_loop *loop; /* of a hosted engine, or NULL */
     size_t high_water;       /* see cg_wsgi_options */
     bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
     void (*over)(void *self);          /* struct cg_wsgi_host */
+    /* Makes h->runner of h->wsgi; NULL: WSGI in the thread that calls. */
+    int (*make_runner)(struct cg_wsgi_host *h, struct cg_error *err);
     /* A request took too long: where requests do not run in the main thread;
      * NULL: a signal to that. From any thread: must not block. */
     void (*interrupt)(void *self);
@@ -59,10 +64,6 @@ int cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err);
 /* After the end: logs an orphan's, tells worker.nr. */
 void cg_wsgi_host_end(struct cg_wsgi_host *h);
 void cg_wsgi_host_release(struct cg_wsgi_host *h);
-/* run of struct cg_host, of one whose self is the struct cg_wsgi_host. */
-void cg_wsgi_host_run(void *self, struct cg_exchange *ex);
-/* The part of it that no bridge has to do with: the limit of requests. */
-void cg_wsgi_host_count(struct cg_wsgi_host *h, struct cg_exchange *ex);
 /* A signal's handler raised what err says; status >= 0: it was sys.exit. */
 void cg_wsgi_host_interrupted(struct cg_wsgi_host *h, int status,
                               const struct cg_error *err);

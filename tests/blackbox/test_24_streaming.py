@@ -254,6 +254,67 @@ def app(environ, start_response):
           lambda: f"the thread was told: {s.get('/told').body}")
 
 
+TWO = """\
+import sys, threading
+sys.setswitchinterval(1e-5)
+
+CALLS = [lambda i: i.read(0), lambda i: i.read(1), lambda i: i.read(),
+         lambda i: i.readline(), lambda i: i.readline(1), lambda i: next(i, b""),
+         lambda i: i.readlines(1), lambda i: i.readlines()]
+
+def told(call, source):
+    try:
+        return repr(call(source))
+    except RuntimeError as e:
+        return str(e)
+
+def app(environ, start_response):
+    source, result = environ["wsgi.input"], []
+    first = source.read(1)
+    def read():
+        result.append(source.read() if environ["PATH_INFO"] == "/read"
+                      else source.readline())
+    thread = threading.Thread(target=read)
+    thread.start()
+    while told(CALLS[0], source) == "b''":
+        pass  # the thread has not come to its wait yet
+    write = start_response("200 OK", [("X-Told", "; ".join(sorted(
+        {told(call, source) for call in CALLS})))])
+    write(b"waits ")
+    while thread.is_alive():
+        for call in CALLS[:-1]:
+            try:
+                call(source)
+            except RuntimeError:
+                pass
+            else:
+                break  # the wait is over
+        else:
+            continue
+        break
+    thread.join()
+    return [b"%d" % (len(first) + len(result[0]))]
+"""
+
+
+@classes.needs_sleep_that_blocks
+@pytest.mark.parametrize("how", ["read", "line"])
+def test_who_reads_beside_a_thread_that_waits_is_told(server, how):
+    """And takes nothing of what that one gets, whose buffer grows."""
+    s = server("two:app", "--stream-requests", files={"two.py": TWO})
+    size = 1 << 20
+    with s.connect() as peer:
+        peer.get(f"/{how}", f"Content-Length: {size}", method="POST")
+        peer.send(b"x" * 100)
+        head = peer.head()
+        assert head.one("X-Told") == "wsgi.input is read by two at once"
+        for _ in range(size // 4096 - 1):
+            peer.send(b"x" * 4096)
+        peer.send(b"x" * (4096 - 100))
+        peer._read_body(head, "POST")
+        assert head.body == b"waits %d" % size
+
+
 def test_a_stop_waits_for_a_body_within_the_graceful_timeout(reader):
     s = reader("--graceful-timeout", "1")
     with s.connect() as peer:

@@ -276,8 +276,7 @@ def test_no_folder_is_told_once_and_the_worker_waits(slow):
     assert s.log_count("temporary file for a response") == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"),
-                    reason="needs root and unshare")
+@processes.needs_root_and_unshare("--mount")
 def test_a_full_disk_is_told_once_and_the_worker_waits(
         slow, tmp_path, monkeypatch):
     plain = [os.path.abspath(command()[0])]

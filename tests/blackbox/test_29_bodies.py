@@ -5,6 +5,10 @@ import json
 import resource
 import time
 
+import pytest
+
+from harness import classes
+
 MIB = 1 << 20
 APPS = ["probe.py"]
 
@@ -202,3 +206,58 @@ def app(environ, start_response):
         assert s.post("/", body).body == b"ok"
     assert s.get("/").body.decode() in ("", repr(ValueError(
         "wsgi.input used after the end of its request")))
+
+
+@classes.needs_sleep_that_blocks
+def test_two_threads_that_read_a_file_at_once_lose_nothing(server):
+    """One of them may be told; what both get is all of it, in whole lines."""
+    s = server("--request-buffer-size", "1000", "both:app", files={
+        "both.py": """\
+import sys, threading
+sys.setswitchinterval(1e-6)
+
+def app(environ, start_response):
+    got, told, source = [], set(), environ["wsgi.input"]
+    def read(step):
+        while True:
+            try:
+                line = step()
+            except RuntimeError as e:
+                told.add(str(e))
+                continue
+            if not line:
+                return
+            got.append(line)
+    threads = [threading.Thread(target=read, args=(step,)) for step in
+               (source.readline, lambda: source.read(8))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    start_response("200 OK", [("X-Told", ";".join(told))])
+    return [b"".join(sorted(got))]
+"""})
+    body = b"".join(b"%07d\n" % n for n in range(100000))
+    r = s.post("/", body)
+    assert r.body == body
+    assert (r.one("X-Told") or "") in ("", "wsgi.input is read by two at once")
+
+
+@pytest.mark.parametrize("args", [[], ["--request-buffer-size", "2"]])
+@pytest.mark.parametrize("call", ["read", "readline", "readlines"])
+def test_a_size_that_reads_itself_gets_no_more_than_is_left(
+        server, call, args):
+    s = server("sly:app", *args, files={"sly.py": """\
+def app(environ, start_response):
+    source = environ["wsgi.input"]
+    class Sly:
+        def __index__(self):
+            source.read(4)
+            return 1000
+    got = getattr(source, environ["PATH_INFO"][1:])(Sly())
+    start_response("200 OK", [])
+    return [repr(got).encode()]
+"""})
+    for _ in range(3):
+        got = s.post(f"/{call}", b"012345").body
+        assert got in (b"b'45'", b"[b'45']")

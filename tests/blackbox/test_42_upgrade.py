@@ -127,8 +127,7 @@ def test_a_new_master_is_promoted_when_nobody_reaps_the_old_one(upgrade):
     assert s.wait() == -signal.SIGKILL
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"),
-                    reason="needs root and unshare")
+@processes.needs_root_and_unshare("--pid", "--fork", "--mount-proc")
 def test_pid_1_may_be_upgraded_too(server, monkeypatch):
     """It is the parent that is 1, in a container, and no orphan's."""
     plain = os.path.abspath(command()[0])

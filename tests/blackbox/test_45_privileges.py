@@ -216,12 +216,7 @@ def test_user_without_the_right_to_it_stops_the_start(
 # ---- what containers are like ----
 
 
-unshare = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("unshare"),
-    reason="needs root and unshare")
-
-
-@unshare
+@processes.needs_root_and_unshare("--mount")
 def test_a_read_only_root_without_shm_is_enough(folder, server, monkeypatch):
     inside = ("mount --make-rprivate / && mount -o remount,ro,bind / / ; "
               "mount -t tmpfs -o ro,size=4k none /dev/shm; "
@@ -239,7 +234,7 @@ def test_a_read_only_root_without_shm_is_enough(folder, server, monkeypatch):
     assert "ERROR" not in s.log()
 
 
-@unshare
+@processes.needs_root_and_unshare("--pid", "--fork", "--mount-proc")
 def test_as_pid_1_it_reaps_orphans_of_others(folder, server, monkeypatch):
     plain = [os.path.abspath(command()[0])]
     monkeypatch.setenv("CGUNICORN", " ".join(

@@ -369,8 +369,7 @@ def test_22_a_log_folder_that_is_gone_keeps_the_old_file(server):
     s.errorlog = s.folder / "log" / "error.log"
 
 
-@root
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+@processes.needs_root_and_unshare("--mount")
 def test_23_a_full_disk_costs_log_lines_and_nothing_else(server, monkeypatch):
     plain = [os.path.abspath(command()[0])]
     folder = open_folder()

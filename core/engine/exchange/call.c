@@ -140,14 +140,26 @@ own_date(struct cg_executor *x)
     return x->date;
 }
 
+static bool
+is_at_limit(const struct cg_engine *e)
+{
+    return atomic_load_explicit(&e->requests, RELAXED) >=
+           atomic_load_explicit(&e->request_limit, RELAXED);
+}
+
 void
 cg_call_begin(struct cg_call *call)
 {
     CG_HAS_BATON(call->executor->engine);
+    struct cg_engine *e = call->executor->engine;
     call->stream->state = STREAM_RUN;
-    add(&call->executor->engine->requests, 1);
+    add(&e->requests, 1);
+    if (__builtin_expect(is_at_limit(e), 0)) {
+        call->ex.may_keep = false;
+        e->host->retire(e->host->self);
+    }
     flight_begin(call->executor, call);
-    if (call->executor->engine->config->request_timeout_us != 0) {
+    if (e->config->request_timeout_us != 0) {
         cg_limit_begin(call);
     }
 }
@@ -174,8 +186,8 @@ cg_call_settle(struct cg_call *call)
         cg_receipt_keep(call);
         cg_hoard_spill_own(call);
     }
-    cg_drop_list(e->host, call->dropped);
-    cg_drop_list(e->host, call->spent);
+    cg_drop_list(&e->runner, call->dropped);
+    cg_drop_list(&e->runner, call->spent);
     uint64_t end_us = cg_now_us();
     flight_end(call->executor, call, end_us);
     return end_us;
@@ -242,7 +254,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
     call->parcel = (struct cg_parcel){0};
-    call->stalled_us = 0;
+    call->lost = call->stalled_us = 0;
     call->input = NULL;
     call->input_error = 0;
     atomic_store_explicit(&call->limit.gate, 0, RELAXED);

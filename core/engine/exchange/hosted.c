@@ -212,7 +212,7 @@ start_call(struct cg_executor *x, struct cg_stream *s, struct cg_detached *d)
     cg_call_begin(&d->call);
     expect_block(e, &d->call);
     open_baton(e, x);
-    e->host->run(e->host->self, &d->call.ex);
+    e->runner.ops->run(e->runner.self, &d->call.ex);
     take_baton(e, x);
 }
 
@@ -678,7 +678,7 @@ tell_first(struct cg_executor *x)
     struct cg_detached *d = e->hosted.drained_first;
     forget_told(e, d);
     open_baton(e, x);
-    e->host->drained(e->host->self, &d->call.ex);
+    e->runner.ops->drained(e->runner.self, &d->call.ex);
     take_baton(e, x);
 }
 
@@ -714,7 +714,8 @@ interrupt_first(struct cg_executor *x)
     struct cg_detached *d = e->hosted.overdue;
     forget_overdue(e, d);
     open_baton(e, x);
-    e->host->interrupt(e->host->self, &d->call.ex); /* d may be gone now */
+    e->runner.ops->interrupt(e->runner.self,
+                             &d->call.ex); /* d may be gone now */
     take_baton(e, x);
 }
 

@@ -68,7 +68,7 @@ run(struct cg_executor *x, struct cg_call *call)
     if (!x->entered) {
         cg_engine_enter(x);
     }
-    e->host->run(e->host->self, &call->ex);
+    e->runner.ops->run(e->runner.self, &call->ex);
     uint64_t end_us = cg_call_settle(call);
     keep_early(call);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {

@@ -82,11 +82,11 @@ cg_receipts_take(struct cg_engine *e)
 }
 
 void
-cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r)
+cg_receipts_settle(const struct cg_runner *runner, struct cg_receipt *r)
 {
     while (r != NULL) {
         struct cg_receipt *next = r->next;
-        host->settle(host->self, r->line, r->unsent);
+        runner->ops->settle(runner->self, r->line, r->unsent);
         free(r);
         r = next;
     }
@@ -144,6 +144,6 @@ cg_wire_unsent(const struct cg_exchange *ex)
         cg_post_take(call);
     }
     return ex->broken && !cg_limit_is_late(call)
-               ? lost(call->stream)
+               ? lost(call->stream) + call->lost
                : cg_outbox_waits(&call->stream->outbox);
 }

@@ -30,7 +30,7 @@ void cg_receipt_keep(struct cg_call *call);
 void cg_receipt_end(struct cg_engine *e, struct cg_stream *s);
 /* With the baton; then, entered, without it. */
 struct cg_receipt *cg_receipts_take(struct cg_engine *e);
-void cg_receipts_settle(const struct cg_host *host, struct cg_receipt *r);
+void cg_receipts_settle(const struct cg_runner *runner, struct cg_receipt *r);
 /* With the baton: what is cut, for the log, before the connection is closed. */
 void cg_receipt_stalled(struct cg_engine *e, struct cg_stream *s,
                         uint64_t stalled_us);

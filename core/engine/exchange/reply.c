@@ -76,8 +76,12 @@ cg_http1_body(struct cg_exchange *ex, const char *p, size_t n,
         complete_head(ex, last ? (int64_t)n : -1);
     }
     bool goes_on = cg_writer_body(ex->writer, p, n, last, &parts);
+    uint64_t before = ex->sent;
     ex->sent = ex->writer->sent;
     int r = send_parts(ex, &parts, keep);
+    if (r < 0) {
+        call_of(ex)->lost += ex->sent - before;
+    }
     if (last) {
         account(ex);
     }

@@ -26,7 +26,7 @@ static void
 keep_rest(struct cg_call *call, const struct iovec *parts, int count,
           size_t sent, void *keep)
 {
-    const struct cg_host *host = call->executor->engine->host;
+    const struct cg_runner *r = &call->executor->engine->runner;
     for (int i = 0; i < count; i++) {
         size_t n = parts[i].iov_len;
         const char *p = parts[i].iov_base;
@@ -38,7 +38,7 @@ keep_rest(struct cg_call *call, const struct iovec *parts, int count,
         n -= sent;
         sent = 0;
         if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
-            host->hold(host->self, keep);
+            r->ops->hold(r->self, keep);
             cg_outbox_hold(&call->stream->outbox, p, n, parts[i].iov_len, keep);
         } else {
             cg_outbox_put(&call->stream->outbox, p, n);
@@ -73,7 +73,7 @@ drop_spent(struct cg_call *call)
     struct cg_segment *spent = call->spent;
     if (__builtin_expect(spent != NULL, 0)) {
         call->spent = NULL;
-        cg_drop_list(call->executor->engine->host, spent);
+        cg_drop_list(&call->executor->engine->runner, spent);
     }
 }
 
@@ -168,7 +168,11 @@ send_file(struct cg_exchange *ex, const struct iovec *parts, int count, int fd,
     if (r == 0 && n > 0) {
         r = cg_outbox_put_file(outbox, fd, offset, n);
     }
-    return r < 0 ? cg_wire_fail(ex, r) : 0;
+    if (r < 0) {
+        call_of(ex)->lost += n;
+        return cg_wire_fail(ex, r);
+    }
+    return 0;
 }
 
 int
@@ -176,6 +180,7 @@ cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
                   int fd, off_t offset, size_t n)
 {
     if (!cg_wire_enter(ex)) {
+        call_of(ex)->lost += n;
         return -EPIPE;
     }
     int r = send_file(ex, parts, count, fd, offset, n);

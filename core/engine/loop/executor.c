@@ -10,11 +10,11 @@
 #define RELAXED memory_order_relaxed
 
 void
-cg_drop_list(const struct cg_host *host, struct cg_segment *s)
+cg_drop_list(const struct cg_runner *runner, struct cg_segment *s)
 {
     while (s != NULL) {
         struct cg_segment *next = s->next;
-        host->drop(host->self, s->keep);
+        runner->ops->drop(runner->self, s->keep);
         free(s);
         s = next;
     }
@@ -52,7 +52,7 @@ cg_engine_enter(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     atomic_fetch_add_explicit(&e->entering, 1, RELAXED);
-    e->host->enter(e->host->self);
+    e->runner.ops->enter(e->runner.self);
     atomic_fetch_sub_explicit(&e->entering, 1, RELAXED);
     x->entered = true;
 }
@@ -62,6 +62,6 @@ cg_engine_leave(struct cg_executor *x)
 {
     if (x->entered) {
         x->entered = false;
-        x->engine->host->leave(x->engine->host->self);
+        x->engine->runner.ops->leave(x->engine->runner.self);
     }
 }

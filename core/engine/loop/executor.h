@@ -23,7 +23,7 @@ struct cg_segment;
 struct cg_executor {
     struct cg_engine *engine;
     int id;                /* RELIEF or 1 … */
-    bool entered;          /* holds what host.enter gives (the GIL) */
+    bool entered;          /* holds what enter of the runner gives (the GIL) */
     _Atomic uint32_t wake; /* of a parked executor, see pool.c */
     struct cg_flight *flight;
     int64_t date_s; /* second that `date` shows; ours, since the engine's */
@@ -36,10 +36,11 @@ struct cg_executor {
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };
 
-/* Takes and gives what host.enter does (the GIL). Never with the baton. */
+/* Takes and gives what enter of the runner does (the GIL). Never with the
+ * baton. */
 void cg_engine_enter(struct cg_executor *x);
 void cg_engine_leave(struct cg_executor *x);
 /* Entered: objects whose bytes were sent are not needed any more. */
-void cg_drop_list(const struct cg_host *host, struct cg_segment *s);
+void cg_drop_list(const struct cg_runner *runner, struct cg_segment *s);
 
 #endif

@@ -444,8 +444,8 @@ cg_pay(struct cg_engine *e)
 {
     struct cg_segment *s = e->dropped;
     e->dropped = NULL;
-    cg_receipts_settle(e->host, cg_receipts_take(e));
-    cg_drop_list(e->host, s);
+    cg_receipts_settle(&e->runner, cg_receipts_take(e));
+    cg_drop_list(&e->runner, s);
 }
 
 /* Objects whose bytes are sent and lines of replies that are out need the
@@ -463,8 +463,8 @@ cg_pay_now(struct cg_executor *x)
     if (!x->entered) {
         cg_engine_enter(x);
     }
-    cg_receipts_settle(e->host, settled);
-    cg_drop_list(e->host, held);
+    cg_receipts_settle(&e->runner, settled);
+    cg_drop_list(&e->runner, held);
     if (trims) {
         cg_memory_trim();
     }

@@ -40,7 +40,10 @@ int cg_asgi_startup(struct cg_asgi *a, struct cg_error *err,
  * that it is over; each for so long at most. Then the loop is closed. */
 void cg_asgi_shutdown(struct cg_asgi *a, uint64_t patience_us);
 
-/* run, drained and interrupt of struct cg_host. */
+/* The bridge as a runner; its free takes options.wsgi, too. */
+struct cg_runner cg_asgi_runner(struct cg_asgi *a);
+
+/* run, drained and interrupt of struct cg_app_ops. */
 void cg_asgi_run(struct cg_asgi *a, struct cg_exchange *ex);
 void cg_asgi_drained(struct cg_asgi *a, struct cg_exchange *ex);
 void cg_asgi_interrupt(struct cg_asgi *a, struct cg_exchange *ex);

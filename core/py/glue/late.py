@@ -4,7 +4,8 @@
 Python 3.13.0 and 3.14 leave a loop's jump back to its head out of the `try`
 around it, and that jump is where most loops are interrupted: what is raised
 there passes the loop's own `finally` by. There the exception is raised at the
-next line instead, by a trace function.
+next line instead, by a trace function. Not where a call is interrupted, whose
+end is a good place, and its next line may be behind the `try`.
 """
 import signal
 import sys
@@ -88,6 +89,14 @@ def listen(number):
     signal.signal(number, handle)
 
 
+def _is_call(frame):
+    """The frame waits in a call, or has just begun."""
+    from opcode import opname
+
+    name = opname[frame.f_code.co_code[frame.f_lasti]]
+    return name.startswith("CALL") or name == "RESUME"
+
+
 def raise_in(thread):
     """False: it has to be raised by the interpreter itself, wherever the
     thread is. Else at its next line."""
@@ -95,6 +104,7 @@ def raise_in(thread):
 
     frame = sys._current_frames().get(thread)
     if (frame is None or sys.gettrace() is not None or not leaves_jumps_out()
+            or _is_call(frame)
             or not hasattr(threading, "settrace_all_threads")
             or threading.gettrace() is not None):
         return False

@@ -65,7 +65,7 @@ int cg_py_loop_serve_own(const char *module, struct cg_py_worker *worker,
                          struct cg_app *app, void (*beat)(void *self),
                          void *self, int *ret_exit, struct cg_error *err);
 
-/* run and drained of struct cg_host. */
+/* run and drained of struct cg_app_ops. */
 void cg_py_loop_run(struct cg_py_loop *l, struct cg_exchange *ex);
 void cg_py_loop_drained(struct cg_py_loop *l, struct cg_exchange *ex);
 

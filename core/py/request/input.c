@@ -33,34 +33,45 @@ left(const ExchangeObject *x, const struct cg_body *body)
     return x->ex->streaming ? PY_SSIZE_T_MAX : body->n - x->pos;
 }
 
+/*
+ * The body, for a read that begins now. Asked for after whatever may run Python
+ * (a size's __index__, a collection of garbage), which may have read as well;
+ * and while another thread or greenlet waits in a read, position and buffers
+ * are that one's.
+ */
+static const struct cg_body *
+begin_read(ExchangeObject *x)
+{
+    const struct cg_body *body = body_of(x);
+    if (body != NULL && (x->reading || x->parked)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "wsgi.input is read by two at once");
+        return NULL;
+    }
+    return body;
+}
+
 /* The one place of the bridge that waits for a disk, so without the GIL. */
 static ssize_t
-read_file(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+read_file(int fd, char *to, size_t n, uint64_t at)
 {
     ssize_t got;
-    x->reading = true;
     Py_BEGIN_ALLOW_THREADS do
     {
         got = pread(fd, to, n, (off_t)at);
     }
     while (got < 0 && errno == EINTR)
         ;
-    Py_END_ALLOW_THREADS x->reading = false;
-    return got;
+    Py_END_ALLOW_THREADS return got;
 }
 
 /* After an exception the body may be gone: a thread of the application's may
  * read on while its request ends. */
 static int
-read_file_all(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+read_pieces(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
 {
-    if (x->reading) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "two threads read wsgi.input at once");
-        return -1;
-    }
     while (n > 0) {
-        ssize_t got = read_file(x, fd, to, n, at);
+        ssize_t got = read_file(fd, to, n, at);
         if (body_of(x) == NULL) {
             return -1;
         }
@@ -76,6 +87,16 @@ read_file_all(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
         n -= (size_t)got;
     }
     return 0;
+}
+
+/* Nobody else reads from the first piece to the last. */
+static int
+read_file_all(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+{
+    x->reading = true;
+    int r = read_pieces(x, fd, to, n, at);
+    x->reading = false;
+    return r;
 }
 
 /* The next n bytes (there are that many) as a bytes object. */
@@ -97,12 +118,13 @@ take(ExchangeObject *x, const struct cg_body *body, uint64_t n)
     return py_take(&r);
 }
 
-/* The size argument: absent, None or negative means everything. */
+/* The size argument: absent, None or negative means everything, UINT64_MAX. May
+ * run Python. */
 static int
 parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name,
-           uint64_t left, uint64_t *ret)
+           uint64_t *ret)
 {
-    *ret = left;
+    *ret = UINT64_MAX;
     if (nargs > 1) {
         PyErr_Format(PyExc_TypeError,
                      "%s() takes at most 1 argument (%zd given)", name, nargs);
@@ -120,22 +142,31 @@ parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name,
     if (n == -1 && PyErr_Occurred()) {
         return -1;
     }
-    if (overflow == 0 && n >= 0 && (uint64_t)n < left) {
+    if (overflow == 0 && n >= 0) {
         *ret = (uint64_t)n;
     }
     return 0;
+}
+
+static uint64_t
+at_most(uint64_t n, uint64_t most)
+{
+    return n < most ? n : most;
 }
 
 static PyObject *
 Input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     ExchangeObject *x = (ExchangeObject *)self;
-    const struct cg_body *body = body_of(x);
     uint64_t n;
-    if (body == NULL ||
-        parse_size(args, nargs, "read", left(x, body), &n) < 0) {
+    if (parse_size(args, nargs, "read", &n) < 0) {
         return NULL;
     }
+    const struct cg_body *body = begin_read(x);
+    if (body == NULL) {
+        return NULL;
+    }
+    n = at_most(n, left(x, body));
     return x->ex->streaming ? cg_stream_read(x, n) : take(x, body, n);
 }
 
@@ -193,9 +224,14 @@ line_length(ExchangeObject *x, const struct cg_body *body, uint64_t max,
 }
 
 static PyObject *
-next_line(ExchangeObject *x, const struct cg_body *body, uint64_t max)
+next_line(ExchangeObject *x, uint64_t max)
 {
+    const struct cg_body *body = begin_read(x);
     uint64_t n;
+    if (body == NULL) {
+        return NULL;
+    }
+    max = at_most(max, left(x, body));
     if (x->ex->streaming) {
         return cg_stream_line(x, max);
     }
@@ -208,24 +244,19 @@ next_line(ExchangeObject *x, const struct cg_body *body, uint64_t max)
 static PyObject *
 Input_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
-    const struct cg_body *body = body_of(x);
     uint64_t n;
-    if (body == NULL ||
-        parse_size(args, nargs, "readline", left(x, body), &n) < 0) {
+    if (parse_size(args, nargs, "readline", &n) < 0) {
         return NULL;
     }
-    return next_line(x, body, n);
+    return next_line((ExchangeObject *)self, n);
 }
 
 static PyObject *
 Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     ExchangeObject *x = (ExchangeObject *)self;
-    const struct cg_body *body = body_of(x);
     uint64_t hint;
-    if (body == NULL ||
-        parse_size(args, nargs, "readlines", left(x, body), &hint) < 0) {
+    if (parse_size(args, nargs, "readlines", &hint) < 0) {
         return NULL;
     }
     if (nargs == 1 && hint == 0) {
@@ -234,7 +265,7 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     py_auto *lines = PyList_New(0);
     uint64_t read = 0;
     while (lines != NULL && read < hint) {
-        py_auto *line = next_line(x, body, left(x, body));
+        py_auto *line = next_line(x, UINT64_MAX);
         if (line == NULL || PyBytes_GET_SIZE(line) == 0) {
             return line == NULL ? NULL : py_take(&lines);
         }
@@ -249,9 +280,7 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 PyObject *
 cg_input_iternext(PyObject *self)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
-    const struct cg_body *body = body_of(x);
-    py_auto *line = body != NULL ? next_line(x, body, left(x, body)) : NULL;
+    py_auto *line = next_line((ExchangeObject *)self, UINT64_MAX);
     return line != NULL && PyBytes_GET_SIZE(line) > 0 ? py_take(&line) : NULL;
 }
 

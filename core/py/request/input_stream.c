@@ -84,17 +84,14 @@ receive_blocking(ExchangeObject *x)
     Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
 }
 
-/* Waits for more. 1: some came, 0: the end, -1: an exception. */
+/* Waits for more. 1: some came, 0: the end, -1: an exception. Who calls a
+ * method of the input meanwhile is told (begin_read in input.c), so that nobody
+ * looks at the buffer while it grows, or takes what a line began with. */
 static int
 fill(ExchangeObject *x)
 {
     if (x->ex == NULL) { /* it ended while this thread waited below */
         return raise_ended();
-    }
-    if (x->reading || x->parked) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "wsgi.input is read by two at once");
-        return -1;
     }
     forget_what_was_read(x);
     /* after the wait ex may be gone */

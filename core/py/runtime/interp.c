@@ -145,6 +145,18 @@ cg_gil_take(void)
     PyEval_RestoreThread(saved);
 }
 
+void
+cg_gil_enter(void *unused)
+{
+    cg_gil_take();
+}
+
+void
+cg_gil_leave(void *unused)
+{
+    cg_gil_drop();
+}
+
 /* ---- fork ---- */
 
 pid_t

@@ -48,6 +48,9 @@ void cg_python_end_at_interrupt(void);
  */
 void cg_gil_drop(void);
 void cg_gil_take(void);
+/* The same as enter and leave of struct cg_app_ops. */
+void cg_gil_enter(void *unused);
+void cg_gil_leave(void *unused);
 
 /* fork() with the interpreter's hooks around it and all signals blocked while
  * it happens (embedding 4.1). In the child, before Python's own hooks,

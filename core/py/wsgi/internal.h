@@ -42,11 +42,10 @@ typedef struct {
     char *window; /* a part of a body that lies in a file, for readline */
     uint64_t window_at;
     size_t window_n;
-    int readers;      /* threads that read that file, without the GIL */
     struct cg_buf in; /* streaming: what came and was not read yet */
     size_t in_at;     /* first byte of it */
-    bool reading;     /* a thread waits for bytes, without the GIL */
-    bool parked;      /* a greenlet does; its loop wakes it */
+    bool reading; /* a thread waits for a client or a disk, without the GIL */
+    bool parked;  /* a greenlet waits for a client; its loop wakes it */
 
     /* reply */
     bool failed;   /* the peer is gone */

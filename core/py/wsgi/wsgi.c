@@ -75,14 +75,14 @@ cg_wsgi_free(struct cg_wsgi *w)
 }
 
 void
-cg_wsgi_hold(void *keep)
+cg_wsgi_hold(void *unused, void *keep)
 {
     CG_HAS_GIL();
     Py_INCREF((PyObject *)keep);
 }
 
 void
-cg_wsgi_drop(void *keep)
+cg_wsgi_drop(void *unused, void *keep)
 {
     CG_HAS_GIL();
     Py_DECREF((PyObject *)keep);

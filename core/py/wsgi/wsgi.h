@@ -6,7 +6,7 @@
 #ifndef CG_PY_WSGI_H
 #define CG_PY_WSGI_H
 
-#include "core/exchange/exchange.h"
+#include "core/exchange/app.h"
 #include "core/py/compat/hooks.h"
 #include "core/py/runtime/app.h"
 #include "logging/access.h"
@@ -73,12 +73,15 @@ void cg_wsgi_interrupt(struct cg_wsgi *w);
 void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
 int cg_wsgi_listen(int sig, struct cg_error *err);
 
-/* settle of struct cg_host: the access line of a reply that was still under way
- * when its request was done. */
+/* settle of struct cg_app_ops: the access line of a reply that was still under
+ * way when its request was done. */
 void cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent);
 
-/* hold and drop of struct cg_host: a reference to a Python object. */
-void cg_wsgi_hold(void *keep);
-void cg_wsgi_drop(void *keep);
+/* hold and drop of struct cg_app_ops: a reference to a Python object. */
+void cg_wsgi_hold(void *unused, void *keep);
+void cg_wsgi_drop(void *unused, void *keep);
+
+/* The bridge as a runner: requests run in the thread that calls. */
+struct cg_runner cg_wsgi_runner(struct cg_wsgi *w);
 
 #endif

@@ -9,12 +9,29 @@ import ctypes
 import os
 import re
 import resource
+import shutil
 import signal
+import subprocess
 import time
+
+import pytest
 
 from .waiting import until
 
 PR_SET_CHILD_SUBREAPER = 36
+
+
+def needs_root_and_unshare(*options):
+    """Marks a test that makes such namespaces: skipped where the kernel (or a
+    chroot whose root is no mount) refuses them."""
+    done = None
+    if os.geteuid() == 0 and shutil.which("unshare"):
+        done = subprocess.run(["unshare", *options, "true"],
+                              stderr=subprocess.PIPE, text=True)
+    return pytest.mark.skipif(
+        done is None or done.returncode != 0,
+        reason="needs root and unshare" if done is None
+        else f"no namespaces here: {done.stderr.strip()}")
 
 
 def become_subreaper():

@@ -157,12 +157,17 @@ on_trouble(void *self, const char *text)
     EXPECT(false, "%s", text);
 }
 
-static const struct cg_host host = {
+static const struct cg_app_ops app = {
     .enter = nothing,
     .leave = nothing,
     .run = run,
     .hold = hold,
     .drop = drop,
+};
+
+static const struct cg_runner app_runner = {.ops = &app};
+
+static const struct cg_host host = {
     .signals = nothing,
     .refused = on_refused,
     .trouble = on_trouble,
@@ -216,7 +221,7 @@ start_server(void)
         .max_connections = 10,
     };
     cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
-    EXPECT(cg_engine_new(&config, &host, &listener, 1, board,
+    EXPECT(cg_engine_new(&config, &host, &app_runner, &listener, 1, board,
                          cg_board_slot(board, 0), &e, &err) == 0,
            "%s", err.text);
     EXPECT(pthread_create(&thread, NULL, serve, e) == 0, "no thread");

@@ -38,9 +38,9 @@ byte_at(size_t i)
 static int
 drain(struct worker *k, struct cg_exchange *ex)
 {
-    k->host.leave(k);
+    app_leave(k);
     int r = cg_exchange_drain(ex, LOW);
-    k->host.enter(k);
+    app_enter(k);
     return r;
 }
 
@@ -90,9 +90,9 @@ make_a_slow_reply(struct worker *k, struct cg_exchange *ex)
     for (int i = 0; i < 50; i++) {
         post_block(k, ex, (size_t)BLOCK * (size_t)i, BLOCK);
         drain(k, ex);
-        k->host.leave(k);
+        app_leave(k);
         wait_for(&step, i + 1);
-        k->host.enter(k);
+        app_enter(k);
     }
 }
 
@@ -104,9 +104,9 @@ make_an_endless_reply(struct worker *k, struct cg_exchange *ex)
     int r = 0;
     for (size_t at = 0; r == 0; at += BLOCK) {
         r = post_block(k, ex, at, BLOCK);
-        k->host.leave(k);
+        app_leave(k);
         nanosleep(&ms, NULL); /* not more than a disk holds */
-        k->host.enter(k);
+        app_enter(k);
     }
     ex->broken = true;
     atomic_store(&code, r);

@@ -73,18 +73,23 @@ stalled(void *self, const struct cg_stalled *what)
     nstalled++;
 }
 
-static const struct cg_host host = {
+static const struct cg_app_ops app = {
     .enter = nothing,
     .leave = nothing,
     .run = run,
+    .drained = drained,
     .hold = keep,
     .drop = keep,
+};
+
+static const struct cg_runner runner = {.ops = &app};
+
+static const struct cg_host host = {
     .signals = nothing,
     .refused = refused,
     .stalled = stalled,
     .trouble = trouble,
     .report = nothing,
-    .drained = drained,
 };
 
 /* ---- the engine ---- */
@@ -125,8 +130,9 @@ static void
 start(void)
 {
     struct cg_error err = {0};
-    ck_assert_int_eq(cg_engine_new(&config, &host, &w.listener, 1, w.board,
-                                   cg_board_slot(w.board, 0), &engine, &err),
+    ck_assert_int_eq(cg_engine_new(&config, &host, &runner, &w.listener, 1,
+                                   w.board, cg_board_slot(w.board, 0), &engine,
+                                   &err),
                      0);
     executor = cg_executor_new(engine, 1);
 }

@@ -57,9 +57,9 @@ end(struct cg_exchange *ex, const char *text)
 static void
 wait_for_client(struct worker *k, int n)
 {
-    k->host.leave(k);
+    app_leave(k);
     wait_for(&step, n);
-    k->host.enter(k);
+    app_enter(k);
 }
 
 static void
@@ -188,9 +188,9 @@ post_objects(struct worker *k, struct cg_exchange *ex)
         wire_of(ex)->post(ex, &part, 1, bytes);
         int live = atomic_load(&k->held) - atomic_load(&k->dropped);
         most = live > most ? live : most;
-        k->host.leave(k);
+        app_leave(k);
         cg_exchange_drain(ex, LOW);
-        k->host.enter(k);
+        app_enter(k);
     }
     atomic_store(&code, most);
 }

@@ -23,14 +23,14 @@ static char big[BIG];
 
 /* ---- the host ---- */
 
-static void
-enter(void *self)
+void
+app_enter(void *self)
 {
     pthread_mutex_lock(&((struct worker *)self)->gil);
 }
 
-static void
-leave(void *self)
+void
+app_leave(void *self)
 {
     pthread_mutex_unlock(&((struct worker *)self)->gil);
 }
@@ -39,7 +39,7 @@ static void
 block(struct worker *k)
 {
     struct world *w = k->world;
-    leave(k); /* as time.sleep does */
+    app_leave(k); /* as time.sleep does */
     pthread_mutex_lock(&w->lock);
     atomic_fetch_add(&k->blocked, 1);
     while (!w->open) {
@@ -47,7 +47,7 @@ block(struct worker *k)
     }
     atomic_fetch_sub(&k->blocked, 1);
     pthread_mutex_unlock(&w->lock);
-    enter(k);
+    app_enter(k);
 }
 
 static bool
@@ -100,9 +100,9 @@ sleep_about(struct worker *k)
 {
     long us = (long)k->world->limit_us - 300 + atomic_load(&k->ran) % 32 * 20;
     const struct timespec t = {.tv_nsec = us * 1000};
-    leave(k);
+    app_leave(k);
     nanosleep(&t, NULL);
-    enter(k);
+    app_enter(k);
 }
 
 static void
@@ -174,6 +174,14 @@ drop(void *self, void *keep)
 {
     atomic_fetch_add(&((struct worker *)self)->dropped, 1);
 }
+
+static const struct cg_app_ops app = {
+    .enter = app_enter,
+    .leave = app_leave,
+    .run = run,
+    .hold = hold,
+    .drop = drop,
+};
 
 static void
 signals(void *self)
@@ -268,13 +276,13 @@ static void *
 thread_main(void *arg)
 {
     struct worker *k = worker_with(arg);
-    enter(k);
+    app_enter(k);
     if (k->config.max_executors > 1) {
         cg_engine_join(k->engine, arg);
     } else {
         cg_engine_run(k->engine, arg);
     }
-    leave(k);
+    app_leave(k);
     return NULL;
 }
 
@@ -310,12 +318,8 @@ init_worker(struct world *w, int number, int threads, int most)
         .keeper = w->keeper,
         .transports = w->transports,
     };
+    const struct cg_runner runner = {&app, k};
     k->host = (struct cg_host){
-        .enter = enter,
-        .leave = leave,
-        .run = run,
-        .hold = hold,
-        .drop = drop,
         .signals = signals,
         .refused = refused,
         .stalled = stalled,
@@ -330,8 +334,9 @@ init_worker(struct world *w, int number, int threads, int most)
         .self = k,
     };
     cg_slot_claim(w->board, slot, (uint32_t)number + 1, 1);
-    ck_assert_int_eq(cg_engine_new(&k->config, &k->host, w->all, w->nlisteners,
-                                   w->board, slot, &k->engine, &err),
+    ck_assert_int_eq(cg_engine_new(&k->config, &k->host, &runner, w->all,
+                                   w->nlisteners, w->board, slot, &k->engine,
+                                   &err),
                      0);
     ck_assert_int_eq(cg_engine_start_relief(k->engine, &err), 0);
     atomic_store(&slot->booted, 1);
@@ -422,9 +427,9 @@ end_worker(struct worker *k)
     for (int i = 0; i < k->nthreads; i++) {
         pthread_join(k->threads[i], NULL);
     }
-    enter(k);
+    app_enter(k);
     cg_engine_free(k->engine);
-    leave(k);
+    app_leave(k);
     for (int i = 0; i < k->nthreads; i++) {
         cg_executor_free(k->executors[i]);
     }

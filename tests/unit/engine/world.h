@@ -49,6 +49,10 @@ socket_of(const struct cg_exchange *ex)
     return ((const struct cg_call *)(const void *)ex)->stream->transport->fd;
 }
 
+/* An application's way out of the GIL, and back; of a struct worker. */
+void app_leave(void *self);
+void app_enter(void *self);
+
 /* In place of an application; has the GIL. */
 typedef void own_app(struct worker *k, struct cg_exchange *ex);
 
