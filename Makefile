@@ -112,7 +112,7 @@ PROGRAM_SRC := cmd/main.c core/py/runtime/choose.c
 MODULE_SRC := cmd/module.c core/py/runtime/module.c
 SRC := $(filter-out $(DOCGEN) $(if $(filter module,$(FRONT)),$(PROGRAM_SRC),$(MODULE_SRC)),$(SRC))
 OBJ := $(SRC:%.c=$(OUT)/%.o) $(THIRD:%.c=$(OUT)/%.o)
-GLUE := $(wildcard core/py/glue/*.py core/py/glue/*/*.py core/py/glue/*/*/*.py)
+GLUE := $(wildcard $(foreach dir,core/py/glue python/gunicorn_surface,$(dir)/*.py $(dir)/*/*.py $(dir)/*/*/*.py))
 GLUEC := $(OUT)/glue.c
 PLAINLIB := $(OUT)/plain.a
 ALLLIB := $(OUT)/all.a
@@ -174,7 +174,7 @@ $(OUT)/%.o: %.c
 $(GLUEC): core/py/embed.py $(GLUE)
 	@mkdir -p $(@D)
 	$(call say,GLUE,$@)
-	$(Q)$(PYEXE) core/py/embed.py $@ core/py/glue
+	$(Q)$(PYEXE) core/py/embed.py $@ _cgunicorn_glue=core/py/glue gunicorn=python/gunicorn_surface
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 

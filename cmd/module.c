@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The extension module: the program in an interpreter that runs already. */
 #include "core/py/runtime/module.h"
+
+#include <stddef.h>
+
 #include "cmd/program.h"
 #include "core/base/fd.h"
 #include "core/base/title.h"
@@ -12,7 +15,7 @@ start(const char *option, int argc, char *const *argv, struct cg_error *err)
 }
 
 static int
-run(int argc, char *const *argv, char *const *restart)
+run(void *settings, int argc, char *const *argv, char *const *restart)
 {
     const struct cg_front front = {.start = start,
                                    .finish = cg_python_leave,
@@ -20,7 +23,8 @@ run(int argc, char *const *argv, char *const *restart)
                                    .restart = restart};
     cg_fd_fill_standard();
     cg_title_find();
-    return cg_program_run(&front, argc, argv);
+    return settings != NULL ? cg_program_serve(&front, settings, argc, argv)
+                            : cg_program_run(&front, argc, argv);
 }
 
 __attribute__((visibility("default"))) void *PyInit__cgunicorn(void);

@@ -31,6 +31,7 @@ struct program {
     char **argv; /* our own copy: titles overwrite the original */
     char *start_dir;
     struct cg_python_reader reader;
+    struct cg_python_reader embedding; /* of a program that embeds us */
     struct cg_load load;
 };
 
@@ -374,6 +375,37 @@ run_with_python(struct program *p)
         }
     }
     cg_settings_free(s);
+    return status;
+}
+
+/* Where it is and what it has on its path is the program's business. */
+static int
+serve_program(struct program *p)
+{
+    struct cg_settings *s = NULL;
+    int status = init_load(p);
+    if (status >= 0) {
+        return status;
+    }
+    p->load.program = &p->embedding;
+    status = load(p, &s);
+    return status >= 0 ? status : serve(p, s);
+}
+
+int
+cg_program_serve(const struct cg_front *front, void *settings, int argc,
+                 char *const *argv)
+{
+    struct program p = {0};
+    init_program(&p, front, argc, argv);
+    p.embedding = cg_python_program_reader(settings);
+    int status = start_python(&p, NULL);
+    if (status < 0) {
+        status = serve_program(&p);
+        int finish = front->finish();
+        status = status != 0 ? status : finish;
+    }
+    release_program(&p);
     return status;
 }
 

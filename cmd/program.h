@@ -24,5 +24,9 @@ struct cg_front {
 /* Everything but the end of the process; returns its exit status. argv is
  * copied. Once in a process. */
 int cg_program_run(const struct cg_front *front, int argc, char *const *argv);
+/* The same for a program that embeds the server: `settings` is a Python
+ * callable that says how it is configured, see cg_python_program_reader. */
+int cg_program_serve(const struct cg_front *front, void *settings, int argc,
+                     char *const *argv);
 
 #endif

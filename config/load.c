@@ -298,6 +298,94 @@ apply_app(struct cg_settings *s, const char *app)
                     "command line", &ignored);
 }
 
+/* ---- PasteDeploy ---- */
+
+/* An application that a package or a file of PasteDeploy's names, where a
+ * module and an object stand else. */
+static bool
+is_paste_uri(const char *spec)
+{
+    static const char *const schemes[] = {"config:", "egg:", "paste:"};
+    for (size_t i = 0; spec != NULL && i < CG_COUNT(schemes); i++) {
+        if (strncmp(spec, schemes[i], strlen(schemes[i])) == 0) {
+            return strpbrk(spec + strlen(schemes[i]), "./#") != NULL;
+        }
+    }
+    return false;
+}
+
+static bool
+has_loggers(const char *path)
+{
+    static const char section[] = "[loggers]";
+    char line[256];
+    bool found = false;
+    FILE *f = fopen(path, "re");
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        found = strncmp(line, section, sizeof section - 1) == 0;
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
+static void
+put_default(struct cg_settings *s, enum cg_setting_id id, const char *value)
+{
+    struct cg_error ignored = {0}; /* any string is good */
+    if (s->source[id].layer < CG_LAYER_FRAMEWORK) {
+        cg_settings_set(s, id, cg_value_str(value), CG_LAYER_FRAMEWORK,
+                        "the file of paste", &ignored);
+    }
+}
+
+/* The application is named by the whole path, its section behind it. */
+static void
+take_file(const struct cg_load *load, struct cg_settings *s, const char *name,
+          struct cg_findings *f)
+{
+    size_t n = strcspn(name, "#");
+    struct cg_error ignored = {0};
+    cg_auto(free) char *path =
+        name[0] == '/' ? cg_strf("%.*s", (int)n, name)
+                       : cg_strf("%s/%.*s", load->start_dir, (int)n, name);
+    if (access(path, R_OK) < 0) {
+        cg_auto(free) char *text =
+            cg_strf("paste: '%s' %s: name the file with --paste FILE[#SECTION]",
+                    path, errno == ENOENT ? "not found" : "cannot be read");
+        cg_findings_problem(f, text);
+        return;
+    }
+    cg_auto(free) char *uri = cg_strf("config:%s%s", path, name + n);
+    cg_settings_set(s, CG_wsgi_app, cg_value_str(uri), CG_LAYER_CLI, "paste",
+                    &ignored);
+    put_default(s, CG_default_proc_name, path);
+    if (has_loggers(path)) {
+        put_default(s, CG_logconfig, path);
+    }
+}
+
+static void
+apply_paste(const struct cg_load *load, struct cg_settings *s,
+            struct cg_findings *f)
+{
+    static const char scheme[] = "paste:";
+    const char *paste = cg_settings_str(s, CG_paste);
+    const char *app = cg_settings_str(s, CG_wsgi_app);
+    if (paste != NULL && strncmp(paste, "egg:", 4) != 0) {
+        take_file(load, s, paste, f);
+    } else if (paste != NULL) {
+        struct cg_error ignored = {0};
+        cg_settings_set(s, CG_wsgi_app, cg_value_str(paste), CG_LAYER_CLI,
+                        "paste", &ignored);
+    } else if (is_paste_uri(app) &&
+               strncmp(app, scheme, sizeof scheme - 1) == 0) {
+        cg_auto(free) char *name = cg_strdup(app + sizeof scheme - 1);
+        take_file(load, s, name, f);
+    }
+}
+
 /* Only when no layer above says where to listen does a bad PORT matter. */
 static void
 check_port(const struct cg_settings *s, struct cg_findings *f)
@@ -321,7 +409,10 @@ apply_layers(const struct cg_load *load, const struct layers *l,
              struct cg_settings *s, int *ret_exit, struct cg_findings *f)
 {
     cg_settings_apply_environment(s, f);
-    int r = apply_file(load, &l->cli, &l->env, s, ret_exit, f);
+    int r = load->program != NULL
+                ? load->program->read(load->program->self, NULL, false, s,
+                                      ret_exit, f)
+                : apply_file(load, &l->cli, &l->env, s, ret_exit, f);
     if (r == -ECANCELED) {
         return r;
     }
@@ -329,6 +420,9 @@ apply_layers(const struct cg_load *load, const struct layers *l,
                   "environment GUNICORN_CMD_ARGS", f);
     apply_command(s, &l->cli, CG_LAYER_CLI, "command line", f);
     apply_app(s, l->cli.app);
+    if (load->program == NULL) {
+        apply_paste(load, s, f);
+    }
     check_port(s, f);
     if (f->problems == 0) {
         cg_settings_finish(s, f);
@@ -415,7 +509,8 @@ cg_config_load(const struct cg_load *load, struct cg_settings **ret_settings,
                int *ret_exit, struct cg_error *err)
 {
     struct layers l = {0};
-    enum cg_load_result result = parse_commands(load, &l, err);
+    enum cg_load_result result =
+        load->program != NULL ? CG_LOAD_OK : parse_commands(load, &l, err);
     if (result == CG_LOAD_OK) {
         result = load_in_start_dir(load, &l, ret_settings, ret_exit, err);
     }

@@ -62,6 +62,10 @@ struct cg_load {
     /* where relative paths count from; loading happens in it and comes back */
     const char *start_dir;
     const struct cg_python_reader *python;
+    /* a program that embeds the server has read command line and files by
+     * itself: this takes over what it says, and nothing else counts. NULL:
+     * the usual case. Its path is NULL. */
+    const struct cg_python_reader *program;
     /* called for each warning and each problem; without newline; may be NULL */
     void (*warn)(void *self, const char *text);
     void (*problem)(void *self, const char *text);

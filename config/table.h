@@ -57,7 +57,7 @@ struct cg_row {
 
 extern const struct cg_row cg_rows[CG_SETTING_COUNT];
 
-/* validate.c: turns *v into the validated form. err has gunicorn's text. */
+/* validate/: turns *v into the validated form. err has gunicorn's text. */
 int cg_validate(const struct cg_row *row, struct cg_value *v,
                 struct cg_error *err);
 /* Splits "a,b"; a value of kind LIST. */

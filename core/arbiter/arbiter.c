@@ -195,6 +195,9 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         .signal_self = signal_self,
         .set_timeout = set_timeout,
         .handle_signal = handle_signal,
+        .spawn_worker = cg_arbiter_spawn_one,
+        .kill_worker = cg_arbiter_kill_one,
+        .cull = cg_arbiter_cull,
         .self = a,
     };
     int workers = (int)cg_settings_int(s, CG_workers);
@@ -219,6 +222,7 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     const struct cg_plan_options o = cg_arbiter_plan_options(a);
     cg_plan_init(&a->plan, &o, cg_arbiter_parent(),
                  cg_now_us() ^ (uint64_t)a->master_pid << 32);
+    cg_arbiter_find_methods(a);
     cg_arbiter_publish_masters(a);
     set_start(a);
     if (cg_hook_is_set(s, CG_nworkers_changed)) {
@@ -385,6 +389,7 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
                   reason);
     a->status = a->exiting ? a->status : e->status;
     a->done = true;
+    cg_arbiter_tell_end(a, e->text, a->status);
 }
 
 bool
@@ -455,8 +460,17 @@ on_stop_listening(struct cg_arbiter *a)
 static void
 signal_worker(struct cg_arbiter *a, int pid, int sig)
 {
-    if (cg_arbiter_child(a, pid) != NULL) {
+    if (cg_arbiter_child(a, pid) != NULL &&
+        !cg_arbiter_asks_to_kill(a, pid, sig)) {
         kill(pid, sig);
+    }
+}
+
+static void
+trace_worker(struct cg_arbiter *a, int pid)
+{
+    if (cg_arbiter_child(a, pid) != NULL) {
+        kill(pid, CG_TRACE_SIGNAL);
     }
 }
 
@@ -474,7 +488,7 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_PROMOTE: cg_arbiter_promote(a); break;
     case EFFECT_REOPEN_LOGS: cg_py_server_reopen_logs(a->server); break;
     case EFFECT_EXPLAIN: cg_arbiter_explain(a, e->pid); break;
-    case EFFECT_TRACE: signal_worker(a, e->pid, CG_TRACE_SIGNAL); break;
+    case EFFECT_TRACE: trace_worker(a, e->pid); break;
     case EFFECT_TELL_TRACE: cg_arbiter_tell_stacks(a, e->pid); break;
     case EFFECT_DRAIN: on_drain(a); break;
     case EFFECT_STOP_LISTENING: on_stop_listening(a); break;
@@ -578,6 +592,8 @@ turn(struct cg_arbiter *a)
     cg_arbiter_watch(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_arbiter_pass(a);
+    carry_out_all(a);
     cg_arbiter_report(a);
     tell_service_manager(a);
 }
@@ -591,6 +607,7 @@ tear_down(struct cg_arbiter *a)
         cg_py_worker_free(a->children[i].object);
         cg_fd_close(&a->children[i].trace_fd);
         cg_fd_close(&a->children[i].news_fd);
+        cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
     cg_arbiter_forget_env(a);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/process.h"
+#include "core/py/compat/python_worker.h"
 #include "core/py/runtime/interp.h"
 #include "logging/spool.h"
 
@@ -95,6 +97,7 @@ let_go_of_others(struct cg_arbiter *a)
     for (int i = 0; i < a->nchildren; i++) {
         cg_fd_close(&a->children[i].trace_fd);
         cg_fd_close(&a->children[i].news_fd);
+        cg_fd_close(&a->children[i].beat_fd);
     }
 }
 
@@ -142,6 +145,7 @@ static _Noreturn void
 run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
 {
     cg_fd_close(&c->news_fd); /* the master's end */
+    cg_fd_close(&c->beat_fd);
     cg_log_part(a->log);
     cg_scoreboard_enter(a->board, c->slot);
     cg_auto(free) char *name = cg_arbiter_name(a);
@@ -219,15 +223,57 @@ open_news(int *ret_write)
     return fds[0];
 }
 
+/* Its object; NULL: that was not to be, and is logged. */
+static struct cg_py_worker *
+make_object(struct cg_arbiter *a, uint32_t age)
+{
+    struct cg_error err = {0};
+    struct cg_py_worker *w =
+        cg_worker_class_is_python(a->settings)
+            ? cg_python_worker_new(a->server, (int)age, &err)
+            : cg_py_worker_new(a->server, (int)age, request_limit(a->settings),
+                               &err);
+    if (w == NULL) {
+        cg_log_line(a->log, CG_ERROR, "cannot make a worker: %s", err.text);
+    }
+    if (w == NULL && !a->plan.serving && a->nchildren == 0) {
+        /* at the start, as a worker that does not boot: it would not be made
+         * the next time either */
+        cg_plan_exit(&a->plan, 1, "The first worker cannot be made.",
+                     cg_arbiter_now_ms());
+    }
+    return w;
+}
+
+static void
+init_beat(const struct cg_arbiter *a, struct cg_child *c)
+{
+    struct stat st;
+    c->beat_fd = cg_worker_class_is_python(a->settings)
+                     ? cg_python_worker_beat_fd(c->object)
+                     : -1;
+    if (c->beat_fd >= 0 && fstat(c->beat_fd, &st) == 0) {
+        c->beat_seen = st.st_ctim;
+    }
+}
+
+static void
+release_child(struct cg_child *c)
+{
+    cg_fd_close(&c->trace_fd);
+    cg_fd_close(&c->news_fd);
+    if (c->beat_fd >= 0) {
+        cg_python_worker_bury(c->object);
+        cg_fd_close(&c->beat_fd);
+    }
+}
+
 static int
 fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
 {
-    struct cg_error err = {0};
     uint32_t age = a->plan.age + 1;
-    struct cg_py_worker *w =
-        cg_py_worker_new(a->server, (int)age, request_limit(a->settings), &err);
+    struct cg_py_worker *w = make_object(a, age);
     if (w == NULL) {
-        cg_log_line(a->log, CG_ERROR, "cannot make a worker: %s", err.text);
         return -ENOMEM;
     }
     int r = cg_arbiter_hook(a, CG_pre_fork, w);
@@ -243,6 +289,7 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
                          .trace_fd = cg_arbiter_trace_file(),
                          .news_fd = open_news(&news_fd),
                          .object = w};
+    init_beat(a, &c);
     pid_t pid = c.news_fd >= 0 ? cg_python_fork(in_child, a) : (pid_t)c.news_fd;
     if (pid == 0) {
         run_child(a, &c, news_fd);
@@ -253,17 +300,16 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
                     "memory?); trying again",
                     strerror(-pid));
         cg_slot_clear(slot);
+        release_child(&c);
         cg_py_worker_free(w);
-        cg_fd_close(&c.trace_fd);
-        cg_fd_close(&c.news_fd);
         return (int)pid;
     }
     keep(a, (int)pid, c);
     return (int)pid;
 }
 
-void
-cg_arbiter_spawn(struct cg_arbiter *a)
+int
+cg_arbiter_fork(struct cg_arbiter *a)
 {
     struct cg_slot *slot = free_slot(a);
     int pid = -EAGAIN;
@@ -275,6 +321,15 @@ cg_arbiter_spawn(struct cg_arbiter *a)
         pid = fork_worker(a, slot);
     }
     cg_plan_spawned(&a->plan, pid, cg_arbiter_now_ms());
+    return pid;
+}
+
+void
+cg_arbiter_spawn(struct cg_arbiter *a)
+{
+    if (!cg_arbiter_asks_to_spawn(a)) {
+        cg_arbiter_fork(a);
+    }
 }
 
 /* ---- their ends ---- */
@@ -336,8 +391,7 @@ bury(struct cg_arbiter *a, int pid, int status)
     hold_inquest(a, &child, status);
     remember_keeper(a, child.slot);
     cg_slot_clear(child.slot);
-    cg_fd_close(&child.trace_fd);
-    cg_fd_close(&child.news_fd);
+    release_child(&child);
     cg_arbiter_poke(a); /* a wake-up may have died with it */
     cg_py_server_del_worker(a->server, pid);
     cg_arbiter_hook(a, CG_child_exit, child.object);
@@ -493,10 +547,33 @@ static uint64_t
 silent_us(const struct cg_arbiter *a, const struct cg_child *c, uint64_t now_us)
 {
     struct cg_slot_look look = cg_slot_look(c->slot);
-    return look.state == CG_WORKER_ENDING &&
-                   cg_plan_is_stopping(&a->plan, c->pid)
-               ? 0
-               : cg_slot_silent_us(&look, now_us);
+    if (look.state == CG_WORKER_ENDING &&
+        cg_plan_is_stopping(&a->plan, c->pid)) {
+        return 0;
+    }
+    if (c->beat_fd >= 0) {
+        return c->beat_us != 0 ? now_us - c->beat_us : 0;
+    }
+    return cg_slot_silent_us(&look, now_us);
+}
+
+/* gunicorn's workers set the times of their file, older ones its mode: both
+ * change its ctime, of whatever clock. The first one says that it serves, to
+ * whom says so in no other way. */
+static void
+feel_beat(struct cg_arbiter *a, struct cg_child *c, uint64_t now_us)
+{
+    struct stat st;
+    if (c->beat_fd < 0 || fstat(c->beat_fd, &st) < 0 ||
+        (st.st_ctim.tv_sec == c->beat_seen.tv_sec &&
+         st.st_ctim.tv_nsec == c->beat_seen.tv_nsec)) {
+        return;
+    }
+    c->beat_seen = st.st_ctim;
+    if (c->beat_us == 0) {
+        cg_plan_ready(&a->plan, c->pid, now_us / 1000);
+    }
+    c->beat_us = now_us;
 }
 
 /* Keepers that somebody has killed; once a second. */
@@ -522,7 +599,8 @@ cg_arbiter_watch(struct cg_arbiter *a)
 {
     uint64_t now = cg_now_us();
     for (int i = 0; i < a->nchildren; i++) {
-        const struct cg_child *c = &a->children[i];
+        struct cg_child *c = &a->children[i];
+        feel_beat(a, c, now);
         cg_plan_silent(&a->plan, c->pid, silent_us(a, c, now) / 1000,
                        now / 1000);
     }

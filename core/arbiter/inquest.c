@@ -42,6 +42,13 @@ cg_arbiter_explain(struct cg_arbiter *a, int pid)
     if (c == NULL) {
         return;
     }
+    if (c->beat_fd >= 0) { /* it says no more than that it lives */
+        cg_log_line(a->log, CG_CRITICAL,
+                    "Worker (pid:%d) is of a class written in Python: its "
+                    "stacks show what it runs",
+                    pid);
+        return;
+    }
     cg_buf_putf(&text, "Worker (pid:%d) is running: ", pid);
     if (cg_flights_put(&text, c->slot, cg_now_us()) == 0) {
         cg_buf_puts(&text, "no request");

@@ -4,6 +4,7 @@
 #define CG_ARBITER_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan/plan.h"
@@ -24,6 +25,11 @@ struct cg_child {
     int trace_fd; /* a file in memory that its stacks go to, or -1 */
     int news_fd;  /* what it says, one struct cg_worker_news at a time; -1 */
     struct cg_py_worker *object; /* owned */
+    /* of a class written in Python: the file that it touches as its sign of
+     * life, or -1; what was seen of it, and when that was (0: never) */
+    int beat_fd;
+    struct timespec beat_seen;
+    uint64_t beat_us;
 };
 
 /* An environment variable; value NULL: not set. */
@@ -67,6 +73,11 @@ struct cg_arbiter {
     uint64_t queue_told_ms; /* the same */
     bool done;
     bool serving; /* when_ready was called */
+    /* methods of a subclass of Arbiter's own */
+    struct {
+        bool spawn, kill, pass, halt;
+    } own;
+    bool asked; /* a SPAWN of the plan waits for its answer */
     int status;
     char failure[1000];    /* the last boot failure, for a daemon's shell */
     bool exiting;          /* `status` is what a hook gave to sys.exit */
@@ -88,6 +99,21 @@ struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
 /* children.c */
 struct cg_child *cg_arbiter_child(struct cg_arbiter *a, int pid);
 void cg_arbiter_spawn(struct cg_arbiter *a);
+/* Forks a worker that the plan knows of: its pid, or -errno. */
+int cg_arbiter_fork(struct cg_arbiter *a);
+
+/* methods.c: what a subclass of Arbiter, of a program that embeds us, does
+ * instead */
+void cg_arbiter_find_methods(struct cg_arbiter *a);
+/* Whether it was asked to; else the caller does it. */
+bool cg_arbiter_asks_to_spawn(struct cg_arbiter *a);
+bool cg_arbiter_asks_to_kill(struct cg_arbiter *a, int pid, int sig);
+void cg_arbiter_pass(struct cg_arbiter *a);
+void cg_arbiter_tell_end(struct cg_arbiter *a, const char *reason, int status);
+/* What Python's side calls. */
+int cg_arbiter_spawn_one(void *self);
+int cg_arbiter_kill_one(void *self, int pid, int sig);
+void cg_arbiter_cull(void *self);
 void cg_arbiter_reap(struct cg_arbiter *a);
 void cg_arbiter_read_news(struct cg_arbiter *a);
 void cg_arbiter_watch(struct cg_arbiter *a);

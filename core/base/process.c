@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
@@ -32,4 +33,10 @@ cg_process_is_alive(int pid)
     }
     char state = cg_process_state(pid);
     return state != 'Z' && state != 'X';
+}
+
+int
+cg_process_no_core(void)
+{
+    return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
 }

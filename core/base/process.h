@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel tells about other processes. */
+/* What the kernel tells about other processes, and about us. */
 #ifndef CG_BASE_PROCESS_H
 #define CG_BASE_PROCESS_H
 
@@ -11,5 +11,13 @@ char cg_process_state(int pid);
 /* One that is dead and not reaped yet is no process any more: below a PID 1
  * that waits for nobody it stays for ever. */
 bool cg_process_is_alive(int pid);
+
+/*
+ * From now on this process, and those that it forks, leave no core file, and
+ * nobody but root reads their memory or traces them: for who holds keys of TLS.
+ * Ends with the execution of a program. RLIMIT_CORE is left alone, since what
+ * workers execute inherits that. 0 or -errno.
+ */
+int cg_process_no_core(void);
 
 #endif

@@ -5,7 +5,7 @@
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
-#include "core/engine/conn/refuse.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 

@@ -92,11 +92,11 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->watches.wakeup.fd = e->watches.master.fd = e->watches.kick.fd =
         e->relief.alarm.fd = -1;
     e->hosted.timer.fd = e->hosted.call_fd = -1;
-    e->hosted.drained_last = &e->hosted.drained_first;
+    e->hosted.awaited_last = &e->hosted.awaited_first;
     e->receipts.last = &e->receipts.first;
     e->accept.reserve_fd = -1;
     cg_pool_init(&e->pool);
-    cg_post_init(&e->post);
+    cg_cork_init(&e->cork);
     e->ready.last = &e->ready.first;
     e->accept.swarm = 1;
     e->date_s = -1;
@@ -136,7 +136,7 @@ cg_engine_free(struct cg_engine *e)
     struct cg_stream *s;
     atomic_store(&e->stop.over, 1);
     cg_relief_stop(e);
-    cg_post_stop(&e->post);
+    cg_cork_stop(&e->cork);
     while ((s = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, s->conn);
     }

@@ -11,8 +11,8 @@
 #ifndef CG_ENGINE_ENGINE_H
 #define CG_ENGINE_ENGINE_H
 
-#include "core/engine/conn/intake.h"
-#include "core/engine/exchange/spill.h"
+#include "core/engine/exchange/intake.h"
+#include "core/engine/outbox/spill.h"
 #include "core/exchange/app.h"
 #include "core/http/proxy.h"
 #include "core/http/trust.h"
@@ -105,7 +105,8 @@ struct cg_engine_config {
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;
     const struct cg_trust *proxy_trust; /* who may send a preamble */
-    int max_connections;
+    int max_connections;                /* that have sent a whole head */
+    int max_open;      /* all of them, so that others find descriptors, too */
     int max_executors; /* of the host; 0 is 1 */
     /* A long call is no sign of death: who turns the loop shows life, not who
      * runs requests (gthread). */

@@ -12,10 +12,7 @@
 #include "core/engine/conn/conn.h"
 #include "core/engine/conn/shake.h"
 #include "core/engine/engine.h"
-#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/hosted.h"
-#include "core/engine/exchange/post.h"
-#include "core/engine/exchange/receipt.h"
 #include "core/engine/kind.h"
 #include "core/engine/loop/baton.h"
 #include "core/engine/loop/deadline.h"
@@ -27,6 +24,9 @@
 #include "core/engine/loop/tell.h"
 #include "core/engine/loop/turn.h"
 #include "core/engine/loop/watches.h"
+#include "core/engine/outbox/cork.h"
+#include "core/engine/outbox/hoard.h"
+#include "core/engine/outbox/receipt.h"
 #include "core/net/loop.h"
 
 struct cg_engine {
@@ -59,7 +59,7 @@ struct cg_engine {
 
     /* ---- any thread, as their headers say ---- */
     struct cg_pool pool;
-    struct cg_post post;
+    struct cg_cork cork;
     struct cg_telling tell;
     struct cg_stop stop;
     struct cg_hoard hoard;

@@ -24,16 +24,16 @@ struct cg_app_ops {
     void (*run)(void *self, struct cg_exchange *ex);
     /* What cg_exchange_await and its like announced; NULL: it never waits so.
      */
-    void (*drained)(void *self, struct cg_exchange *ex);
+    void (*awaited)(void *self, struct cg_exchange *ex);
     /* ex takes too long, or goes on long after it was told that: on the thread
-     * that requests share, as drained. NULL: they share none. */
+     * that requests share, as awaited. NULL: they share none. */
     void (*interrupt)(void *self, struct cg_exchange *ex);
     /* An object that a reply's bytes belong to: one more and one less user. */
-    void (*hold)(void *self, void *keep);
-    void (*drop)(void *self, void *keep);
+    void (*hold)(void *self, void *owner);
+    void (*drop)(void *self, void *owner);
     /* Once for each ex->line, when its reply is out, or will not be but for the
      * last `unsent` bytes. */
-    void (*settle)(void *self, void *line, uint64_t unsent);
+    void (*replied)(void *self, void *line, uint64_t unsent);
 
     /* Before the first request: the application's own start. -1: it says that
      * it cannot; why is in err and, if it raised, in traceback. */

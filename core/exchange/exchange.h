@@ -83,7 +83,7 @@ enum cg_late {
  */
 struct cg_exchange_ops {
     int (*body)(struct cg_exchange *ex, const char *p, size_t n,
-                enum cg_more more, void *keep);
+                enum cg_more more, void *owner);
     int (*file)(struct cg_exchange *ex, int fd, off_t offset, size_t n);
     int (*inform)(struct cg_exchange *ex, int status,
                   const struct cg_fields *fields);
@@ -175,18 +175,18 @@ cg_exchange_field(struct cg_exchange *ex, struct cg_slice name,
  * nothing follows; everything leaves now. Bytes that are missing then
  * (writer->misfit) end the connection.
  *
- * keep (may be NULL): the object that owns the bytes. If not all of them are
- * taken the engine may refer to them in place of copying: it calls the runner's
- * hold(keep), and later drop(keep).
+ * owner (may be NULL): the object that the bytes belong to. If not all of them
+ * are taken the engine may refer to them in place of copying: it calls the
+ * runner's hold(owner), and later drop(owner).
  *
  * 0; 1: no byte that may follow would be sent, since the head allows none
  * (writer->misfit tells whether some came); or a negative errno.
  */
 static inline int
 cg_exchange_body(struct cg_exchange *ex, const char *p, size_t n,
-                 enum cg_more more, void *keep)
+                 enum cg_more more, void *owner)
 {
-    return ex->ops->body(ex, p, n, more, keep);
+    return ex->ops->body(ex, p, n, more, owner);
 }
 
 /* All of the body: n bytes of an open file from offset, which is left where it
@@ -258,7 +258,7 @@ cg_exchange_is_shared(const struct cg_exchange *ex)
     return ex->ops->await_room != NULL;
 }
 
-/* 1: no more than `low` bytes wait. 0: the runner will be told (`drained` of
+/* 1: no more than `low` bytes wait. 0: the runner will be told (`awaited` of
  * its table) once that is so or the peer is gone, and asks again. Any other
  * call ends the waiting. */
 static inline int

@@ -30,7 +30,7 @@ enum cg_head_status cg_request_line_read(struct cg_request *r,
                                          const struct cg_head_policy *policy,
                                          const char *p, size_t at, size_t n);
 
-/* meaning.c: all fields are there; framing, persistence, trust. */
+/* head_fields.c: all fields are there; framing, persistence, trust. */
 enum cg_head_status cg_head_finish(struct cg_request *r,
                                    const struct cg_head_policy *policy,
                                    bool trusted, const char *p);

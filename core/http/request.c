@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading a head, line by line: state, limits, fields. See also line.c (the
- * request line) and meaning.c (what the fields say together). */
+ * request line) and head_fields.c (what the fields say together). */
 #include "core/http/request.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Turns the Python sources of a folder into a C table.
+"""Turns the Python sources of folders into a C table.
 
-usage: embed.py OUT.c FOLDER
+usage: embed.py OUT.c PACKAGE=FOLDER ...
 
-FOLDER/hooks.py becomes the module _cgunicorn_glue.hooks; what lies below
-FOLDER/gunicorn becomes the minimal package `gunicorn`. Sources are embedded as
+For _cgunicorn_glue=core/py/glue, hooks.py in that folder becomes the module
+_cgunicorn_glue.hooks. Sources are embedded as
 text, which every Python understands, and as the bytecode of the interpreter
 that runs this, which the binary is linked with: a start compiles nothing. The
 bytecode counts only where the interpreter's magic number is the same.
@@ -15,10 +15,8 @@ import os
 import sys
 
 
-def module_name(path):
-    parts = path[:-3].split(os.sep)
-    if parts[0] != "gunicorn":
-        parts.insert(0, "_cgunicorn_glue")
+def module_name(top, path):
+    parts = [top] + path[:-3].split(os.sep)
     package = parts[-1] == "__init__"
     return ".".join(parts[:-1] if package else parts), package
 
@@ -50,22 +48,41 @@ def bytecode(name, text):
     return "\n".join(lines), len(data)
 
 
-def main(out, folder):
-    rows = []
+def sources(top, folder):
     for root, dirs, files in os.walk(folder):
         dirs.sort()
         for name in sorted(files):
             if name.endswith(".py"):
                 path = os.path.join(root, name)
                 with open(path, encoding="utf-8") as f:
-                    rows.append((module_name(os.path.relpath(path, folder)), f.read()))
+                    yield module_name(top, os.path.relpath(path, folder)), f.read()
+
+
+def main(out, *packages):
+    rows, table = [], []
+    for package in packages:
+        rows += sources(*package.split("="))
     with open(out, "w", encoding="utf-8") as f:
         f.write('#include <stddef.h>\n#include "core/py/runtime/glue.h"\n')
-        f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
-        for (name, package), text in rows:
+        # names lie together: a search must not touch the pages of the texts
+        f.write("static const char names[] =\n")
+        for (name, _), _ in rows:
+            f.write('    "%s\\0"\n' % name)
+        f.write("    ;\n")
+        for i, ((name, package), text) in enumerate(rows):
+            # nor does a start touch what it does not import, or what lies beside
+            kept = "" if name.startswith("_") else ' __attribute__((section("surface")))'
             code, size = bytecode(name, text)
-            f.write('    {"%s",\n%s,\n     %d,\n%s,\n     %d},\n' % (
-                name, c_string(text), package, code, size))
+            f.write("/* %s */\nstatic const char text_%d[]%s =\n%s;\n"
+                    "static const char code_%d[]%s =\n%s;\n" % (
+                        name, i, kept, c_string(text), i, kept, code))
+            table.append((len(name) + 1, i, package, size))
+        f.write("const struct cg_glue_source cg_glue_sources[] = {\n")
+        at = 0
+        for length, i, package, size in table:
+            f.write("    {names + %d, text_%d, %d, code_%d, %d},\n" % (
+                at, i, package, i, size))
+            at += length
         f.write("    {NULL, NULL, 0, NULL, 0}};\n")
 
 

@@ -6,6 +6,7 @@
 
 #include "config/near.h"
 #include "core/base/memory.h"
+#include "core/py/compat/python_worker.h"
 #include "core/py/loops/host_loop.h"
 #include "core/worker/worker.h"
 
@@ -43,7 +44,9 @@ static const struct cg_worker_class uvicorns[] = {
     {"uvicorn_worker.UvicornH11Worker", NULL, cg_host_asgi, ASGI, true},
 };
 
-/* Also by the class itself: <class 'uvicorn_worker._workers.UvicornWorker'>. */
+/* Every other one: a class that Python code brings along. */
+static const struct cg_worker_class python_class = {.name = "python"};
+
 static const struct cg_worker_class *
 find_uvicorn(const char *name)
 {
@@ -72,12 +75,23 @@ find(const char *name)
     return find_uvicorn(name);
 }
 
+/* uvicorn's own are served by ours, unless native_asgi says no. */
 const struct cg_worker_class *
 cg_worker_class_of(const struct cg_settings *s)
 {
-    const struct cg_worker_class *c = find(cg_settings_worker_class(s));
-    CG_ASSERT(c != NULL);
-    return c;
+    const char *name = cg_settings_worker_class(s);
+    bool is_object =
+        cg_settings_value(s, CG_worker_class)->kind == CG_VALUE_OBJECT;
+    const struct cg_worker_class *c = is_object ? NULL : find(name);
+    bool meant =
+        find_uvicorn(name) != NULL && !cg_settings_bool(s, CG_native_asgi);
+    return c == NULL || meant ? &python_class : c;
+}
+
+bool
+cg_worker_class_is_python(const struct cg_settings *s)
+{
+    return cg_worker_class_of(s) == &python_class;
 }
 
 const struct cg_worker_class *
@@ -129,20 +143,22 @@ check_loop(const struct cg_settings *s, const struct cg_worker_class *class,
                : 0;
 }
 
+/* A name that can only be one of ours, and is none. */
+static bool
+is_word(const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_worker_class);
+    return v->kind == CG_VALUE_STR && strpbrk(v->s, ".:") == NULL &&
+           !cg_python_worker_is_named(v->s);
+}
+
 int
 cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
 {
     const char *name = cg_settings_worker_class(s);
-    const struct cg_worker_class *class = find(name);
-    if (class == NULL) {
-        return unknown(name, err);
-    }
-    if (find_uvicorn(name) != NULL && !cg_settings_bool(s, CG_native_asgi)) {
-        return cg_error_set(err, ENOSYS,
-                            "worker class '%s': classes written in Python are "
-                            "not available yet; with native_asgi, which is the "
-                            "default, the class asgi serves in its place",
-                            name);
+    const struct cg_worker_class *class = cg_worker_class_of(s);
+    if (class == &python_class) {
+        return is_word(s) ? unknown(name, err) : cg_python_worker_check(s, err);
     }
     if (class->module == NULL || (cg_py_loop_check(class->module, err) == 0 &&
                                   check_loop(s, class, err) == 0)) {
@@ -154,16 +170,17 @@ cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
 bool
 cg_worker_class_is_replaced(const struct cg_settings *s)
 {
-    return find_uvicorn(cg_settings_worker_class(s)) != NULL;
+    return !cg_worker_class_is_python(s) &&
+           find_uvicorn(cg_settings_worker_class(s)) != NULL;
 }
 
 int
 cg_worker_class_check_app(const struct cg_settings *s, struct cg_app *app,
                           struct cg_error *err)
 {
-    const struct cg_worker_class *class = find(cg_settings_worker_class(s));
-    if (class == NULL || class->run == NULL) {
-        return 0; /* said by cg_worker_class_check; it is chosen later */
+    const struct cg_worker_class *class = cg_worker_class_of(s);
+    if (class == &python_class || class->run == NULL) {
+        return 0; /* it looks for itself; it is chosen later */
     }
     return cg_app_check_kind(app, class->asgi, err);
 }

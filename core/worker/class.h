@@ -8,7 +8,8 @@
 
 struct cg_worker_class {
     const char *name, *uri; /* gunicorn's class; NULL for a second name */
-    /* NULL: to be chosen when the application is known */
+    /* NULL: to be chosen when the application is known, or a class written in
+     * Python, which serves by itself */
     int (*run)(struct cg_host_run *run, struct cg_error *err);
     const char *module; /* of a class with a loop written in Python, or NULL */
     bool asgi;          /* runs ASGI, not WSGI */

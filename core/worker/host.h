@@ -27,6 +27,7 @@ struct cg_host_run {
     /* what serves, and what signals stop: NULL before, after, and for servers
      * of a package's own, which look at the two above */
     struct cg_engine *engine;
+    struct cg_wsgi_host *wsgi; /* what `worker` reads and writes; or NULL */
     uint64_t graceful_us;
 };
 

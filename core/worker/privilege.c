@@ -33,26 +33,15 @@ take_groups(uid_t uid, gid_t gid, bool initialise, struct cg_error *err)
                : 0;
 }
 
+/* r is what the change to that user or group returned. */
 static int
-take_group(gid_t gid, struct cg_error *err)
+became(const char *what, unsigned id, int r, struct cg_error *err)
 {
-    return setresgid(gid, gid, gid) < 0
-               ? cg_error_set(err, errno,
-                              "group: cannot become group %u: %s (start as "
-                              "root, or leave `group` out)",
-                              (unsigned)gid, strerror(errno))
-               : 0;
-}
-
-static int
-take_user(uid_t uid, struct cg_error *err)
-{
-    return setresuid(uid, uid, uid) < 0
-               ? cg_error_set(err, errno,
-                              "user: cannot become user %u: %s (start as root, "
-                              "or leave `user` out)",
-                              (unsigned)uid, strerror(errno))
-               : 0;
+    return r < 0 ? cg_error_set(err, errno,
+                                "%s: cannot become %s %u: %s (start as root, "
+                                "or leave `%s` out)",
+                                what, what, id, strerror(errno), what)
+                 : 0;
 }
 
 /* What the kernel says of it, not what the calls returned. */
@@ -88,10 +77,10 @@ cg_privilege_drop(const struct cg_settings *s, struct cg_error *err)
         r = take_groups(uid, gid, initialise, err);
     }
     if (r == 0 && (gid != getegid() || (was_root && changes))) {
-        r = take_group(gid, err);
+        r = became("group", gid, setresgid(gid, gid, gid), err);
     }
     if (r == 0 && changes) {
-        r = take_user(uid, err);
+        r = became("user", uid, setresuid(uid, uid, uid), err);
     }
     return r == 0 && was_root && changes ? check(uid, gid, err) : r;
 }

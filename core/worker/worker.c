@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/py/compat/python_worker.h"
 #include "core/py/compat/written.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/interp.h"
@@ -20,27 +21,11 @@
 #include "core/worker/class.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
+#include "core/worker/wsgi_host.h"
 
 enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
 
 /* ---- signals ---- */
-
-static void
-on_term(void *self)
-{
-    struct cg_host_run *run = self;
-    run->stop_wanted = 1;
-    if (run->engine != NULL) {
-        cg_engine_stop(run->engine, run->graceful_us);
-    }
-}
-
-static void
-on_usr1(void *self)
-{
-    struct cg_host_run *run = self;
-    cg_py_server_reopen_logs(run->start->server);
-}
 
 /* The master sends USR1 to all its workers, those that boot included. */
 static volatile sig_atomic_t usr1_came;
@@ -70,8 +55,20 @@ cg_worker_early_signals(void)
     sigaction(SIGQUIT, &sa, NULL);
 }
 
+/* ---- what `worker` and its signal handlers ask for ---- */
+
 static void
-on_quit(void *self)
+stop(void *self)
+{
+    struct cg_host_run *run = self;
+    run->stop_wanted = 1;
+    if (run->engine != NULL) {
+        cg_engine_stop(run->engine, run->graceful_us);
+    }
+}
+
+static void
+quit(void *self)
 {
     struct cg_host_run *run = self;
     run->abort_wanted = 1;
@@ -80,17 +77,43 @@ on_quit(void *self)
     }
 }
 
+static uint64_t
+count_requests(void *self)
+{
+    const struct cg_host_run *run = self;
+    return run->wsgi != NULL ? cg_engine_requests(run->wsgi->engine) : 0;
+}
+
+static void
+limit_requests(void *self, uint64_t count)
+{
+    struct cg_host_run *run = self;
+    if (run->wsgi != NULL) {
+        cg_engine_limit_requests(run->wsgi->engine, count);
+    }
+}
+
+static void
+set_app(void *self, struct _object *callable)
+{
+    struct cg_host_run *run = self;
+    if (run->wsgi != NULL) {
+        cg_wsgi_set_app(run->wsgi->wsgi, callable);
+    }
+}
+
 static int
 init_signals(struct cg_host_run *run, int write_fd, struct cg_error *err)
 {
-    const struct cg_worker_signals calls = {
-        .on_term = on_term,
-        .on_usr1 = on_usr1,
-        .on_quit = on_quit,
+    const struct cg_worker_calls calls = {
+        .stop = stop,
+        .quit = quit,
+        .requests = count_requests,
+        .limit_requests = limit_requests,
+        .set_app = set_app,
         .self = run,
     };
-    return cg_py_worker_signals(run->start->server, run->start->worker, &calls,
-                                write_fd, err);
+    return cg_py_worker_init_signals(run->start->worker, &calls, write_fd, err);
 }
 
 /* ---- boot ---- */
@@ -312,25 +335,44 @@ cg_worker_renew_security(struct cg_host_run *run)
     }
 }
 
-/* Everything up to serving; an exit status, or 0. */
+/* The first of the user's hooks. Then stacks, before anybody's handlers: it
+ * takes ABRT too. An exit status, or 0. */
 static int
-boot(struct cg_host_run *run, int wakeup_write_fd)
+begin(struct cg_host_run *run)
 {
     const struct cg_worker_start *start = run->start;
     struct cg_error err = {0};
     int status = hook_worker(run, CG_post_fork,
                              "Exception in worker process\npost_fork");
     cg_py_settings_follow(start->server, start->settings, start->log);
-    if (status != 0 || run->abort_wanted) {
-        return status;
-    }
-    run->class = cg_worker_class_of(start->settings);
-    /* before our own handlers: it takes ABRT too */
-    if (start->trace_fd >= 0 &&
+    if (status == 0 && !run->abort_wanted && start->trace_fd >= 0 &&
         cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
         cg_log_line(start->log, CG_DEBUG, "no stacks of this worker: %s",
                     err.text);
     }
+    return status;
+}
+
+/* From here on it ends with the master; true: that is gone already. A change
+ * of user clears it, so only after that. */
+static bool
+is_orphan(const struct cg_worker_start *start)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    return getppid() != start->master_pid;
+}
+
+/* Everything up to serving; an exit status, or 0. */
+static int
+boot(struct cg_host_run *run, int wakeup_write_fd)
+{
+    const struct cg_worker_start *start = run->start;
+    struct cg_error err = {0};
+    int status = begin(run);
+    if (status != 0 || run->abort_wanted) {
+        return status;
+    }
+    run->class = cg_worker_class_of(start->settings);
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         cg_privilege_bind(start->settings, &err) < 0 ||
         (run->class->module != NULL &&
@@ -343,11 +385,9 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return CG_EXIT_BOOT;
     }
     if (usr1_came) {
-        on_usr1(run);
+        cg_py_server_reopen_logs(run->start->server);
     }
-    /* a change of user clears it, so only now */
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != start->master_pid) {
+    if (is_orphan(start)) {
         return EXIT_STOPPED;
     }
     heed_keeper(wakeup_write_fd);
@@ -427,6 +467,22 @@ finish_python(struct cg_host_run *run)
     return status;
 }
 
+/* From the end of serving to the last line. */
+static int
+end(struct cg_host_run *run, int status)
+{
+    const struct cg_worker_start *start = run->start;
+    cg_py_worker_over(start->worker);
+    cg_slot_end(start->slot, cg_now_us());
+    status = say_goodbye(start, status);
+    cg_log_drain(start->log);
+    if (!run->leave_at_once) { /* else there may still be connections */
+        cg_keeper_end(&run->keeper);
+    }
+    int finish = run->leave_at_once ? 0 : finish_python(run);
+    return status != 0 ? status : finish;
+}
+
 /* From the pipe for wake-ups to the last line. */
 static int
 live(struct cg_host_run *run)
@@ -447,15 +503,52 @@ live(struct cg_host_run *run)
     if (status == 0) {
         status = serve(run);
     }
-    cg_py_worker_over(start->worker);
-    cg_slot_end(start->slot, cg_now_us());
-    status = say_goodbye(start, status);
-    cg_log_drain(start->log);
-    if (!run->leave_at_once) { /* else there may still be connections */
-        cg_keeper_end(&run->keeper);
+    return end(run, status);
+}
+
+/* ---- a class written in Python ---- */
+
+static void
+on_python_ready(void *self)
+{
+    const struct cg_worker_start *start = self;
+    atomic_store(&start->slot->state, CG_WORKER_IDLE);
+    atomic_store(&start->slot->booted, 1);
+    cg_worker_tell(start, CG_NEWS_READY, "");
+}
+
+static void
+on_python_failed(void *self, const char *text)
+{
+    cg_worker_tell(self, CG_NEWS_FAILED, text);
+}
+
+/* It loads the application, takes signals and serves by itself. */
+static int
+serve_python(struct cg_host_run *run)
+{
+    const struct cg_worker_start *start = run->start;
+    const struct cg_python_worker_calls calls = {
+        .ready = on_python_ready,
+        .failed = on_python_failed,
+        .self = (void *)(uintptr_t)start,
+    };
+    struct cg_error err = {0};
+    int status = begin(run);
+    if (status != 0 || run->abort_wanted) {
+        return status;
     }
-    int finish = run->leave_at_once ? 0 : finish_python(run);
-    return status != 0 ? status : finish;
+    if (cg_privilege_drop(start->settings, &err) < 0 ||
+        cg_privilege_bind(start->settings, &err) < 0) {
+        log_failure(start, "Exception in worker process", &err);
+        return CG_EXIT_BOOT;
+    }
+    if (usr1_came) {
+        cg_py_server_reopen_logs(start->server);
+    }
+    return is_orphan(start)
+               ? EXIT_STOPPED
+               : cg_python_worker_run(start->server, start->worker, &calls);
 }
 
 /*
@@ -493,7 +586,9 @@ cg_worker_main(const struct cg_worker_start *start)
     cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
     cg_py_loop_forked();
     cg_memory_settle();
-    int status = live(&w->run);
+    int status = cg_worker_class_is_python(w->start.settings)
+                     ? end(&w->run, serve_python(&w->run))
+                     : live(&w->run);
     free(w);
     return status;
 }

@@ -86,6 +86,8 @@ int cg_worker_class_check(const struct cg_settings *s, struct cg_error *err);
  * WSGI, and the reverse, is an error that names the right class. GIL held. */
 int cg_worker_class_check_app(const struct cg_settings *s, struct cg_app *app,
                               struct cg_error *err);
+/* Whether the class is one that is written in Python. */
+bool cg_worker_class_is_python(const struct cg_settings *s);
 /* The settings name a class of another package that one of ours serves in place
  * of; the user is to be told. */
 bool cg_worker_class_is_replaced(const struct cg_settings *s);

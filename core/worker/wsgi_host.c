@@ -325,31 +325,12 @@ init_options(struct cg_wsgi_host *h, bool multithread)
     };
 }
 
-/* ---- what is written to `worker` ---- */
-
-static uint64_t
-count_requests(void *self)
-{
-    return cg_engine_requests(((struct cg_wsgi_host *)self)->engine);
-}
-
-static void
-limit_requests(void *self, uint64_t count)
-{
-    cg_engine_limit_requests(((struct cg_wsgi_host *)self)->engine, count);
-}
-
-static void
-set_app(void *self, void *callable)
-{
-    cg_wsgi_set_app(((struct cg_wsgi_host *)self)->wsgi, callable);
-}
-
 void
 cg_wsgi_host_release(struct cg_wsgi_host *h)
 {
     forking_host = NULL;
     h->run->engine = NULL;
+    h->run->wsgi = NULL;
     cg_engine_free(h->engine);
     if (h->runner.ops != NULL) {
         h->runner.ops->free(h->runner.self);
@@ -361,20 +342,24 @@ cg_wsgi_host_release(struct cg_wsgi_host *h)
     cg_policy_release(&h->policy);
 }
 
+/* What descriptors allow; some are left for the application. */
+static int
+most_open(void)
+{
+    enum { SPARE = 64 };
+    struct rlimit files;
+    bool bounds = getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+                  files.rlim_cur > (rlim_t)2 * SPARE &&
+                  files.rlim_cur < (rlim_t)INT_MAX;
+    return bounds ? (int)files.rlim_cur - SPARE : INT_MAX;
+}
+
 /* gunicorn's sync class knows no limit of connections; descriptors do. */
 static int
 most_connections(const struct cg_policy *p, bool keeps_limit)
 {
-    enum { SPARE = 64 };
-    struct rlimit files;
     int most = keeps_limit ? p->engine.max_connections : INT_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
-        files.rlim_cur > (rlim_t)2 * SPARE &&
-        files.rlim_cur < (rlim_t)INT_MAX &&
-        (int)files.rlim_cur - SPARE < most) {
-        most = (int)files.rlim_cur - SPARE;
-    }
-    return most;
+    return most < most_open() ? most : most_open();
 }
 
 static int
@@ -422,6 +407,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->max_executors = class->executors;
     config->calls_may_last = class->calls_may_last;
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
+    config->max_open = most_open();
     config->handover = start->handover;
     config->keeper = &h->run->keeper;
     config->hosted = class->loop != NULL;
@@ -490,11 +476,7 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     if (run->start->alive_fd >= 0) {
         cg_engine_watch_master(h->engine, run->start->alive_fd);
     }
-    const struct cg_worker_calls calls = {.requests = count_requests,
-                                          .limit_requests = limit_requests,
-                                          .set_app = set_app,
-                                          .self = h};
-    cg_py_worker_follow(run->start->worker, &calls);
+    run->wsgi = h;
     return 0;
 }
 
@@ -541,5 +523,6 @@ cg_wsgi_host_end(struct cg_wsgi_host *h)
                     "Parent changed, shutting down: <Worker %d>",
                     (int)getpid());
     }
-    cg_py_worker_follow(run->start->worker, NULL);
+    cg_py_worker_freeze(run->start->worker);
+    run->wsgi = NULL;
 }

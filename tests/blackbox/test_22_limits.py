@@ -84,26 +84,68 @@ def test_lm05_no_more_idle_connections_go_than_there_are_new_ones(server):
 
 
 
+KINDS = pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])
+FEW_FILES = """\
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+"""
+
+
+@KINDS
 @pytest.mark.parametrize("data", [b"", HALF_HEAD], ids=["silent", "half head"])
-def test_lm12_slow_heads_in_all_slots_make_room_for_others(server, data):
-    s = server("probe:app", *FIVE, apps=APPS)
-    with peers(s, 5, data) as slow:
+def test_lm12_who_has_sent_no_whole_head_takes_nobodys_place(
+        run, server, kind, data):
+    if kind == "gevent":
+        classes.skip_unless_installed(run, kind)
+    s = server("probe:app", "-k", kind, *FIVE, apps=APPS)
+    with peers(s, 4, ONE) as kept, peers(s, 100, data) as slow:
+        answered(kept)
         for _ in range(3):
-            assert s.get("/one").body == b"one item"
-        slow[0].assert_closed()
-    if data:
-        s.wait_log("closed to make room for others")
+            assert s.get("/one", "Connection: close").body == b"one item"
+        for peer in kept:
+            assert peer.send(ONE).reply().body == b"one item"
+        rest = HALF_HEAD[len(data):] + b"1\r\n\r\n"
+        for peer in slow:  # nobody was closed for another
+            assert peer.send(rest).reply().body == b"one item"
+            peer.close()
+    assert s.log_count("make room") == 0
 
 
-def test_lm12_an_idle_connection_goes_before_a_slow_head(server):
+def test_lm12_a_kept_connection_that_begins_a_head_gives_its_place(server):
     s = server("probe:app", *FIVE, apps=APPS)
-    with peers(s, 4, HALF_HEAD) as slow, peers(s, 1, ONE) as idle:
-        answered(idle)
-        with s.connect() as new:
-            assert new.send(ONE).reply().body == b"one item"
-        idle[0].assert_closed()
+    with peers(s, 5, ONE) as slow:
+        answered(slow)
         for peer in slow:
-            assert peer.send(b"1\r\n\r\n").reply().body == b"one item"
+            peer.send(HALF_HEAD)
+        assert s.get("/one", "Connection: close").body == b"one item"
+        with peers(s, 4, ONE) as kept:
+            answered(kept)
+            for peer in kept:
+                assert peer.send(ONE).reply().body == b"one item"
+            for peer in slow:
+                assert peer.send(b"1\r\n\r\n").reply().body == b"one item"
+
+
+@KINDS
+def test_lm12_without_descriptors_the_oldest_half_head_goes_first(
+        run, server, kind):
+    """And no connection that is kept, or runs: 192 are open at most."""
+    if kind == "gevent":
+        classes.skip_unless_installed(run, kind)
+    s = server("probe:app", "-k", kind, "--keep-alive", "60", apps=APPS,
+               config=FEW_FILES)
+    with s.connect() as busy, peers(s, 20, ONE) as kept:
+        under_way(busy)
+        answered(kept)
+        with peers(s, 171, HALF_HEAD) as slow, peers(s, 100, HALF_HEAD):
+            for peer in slow[:100]:
+                peer.assert_closed()
+            for peer in kept:
+                assert peer.send(ONE).reply().body == b"one item"
+            assert s.get("/one", "Connection: close").body == b"one item"
+            assert b'"size": 5' in busy.send(b"hello").reply().body
+    s.wait_log("no complete head yet, closed to make room for others")
 
 
 def test_lm13_running_requests_are_never_closed_and_others_wait(server):
@@ -175,11 +217,7 @@ def test_lm13_a_full_worker_does_not_spin(server):
 def test_lm11_sync_knows_no_limit_of_connections_but_descriptors(server):
     """192 slots: 256 descriptors without the 64 that are kept back."""
     s = server("probe:app", "--threads", "1", "--worker-connections", "5",
-               apps=APPS, config="""\
-import resource
-hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-""")
+               apps=APPS, config=FEW_FILES)
     with peers(s, 192, ONE) as idle:
         answered(idle)
         assert s.get("/one").body == b"one item"

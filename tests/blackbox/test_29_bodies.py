@@ -149,12 +149,7 @@ def test_sl03_sl05_a_body_below_the_least_rate_is_a_408(server):
                          ("Transfer-Encoding: chunked", chunk(b"x"))):
         with s.connect() as peer:
             peer.get("/digest", coding, method="POST").send(unit)
-            peer.sock.settimeout(0.05)
-            while not peer.buffer:
-                peer.send_leniently(unit)
-                with contextlib.suppress(AssertionError):
-                    peer._more()
-            peer.sock.settimeout(10)
+            peer.drip(unit)
             r = peer.reply()
             assert r.status == 408 and b"too slowly" in r.body, r
         assert s.get("/one").body == b"one item"

@@ -351,7 +351,10 @@ def when_ready(server):
     assert kind is getattr(importlib.import_module(kind.__module__), kind.__name__)
     server.log.info("it is %s, %s", kind, server.cfg.worker_class_str)
 def pre_fork(server, worker):
-    server.log.info("made %s", type(worker) is server.worker_class)
+    from gunicorn.workers.base import Worker
+    server.log.info("made %s", isinstance(worker, server.worker_class)
+                    and worker.__class__ is server.worker_class
+                    and isinstance(worker, Worker))
 """)
     s.wait_log(rf"it is <class '{name}\.\w+'>, \w+\n")
     s.wait_log("made True")

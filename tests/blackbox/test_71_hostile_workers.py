@@ -29,8 +29,12 @@ ATTACKS = r"""
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Fills all shared memory that can be written, or can be made so. */
@@ -68,6 +72,40 @@ static int is(int fd, const char *kind)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(path, target, sizeof target - 1);
     return n > 0 && strncmp(target, kind, strlen(kind)) == 0;
+}
+
+/* What it can do to its parent, as bits: signal it, trace it, read its memory
+ * and its environment, take its descriptors, change its limits. */
+int reach_master(void)
+{
+    static const char *const files[] = {"mem", "environ", "maps", "fd/0"};
+    pid_t master = getppid();
+    char path[64], bytes[8];
+    int reached = 0;
+    struct iovec here = {bytes, sizeof bytes}, there = {bytes, sizeof bytes};
+    reached |= (kill(master, 0) == 0) << 0;
+    reached |= (kill(master, SIGCONT) == 0) << 1;
+    if (ptrace(PTRACE_SEIZE, master, 0, 0) == 0) {
+        ptrace(PTRACE_DETACH, master, 0, 0);
+        reached |= 1 << 2;
+    }
+    reached |= (process_vm_readv(master, &here, 1, &there, 1, 0) > 0) << 3;
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "/proc/%d/%s", master, files[i]);
+        int fd = open(path, O_RDONLY);
+        reached |= (fd >= 0) << (4 + i);
+        close(fd);
+    }
+    int process = syscall(434 /* pidfd_open */, master, 0);
+    if (process >= 0) {
+        reached |= (syscall(438 /* pidfd_getfd */, process, 2, 0) >= 0) << 8;
+        reached |= (syscall(424 /* pidfd_send_signal */, process, SIGCONT, 0,
+                            0) == 0) << 9;
+        close(process);
+    }
+    struct rlimit limit;
+    reached |= (prlimit(master, RLIMIT_NOFILE, 0, &limit) == 0) << 10;
+    return reached;
 }
 
 /* Takes O_NONBLOCK from event descriptors and pipes, and fills them. */
@@ -328,4 +366,11 @@ def test_a_worker_that_closes_its_pipe_does_not_keep_the_master_busy(start):
     before, end = processes.spent(s.pid), time.monotonic() + 1
     until(lambda: time.monotonic() > end, "a second is over")
     assert processes.spent(s.pid) - before < 30  # ticks of a hundred
+    still_serves(s, s.pid)
+
+
+def test_a_worker_neither_signals_nor_traces_the_master(start):
+    """Nor does it see its memory, environment or descriptors."""
+    s = start("-w", "1")
+    assert attack(s, "/reach_master") == 0
     still_serves(s, s.pid)

@@ -200,11 +200,25 @@ def test_close_that_is_no_method(probe):
 # ---- wsgi.input ----
 
 
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["memory", "file"])
+def test_a_size_that_reads(probe, body):
+    """What is left is known after the size is, not before."""
+    text(probe, "/sizes", body)
+    left = text(probe, "/size_then_half", body)
+    assert int(left) == len(body) - len(body) // 2
+
+
 def test_sizes_that_are_none(probe):
     said = text(probe, "/wrong_sizes", b"abc").split()
     assert said[:6] == ["TypeError", "TypeError", "SystemExit", "TypeError",
                         "SystemExit", "SystemExit"]
     assert said[6:] == ["b''", "b'a'", "2", "b''"]
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["memory", "file"])
+def test_a_size_that_comes_after_the_end(probe, body):
+    assert text(probe, "/outliving_size", body) == "over"
+    assert joined(probe) == ["ValueError"] * 3
 
 
 @pytest.mark.parametrize("body", [BODY, LARGE], ids=["memory", "file"])

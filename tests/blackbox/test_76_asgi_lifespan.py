@@ -202,10 +202,14 @@ def test_uvicorns_classes_are_served_by_ours(server, name):
 
 
 def test_uvicorns_class_can_be_meant(run):
-    done = run("-k", "uvicorn.workers.UvicornWorker", "--no-native-asgi",
-               "app:app", files={"app.py": PLAIN}, announced=["worker class"])
+    """Here uvicorn is one that cannot be imported, which shows that it was."""
+    done = run("-b", "127.0.0.1:0", "-k", "uvicorn.workers.UvicornWorker",
+               "--no-native-asgi", "app:app", files={
+                   "app.py": PLAIN, "uvicorn/__init__.py": "",
+                   "uvicorn/workers.py": "raise ImportError('it was')"},
+               announced=["it was"])
     assert done.status == 1
-    assert done.line_with("UvicornWorker", "not available yet", "native_asgi")
+    assert done.line_with("UvicornWorker", "it was")
 
 
 def test_a_loop_that_is_not_installed_is_named(run):

@@ -134,6 +134,8 @@ def test_the_project_file_is_read_as_toml_reads_it(python):
     project = theirs["project"]
     flat = {"build-system": theirs["build-system"],
             "project.optional-dependencies": project.pop("optional-dependencies"),
+            "project.entry-points.paste.server_runner":
+                project.pop("entry-points")["paste.server_runner"],
             "project": project}
     sys.path.insert(0, str(ROOT / "tools/package"))
     try:

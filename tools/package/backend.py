@@ -103,11 +103,25 @@ def add_command(wheel):
     wheel.add(wheel.scripts + "/cgunicorn", project.read("python", "bin", "cgunicorn"), 0o755)
 
 
+def package_files():
+    """Those of the package, below its folder."""
+    for folder, folders, files in os.walk(PACKAGE):
+        folders.sort()
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield os.path.relpath(os.path.join(folder, name), PACKAGE)
+
+
+# CGUNICORN_AS_GUNICORN=1: before a program runs, `gunicorn` is this server
+AS_GUNICORN = ('import os; os.environ.get("CGUNICORN_AS_GUNICORN") == "1" and '
+               '__import__("cgunicorn.as_gunicorn")\n')
+
+
 def add_package(wheel):
     add_command(wheel)
-    for name in sorted(os.listdir(PACKAGE)):
-        if name.endswith(".py"):
-            wheel.add("cgunicorn/" + name, project.read("python", "cgunicorn", name))
+    for name in package_files():
+        wheel.add("cgunicorn/" + name, project.read("python", "cgunicorn", name))
+    wheel.add("cgunicorn.pth", AS_GUNICORN)
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -128,7 +142,8 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
         make(out, config_settings)
     wheel = Wheel(wheel_directory, tag())
     add_command(wheel)
-    wheel.add("cgunicorn.pth", os.path.dirname(PACKAGE) + "\n" + out + "\n")
+    wheel.add("cgunicorn.pth",
+              os.path.dirname(PACKAGE) + "\n" + out + "\n" + AS_GUNICORN)
     return wheel.close()
 
 

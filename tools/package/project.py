@@ -37,9 +37,9 @@ def parse(text):
             pending = ""
             continue
         if bare.startswith("["):
-            if not re.fullmatch(r"\[[A-Za-z0-9_.-]+\]", bare):
+            if not re.fullmatch(r"\[[A-Za-z0-9_.\"-]+\]", bare):
                 raise Malformed(f"pyproject.toml, line {number}: {bare}")
-            table = tables.setdefault(bare[1:-1], {})
+            table = tables.setdefault(bare[1:-1].replace('"', ""), {})
             pending = ""
             continue
         found = KEY.match(bare)
@@ -69,6 +69,14 @@ PROJECT = TABLES["project"]
 NAME = PROJECT["name"]
 VERSION = PROJECT["version"]
 EXTRAS = TABLES["project.optional-dependencies"]
+
+
+def entry_points():
+    """The text of entry_points.txt: what other programs look for."""
+    first = "project.entry-points."
+    return "\n".join(
+        "[%s]\n%s\n" % (table[len(first):], "\n".join("%s = %s" % p for p in rows.items()))
+        for table, rows in TABLES.items() if table.startswith(first))
 
 
 def metadata():

@@ -57,6 +57,7 @@ def info_files(tag):
     python, abi, platforms = tag.split("-")
     for platform in platforms.split("."):
         files["WHEEL"] += f"Tag: {python}-{abi}-{platform}\n"
+    files["entry_points.txt"] = project.entry_points()
     for name in project.PROJECT["license-files"]:
         files["licenses/" + name] = project.read(name)
     return files

@@ -45,6 +45,20 @@ cg_plan_kill(struct cg_plan *p, int pid, int sig)
     e->sig = sig;
 }
 
+void
+cg_plan_spare(struct cg_plan *p, int pid)
+{
+    size_t kept = p->effect_at;
+    for (size_t i = p->effect_at; i < p->neffects; i++) {
+        const struct cg_effect *e = &p->effects[i];
+        bool signals = e->kind == EFFECT_KILL || e->kind == EFFECT_TRACE;
+        if (!signals || e->pid != pid) {
+            p->effects[kept++] = *e;
+        }
+    }
+    p->neffects = kept;
+}
+
 bool
 cg_plan_next(struct cg_plan *p, struct cg_effect *ret)
 {

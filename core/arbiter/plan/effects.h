@@ -13,6 +13,9 @@ struct cg_effect *cg_plan_emit(struct cg_plan *p, enum cg_effect_kind kind);
 /* One about a process. */
 void cg_plan_about(struct cg_plan *p, enum cg_effect_kind kind, int pid);
 void cg_plan_kill(struct cg_plan *p, int pid, int sig);
+/* It was waited for: no signal that was decided on before, and not sent yet,
+ * may reach whoever has its pid next. */
+void cg_plan_spare(struct cg_plan *p, int pid);
 /* A line for the log, cut to what an effect has room for. */
 void cg_plan_say(struct cg_plan *p, enum cg_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -40,6 +40,12 @@ cg_plan_start(struct cg_plan *p, uint64_t now_ms)
 }
 
 void
+cg_plan_spawn_more(struct cg_plan *p)
+{
+    p->spawning++;
+}
+
+void
 cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms)
 {
     p->spawning--;
@@ -179,6 +185,7 @@ cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                uint64_t now_ms)
 {
     struct cg_plan_worker *w = cg_roster_find(p, pid);
+    cg_plan_spare(p, pid);
     if (w != NULL) {
         on_worker_end(p, w, status, oom, now_ms);
     } else if (pid != 0 && pid == p->reexec_pid) {

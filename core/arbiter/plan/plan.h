@@ -162,6 +162,7 @@ struct cg_plan {
     int failed_successors;
     uint64_t successor_after_ms; /* back-off of these */
     bool serving;
+    bool hands_off; /* somebody else says when those too many end */
     /* effects in order; the arbiter takes them */
     struct cg_effect *effects;
     size_t neffects, effect_at, effects_cap;
@@ -193,6 +194,12 @@ void cg_plan_start(struct cg_plan *p, uint64_t now_ms);
 void cg_plan_signal(struct cg_plan *p, int sig, uint64_t now_ms);
 /* What it does, without the line that it came: a hook asked for it. */
 void cg_plan_handle(struct cg_plan *p, int sig, uint64_t now_ms);
+/* Somebody else forks one more worker, which nobody asked for; its answer
+ * comes as that of SPAWN. */
+void cg_plan_spawn_more(struct cg_plan *p);
+/* Ends the workers that are more than the target, where that is not done
+ * otherwise (hands_off). */
+void cg_plan_cull(struct cg_plan *p, uint64_t now_ms);
 /* The answer to SPAWN: the child, or pid < 0 (-errno) when fork failed. */
 void cg_plan_spawned(struct cg_plan *p, int pid, uint64_t now_ms);
 void cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms);

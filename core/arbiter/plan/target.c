@@ -96,6 +96,23 @@ superfluous(struct cg_plan *p)
     return cg_roster_oldest(p, enough ? ROSTER_READY : ROSTER_BOOTING, false);
 }
 
+static void
+cull(struct cg_plan *p, uint64_t now_ms)
+{
+    int live = cg_roster_count_live(p);
+    for (; live > p->o.target && p->phase != PLAN_RELOADING; live--) {
+        cg_roster_stop(p, superfluous(p), SIGTERM, now_ms);
+    }
+}
+
+void
+cg_plan_cull(struct cg_plan *p, uint64_t now_ms)
+{
+    if (!cg_plan_is_ending(p)) {
+        cull(p, now_ms);
+    }
+}
+
 void
 cg_plan_manage(struct cg_plan *p, uint64_t now_ms)
 {
@@ -105,9 +122,8 @@ cg_plan_manage(struct cg_plan *p, uint64_t now_ms)
     release_leaving(p, now_ms);
     begin_replacing(p, now_ms);
     grow(p, now_ms);
-    int live = cg_roster_count_live(p);
-    for (; live > p->o.target && p->phase != PLAN_RELOADING; live--) {
-        cg_roster_stop(p, superfluous(p), SIGTERM, now_ms);
+    if (!p->hands_off) {
+        cull(p, now_ms);
     }
 }
 

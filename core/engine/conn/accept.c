@@ -141,13 +141,14 @@ somebody_waits(const struct cg_engine *e, int listener)
 static bool
 is_full(struct cg_engine *e, int listener)
 {
-    if (e->conns.n < e->config->max_connections) {
+    bool many = e->conns.n >= e->config->max_open;
+    if (!many && e->conns.counted < e->config->max_connections) {
         return false;
     }
     if (!somebody_waits(e, listener)) {
         return true;
     }
-    if (cg_room_make(e)) {
+    if (cg_room_is_left(e) && (!many || cg_room_make(e))) {
         return false;
     }
     cg_watch_listeners(e, false);

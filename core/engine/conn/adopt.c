@@ -11,8 +11,8 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/engine/conn/give.h"
-#include "core/engine/conn/refuse.h"
 #include "core/engine/conn/room.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 
 /* ---- room for descriptors ---- */
@@ -70,7 +70,7 @@ has_room(struct cg_engine *e)
 static bool
 has_place(struct cg_engine *e)
 {
-    return e->conns.n < e->config->max_connections || cg_room_make(e);
+    return e->conns.n < e->config->max_open || cg_room_make(e);
 }
 
 /* ---- what came ---- */
@@ -160,7 +160,7 @@ static enum cg_adopted
 adopt_waiting(struct cg_engine *e, const struct cg_message *m, int fd,
               struct cg_adoption *a)
 {
-    bool place = has_place(e);
+    bool place = has_place(e) && (m->requests == 0 || cg_room_is_left(e));
     a->conn = conn_of(e, m, fd);
     if (!describe(e, a->conn, m) || !place) {
         cg_conn_close(e, a->conn);
@@ -169,6 +169,8 @@ adopt_waiting(struct cg_engine *e, const struct cg_message *m, int fd,
     if (m->requests == 0) {
         return CG_ADOPTED_FRESH;
     }
+    cg_conn_count(e, a->conn);
+    cg_room_bound(e);
     cg_conn_idle(e, a->conn);
     return CG_ADOPTED_DONE;
 }
@@ -182,6 +184,8 @@ adopt_request(struct cg_executor *x, const struct cg_message *m, int fd,
     a->conn = c;
     c->stream.state = STREAM_READY; /* it has waited longer than ours */
     c->stream.ready_us = m->ready_us;
+    cg_conn_count(e, c);
+    cg_room_bound(e);
     take_peer(c, &m->peer);
     cg_buf_put(&c->rest, m->rest.p, m->rest.n);
     cg_request_reset(&x->req);

@@ -7,7 +7,7 @@
 #ifndef CG_ENGINE_ADOPT_H
 #define CG_ENGINE_ADOPT_H
 
-#include "core/engine/conn/receive.h"
+#include "core/engine/http1/receive.h"
 
 enum cg_adopted {
     CG_ADOPTED_NONE,   /* nothing was there, or there is no room */

@@ -39,6 +39,20 @@ cg_conn_new(struct cg_engine *e, struct cg_transport transport)
 }
 
 void
+cg_conn_count(struct cg_engine *e, struct cg_conn *c)
+{
+    e->conns.counted += !c->counted;
+    c->counted = true;
+}
+
+void
+cg_conn_discount(struct cg_engine *e, struct cg_conn *c)
+{
+    e->conns.counted -= c->counted;
+    c->counted = false;
+}
+
+void
 cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
 {
     unsigned answered = c->requests > 0 ? CG_KEEPER_ANSWERED : 0;
@@ -110,6 +124,7 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     cg_buf_release(&c->rest);
     c->next = e->conns.dead;
     e->conns.dead = c;
+    cg_conn_discount(e, c);
     count(e, -1);
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The room of connections: they are accepted or adopted, read until a request
- * is there, refused, given away, and what they do after a reply.
+ * The room of connections: they are accepted or adopted, given away, closed
+ * to make room for others.
  *
  * What always holds: everything here runs with the baton in LOOP; a connection
  * is in the event set exactly while `armed`, and leaves it before it is closed;
- * one in RUN is touched by nobody but its executor; bytes of a peer are bounded
- * before they are stored. Running a request and answering it is left to
- * exchange/, what follows from a step to the dispatcher, bytes to core/http.
+ * one in RUN is touched by nobody but its executor. What comes and goes on it
+ * is left to its protocol, a request to exchange/, what follows to the
+ * dispatcher.
  *
  * Connection: what the engine keeps of one client: a transport, who is at the
  * other end, what came of the next request, and the stream of this one. Small
@@ -37,6 +37,7 @@ struct cg_conn {
     uint16_t interest; /* CG_LOOP_READ and the like, when armed */
     bool preamble;     /* a PROXY preamble may come first */
     bool may_announce; /* and the peer is one that may send it */
+    bool counted;      /* a whole head has come, and no part of another */
     uint32_t requests;
 
     /* owner fields */
@@ -48,6 +49,7 @@ struct cg_conn {
 /* All of them. */
 struct cg_conns {
     int n;
+    int counted;           /* those that have max_connections as their bound */
     struct cg_conn *dead;  /* freed when the harvest is used up */
     struct cg_conn *spare; /* slab */
 };
@@ -59,6 +61,10 @@ void cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
                       const struct sockaddr_storage *sa);
 void cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest);
 void cg_conn_disarm(struct cg_engine *e, struct cg_conn *c);
+/* It takes one of max_connections from here on; or no longer, since of its next
+ * head a part has come. */
+void cg_conn_count(struct cg_engine *e, struct cg_conn *c);
+void cg_conn_discount(struct cg_engine *e, struct cg_conn *c);
 /* It waits for its next request. */
 void cg_conn_idle(struct cg_engine *e, struct cg_conn *c);
 void cg_conn_close(struct cg_engine *e, struct cg_conn *c);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/conn/refuse.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 
 static void

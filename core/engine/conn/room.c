@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Room: who goes when there is no slot or no descriptor for another connection.
- * The oldest idle one; then whoever has been sending a head, shaking hands, or
- * sending nothing at all, for the longest time. Never one with a request under
- * way.
+ * For a descriptor: whoever has been sending a head, or nothing at all, for the
+ * longest time; then the oldest idle one. For a request, whose peers alone are
+ * counted: the oldest idle one. Never one with a request under way.
  */
 #include "core/engine/conn/room.h"
 
@@ -41,41 +41,81 @@ age_us(const struct cg_engine *e, const struct cg_conn *c)
     return length != 0 ? e->now_us + length - d->at : UINT64_MAX;
 }
 
+/* Of those without a whole head, who is waited for longest. */
 static struct cg_conn *
 slowest(struct cg_engine *e)
 {
     struct cg_conn *silent = oldest(e, DEADLINE_FIRST, STREAM_FRESH);
     struct cg_conn *head = oldest(e, DEADLINE_HEAD, STREAM_HEAD);
     struct cg_conn *shakes = oldest(e, DEADLINE_HEAD, STREAM_FRESH);
-    uint64_t silent_us = silent != NULL ? age_us(e, silent) : 0;
-    uint64_t head_us = head != NULL ? age_us(e, head) : 0;
-    uint64_t shakes_us = shakes != NULL ? age_us(e, shakes) : 0;
-    if (shakes_us > head_us) {
-        head = shakes;
-        head_us = shakes_us;
+    if (head == NULL ||
+        (shakes != NULL && age_us(e, shakes) > age_us(e, head))) {
+        head = shakes; /* hands instead of a head */
     }
-    if (silent_us < YOUNG_US && head_us < YOUNG_US) {
-        return NULL;
+    if (silent == NULL || head == NULL) {
+        return silent != NULL ? silent : head;
     }
-    return silent_us > head_us ? silent : head;
+    return age_us(e, silent) > age_us(e, head) ? silent : head;
+}
+
+/* One that has not sent a whole head yet, if it has had time for that, or most
+ * of all are like it. */
+static struct cg_conn *
+slow_one(struct cg_engine *e)
+{
+    struct cg_conn *c = slowest(e);
+    int heads = e->conns.n - e->conns.counted;
+    return c != NULL && (age_us(e, c) >= YOUNG_US || heads > e->conns.counted)
+               ? c
+               : NULL;
+}
+
+static void
+close_slow(struct cg_engine *e, struct cg_conn *c)
+{
+    cg_tell_refused(
+        e, (struct cg_refused){
+               .peer = &c->peer,
+               .message = CG_SLICE("no complete head yet, closed to make room "
+                                   "for others")});
+    cg_conn_close(e, c);
+}
+
+static bool
+close_idle(struct cg_engine *e)
+{
+    struct cg_conn *c = oldest(e, DEADLINE_KEEP, STREAM_IDLE);
+    if (c != NULL) {
+        cg_conn_close(e, c);
+    }
+    return c != NULL;
 }
 
 bool
 cg_room_make(struct cg_engine *e)
 {
-    struct cg_conn *c = oldest(e, DEADLINE_KEEP, STREAM_IDLE);
     CG_HAS_BATON(e);
+    struct cg_conn *c = slow_one(e);
     if (c == NULL) {
-        c = slowest(e);
-        if (c == NULL) {
-            return false;
-        }
-        cg_tell_refused(e, (struct cg_refused){
-                               .peer = &c->peer,
-                               .message = CG_SLICE(
-                                   "no complete head yet, closed to make room "
-                                   "for others")});
+        return close_idle(e);
     }
-    cg_conn_close(e, c);
+    close_slow(e, c);
     return true;
+}
+
+bool
+cg_room_is_left(struct cg_engine *e)
+{
+    CG_HAS_BATON(e);
+    return e->conns.counted < e->config->max_connections ||
+           oldest(e, DEADLINE_KEEP, STREAM_IDLE) != NULL;
+}
+
+void
+cg_room_bound(struct cg_engine *e)
+{
+    CG_HAS_BATON(e);
+    if (e->conns.counted > e->config->max_connections) {
+        close_idle(e);
+    }
 }

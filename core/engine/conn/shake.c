@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/conn/shake.h"
 
-#include "core/engine/conn/ending.h"
 #include "core/engine/conn/preamble.h"
-#include "core/engine/conn/refuse.h"
+#include "core/engine/http1/ending.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/outbox/hoard.h"
 #include "core/engine/state.h"
 
 #define RELAXED memory_order_relaxed
@@ -165,7 +165,7 @@ cg_call_begin(struct cg_call *call)
 }
 
 uint64_t
-cg_call_settle(struct cg_call *call)
+cg_call_finish(struct cg_call *call)
 {
     struct cg_engine *e = call->executor->engine;
     if (__builtin_expect(atomic_load_explicit(&e->forked, RELAXED) != 0, 0)) {
@@ -174,8 +174,8 @@ cg_call_settle(struct cg_call *call)
     if (__builtin_expect(call->ex.blocking, 0)) {
         cg_transport_unblock(call->stream->transport);
     }
-    if (__builtin_expect(call->parcel.used, 0)) {
-        cg_post_end(call);
+    if (__builtin_expect(call->corked.used, 0)) {
+        cg_cork_end(call);
     }
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_over(call);
@@ -183,7 +183,7 @@ cg_call_settle(struct cg_call *call)
     if (__builtin_expect(call->ex.line != NULL ||
                              !cg_outbox_is_empty(&call->stream->outbox),
                          0)) {
-        cg_receipt_keep(call);
+        cg_receipt_make(call);
         cg_hoard_spill_own(call);
     }
     cg_drop_list(&e->runner, call->dropped);
@@ -253,11 +253,11 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     call->date = own_date(x);
     cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
-    call->parcel = (struct cg_parcel){0};
+    call->corked = (struct cg_corked){0};
     call->lost = call->stalled_us = 0;
     call->input = NULL;
     call->input_error = 0;
-    atomic_store_explicit(&call->limit.gate, 0, RELAXED);
+    atomic_store_explicit(&call->limit.state, 0, RELAXED);
     call->limit.page_n = 0;
     call->limit.deadline.next = call->limit.deadline.prev = NULL;
 }

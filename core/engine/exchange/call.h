@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Call: a request that a host has: the exchange, with the stream and the
+ * Call: a request that a runner has: the exchange, with the stream and the
  * executor behind it.
  *
  * The room of exchanges: what happens between a complete request and the end of
  * its reply. Its files run in the executor without the baton, but where they
  * say otherwise, and touch only what belongs to a stream's owner in RUN.
- * What always holds: no call of a host leaves a byte behind that nobody
+ * What always holds: no operation of a runner leaves a byte behind that nobody
  * flushes; after an end that somebody else made (a limit, a fork, a peer that
  * is gone) every operation fails and nothing is sent. What bytes mean is left
  * to core/http, when a request runs to the dispatcher.
@@ -17,16 +17,16 @@
 #include <stdatomic.h>
 
 #include "core/engine/conn/conn.h"
-#include "core/engine/exchange/post.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
+#include "core/engine/outbox/cork.h"
 
 struct cg_wire;
 
 /* The time that a call may take, and who has its connection when it is over:
  * see limit.c. */
 struct cg_limit {
-    _Atomic uint32_t gate;       /* 0: no limit */
+    _Atomic uint32_t state;      /* 0: no limit */
     size_t page_n;               /* bytes of a 504's body */
     struct cg_deadline deadline; /* with the baton */
 };
@@ -39,7 +39,7 @@ struct cg_call {
     const char *date;           /* CG_HTTP_DATE_SIZE bytes, of its begin */
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
-    struct cg_parcel parcel;
+    struct cg_corked corked;
     uint64_t lost;           /* bytes of the body that found the wire broken */
     uint64_t stalled_us;     /* so long the client took nothing: given up */
     struct cg_intake *input; /* the body that is still coming, or NULL */
@@ -58,7 +58,7 @@ void cg_call_init_stream(struct cg_call *call, struct cg_executor *x,
 /* With the baton: the stream is the host's. */
 void cg_call_begin(struct cg_call *call);
 /* The host is done with it; without the baton. Returns the time. */
-uint64_t cg_call_settle(struct cg_call *call);
+uint64_t cg_call_finish(struct cg_call *call);
 /* With the baton: the stream is the engine's again. */
 void cg_call_end(struct cg_call *call, uint64_t end_us);
 /* Before the executor touches the stream without the baton; false when it

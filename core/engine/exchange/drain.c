@@ -12,8 +12,8 @@
 
 #include "core/base/memory.h"
 #include "core/engine/exchange/drain.h"
-#include "core/engine/exchange/hoard.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/outbox/hoard.h"
 #include "core/engine/state.h"
 
 enum { POLL_MS = 1000, MOMENT_US = 5 * 1000 };
@@ -64,7 +64,7 @@ take_back(struct cg_exchange *ex)
     if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
-    int r = cg_post_take((struct cg_call *)(void *)ex);
+    int r = cg_cork_take((struct cg_call *)(void *)ex);
     cg_limit_leave((struct cg_call *)(void *)ex);
     return r < 0 ? cg_wire_fail(ex, r) : 0;
 }
@@ -135,7 +135,7 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
         return r;
     }
     if (!cg_outbox_is_empty(o) && call->executor->engine->kind->may_wait) {
-        cg_post_entrust(call);
+        cg_cork_leave(call);
     }
     return 0;
 }

@@ -25,6 +25,7 @@
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/wire.h"
+#include "core/engine/http1/reply.h"
 #include "core/engine/state.h"
 
 enum {
@@ -49,7 +50,7 @@ struct cg_detached {
     bool waits;               /* it does; with the baton */
     bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
     bool tunnels;             /* it speaks another protocol with the peer */
-    bool told;                /* in the list of the drained; with the baton */
+    bool told;                /* in the list of the awaited; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
     bool overdue;             /* in that list; with the baton */
     struct cg_detached *overdue_next;
@@ -252,13 +253,13 @@ is_child(const struct cg_engine *e)
 static void
 forget_told(struct cg_engine *e, struct cg_detached *d)
 {
-    struct cg_detached **at = &e->hosted.drained_first;
+    struct cg_detached **at = &e->hosted.awaited_first;
     while (*at != d) {
         at = &(*at)->next;
     }
     *at = d->next;
-    if (e->hosted.drained_last == &d->next) {
-        e->hosted.drained_last = at;
+    if (e->hosted.awaited_last == &d->next) {
+        e->hosted.awaited_last = at;
     }
     d->told = false;
 }
@@ -320,7 +321,7 @@ static int
 lend_rest(struct cg_exchange *ex, int result)
 {
     struct cg_detached *d = detached(ex);
-    if (result == 0 && !d->call.parcel.shared &&
+    if (result == 0 && !d->call.corked.shared &&
         !cg_outbox_is_empty(&d->call.stream->outbox)) {
         lend_outbox(d, false, 0);
     }
@@ -329,26 +330,26 @@ lend_rest(struct cg_exchange *ex, int result)
 
 static int
 detached_send(struct cg_exchange *ex, const struct iovec *parts, int count,
-              void *keep)
+              void *owner)
 {
     struct cg_detached *d = detached(ex);
     if (__builtin_expect(is_child(d->call.executor->engine), 0)) {
         return -EPIPE; /* the answer is the parent's */
     }
     reclaim(d);
-    return lend_rest(ex, cg_wire_send(ex, parts, count, keep));
+    return lend_rest(ex, cg_wire_send(ex, parts, count, owner));
 }
 
 static int
-detached_post(struct cg_exchange *ex, const struct iovec *parts, int count,
-              void *keep)
+detached_send_more(struct cg_exchange *ex, const struct iovec *parts, int count,
+                   void *owner)
 {
     struct cg_detached *d = detached(ex);
     if (__builtin_expect(is_child(d->call.executor->engine), 0)) {
         return -EPIPE;
     }
     reclaim(d);
-    return lend_rest(ex, cg_wire_post(ex, parts, count, keep));
+    return lend_rest(ex, cg_wire_send_more(ex, parts, count, owner));
 }
 
 static int
@@ -409,7 +410,7 @@ await_room(struct cg_exchange *ex, size_t low)
         ex->broken = true;
         return -EPIPE;
     }
-    int r = cg_post_take(&d->call);
+    int r = cg_cork_take(&d->call);
     if (r < 0) {
         ex->broken = true;
         return r;
@@ -441,7 +442,7 @@ await_input(struct cg_exchange *ex)
         return -EPIPE;
     }
     reclaim(d);
-    if (cg_post_take(&d->call) < 0) {
+    if (cg_cork_take(&d->call) < 0) {
         ex->broken = true;
     }
     bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.stream->outbox);
@@ -478,7 +479,7 @@ detached_await(struct cg_exchange *ex, unsigned what, size_t low)
     struct cg_executor *x = d->call.executor;
     reclaim(d);
     if (ex->broken || is_child(x->engine) || cg_limit_is_late(&d->call) ||
-        cg_post_take(&d->call) < 0) {
+        cg_cork_take(&d->call) < 0) {
         ex->broken = true;
         return -EPIPE;
     }
@@ -540,7 +541,7 @@ tunnel_write(struct cg_exchange *ex, const char *p, size_t n)
 
 static const struct cg_wire detached_wire = {
     .send = detached_send,
-    .post = detached_post,
+    .send_more = detached_send_more,
     .send_file = detached_send_file,
 };
 
@@ -576,8 +577,8 @@ tell(struct cg_engine *e, struct cg_detached *d)
     d->waits = false;
     d->told = true;
     d->next = NULL;
-    *e->hosted.drained_last = d;
-    e->hosted.drained_last = &d->next;
+    *e->hosted.awaited_last = d;
+    e->hosted.awaited_last = &d->next;
 }
 
 /* There is nothing to wait for any more. */
@@ -675,10 +676,10 @@ static void
 tell_first(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    struct cg_detached *d = e->hosted.drained_first;
+    struct cg_detached *d = e->hosted.awaited_first;
     forget_told(e, d);
     open_baton(e, x);
-    e->runner.ops->drained(e->runner.self, &d->call.ex);
+    e->runner.ops->awaited(e->runner.self, &d->call.ex);
     take_baton(e, x);
 }
 
@@ -731,7 +732,7 @@ cg_engine_done(struct cg_exchange *ex)
     if (!is_child(e)) {
         reclaim(d);
     }
-    uint64_t end_us = cg_call_settle(&d->call);
+    uint64_t end_us = cg_call_finish(&d->call);
     take_baton(e, x);
     cg_call_end(&d->call, end_us);
     if (d->overdue) {
@@ -823,7 +824,7 @@ step(struct cg_executor *x)
         cg_dispatch_queued(x, cg_ready_pop(e));
         return true;
     }
-    if (__builtin_expect(e->hosted.drained_first != NULL, 0)) {
+    if (__builtin_expect(e->hosted.awaited_first != NULL, 0)) {
         tell_first(x);
         return true;
     }
@@ -874,7 +875,7 @@ work(struct cg_executor *x)
     cg_watch_what_we_can(e);
     set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || cg_owes(e) || e->hosted.drained_first != NULL ||
+    if (left == 0 || cg_owes(e) || e->hosted.awaited_first != NULL ||
         e->hosted.overdue != NULL) {
         cg_engine_kick(e);
     }

@@ -7,6 +7,7 @@
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/wire.h"
+#include "core/engine/http1/reply.h"
 #include "core/engine/state.h"
 
 /* The fence: who takes the baton first looks for lines then, and the caller
@@ -23,7 +24,7 @@ wire_leads(const struct cg_exchange *ex)
 
 static const struct cg_wire inline_wire = {
     .send = cg_wire_send,
-    .post = cg_wire_post,
+    .send_more = cg_wire_send_more,
     .send_file = cg_wire_send_file,
 };
 
@@ -47,7 +48,7 @@ static const struct cg_exchange_ops inline_ops = {
 /* All of it is sent, and only the baton is missing, which may take a while:
  * from here on the connection waits for its next request. */
 static void
-keep_early(const struct cg_call *call)
+mark_early(const struct cg_call *call)
 {
     const struct cg_stream *s = call->stream;
     if (call->ex.keep && !call->ex.taken && !call->ex.broken &&
@@ -69,8 +70,8 @@ run(struct cg_executor *x, struct cg_call *call)
         cg_engine_enter(x);
     }
     e->runner.ops->run(e->runner.self, &call->ex);
-    uint64_t end_us = cg_call_settle(call);
-    keep_early(call);
+    uint64_t end_us = cg_call_finish(call);
+    mark_early(call);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
     }

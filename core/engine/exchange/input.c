@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/engine/conn/body.h"
-#include "core/engine/conn/ending.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/http1/body.h"
+#include "core/engine/http1/ending.h"
 #include "core/engine/state.h"
 
 enum { POLL_MS = 1000 };
@@ -109,7 +109,9 @@ receive_more(struct cg_call *call)
             fail(call, -ETIMEDOUT, 504, "Request took too long");
             return true;
         }
-        cg_send_continue(call->stream, call->input);
+        if (!call->ex.writer->headed) { /* else it would lie in the reply */
+            cg_send_continue(call->stream, call->input);
+        }
         cg_limit_leave(call);
         return false;
     }

@@ -2,13 +2,13 @@
 /*
  * The limit of a request: what happens when the application takes longer than
  * request_timeout. The stream is the executor's then, so the two agree by
- * one word, the gate: the wire's functions are BUSY while they touch it, and
+ * one word, its state: the wire's functions are BUSY while they touch it, and
  * who keeps the deadlines closes an OPEN one for good. From then on it is his:
  * a client that heard nothing yet gets a 504, any other a cut.
  *
  * The descriptor stays the connection's until the executor comes back, however
  * late: it may still hold the number. What it sends goes nowhere, since the
- * gate is closed, and so is the socket for writing.
+ * state is not OPEN any more, and the socket is shut for writing.
  */
 #include <sched.h>
 #include <string.h>
@@ -18,38 +18,38 @@
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 
-enum gate {
-    GATE_OFF,      /* no limit: nobody looks at it */
-    GATE_OPEN,     /* the executor is not in the wire */
-    GATE_BUSY,     /* it is */
-    GATE_CLOSING,  /* the deadline is over, who noticed writes the end */
-    GATE_ANSWERED, /* a 504 went out */
-    GATE_CUT,      /* the connection was cut */
-    GATE_WHOLE,    /* the reply was complete, the call goes on */
-    GATE_OVER,     /* the call ended in time */
-    GATE_STATES = 15,
+enum limit_state {
+    LIMIT_OFF,      /* no limit: nobody looks at it */
+    LIMIT_OPEN,     /* the executor is not in the wire */
+    LIMIT_BUSY,     /* it is */
+    LIMIT_CLOSING,  /* the deadline is over, who noticed writes the end */
+    LIMIT_ANSWERED, /* a 504 went out */
+    LIMIT_CUT,      /* the connection was cut */
+    LIMIT_WHOLE,    /* the reply was complete, the call goes on */
+    LIMIT_OVER,     /* the call ended in time */
+    LIMIT_STATES = 15,
     /* flags beside the state */
-    GATE_HEAD = 16,  /* the head of the reply was sent, or a part of it */
-    GATE_SENT = 32,  /* so was all of it */
-    GATE_TAKEN = 64, /* the socket is the application's: no limit any more */
+    LIMIT_HEAD = 16,  /* the head of the reply was sent, or a part of it */
+    LIMIT_SENT = 32,  /* so was all of it */
+    LIMIT_TAKEN = 64, /* the socket is the application's: no limit any more */
 };
 
-static enum gate
+static enum limit_state
 state_of(uint32_t word)
 {
-    return (enum gate)(word & GATE_STATES);
+    return (enum limit_state)(word & LIMIT_STATES);
 }
 
 static uint32_t
-with_state(uint32_t word, enum gate state)
+with_state(uint32_t word, enum limit_state state)
 {
-    return (word & ~(uint32_t)GATE_STATES) | (uint32_t)state;
+    return (word & ~(uint32_t)LIMIT_STATES) | (uint32_t)state;
 }
 
 static bool
-change(struct cg_limit *l, uint32_t seen, enum gate state)
+change(struct cg_limit *l, uint32_t seen, enum limit_state state)
 {
-    return atomic_compare_exchange_strong(&l->gate, &seen,
+    return atomic_compare_exchange_strong(&l->state, &seen,
                                           with_state(seen, state));
 }
 
@@ -66,13 +66,13 @@ is_forked(const struct cg_call *call)
  * the deadlines at work: neither blocks there. In a child of the application
  * there is none of them, and nothing to be sent. */
 static uint32_t
-settled(struct cg_call *call)
+at_rest(struct cg_call *call)
 {
     uint32_t seen;
-    while (state_of(seen = atomic_load(&call->limit.gate)) == GATE_BUSY ||
-           state_of(seen) == GATE_CLOSING) {
+    while (state_of(seen = atomic_load(&call->limit.state)) == LIMIT_BUSY ||
+           state_of(seen) == LIMIT_CLOSING) {
         if (is_forked(call)) {
-            return GATE_CUT;
+            return LIMIT_CUT;
         }
         sched_yield();
     }
@@ -82,20 +82,20 @@ settled(struct cg_call *call)
 static bool
 is_late(uint32_t word)
 {
-    enum gate state = state_of(word);
-    return state == GATE_CLOSING || state == GATE_ANSWERED ||
-           state == GATE_CUT || state == GATE_WHOLE;
+    enum limit_state state = state_of(word);
+    return state == LIMIT_CLOSING || state == LIMIT_ANSWERED ||
+           state == LIMIT_CUT || state == LIMIT_WHOLE;
 }
 
 bool
 cg_limit_enter_slow(struct cg_call *call)
 {
     for (;;) {
-        uint32_t seen = settled(call);
-        if (state_of(seen) != GATE_OPEN) {
+        uint32_t seen = at_rest(call);
+        if (state_of(seen) != LIMIT_OPEN) {
             return false;
         }
-        if (change(&call->limit, seen, GATE_BUSY)) {
+        if (change(&call->limit, seen, LIMIT_BUSY)) {
             return true;
         }
     }
@@ -104,31 +104,31 @@ cg_limit_enter_slow(struct cg_call *call)
 void
 cg_limit_leave_slow(struct cg_call *call)
 {
-    _Atomic uint32_t *gate = &call->limit.gate;
-    uint32_t seen = atomic_load_explicit(gate, memory_order_relaxed);
-    seen |= call->ex.status != 0 ? (uint32_t)GATE_HEAD : 0u;
-    atomic_store(gate, with_state(seen, GATE_OPEN));
+    _Atomic uint32_t *word = &call->limit.state;
+    uint32_t seen = atomic_load_explicit(word, memory_order_relaxed);
+    seen |= call->ex.status != 0 ? (uint32_t)LIMIT_HEAD : 0u;
+    atomic_store(word, with_state(seen, LIMIT_OPEN));
 }
 
 static void
-flag(struct cg_exchange *ex, enum gate bit)
+flag(struct cg_exchange *ex, enum limit_state bit)
 {
     struct cg_limit *l = &((struct cg_call *)(void *)ex)->limit;
     if (cg_limit_is_on(l)) {
-        atomic_fetch_or(&l->gate, (uint32_t)bit);
+        atomic_fetch_or(&l->state, (uint32_t)bit);
     }
 }
 
 void
 cg_limit_taken(struct cg_exchange *ex)
 {
-    flag(ex, GATE_TAKEN);
+    flag(ex, LIMIT_TAKEN);
 }
 
 void
 cg_limit_sent(struct cg_exchange *ex)
 {
-    flag(ex, GATE_SENT);
+    flag(ex, LIMIT_SENT);
 }
 
 enum cg_late
@@ -138,10 +138,10 @@ cg_limit_late(const struct cg_exchange *ex)
     if (!cg_limit_is_late(call)) {
         return CG_LATE_NO;
     }
-    enum gate state = state_of(settled(call));
-    return state == GATE_ANSWERED ? CG_LATE_ANSWERED
-           : state == GATE_CUT    ? CG_LATE_CUT
-                                  : CG_LATE_SENT;
+    enum limit_state state = state_of(at_rest(call));
+    return state == LIMIT_ANSWERED ? CG_LATE_ANSWERED
+           : state == LIMIT_CUT    ? CG_LATE_CUT
+                                   : CG_LATE_SENT;
 }
 
 enum cg_late
@@ -168,7 +168,7 @@ cg_limit_conclude(struct cg_exchange *ex)
 bool
 cg_limit_is_late(const struct cg_call *call)
 {
-    return is_late(atomic_load(&call->limit.gate));
+    return is_late(atomic_load(&call->limit.state));
 }
 
 /* ---- the side of who keeps the deadlines ---- */
@@ -198,51 +198,51 @@ send_page(struct cg_engine *e, struct cg_call *call)
  * whose bodies end with the connection. The thread that sends what waits has to
  * be between two blocks. */
 static void
-reset(struct cg_post *post, struct cg_stream *s)
+reset(struct cg_cork *cork, struct cg_stream *s)
 {
-    pthread_mutex_lock(&post->lock);
+    pthread_mutex_lock(&cork->lock);
     cg_transport_reset(s->transport);
-    pthread_mutex_unlock(&post->lock);
+    pthread_mutex_unlock(&cork->lock);
 }
 
 static void
 cut(struct cg_engine *e, struct cg_stream *s)
 {
-    reset(&e->post, s);
+    reset(&e->cork, s);
     if (s->state == STREAM_LENT) {
         e->kind->lent_broken(e, s);
     }
 }
 
-static enum gate
+static enum limit_state
 end_reply(struct cg_engine *e, struct cg_call *call, uint32_t seen)
 {
     struct cg_stream *s = call->stream;
-    if ((seen & GATE_SENT) != 0) {
-        return GATE_WHOLE;
+    if ((seen & LIMIT_SENT) != 0) {
+        return LIMIT_WHOLE;
     }
-    if ((seen & GATE_HEAD) == 0 && cg_outbox_is_empty(&s->outbox) &&
+    if ((seen & LIMIT_HEAD) == 0 && cg_outbox_is_empty(&s->outbox) &&
         !call->ex.blocking && send_page(e, call)) {
         cg_transport_end(s->transport);
-        return GATE_ANSWERED;
+        return LIMIT_ANSWERED;
     }
     cut(e, s);
-    return GATE_CUT;
+    return LIMIT_CUT;
 }
 
 static void
 on_limit(struct cg_engine *e, struct cg_call *call)
 {
     struct cg_limit *l = &call->limit;
-    uint32_t seen = atomic_load(&l->gate);
-    if ((seen & GATE_TAKEN) != 0 || state_of(seen) == GATE_OVER) {
+    uint32_t seen = atomic_load(&l->state);
+    if ((seen & LIMIT_TAKEN) != 0 || state_of(seen) == LIMIT_OVER) {
         return;
     }
-    if (state_of(seen) != GATE_OPEN || !change(l, seen, GATE_CLOSING)) {
+    if (state_of(seen) != LIMIT_OPEN || !change(l, seen, LIMIT_CLOSING)) {
         cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_RETRY, e->now_us);
         return;
     }
-    atomic_store(&l->gate, with_state(seen, end_reply(e, call, seen)));
+    atomic_store(&l->state, with_state(seen, end_reply(e, call, seen)));
     cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_GRACE, e->now_us);
     e->kind->overdue(e, call);
     e->host->overdue(e->host->self, &call->ex, l->page_n);
@@ -255,7 +255,7 @@ cg_limit_expire(struct cg_engine *e, struct cg_deadline *d)
     struct cg_call *call = call_of(d);
     if (d->list != DEADLINE_GRACE) {
         on_limit(e, call);
-    } else if (is_late(atomic_load(&call->limit.gate))) {
+    } else if (is_late(atomic_load(&call->limit.state))) {
         e->host->stuck(e->host->self, &call->ex);
         e->kind->overdue(e, call);
     }
@@ -268,7 +268,7 @@ cg_limit_begin(struct cg_call *call)
 {
     struct cg_engine *e = call->executor->engine;
     struct cg_limit *l = &call->limit;
-    atomic_store_explicit(&l->gate, GATE_OPEN, memory_order_relaxed);
+    atomic_store_explicit(&l->state, LIMIT_OPEN, memory_order_relaxed);
     cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_LIMIT,
                     call->ex.start_us);
 }
@@ -278,9 +278,9 @@ cg_limit_over(struct cg_call *call)
 {
     uint32_t seen;
     do {
-        seen = settled(call);
-    } while (state_of(seen) == GATE_OPEN &&
-             !change(&call->limit, seen, GATE_OVER));
+        seen = at_rest(call);
+    } while (state_of(seen) == LIMIT_OPEN &&
+             !change(&call->limit, seen, LIMIT_OVER));
 }
 
 void

@@ -30,7 +30,7 @@ static inline bool
 cg_limit_is_on(const struct cg_limit *l)
 {
     return __builtin_expect(
-        atomic_load_explicit(&l->gate, memory_order_relaxed) != 0, 0);
+        atomic_load_explicit(&l->state, memory_order_relaxed) != 0, 0);
 }
 
 static inline bool

@@ -2,8 +2,8 @@
 #include "core/engine/exchange/stream.h"
 
 #include "core/base/memory.h"
-#include "core/engine/exchange/hoard.h"
-#include "core/engine/exchange/receipt.h"
+#include "core/engine/outbox/hoard.h"
+#include "core/engine/outbox/receipt.h"
 #include "core/engine/state.h"
 
 const char *

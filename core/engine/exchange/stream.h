@@ -17,9 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/engine/conn/intake.h"
-#include "core/engine/exchange/outbox.h"
+#include "core/engine/exchange/intake.h"
 #include "core/engine/loop/deadline.h"
+#include "core/engine/outbox/outbox.h"
 #include "core/net/transport.h"
 
 /* X-macro: states and their words. */

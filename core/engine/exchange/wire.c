@@ -23,8 +23,8 @@ call_of(struct cg_exchange *ex)
 
 /* Keeps what is left of the parts after `sent` bytes. */
 static void
-keep_rest(struct cg_call *call, const struct iovec *parts, int count,
-          size_t sent, void *keep)
+store_rest(struct cg_call *call, const struct iovec *parts, int count,
+           size_t sent, void *owner)
 {
     const struct cg_runner *r = &call->executor->engine->runner;
     for (int i = 0; i < count; i++) {
@@ -37,9 +37,10 @@ keep_rest(struct cg_call *call, const struct iovec *parts, int count,
         p += sent;
         n -= sent;
         sent = 0;
-        if (keep != NULL && i == count - 1 && n >= HOLD_MIN) {
-            r->ops->hold(r->self, keep);
-            cg_outbox_hold(&call->stream->outbox, p, n, parts[i].iov_len, keep);
+        if (owner != NULL && i == count - 1 && n >= HOLD_MIN) {
+            r->ops->hold(r->self, owner);
+            cg_outbox_hold(&call->stream->outbox, p, n, parts[i].iov_len,
+                           owner);
         } else {
             cg_outbox_put(&call->stream->outbox, p, n);
         }
@@ -79,11 +80,11 @@ drop_spent(struct cg_call *call)
 
 static int
 send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
-           void *keep, bool more)
+           void *owner, bool more)
 {
     struct cg_call *call = call_of(ex);
     struct cg_outbox *outbox = &call->stream->outbox;
-    int r = call->parcel.used ? cg_post_take(call) : 0;
+    int r = call->corked.used ? cg_cork_take(call) : 0;
     take_dropped(call);
     if (r < 0) {
         return cg_wire_fail(ex, r);
@@ -95,19 +96,19 @@ send_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
         return cg_wire_fail(ex, (int)n);
     }
     if ((size_t)n < total(parts, count)) {
-        keep_rest(call, parts, count, (size_t)n, keep);
+        store_rest(call, parts, count, (size_t)n, owner);
     }
     return 0;
 }
 
 int
 cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
-             void *keep)
+             void *owner)
 {
     if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
-    int r = send_parts(ex, parts, count, keep, false);
+    int r = send_parts(ex, parts, count, owner, false);
     cg_limit_leave(call_of(ex));
     drop_spent(call_of(ex));
     return r;
@@ -115,28 +116,28 @@ cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
 
 static int
 post_parts(struct cg_exchange *ex, const struct iovec *parts, int count,
-           void *keep)
+           void *owner)
 {
     struct cg_call *call = call_of(ex);
-    if (cg_post_keep(call, parts, count, total(parts, count))) {
+    if (cg_cork_put(call, parts, count, total(parts, count))) {
         return 0;
     }
-    int r = send_parts(ex, parts, count, keep, false);
+    int r = send_parts(ex, parts, count, owner, false);
     if (r == 0 && !cg_outbox_is_empty(&call->stream->outbox) &&
         call->executor->engine->kind->may_wait) {
-        cg_post_entrust(call);
+        cg_cork_leave(call);
     }
     return r;
 }
 
 int
-cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
-             void *keep)
+cg_wire_send_more(struct cg_exchange *ex, const struct iovec *parts, int count,
+                  void *owner)
 {
     if (!cg_wire_enter(ex)) {
         return -EPIPE;
     }
-    int r = post_parts(ex, parts, count, keep);
+    int r = post_parts(ex, parts, count, owner);
     cg_limit_leave(call_of(ex));
     drop_spent(call_of(ex));
     return r;
@@ -193,7 +194,7 @@ cg_wire_pending(const struct cg_exchange *ex)
 {
     const struct cg_call *call = (const void *)ex;
     /* what the thread has sent meanwhile is not known yet */
-    return call->parcel.shared ? call->parcel.waits
+    return call->corked.shared ? call->corked.waits
                                : call->stream->outbox.bytes;
 }
 

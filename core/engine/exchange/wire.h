@@ -14,21 +14,21 @@
 
 /*
  * Bytes that the socket does not take are kept (copied, or referenced through
- * `keep`) and flushed later, so none of these blocks. Each returns 0, or a
+ * `owner`) and flushed later, so none of these blocks. Each returns 0, or a
  * negative errno once the peer is gone.
  */
 struct cg_wire {
-    /* Sends parts, in order. `keep` (may be NULL): the object that owns the
+    /* Sends parts, in order. `owner` (may be NULL): the object that owns the
      * bytes of the last part; if not all of it is taken, the engine calls
-     * hold(keep) and later, from a thread that may run Python, drop(keep),
+     * hold(owner) and later, from a thread that may run Python, drop(owner),
      * instead of copying. */
     int (*send)(struct cg_exchange *ex, const struct iovec *parts, int count,
-                void *keep);
+                void *owner);
     /* The same for parts that more will follow: they may wait for it, but not
      * for longer than a millisecond, whatever the host does meanwhile. Any
      * other call sends them first; a count of 0 in `send` does only that. */
-    int (*post)(struct cg_exchange *ex, const struct iovec *parts, int count,
-                void *keep);
+    int (*send_more)(struct cg_exchange *ex, const struct iovec *parts,
+                     int count, void *owner);
     /* Sends some parts and then n bytes of an open file from offset. The
      * descriptor is duplicated when the rest has to wait. A file that turns out
      * to be shorter cuts the reply: ex->broken. */
@@ -36,20 +36,11 @@ struct cg_wire {
                      int count, int fd, off_t offset, size_t n);
 };
 
-/* The operations of an exchange that are HTTP/1 over a wire; reply.c. */
-int cg_http1_body(struct cg_exchange *ex, const char *p, size_t n,
-                  enum cg_more more, void *keep);
-int cg_http1_file(struct cg_exchange *ex, int fd, off_t offset, size_t n);
-int cg_http1_inform(struct cg_exchange *ex, int status,
-                    const struct cg_fields *fields);
-int cg_http1_trailers(struct cg_exchange *ex, const struct cg_fields *fields);
-void cg_http1_abort(struct cg_exchange *ex, int status, const char *message);
-
 /* What both sorts are made of; in the executor, without the baton. */
 int cg_wire_send(struct cg_exchange *ex, const struct iovec *parts, int count,
-                 void *keep);
-int cg_wire_post(struct cg_exchange *ex, const struct iovec *parts, int count,
-                 void *keep);
+                 void *owner);
+int cg_wire_send_more(struct cg_exchange *ex, const struct iovec *parts,
+                      int count, void *owner);
 int cg_wire_send_file(struct cg_exchange *ex, const struct iovec *parts,
                       int count, int fd, off_t offset, size_t n);
 size_t cg_wire_pending(const struct cg_exchange *ex);

@@ -2,9 +2,9 @@
 /* HTTP/1 as a protocol: what an event means in each state of its stream. */
 #include "core/engine/http1/http1.h"
 
-#include "core/engine/conn/ending.h"
-#include "core/engine/conn/receive.h"
-#include "core/engine/conn/refuse.h"
+#include "core/engine/http1/ending.h"
+#include "core/engine/http1/receive.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 
 static enum cg_step

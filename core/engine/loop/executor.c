@@ -14,7 +14,7 @@ cg_drop_list(const struct cg_runner *runner, struct cg_segment *s)
 {
     while (s != NULL) {
         struct cg_segment *next = s->next;
-        runner->ops->drop(runner->self, s->keep);
+        runner->ops->drop(runner->self, s->owner);
         free(s);
         s = next;
     }

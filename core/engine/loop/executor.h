@@ -31,7 +31,7 @@ struct cg_executor {
     struct cg_request req;        /* of a request that came in one piece */
     struct cg_head_memo memo;     /* of the last ones */
     struct cg_writer writer;      /* lent to the host with a request */
-    struct cg_segment *spare;     /* for blocks that wait; see post.c */
+    struct cg_segment *spare;     /* for blocks that wait; see cork.c */
     cg_loop_event events[EVENTS];
     char rbuf[READ_BUFFER]; /* belongs to this thread, not to the engine */
 };

@@ -444,7 +444,7 @@ cg_pay(struct cg_engine *e)
 {
     struct cg_segment *s = e->dropped;
     e->dropped = NULL;
-    cg_receipts_settle(&e->runner, cg_receipts_take(e));
+    cg_receipts_tell(&e->runner, cg_receipts_take(e));
     cg_drop_list(&e->runner, s);
 }
 
@@ -463,7 +463,7 @@ cg_pay_now(struct cg_executor *x)
     if (!x->entered) {
         cg_engine_enter(x);
     }
-    cg_receipts_settle(&e->runner, settled);
+    cg_receipts_tell(&e->runner, settled);
     cg_drop_list(&e->runner, held);
     if (trims) {
         cg_memory_trim();

@@ -118,7 +118,8 @@ static bool
 is_time_to_listen(const struct cg_engine *e)
 {
     return e->now_us >= e->accept.pause_us &&
-           (e->conns.n < e->config->max_connections ||
+           ((e->conns.counted < e->config->max_connections &&
+             e->conns.n < e->config->max_open) ||
             e->now_us >= e->accept.full_us);
 }
 

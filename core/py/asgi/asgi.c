@@ -13,6 +13,8 @@
 #include "core/py/asgi/internal.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/logger.h"
+#include "core/py/request/access.h"
+#include "core/py/wsgi/hooks.h"
 
 enum { RBUF = 64 * 1024, LEFT_AFTER_US = 1000 * 1000 };
 
@@ -75,15 +77,14 @@ log_bare_exception(RequestObject *r, const char *what)
 void
 cg_asgi_log_exception(RequestObject *r, const char *what)
 {
-    struct cg_kit kit;
-    ExchangeObject *x =
-        r->ex != NULL ? cg_kit_take(r->asgi->wsgi, r->ex, &kit) : NULL;
-    if (x == NULL) {
+    struct cg_kit *kit =
+        r->ex != NULL ? cg_kit_take(r->asgi->wsgi, r->ex) : NULL;
+    if (kit == NULL) {
         log_bare_exception(r, what);
         return;
     }
-    cg_wsgi_log_exception(x, what);
-    cg_kit_give(r->asgi->wsgi, &kit);
+    cg_wsgi_log_exception(kit, what);
+    cg_kit_give(kit);
 }
 
 /* ---- waiting ---- */
@@ -490,10 +491,10 @@ wants_line(const RequestObject *r, enum cg_late late)
 }
 
 static void
-tell_hook(RequestObject *r, ExchangeObject *x, PyObject *env)
+tell_hook(RequestObject *r, const struct cg_kit *kit, PyObject *env)
 {
     if (r->hooked != NULL && r->asgi->wsgi->o->post_request) {
-        cg_call_post_request(x, r->hooked, env);
+        cg_call_post_request(kit, r->hooked, env);
     }
     Py_CLEAR(r->hooked);
 }
@@ -502,25 +503,24 @@ static void
 tell_end(RequestObject *r, enum cg_late late)
 {
     struct cg_wsgi *w = r->asgi->wsgi;
-    struct cg_kit kit;
     bool line = wants_line(r, late);
     if (!line && r->hooked == NULL) {
         return;
     }
-    ExchangeObject *x = cg_kit_take(w, r->ex, &kit);
-    if (x == NULL) {
+    struct cg_kit *kit = cg_kit_take(w, r->ex);
+    if (kit == NULL) {
         PyErr_Clear(); /* out of memory: nothing can be said */
         return;
     }
     bool needs_environ = r->hooked != NULL || w->python_access ||
                          cg_access_needs_environ(w->o->access);
-    py_auto *env = needs_environ ? cg_environ_new(w, x) : NULL;
+    py_auto *env = needs_environ ? cg_environ_new(kit) : NULL;
     PyErr_Clear();
     if (line) {
-        cg_wsgi_log_access(x, env);
+        cg_wsgi_log_access(kit, env);
     }
-    tell_hook(r, x, env);
-    cg_kit_give(w, &kit);
+    tell_hook(r, kit, env);
+    cg_kit_give(kit);
 }
 
 void
@@ -698,20 +698,19 @@ static int
 call_hooks(RequestObject *r)
 {
     struct cg_wsgi *w = r->asgi->wsgi;
-    struct cg_kit kit;
     if (!w->o->pre_request && !w->o->post_request) {
         return 0;
     }
-    ExchangeObject *x = cg_kit_take(w, r->ex, &kit);
-    if (x == NULL) {
+    struct cg_kit *kit = cg_kit_take(w, r->ex);
+    if (kit == NULL) {
         return -1;
     }
-    r->hooked = cg_request_object(x);
+    r->hooked = cg_request_object(kit);
     int e = r->hooked != NULL ? 0 : -1;
     if (e == 0 && w->o->pre_request) {
-        e = cg_call_pre_request(x, r->hooked);
+        e = cg_call_pre_request(kit, r->hooked);
     }
-    cg_kit_give(w, &kit);
+    cg_kit_give(kit);
     return e;
 }
 

@@ -16,7 +16,7 @@
 #include "core/http/websocket.h"
 #include "core/http/websocket_handshake.h"
 #include "core/py/asgi/asgi.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/wsgi/bridge.h"
 
 #if PY_VERSION_HEX < 0x030A0000
 typedef enum {
@@ -178,6 +178,13 @@ PyObject *cg_send_http(RequestObject *r, PyObject *message, PyObject *type);
 /* The same for the denial of a WebSocket: prefix is "websocket.". */
 PyObject *cg_send_call(PyObject *self, PyObject *const *args, size_t nargsf,
                        PyObject *kwnames);
+/* The pairs of a message's 'headers', as a list whose reading runs nothing of
+ * the application's; that does. NULL with an exception. */
+PyObject *cg_message_fields(const struct cg_asgi *a, PyObject *message);
+/* Adds them to a reply that was begun. NULL, or what is wrong, and a reference
+ * to the name of the field for the caller, which runs nothing. */
+const char *cg_send_fields(RequestObject *r, PyObject *fields,
+                           PyObject **ret_name);
 int cg_send_headers(RequestObject *r, PyObject *headers);
 PyObject *cg_send_done(struct cg_asgi *a);
 bool cg_is_type(PyObject *type, const char *text);

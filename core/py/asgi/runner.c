@@ -25,9 +25,9 @@ interrupt(void *self, struct cg_exchange *ex)
 }
 
 static void
-settle(void *self, void *line, uint64_t unsent)
+replied(void *self, void *line, uint64_t unsent)
 {
-    cg_wsgi_settle(((struct cg_asgi *)self)->wsgi, line, unsent);
+    cg_wsgi_replied(((struct cg_asgi *)self)->wsgi, line, unsent);
 }
 
 static int
@@ -63,11 +63,11 @@ static const struct cg_app_ops ops = {
     .enter = cg_gil_enter,
     .leave = cg_gil_leave,
     .run = run,
-    .drained = drained,
+    .awaited = drained,
     .interrupt = interrupt,
     .hold = cg_wsgi_hold,
     .drop = cg_wsgi_drop,
-    .settle = settle,
+    .replied = replied,
     .start = start,
     .stop = stop,
     .end = end,

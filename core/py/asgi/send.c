@@ -32,6 +32,32 @@ cg_message_get(const struct cg_asgi *a, PyObject *message, enum word key)
     return py_dict_get(message, word(a, key));
 }
 
+/* ---- whether there is something to be answered ---- */
+
+/*
+ * What a message holds may run code of the application's when it is read: keys
+ * that are compared, a number's __index__, an iterable, a buffer. It may call
+ * send() as well. So a message is read first, then this is asked, and nothing
+ * runs from there to the end of what is done with the exchange.
+ */
+static bool
+is_over(const RequestObject *r)
+{
+    return r->ex == NULL || r->reply == REPLY_COMPLETE || r->gone_us != 0;
+}
+
+static int
+raise_over(const RequestObject *r, PyObject *type)
+{
+    if (r->gone_us != 0) {
+        PyErr_SetString(r->asgi->gone_error, "the client has disconnected");
+    } else {
+        PyErr_Format(PyExc_RuntimeError, "%U after the response was complete",
+                     type);
+    }
+    return -1;
+}
+
 /* ---- what a message says ---- */
 
 /* The bytes of a bytes object, borrowed from it. */
@@ -80,7 +106,110 @@ get_status(const struct cg_asgi *a, PyObject *message, long least)
 
 /* ---- fields ---- */
 
-/* The value may be a peer's or a secret: only the name is shown. */
+/* Whether reading it runs nothing of the application's. */
+static bool
+is_plain_pair(PyObject *item)
+{
+    return PyTuple_CheckExact(item) && PyTuple_GET_SIZE(item) == 2 &&
+           PyBytes_CheckExact(PyTuple_GET_ITEM(item, 0)) &&
+           PyBytes_CheckExact(PyTuple_GET_ITEM(item, 1));
+}
+
+static bool
+is_plain(PyObject *headers)
+{
+    if (!PyList_CheckExact(headers)) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        if (!is_plain_pair(PyList_GET_ITEM(headers, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static PyObject *
+copy_pair(PyObject *item)
+{
+    py_auto *pair = PySequence_Tuple(item);
+    if (pair == NULL || PyTuple_GET_SIZE(pair) != 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "'headers' has (name, value) pairs, not %R", item);
+        return NULL;
+    }
+    PyObject *name = PyTuple_GET_ITEM(pair, 0); /* the pair's */
+    PyObject *value = PyTuple_GET_ITEM(pair, 1);
+    if (!PyBytes_Check(name) || !PyBytes_Check(value)) {
+        PyErr_Format(PyExc_TypeError,
+                     "'headers': name and value are bytes, not %R and %.200s",
+                     name, Py_TYPE(value)->tp_name);
+        return NULL;
+    }
+    return py_take(&pair);
+}
+
+static PyObject *
+copy_headers(PyObject *headers)
+{
+    py_auto *it = PyObject_GetIter(headers);
+    py_auto *list = it != NULL ? PyList_New(0) : NULL;
+    if (it == NULL) {
+        PyErr_SetString(PyExc_TypeError,
+                        "'headers' has to be an iterable of pairs");
+    }
+    while (list != NULL) {
+        py_auto *item = PyIter_Next(it);
+        py_auto *pair = item != NULL ? copy_pair(item) : NULL;
+        if (item == NULL && !PyErr_Occurred()) {
+            return py_take(&list);
+        }
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+plain_fields(PyObject *headers)
+{
+    if (headers == NULL) {
+        return PyErr_Occurred() ? NULL : PyList_New(0);
+    }
+    return is_plain(headers) ? py_new(headers) : copy_headers(headers);
+}
+
+PyObject *
+cg_message_fields(const struct cg_asgi *a, PyObject *message)
+{
+    py_auto *headers = cg_message_get(a, message, W_headers);
+    return plain_fields(headers);
+}
+
+/* Takes one field; NULL, or what is wrong with it. Runs nothing. */
+typedef const char *(*add_field_fn)(void *to, struct cg_slice name,
+                                    struct cg_slice value);
+
+/* All fields of cg_message_fields. NULL, or what is wrong: then *ret_name is
+ * the name of which, the caller's. The value may be a peer's or a secret, so it
+ * is not shown. */
+static const char *
+add_fields(PyObject *fields, add_field_fn add, void *to, PyObject **ret_name)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(fields); i++) {
+        PyObject *pair = PyList_GET_ITEM(fields, i); /* nothing runs here */
+        PyObject *name = PyTuple_GET_ITEM(pair, 0);
+        const char *fault =
+            add(to, bytes_view(name), bytes_view(PyTuple_GET_ITEM(pair, 1)));
+        if (fault != NULL) {
+            *ret_name = py_new(name);
+            return fault;
+        }
+    }
+    return NULL;
+}
+
 static int
 raise_bad_field(const char *fault, PyObject *name)
 {
@@ -88,69 +217,41 @@ raise_bad_field(const char *fault, PyObject *name)
     return -1;
 }
 
-/* One pair of `headers` goes to where they are collected; 0 or -1 with an
- * exception. The name is what `n` is a view of. */
-typedef int (*add_field_fn)(void *to, struct cg_slice n, struct cg_slice v,
-                            PyObject *name);
-
-static int
-add_pair(PyObject *item, add_field_fn add, void *to)
-{
-    py_auto *pair = PySequence_Fast(item, "'headers': not a pair");
-    if (pair == NULL || PySequence_Fast_GET_SIZE(pair) != 2) {
-        PyErr_Format(PyExc_TypeError,
-                     "'headers' has (name, value) pairs, not %R", item);
-        return -1;
-    }
-    py_auto *name = py_new(PySequence_Fast_GET_ITEM(pair, 0));
-    py_auto *value = py_new(PySequence_Fast_GET_ITEM(pair, 1));
-    if (!PyBytes_Check(name) || !PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError,
-                     "'headers': name and value are bytes, not %R and %.200s",
-                     name, Py_TYPE(value)->tp_name);
-        return -1;
-    }
-    return add(to, bytes_view(name), bytes_view(value), name);
-}
-
-/* What a message says under `headers`; NULL: nothing, or an exception. */
-static int
-add_pairs(PyObject *headers, add_field_fn add, void *to)
-{
-    if (headers == NULL) {
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    py_auto *list =
-        PySequence_Fast(headers, "'headers' has to be an iterable of pairs");
-    for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(list);
-         i++) {
-        py_auto *item = py_new(PySequence_Fast_GET_ITEM(list, i));
-        if (add_pair(item, add, to) < 0) {
-            return -1;
-        }
-    }
-    return list != NULL ? 0 : -1;
-}
-
 /* A field of the reply's head. */
-static int
-add_header(void *to, struct cg_slice n, struct cg_slice v, PyObject *name)
+static const char *
+add_header(void *to, struct cg_slice n, struct cg_slice v)
 {
     RequestObject *r = to;
     if (cg_exchange_field(r->ex, n, v) < 0) {
-        return raise_bad_field(r->ex->writer->reply.fault, name);
+        return r->ex->writer->reply.fault;
     }
     if (n.n == 12 && strncasecmp(n.p, "content-type", 12) == 0) {
         r->is_events =
             v.n >= 17 && strncasecmp(v.p, "text/event-stream", 17) == 0;
     }
-    return 0;
+    return NULL;
+}
+
+const char *
+cg_send_fields(RequestObject *r, PyObject *fields, PyObject **ret_name)
+{
+    return add_fields(fields, add_header, r, ret_name);
 }
 
 int
 cg_send_headers(RequestObject *r, PyObject *headers)
 {
-    return add_pairs(headers, add_header, r);
+    py_auto *fields = plain_fields(headers);
+    py_auto *name = NULL;
+    if (fields == NULL) {
+        return -1;
+    }
+    if (r->ex == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "it was answered meanwhile");
+        return -1;
+    }
+    const char *fault = cg_send_fields(r, fields, &name);
+    return fault == NULL ? 0 : raise_bad_field(fault, name);
 }
 
 /* ---- http.response.start ---- */
@@ -168,24 +269,37 @@ begin_reply(RequestObject *r, int status)
     return 0;
 }
 
-static PyObject *
-send_start(RequestObject *r, PyObject *message)
+static int
+check_new(const RequestObject *r, PyObject *type)
 {
-    struct cg_asgi *a = r->asgi;
+    if (is_over(r)) {
+        return raise_over(r, type);
+    }
     if (r->reply != REPLY_NONE) {
         PyErr_SetString(PyExc_RuntimeError,
                         "http.response.start: the response has started "
                         "already");
-        return NULL;
+        return -1;
     }
+    return 0;
+}
+
+static PyObject *
+send_start(RequestObject *r, PyObject *message, PyObject *type)
+{
+    struct cg_asgi *a = r->asgi;
     int status = get_status(a, message, 200);
     int trailers = status > 0 ? get_flag(a, message, W_trailers, 0) : -1;
-    if (trailers < 0 || begin_reply(r, status) < 0) {
+    py_auto *fields = trailers >= 0 ? cg_message_fields(a, message) : NULL;
+    py_auto *name = NULL;
+    if (fields == NULL || check_new(r, type) < 0 ||
+        begin_reply(r, status) < 0) {
         return NULL;
     }
-    py_auto *headers = cg_message_get(a, message, W_headers);
-    if (cg_send_headers(r, headers) < 0) {
-        cg_writer_forget(r->ex->writer);
+    const char *fault = cg_send_fields(r, fields, &name);
+    if (fault != NULL) {
+        cg_writer_forget(r->ex->writer); /* before anything is shown of it */
+        raise_bad_field(fault, name);
         return NULL;
     }
     r->wants_trailers = trailers > 0;
@@ -198,6 +312,9 @@ send_start(RequestObject *r, PyObject *message)
 static int
 check_started(const RequestObject *r, PyObject *type)
 {
+    if (is_over(r)) {
+        return raise_over(r, type);
+    }
     if (r->reply == REPLY_NONE) {
         PyErr_Format(PyExc_RuntimeError, "%U before http.response.start", type);
         return -1;
@@ -282,25 +399,10 @@ send_bytes(RequestObject *r, const char *p, size_t n, bool more, PyObject *keep)
     return after_part(r);
 }
 
+/* Of whatever has bytes; they stay where they are while we have the view. */
 static PyObject *
-send_body(RequestObject *r, PyObject *message, PyObject *type)
+send_buffer(RequestObject *r, PyObject *body, bool more, PyObject *type)
 {
-    struct cg_asgi *a = r->asgi;
-    if (check_started(r, type) < 0) {
-        return NULL;
-    }
-    int more = get_flag(a, message, W_more_body, 0);
-    py_auto *body = more >= 0 ? cg_message_get(a, message, W_body) : NULL;
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    if (body == NULL) {
-        return send_bytes(r, "", 0, more > 0, NULL);
-    }
-    if (PyBytes_CheckExact(body)) {
-        return send_bytes(r, PyBytes_AS_STRING(body),
-                          (size_t)PyBytes_GET_SIZE(body), more > 0, body);
-    }
     Py_buffer view;
     if (PyUnicode_Check(body) ||
         PyObject_GetBuffer(body, &view, PyBUF_SIMPLE) < 0) {
@@ -309,11 +411,30 @@ send_body(RequestObject *r, PyObject *message, PyObject *type)
                      Py_TYPE(body)->tp_name);
         return NULL;
     }
-    PyObject *sent = send_bytes(r, view.buf, (size_t)view.len, more > 0, NULL);
+    PyObject *sent = check_started(r, type) == 0
+                         ? send_bytes(r, view.buf, (size_t)view.len, more, NULL)
+                         : NULL;
     PyBuffer_Release(&view);
     return sent;
 }
 
+static PyObject *
+send_body(RequestObject *r, PyObject *message, PyObject *type)
+{
+    struct cg_asgi *a = r->asgi;
+    int more = get_flag(a, message, W_more_body, 0);
+    py_auto *body = more >= 0 ? cg_message_get(a, message, W_body) : NULL;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (body == NULL || PyBytes_CheckExact(body)) {
+        struct cg_slice s = body != NULL ? bytes_view(body) : CG_SLICE("");
+        return check_started(r, type) == 0
+                   ? send_bytes(r, s.p, s.n, more > 0, body)
+                   : NULL;
+    }
+    return send_buffer(r, body, more > 0, type);
+}
 /* ---- http.response.pathsend ---- */
 
 static int
@@ -345,21 +466,21 @@ static PyObject *
 send_path(RequestObject *r, PyObject *message, PyObject *type)
 {
     size_t n = 0;
-    if (check_started(r, type) < 0) {
-        return NULL;
-    }
     py_auto *path = cg_message_get(r->asgi, message, W_path);
-    if (path == NULL || r->reply == REPLY_BODY) {
+    if (path == NULL) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_ValueError,
-                            path == NULL
-                                ? "http.response.pathsend has no 'path'"
-                                : "http.response.pathsend is all of a body");
+                            "http.response.pathsend has no 'path'");
         }
         return NULL;
     }
     cg_auto(fd_close) int fd = open_file(path, &n);
-    if (fd < 0) {
+    if (fd < 0 || check_started(r, type) < 0) {
+        return NULL;
+    }
+    if (r->reply == REPLY_BODY) {
+        PyErr_SetString(PyExc_ValueError,
+                        "http.response.pathsend is all of a body");
         return NULL;
     }
     if (cg_exchange_file(r->ex, fd, 0, n) < 0) {
@@ -372,37 +493,52 @@ send_path(RequestObject *r, PyObject *message, PyObject *type)
 
 /* ---- trailers and interim responses ---- */
 
-static int
-add_trailer(void *to, struct cg_slice n, struct cg_slice v, PyObject *name)
+static const char *
+add_trailer(void *to, struct cg_slice n, struct cg_slice v)
 {
     struct cg_fields *fields = to;
-    return cg_fields_add(fields, n, v, true) < 0
-               ? raise_bad_field(fields->fault, name)
-               : 0;
+    return cg_fields_add(fields, n, v, true) < 0 ? fields->fault : NULL;
+}
+
+static const char *
+add_interim(void *to, struct cg_slice n, struct cg_slice v)
+{
+    struct cg_fields *fields = to;
+    return cg_fields_add(fields, n, v, false) < 0 ? fields->fault : NULL;
+}
+
+/* The fields of a message; -1 with an exception. */
+static int
+gather_fields(struct cg_fields *to, PyObject *fields, add_field_fn add)
+{
+    py_auto *name = NULL;
+    const char *fault = add_fields(fields, add, to, &name);
+    return fault == NULL ? 0 : raise_bad_field(fault, name);
 }
 
 static int
-add_interim(void *to, struct cg_slice n, struct cg_slice v, PyObject *name)
+check_trailers(const RequestObject *r, PyObject *type)
 {
-    struct cg_fields *fields = to;
-    return cg_fields_add(fields, n, v, false) < 0
-               ? raise_bad_field(fields->fault, name)
-               : 0;
-}
-
-static PyObject *
-send_trailers(RequestObject *r, PyObject *message)
-{
-    struct cg_asgi *a = r->asgi;
+    if (is_over(r)) {
+        return raise_over(r, type);
+    }
     if (r->reply != REPLY_TRAILERS) {
         PyErr_SetString(PyExc_RuntimeError,
                         "http.response.trailers without 'trailers' in "
                         "http.response.start, or before the end of the body");
-        return NULL;
+        return -1;
     }
+    return 0;
+}
+
+static PyObject *
+send_trailers(RequestObject *r, PyObject *message, PyObject *type)
+{
+    struct cg_asgi *a = r->asgi;
     int more = get_flag(a, message, W_more_trailers, 0);
-    py_auto *headers = more >= 0 ? cg_message_get(a, message, W_headers) : NULL;
-    if (more < 0 || add_pairs(headers, add_trailer, &r->trailers) < 0) {
+    py_auto *fields = more >= 0 ? cg_message_fields(a, message) : NULL;
+    if (fields == NULL || check_trailers(r, type) < 0 ||
+        gather_fields(&r->trailers, fields, add_trailer) < 0) {
         return NULL;
     }
     if (more > 0) {
@@ -422,8 +558,12 @@ send_trailers(RequestObject *r, PyObject *message)
 }
 
 static PyObject *
-inform(RequestObject *r, int status, struct cg_fields *fields)
+inform(RequestObject *r, int status, struct cg_fields *fields, PyObject *type)
 {
+    if (is_over(r)) {
+        raise_over(r, type);
+        return NULL;
+    }
     int e = r->reply <= REPLY_STARTED
                 ? cg_exchange_inform(r->ex, status, fields)
                 : 0;
@@ -460,19 +600,20 @@ gather_links(struct cg_fields *to, PyObject *links)
 }
 
 static PyObject *
-send_hint(RequestObject *r, PyObject *message)
+send_hint(RequestObject *r, PyObject *message, PyObject *type)
 {
     struct cg_fields fields = {0};
     py_auto *links = cg_message_get(r->asgi, message, W_links);
-    PyObject *sent =
-        gather_links(&fields, links) == 0 ? inform(r, 103, &fields) : NULL;
+    PyObject *sent = gather_links(&fields, links) == 0
+                         ? inform(r, 103, &fields, type)
+                         : NULL;
     cg_fields_release(&fields);
     return sent;
 }
 
 /* gunicorn's own: {status, headers}, 100 to 199 but 101. */
 static PyObject *
-send_informational(RequestObject *r, PyObject *message)
+send_informational(RequestObject *r, PyObject *message, PyObject *type)
 {
     struct cg_fields fields = {0};
     int status = get_status(r->asgi, message, 100);
@@ -484,14 +625,17 @@ send_informational(RequestObject *r, PyObject *message)
                      "'status' is %d, not one of an interim response", status);
         return NULL;
     }
-    if (r->reply != REPLY_NONE) {
+    py_auto *list = cg_message_fields(r->asgi, message);
+    if (list == NULL) {
+        return NULL;
+    }
+    if (!is_over(r) && r->reply != REPLY_NONE) {
         PyErr_SetString(PyExc_RuntimeError, "http.response.informational after "
                                             "http.response.start");
         return NULL;
     }
-    py_auto *headers = cg_message_get(r->asgi, message, W_headers);
-    PyObject *sent = add_pairs(headers, add_interim, &fields) == 0
-                         ? inform(r, status, &fields)
+    PyObject *sent = gather_fields(&fields, list, add_interim) == 0
+                         ? inform(r, status, &fields, type)
                          : NULL;
     cg_fields_release(&fields);
     return sent;
@@ -507,41 +651,30 @@ unexpected(PyObject *type)
     return NULL;
 }
 
-static PyObject *
-after_end(const RequestObject *r, PyObject *type)
-{
-    if (r->gone_us != 0) {
-        PyErr_SetString(r->asgi->gone_error, "the client has disconnected");
-    } else {
-        PyErr_Format(PyExc_RuntimeError, "%U after the response was complete",
-                     type);
-    }
-    return NULL;
-}
-
 PyObject *
 cg_send_http(RequestObject *r, PyObject *message, PyObject *type)
 {
-    if (r->ex == NULL || r->reply == REPLY_COMPLETE || r->gone_us != 0) {
-        return after_end(r, type);
+    if (is_over(r)) {
+        raise_over(r, type);
+        return NULL;
     }
     if (cg_is_type(type, "http.response.body")) {
         return send_body(r, message, type);
     }
     if (cg_is_type(type, "http.response.start")) {
-        return send_start(r, message);
+        return send_start(r, message, type);
     }
     if (cg_is_type(type, "http.response.pathsend")) {
         return send_path(r, message, type);
     }
     if (cg_is_type(type, "http.response.trailers")) {
-        return send_trailers(r, message);
+        return send_trailers(r, message, type);
     }
     if (cg_is_type(type, "http.response.early_hint")) {
-        return send_hint(r, message);
+        return send_hint(r, message, type);
     }
     return cg_is_type(type, "http.response.informational")
-               ? send_informational(r, message)
+               ? send_informational(r, message, type)
                : unexpected(type);
 }
 

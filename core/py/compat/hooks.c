@@ -18,7 +18,7 @@
 static struct {
     struct cg_log *log;
     struct cg_server_calls calls;
-    struct cg_worker_signals signals;
+    struct cg_worker_calls worker;
     int wakeup_fd; /* the worker's, to be written to; 0: none */
     bool quits;    /* it was told to stop at once */
 } state;
@@ -160,8 +160,9 @@ static PyObject *
 new_server(const struct cg_settings *settings)
 {
     py_auto *cfg = new_config(settings);
-    py_auto *type =
-        cfg != NULL ? cg_glue_get("_cgunicorn_glue.hooks", "Server") : NULL;
+    py_auto *type = cfg != NULL
+                        ? cg_glue_get("_cgunicorn_glue.hooks", "make_server")
+                        : NULL;
     py_auto *server =
         type != NULL ? PyObject_CallFunctionObjArgs(type, cfg, NULL) : NULL;
     return server != NULL && cg_py_logger_adopt(server) == 0 ? py_take(&server)
@@ -310,7 +311,8 @@ cg_py_server_set_listeners(struct cg_py_server *server,
     py_auto *make = cg_glue_get("_cgunicorn_glue.hooks", "make_listeners");
     if (make != NULL && t != NULL && f != NULL) {
         set_attribute(server_object(server), "LISTENERS",
-                      PyObject_CallFunctionObjArgs(make, t, f, NULL));
+                      PyObject_CallFunctionObjArgs(make, server_object(server),
+                                                   t, f, NULL));
     }
     PyErr_Clear();
 }
@@ -543,6 +545,57 @@ cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
     return call(server, CG_nworkers_changed, server_object(server), n, o, err);
 }
 
+/* ---- methods of an Arbiter ---- */
+
+bool
+cg_py_server_overrides(struct cg_py_server *server, const char *method)
+{
+    CG_HAS_GIL();
+    py_auto *yes =
+        PyObject_CallMethod(server_object(server), "overrides", "s", method);
+    PyErr_Clear();
+    return yes == Py_True;
+}
+
+int
+cg_py_server_spawn(struct cg_py_server *server, struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *done =
+        PyObject_CallMethod(server_object(server), "spawn_worker", NULL);
+    return finish_hook(done, err);
+}
+
+int
+cg_py_server_kill(struct cg_py_server *server, int pid, int sig,
+                  struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *done = PyObject_CallMethod(server_object(server), "kill_worker",
+                                        "ii", pid, sig);
+    return finish_hook(done, err);
+}
+
+int
+cg_py_server_pass(struct cg_py_server *server, struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *done =
+        PyObject_CallMethod(server_object(server), "every_pass", NULL);
+    return finish_hook(done, err);
+}
+
+int
+cg_py_server_halt(struct cg_py_server *server, const char *reason, int status,
+                  struct cg_error *err)
+{
+    CG_HAS_GIL();
+    set_attribute(server_object(server), "_ended", py_new(Py_True));
+    py_auto *done = PyObject_CallMethod(server_object(server), "halt", "zi",
+                                        reason, status);
+    return finish_hook(done, err);
+}
+
 int
 cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
                     int count, int bell_fd, int tickets_fd,
@@ -562,11 +615,12 @@ cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
 /* ---- signals of a worker ---- */
 
 int
-cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
-                     const struct cg_worker_signals *calls, int wakeup_fd,
-                     struct cg_error *err)
+cg_py_worker_init_signals(struct cg_py_worker *w,
+                          const struct cg_worker_calls *calls, int wakeup_fd,
+                          struct cg_error *err)
 {
-    state.signals = *calls;
+    CG_HAS_GIL();
+    state.worker = *calls;
     state.wakeup_fd = wakeup_fd;
     py_auto *done =
         PyObject_CallMethod(worker_object(w), "init_signals", "i", wakeup_fd);
@@ -574,16 +628,35 @@ cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
 }
 
 void
-cg_hook_worker_event(enum cg_worker_event event)
+cg_py_worker_freeze(struct cg_py_worker *w)
 {
-    const struct cg_worker_signals *s = &state.signals;
-    void (*const on[])(void *) = {[CG_WORKER_TERM] = s->on_term,
-                                  [CG_WORKER_USR1] = s->on_usr1,
-                                  [CG_WORKER_QUIT] = s->on_quit};
-    state.quits = state.quits || event == CG_WORKER_QUIT;
-    if (on[event] != NULL) {
-        on[event](s->self);
+    CG_HAS_GIL();
+    py_auto *done = PyObject_CallMethod(worker_object(w), "freeze", NULL);
+    PyErr_Clear();
+    (void)done;
+}
+
+void
+cg_hook_worker_stop(void)
+{
+    if (state.worker.stop != NULL) {
+        state.worker.stop(state.worker.self);
     }
+}
+
+void
+cg_hook_worker_quit(void)
+{
+    state.quits = true;
+    if (state.worker.quit != NULL) {
+        state.worker.quit(state.worker.self);
+    }
+}
+
+const struct cg_worker_calls *
+cg_hook_worker_calls(void)
+{
+    return &state.worker;
 }
 
 bool

@@ -28,6 +28,9 @@ struct cg_server_calls {
     int (*signal_self)(void *self, int signo); /* reload(), stop(), halt() … */
     void (*set_timeout)(void *self, uint64_t ms); /* server.timeout */
     void (*handle_signal)(void *self, int signo); /* server.handle_hup() … */
+    int (*spawn_worker)(void *self); /* a pid, or -errno; never in a child */
+    int (*kill_worker)(void *self, int pid, int signo); /* 0 or -errno */
+    void (*cull)(void *self); /* ends workers that are too many */
     void *self;
 };
 
@@ -87,6 +90,18 @@ void cg_py_server_add_worker(struct cg_py_server *server, int pid,
                              struct cg_py_worker *w);
 void cg_py_server_del_worker(struct cg_py_server *server, int pid);
 
+/* Whether a subclass of Arbiter, of a program that embeds the server, or a hook
+ * has put a method of its own there. */
+bool cg_py_server_overrides(struct cg_py_server *server, const char *method);
+/* Calls server.spawn_worker(), kill_worker(pid, sig), every_pass() or
+ * halt(reason, status) of such a one. As the hooks. */
+int cg_py_server_spawn(struct cg_py_server *server, struct cg_error *err);
+int cg_py_server_kill(struct cg_py_server *server, int pid, int sig,
+                      struct cg_error *err);
+int cg_py_server_pass(struct cg_py_server *server, struct cg_error *err);
+int cg_py_server_halt(struct cg_py_server *server, const char *reason,
+                      int status, struct cg_error *err);
+
 /* Whether the user set that hook (the defaults do nothing we must call). */
 bool cg_hook_is_set(const struct cg_settings *s, enum cg_setting_id hook);
 /*
@@ -110,18 +125,32 @@ int cg_hook_nworkers(struct cg_py_server *server, int new_n, int old_n,
                      struct cg_error *err);
 
 /*
- * The worker's Python-visible signal handlers (signal.signal, callables) for
- * TERM INT QUIT USR1 ABRT, and the wakeup descriptor. GIL held, main thread.
- * The callbacks run with the GIL held, on the main thread.
+ * What a worker's Python side can make the worker do; filled by core/worker.
+ * Called with the GIL: by the signal handlers and by what is written to
+ * attributes of `worker`, from any Python thread.
+ *
+ * A signal's way goes through five rooms, since Python's handlers are the
+ * user's to see and to change. TERM: CPython's C handler notes it and writes a
+ * byte to wakeup_fd; the engine, which watches that, calls `signals` of its
+ * host (core/engine/engine.h); core/worker lets Python run what is due; the
+ * handler in glue/hooks.py calls stop(), which is below; and that tells the
+ * engine to end. INT, QUIT and ABRT call the user's hook on the way.
  */
-struct cg_worker_signals {
-    void (*on_term)(void *self); /* graceful stop */
-    void (*on_usr1)(void *self); /* reopen logs */
-    void (*on_quit)(void *self); /* INT, QUIT: stop at once */
+struct cg_worker_calls {
+    void (*stop)(void *self); /* gracefully: TERM, worker.alive = False */
+    void (*quit)(void *self); /* at once: INT, QUIT, ABRT */
+    uint64_t (*requests)(void *self);                      /* for worker.nr */
+    void (*limit_requests)(void *self, uint64_t count);    /* 0: none */
+    void (*set_app)(void *self, struct _object *callable); /* worker.wsgi */
     void *self;
 };
-int cg_py_worker_signals(struct cg_py_server *server, struct cg_py_worker *w,
-                         const struct cg_worker_signals *calls, int wakeup_fd,
-                         struct cg_error *err);
+/* The handlers for TERM INT QUIT USR1 ABRT WINCH (signal.signal, callables),
+ * and from here on the calls. Main thread. */
+int cg_py_worker_init_signals(struct cg_py_worker *w,
+                              const struct cg_worker_calls *calls,
+                              int wakeup_fd, struct cg_error *err);
+/* It serves no more: what is written to it counts for nothing, worker.nr stays
+ * as it is. */
+void cg_py_worker_freeze(struct cg_py_worker *w);
 
 #endif

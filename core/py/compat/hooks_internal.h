@@ -10,17 +10,17 @@
 struct cg_log *cg_hook_log(void);
 /* What `server` can make the arbiter do; members may be NULL. */
 const struct cg_server_calls *cg_hook_server_calls(void);
-/* What the worker's signal handlers were told: of enum cg_worker_event. */
-enum cg_worker_event { CG_WORKER_TERM, CG_WORKER_USR1, CG_WORKER_QUIT };
-void cg_hook_worker_event(enum cg_worker_event event);
+/* What `worker` can make the worker do; members may be NULL. */
+const struct cg_worker_calls *cg_hook_worker_calls(void);
+void cg_hook_worker_stop(void);
+void cg_hook_worker_quit(void);
 /* Whether the worker was told to stop at once. */
 bool cg_hook_worker_quits(void);
 /* Has the worker's main loop run what is due. Any thread, without the GIL. */
 void cg_hook_worker_wake(void);
 
 /* app.c: an attribute of an embedded module; new reference, or NULL with an
- * exception. (PyObject * and back, for files that see Python.h.) */
-struct _object;
+ * exception. */
 struct _object *cg_glue_get(const char *module, const char *name);
 
 /* hooks.c: a Config of its own; new reference, or NULL with an exception. */

@@ -7,8 +7,6 @@
 #include "core/py/compat/written_internal.h"
 #include "core/py/runtime/convert.h"
 
-static struct cg_worker_calls calls;
-
 static PyObject *
 object_of(void *opaque)
 {
@@ -101,18 +99,6 @@ validate(PyObject *self, PyObject *args)
 
 /* ---- the worker ---- */
 
-void
-cg_py_worker_follow(struct cg_py_worker *w, const struct cg_worker_calls *c)
-{
-    if (c != NULL) {
-        calls = *c;
-        return;
-    }
-    Py_XDECREF(PyObject_CallMethod(object_of(w), "freeze", NULL));
-    PyErr_Clear();
-    calls = (struct cg_worker_calls){0};
-}
-
 uint64_t
 cg_py_worker_limit(struct cg_py_worker *w)
 {
@@ -128,19 +114,21 @@ cg_py_worker_limit(struct cg_py_worker *w)
 static PyObject *
 requests(PyObject *self, PyObject *unused)
 {
-    uint64_t n = calls.requests != NULL ? calls.requests(calls.self) : 0;
-    return PyLong_FromUnsignedLongLong(n);
+    const struct cg_worker_calls *c = cg_hook_worker_calls();
+    return PyLong_FromUnsignedLongLong(
+        c->requests != NULL ? c->requests(c->self) : 0);
 }
 
 static PyObject *
 limit_requests(PyObject *self, PyObject *count)
 {
+    const struct cg_worker_calls *c = cg_hook_worker_calls();
     unsigned long long n = PyLong_AsUnsignedLongLong(count);
     if (PyErr_Occurred()) {
         return NULL;
     }
-    if (calls.limit_requests != NULL) {
-        calls.limit_requests(calls.self, n);
+    if (c->limit_requests != NULL) {
+        c->limit_requests(c->self, n);
     }
     Py_RETURN_NONE;
 }
@@ -148,8 +136,9 @@ limit_requests(PyObject *self, PyObject *count)
 static PyObject *
 set_application(PyObject *self, PyObject *callable)
 {
-    if (calls.set_app != NULL) {
-        calls.set_app(calls.self, callable);
+    const struct cg_worker_calls *c = cg_hook_worker_calls();
+    if (c->set_app != NULL) {
+        c->set_app(c->self, callable);
     }
     Py_RETURN_NONE;
 }

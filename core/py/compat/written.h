@@ -18,16 +18,6 @@
 int cg_py_settings_follow(struct cg_py_server *server, struct cg_settings *s,
                           struct cg_log *log);
 
-/* What attributes of the serving worker do; any Python thread. */
-struct cg_worker_calls {
-    uint64_t (*requests)(void *self);
-    void (*limit_requests)(void *self, uint64_t count); /* 0: none */
-    void (*set_app)(void *self, void *callable);        /* borrowed */
-    void *self;
-};
-/* From here on they are called; NULL: no more, worker.nr stays as it is. */
-void cg_py_worker_follow(struct cg_py_worker *w,
-                         const struct cg_worker_calls *calls);
 /* worker.max_requests, by the engine's count; 0: no limit. */
 uint64_t cg_py_worker_limit(struct cg_py_worker *w);
 

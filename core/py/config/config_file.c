@@ -114,6 +114,28 @@ read_python(void *self, const char *path, bool is_module, struct cg_settings *s,
     return 0;
 }
 
+/* A program that embeds the server: it has its own idea of files. */
+static int
+read_program(void *self, const char *path, bool is_module,
+             struct cg_settings *s, int *ret_exit, struct cg_findings *f)
+{
+    py_auto *items = PyObject_CallFunctionObjArgs(self, NULL);
+    if (items == NULL) {
+        return failed_to_run("the application's configuration", ret_exit, f);
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
+        py_auto *item = py_list_get(items, i);
+        apply_item(s, item, f);
+    }
+    return 0;
+}
+
+struct cg_python_reader
+cg_python_program_reader(void *settings)
+{
+    return (struct cg_python_reader){.read = read_program, .self = settings};
+}
+
 struct cg_python_reader
 cg_python_config_reader(void)
 {

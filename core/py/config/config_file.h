@@ -8,6 +8,9 @@
 
 /* The reader for struct cg_load. */
 struct cg_python_reader cg_python_config_reader(void);
+/* The one of a program: `settings` is a callable, borrowed, that gives [(name,
+ * value, source, own)] each time it is called. (A PyObject *.) */
+struct cg_python_reader cg_python_program_reader(void *settings);
 
 /*
  * Turns import strings of callables ("hooks:post_fork" from YAML, "pkg.mod.f")

@@ -126,8 +126,22 @@ def _call(factory, name, args, kwargs):
         raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
 
 
-def load(spec):
-    """The callable that spec names, or AppError."""
+def _load_paste(spec, global_conf):
+    from _cgunicorn_glue.paste import get_wsgi_app
+
+    try:
+        return get_wsgi_app(spec, defaults=global_conf)
+    except BaseException as e:
+        raise AppError(BOOT, "%s: %s: %s" % (spec, type(e).__name__, e), e)
+
+
+def load(spec, global_conf=None):
+    """The callable that spec names, or AppError. global_conf is PasteDeploy's."""
+    if spec.startswith(("config:", "egg:")):
+        from _cgunicorn_glue.paste import is_uri
+
+        if is_uri(spec):
+            return _load_paste(spec, global_conf)
     module, _, text = spec.partition(":")
     text = text or "application"
     parts, args, kwargs = _parse(spec, text)

@@ -64,9 +64,14 @@ def _is_own(name, value, module):
 
 
 def _final(name, value):
-    """A function in place of a class is asked for it, as gunicorn does."""
+    """A function in place of a class is asked for it, as gunicorn does; a class
+    that the server has natively is named."""
     if name in ("worker_class", "logger_class") and type(value) in (_Function, _Method):
-        return value()
+        value = value()
+    if name == "worker_class" and isinstance(value, type):
+        from _cgunicorn_glue.names import native
+
+        return native(value) or value
     return value
 
 

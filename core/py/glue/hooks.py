@@ -11,7 +11,7 @@ import time
 from _thread import get_ident, start_new_thread  # before anything patches it
 
 import _cgunicorn
-from _cgunicorn_glue import logger, names
+from _cgunicorn_glue import listener, logger, names
 
 
 class Setting:
@@ -69,15 +69,13 @@ class Config:
     @property
     def worker_class(self):
         """The class itself, as in gunicorn."""
+        from _cgunicorn_glue.python_worker import load
+
         value = self.settings["worker_class"].get()
         if isinstance(value, type):
             return value
         uri = self.worker_class_str
-        uri = names.CLASSES.get(uri, uri)
-        module, _, name = uri.rpartition(".")
-        import importlib
-
-        return getattr(importlib.import_module(module), name)
+        return load(names.CLASSES.get(uri, uri))
 
     @property
     def logger_class(self):
@@ -115,6 +113,18 @@ class Config:
     def ssl_options(self):
         return {n: s.get() for n, s in self.settings.items() if s.section == "SSL"}
 
+    def forwarded_allow_networks(self):
+        return _networks(self.forwarded_allow_ips)
+
+    def proxy_allow_networks(self):
+        return _networks(self.proxy_allow_ips)
+
+    @property
+    def paste_global_conf(self):
+        """{key: value} of --paste-global; None: there is none."""
+        pairs = (_pair(item) for item in self.raw_paste_global_conf)
+        return dict(pairs) if self.raw_paste_global_conf else None
+
     @property
     def env(self):
         return dict(item.split("=", 1) for item in self.raw_env)
@@ -123,6 +133,23 @@ class Config:
         width = max(map(len, self.settings))
         return "\n".join("%-*s = %s" % (width, n, _shown(self.settings[n].value))
                          for n in sorted(self.settings))
+
+
+def _networks(texts):
+    import ipaddress
+
+    return [ipaddress.ip_network(t) for t in texts if t != "*"]
+
+
+def _pair(item):
+    r"""key=value, where \= is an equals sign of the key or the value."""
+    import re
+
+    parts = re.split(r"(?<!\\)=", item)
+    if len(parts) != 2:
+        raise ValueError("paste_global: %r is not KEY=VALUE (write \\= for an equals "
+                         "sign in one of them)" % item)
+    return tuple(p.replace("\\=", "=") for p in parts)
 
 
 def _shown(value):
@@ -145,7 +172,7 @@ class App:
             return patched(self.app_uri)
         from _cgunicorn_glue.app import load
 
-        return load(self.app_uri)
+        return load(self.app_uri, self.cfg.paste_global_conf)
 
     load_wsgiapp = load
 
@@ -159,29 +186,6 @@ class App:
 
     def chdir(self):
         os.chdir(self.cfg.chdir)
-
-
-class Listener:
-    """An item of server.LISTENERS"""
-
-    def __init__(self, text, fd):
-        self._text, self._fd = text, fd
-
-    def __str__(self):
-        return self._text
-
-    def fileno(self):
-        return self._fd
-
-    @property
-    def sock(self):
-        import socket
-
-        return socket.socket(fileno=os.dup(self._fd))
-
-    def getsockname(self):
-        with self.sock as s:
-            return s.getsockname()
 
 
 _SIGNALS = {getattr(signal, "SIG" + n.upper()): n for n in (
@@ -228,9 +232,17 @@ class Server:
         self.worker_age = 0
         self.systemd = False
         self.pidfile = None
+        self.prepared = (None, None)  # cfg, and the class written in Python
         names.server(cfg.worker_class_str)
         self.log = logger.make(cfg)
         self.set_config(cfg)
+
+    @property
+    def __class__(self):
+        """isinstance(server, gunicorn.arbiter.Arbiter) holds."""
+        kind = type(self)
+        return getattr(names.loaded("gunicorn.arbiter"), "Arbiter", kind) \
+            if kind is Server else kind
 
     def set_config(self, cfg):
         self.cfg = self.app.cfg = cfg
@@ -316,12 +328,19 @@ class Server:
     def signal(self, sig, frame=None):
         self.SIG_QUEUE.put(sig)
 
+    def overrides(self, name):
+        """Whether a hook, or a subclass of Arbiter, has put another method there."""
+        base = names.loaded("gunicorn.arbiter")
+        own = getattr(getattr(base, "Arbiter", Server), name, None)
+        return name in self.__dict__ or getattr(type(self), name, None) not in (
+            own, getattr(Server, name, None))
+
     def _handle(self, sig):
-        """Whether a hook put a handler of its own on this object, which is called."""
+        """Whether a handler of the user's own is there, which is called."""
         name = "handle_" + self.SIG_NAMES.get(sig, "")
-        handler = self.__dict__.get(name)
-        if handler is None:
+        if not self.overrides(name):
             return False
+        handler = getattr(self, name)
         self.log.info("Handling signal: %s", name[7:])
         try:
             handler()
@@ -409,6 +428,15 @@ class Worker:
         self._wsgi = None
         self.tmp = Tmp()
 
+    @property
+    def __class__(self):
+        """isinstance(worker, gunicorn.workers.base.Worker) holds, and that it is
+        one of its own class, for whom has loaded these. The classes there are
+        those that Python runs."""
+        kind = type(self)
+        base = getattr(names.loaded("gunicorn.workers.base"), "Worker", kind)
+        return getattr(names.loaded(kind.__module__), kind.__name__, base)
+
     def __str__(self):
         return "<Worker %s>" % self.pid
 
@@ -427,7 +455,7 @@ class Worker:
     def alive(self, yes):
         was, self._alive = self._alive, bool(yes)
         if was and not yes and self is _me and self.booted:
-            _cgunicorn.worker_event(0)
+            _cgunicorn.worker_stop()
 
     @property
     def nr(self):
@@ -479,9 +507,9 @@ class Worker:
     def handle_exit(self, sig, frame):
         first, self._alive = self._alive, False
         if self.booted:
-            _cgunicorn.worker_event(0)
+            _cgunicorn.worker_stop()
         elif first and not self._ending:  # it has nothing to finish
-            _cgunicorn.worker_event(2)
+            _cgunicorn.worker_quit()
             self._leave(sig, 0)
 
     def _leave(self, sig, status):
@@ -526,14 +554,14 @@ class Worker:
         if self._ending or self._is_told(sig):
             return
         self._alive = False
-        _cgunicorn.worker_event(2)
+        _cgunicorn.worker_quit()
         self.cfg.worker_int(self)
         time.sleep(0.1)
         self._leave(sig, 0)
 
     def handle_abort(self, sig, frame):
         self._alive = False
-        _cgunicorn.worker_event(2)
+        _cgunicorn.worker_quit()
         self.cfg.worker_abort(self)
         self._leave(sig, 1)
 
@@ -623,8 +651,28 @@ def make_config(values, defaults, sections, hooks, derived):
     return Config(values, defaults, sections, derived)
 
 
-def make_listeners(texts, fds):
-    return [Listener(t, f) for t, f in zip(texts, fds)]
+embedding = None  # the Arbiter of a program that has handed over to the server
+
+
+_serving = False
+
+
+def serves():
+    """Whether a server runs in this process, or one that it was forked from."""
+    return _serving
+
+
+def make_server(cfg):
+    global _serving
+    _serving = True
+    if embedding is None:
+        return Server(cfg)
+    embedding.begin(cfg)
+    return embedding
+
+
+def make_listeners(server, texts, fds):
+    return [listener.lent(t, f, server.cfg, server.log) for t, f in zip(texts, fds)]
 
 
 def _to_first(fds):

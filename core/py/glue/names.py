@@ -23,7 +23,12 @@ CLASSES = {
     "gevent_pywsgi": "gunicorn.workers.ggevent.GeventPyWSGIWorker",
     "eventlet": "gunicorn.workers.geventlet.EventletWorker",
     "tornado": "gunicorn.workers.gtornado.TornadoWorker",
+    "asgi": "gunicorn.workers.gasgi.ASGIWorker",
 }
+
+# Where packages define what their users import from elsewhere.
+_HOMES = {"uvicorn_worker._workers": "uvicorn_worker", "uvicorn.workers": "uvicorn.workers"}
+_UVICORNS = ("UvicornWorker", "UvicornH11Worker")
 
 _Module = type(sys)
 _Function = type(lambda: None)
@@ -75,9 +80,19 @@ def loaded(name):
     return None if type(module) is Late else module
 
 
+def native(cls):
+    """The name of a class, given as an object, that the server has natively;
+    None: it is another one, such as a subclass."""
+    uri = "%s.%s" % (cls.__module__, cls.__qualname__)
+    if uri in CLASSES.values():
+        return uri
+    home = _HOMES.get(cls.__module__)
+    return "%s.%s" % (home, cls.__qualname__) if home and cls.__qualname__ in _UVICORNS else None
+
+
 def _exists(package, name):
     if not package.__path__:  # ours
-        return _cgunicorn.source("gunicorn." + name) is not None
+        return _cgunicorn.has_source("gunicorn." + name)
     for folder in package.__path__:
         for end in (".py", "/__init__.py"):
             try:

@@ -358,7 +358,7 @@ cg_py_loop_is_quiet(const struct cg_py_loop *l)
 }
 
 int
-cg_py_loop_is_handled(const struct cg_py_loop *l, void *result)
+cg_py_loop_is_handled(const struct cg_py_loop *l, PyObject *result)
 {
     if (l == NULL || l->handled == Py_None) {
         return 0;

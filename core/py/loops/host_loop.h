@@ -79,7 +79,7 @@ int cg_py_loop_park(struct cg_py_loop *l, struct cg_exchange *ex);
 /* The pending exception ends a greenlet on purpose: nothing to say. */
 bool cg_py_loop_is_quiet(const struct cg_py_loop *l);
 /* Whether the application answered through the socket itself, as its result
- * (a PyObject *) says. 1, 0, or -1 with an exception. */
-int cg_py_loop_is_handled(const struct cg_py_loop *l, void *result);
+ * says. 1, 0, or -1 with an exception. */
+int cg_py_loop_is_handled(const struct cg_py_loop *l, struct _object *result);
 
 #endif

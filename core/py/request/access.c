@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What the bridge tells the logs: access lines and tracebacks. */
-#include "core/base/memory.h"
-#include "core/py/compat/logger.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/request/access.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "core/py/compat/logger.h"
+#include "core/py/wsgi/bridge.h"
+#include "core/py/wsgi/hooks.h"
 
 /* ---- tracebacks ---- */
 
@@ -38,12 +39,12 @@ route_exception(const struct cg_exchange *ex, const char *what)
 }
 
 void
-cg_wsgi_log_exception(ExchangeObject *x, const char *what)
+cg_wsgi_log_exception(const struct cg_kit *kit, const char *what)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_auto(buf) struct cg_buf traceback = {0};
     struct cg_error err = {0};
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = kit->ex;
     if (cg_py_logger_takes_errors() && route_exception(ex, what)) {
         PyErr_Clear();
         return;
@@ -63,13 +64,13 @@ cg_wsgi_log_exception(ExchangeObject *x, const char *what)
     while (text.n > 0 && text.p[text.n - 1] == '\n') {
         text.n--;
     }
-    cg_log_exception(x->wsgi->o->log, (struct cg_slice){text.p, text.n});
+    cg_log_exception(kit->wsgi->o->log, (struct cg_slice){text.p, text.n});
 }
 
 /* ---- the access line ---- */
 
 struct lookup {
-    ExchangeObject *x;
+    const struct cg_kit *kit;
     PyObject *env;
     PyObject *shown; /* str() of the last value that was no string */
 };
@@ -91,9 +92,9 @@ request_field(const struct cg_exchange *ex, struct cg_slice name)
 /* The last one of that name, as gunicorn's atoms have it, of the application's
  * fields; those that the server added are not in its resp.headers either. */
 static struct cg_slice
-response_field(const ExchangeObject *x, struct cg_slice wanted)
+response_field(const struct cg_kit *kit, struct cg_slice wanted)
 {
-    const struct cg_writer *w = x->ex->writer;
+    const struct cg_writer *w = kit->ex->writer;
     struct cg_slice name, value, found = {NULL, 0};
     size_t at = 0;
     while (w->started && w->headed &&
@@ -162,10 +163,10 @@ look_up(void *self, char kind, struct cg_slice name)
 {
     struct lookup *l = self;
     if (kind == 'i') {
-        return request_field(l->x->ex, name);
+        return request_field(l->kit->ex, name);
     }
     if (kind == 'o') {
-        return response_field(l->x, name);
+        return response_field(l->kit, name);
     }
     return l->env != NULL ? environ_field(l, name) : (struct cg_slice){NULL, 0};
 }
@@ -233,13 +234,13 @@ set_sent(PyObject *resp, uint64_t sent)
 
 /* log.access() of a Python logger, with objects as it knows them. */
 static void
-route_access(ExchangeObject *x, PyObject *env)
+route_access(const struct cg_kit *kit, PyObject *env)
 {
-    struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = kit->ex;
     uint64_t duration = cg_now_us() - ex->start_us;
     uint64_t unsent = cg_exchange_unsent(ex);
-    py_auto *req = env != NULL ? cg_request_object(x) : NULL;
-    py_auto *resp = req != NULL ? cg_response_object(x, req) : NULL;
+    py_auto *req = env != NULL ? cg_request_object(kit) : NULL;
+    py_auto *resp = req != NULL ? cg_response_object(kit, req) : NULL;
     if (resp != NULL && is_under_way(ex, unsent)) {
         ex->line = keep_line(ex, (struct line){.req = py_take(&req),
                                                .resp = py_take(&resp),
@@ -252,7 +253,7 @@ route_access(ExchangeObject *x, PyObject *env)
 }
 
 void
-cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent)
+cg_wsgi_replied(struct cg_wsgi *w, void *line, uint64_t unsent)
 {
     struct line *l = line;
     uint64_t sent = taken(l->sent, unsent);
@@ -275,32 +276,32 @@ cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent)
 }
 
 void
-cg_wsgi_log_access(ExchangeObject *x, PyObject *env)
+cg_wsgi_log_access(const struct cg_kit *kit, PyObject *env)
 {
-    const struct cg_wsgi_options *o = x->wsgi->o;
-    if (!cg_log_wants_requests(o->log) || x->ex->status == 0) {
+    const struct cg_wsgi_options *o = kit->wsgi->o;
+    if (!cg_log_wants_requests(o->log) || kit->ex->status == 0) {
         return; /* 0: the application took the socket over */
     }
     if (cg_py_logger_takes_access()) {
-        route_access(x, env);
+        route_access(kit, env);
         return;
     }
-    struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = kit->ex;
     const struct cg_request *r = ex->req;
     uint64_t unsent = cg_exchange_unsent(ex);
-    struct lookup self = {x, env, NULL};
+    struct lookup self = {kit, env, NULL};
     py_auto *addr = NULL;
     py_auto *path = NULL;
-    const struct cg_wsgi *w = x->wsgi;
+    const struct cg_wsgi *w = kit->wsgi;
     const struct cg_access_record record = {
-        .remote_addr =
-            changed_field(env, w->k_addr, cg_slice_of(ex->peer->addr), &addr),
+        .remote_addr = changed_field(env, w->environ.k_addr,
+                                     cg_slice_of(ex->peer->addr), &addr),
         .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
         .method = cg_span_of(ex->base, r->method),
         .uri = cg_span_of(ex->base, r->target),
         .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
-        .path =
-            changed_field(env, w->k_path, cg_span_of(ex->base, r->path), &path),
+        .path = changed_field(env, w->environ.k_path,
+                              cg_span_of(ex->base, r->path), &path),
         .query = cg_span_of(ex->base, r->query),
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),

@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * wsgi.file_wrapper: files leave by sendfile where they can. That sends what
- * the descriptor has; read() may say something else (gzip, a subclass, a file
- * of /proc), and read() is right. So only Python's own types for plain files
- * are sent so, as they were made.
- */
-#include "core/base/memory.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/request/file.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -101,14 +94,10 @@ has_size(const struct stat *st)
     return S_ISREG(st->st_mode) && st->st_size > 0 && st->st_blocks > 0;
 }
 
-static bool
-is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
-            off_t *ret_n)
+bool
+cg_file_look(PyObject *wrapper, struct cg_file_part *ret)
 {
     struct stat st;
-    if (!x->wsgi->o->sendfile) {
-        return false;
-    }
     py_auto *file = PyObject_GetAttrString(wrapper, "filelike");
     PyErr_Clear();
     int fd = file != NULL && is_plain(file)
@@ -121,35 +110,31 @@ is_sendable(ExchangeObject *x, PyObject *wrapper, int *ret_fd, off_t *ret_at,
     if (at < 0 || at > st.st_size) {
         return false;
     }
-    *ret_fd = fd;
-    *ret_at = at;
-    *ret_n = st.st_size - at;
+    *ret = (struct cg_file_part){.fd = fd, .at = at, .n = st.st_size - at};
     return true;
 }
 
 int
-cg_reply_file(ExchangeObject *x, PyObject *wrapper)
+cg_file_send(struct cg_exchange *ex, const struct cg_file_part *part)
 {
-    int fd;
-    off_t at, n;
-    const struct cg_writer *w = x->ex->writer;
-    if (!is_sendable(x, wrapper, &fd, &at, &n)) {
-        return 0;
-    }
-    cg_reply_turn(x); /* looking at the file may have written something */
+    const struct cg_writer *w = ex->writer;
+    off_t n = part->n;
     if (w->headed || !w->started) {
         return 0;
     }
     if (w->reply.has_length && w->reply.length < (uint64_t)n) {
         n = (off_t)w->reply.length;
     }
-    if (cg_exchange_file(x->ex, fd, at, (size_t)n) < 0) {
-        x->failed = true;
-    }
-    return 1;
+    int r = cg_exchange_file(ex, part->fd, part->at, (size_t)n);
+    return r < 0 ? r : 1;
 }
 
 /* ---- the type ---- */
+
+typedef struct {
+    PyObject_HEAD PyObject *filelike;
+    Py_ssize_t blksize;
+} FileObject;
 
 static PyObject *
 File_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

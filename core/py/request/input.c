@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * wsgi.input: the whole body, in memory or in an unlinked file, read exactly as
- * PEP 3333 asks. Used after its request it raises: it never shows another
- * request's bytes. A body that is still coming is input_stream.c's.
- */
+#include "core/py/request/input.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,26 +8,26 @@
 #include <unistd.h>
 
 #include "core/base/memory.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/request/input_stream.h"
 
 enum { WINDOW = 64 * 1024 };
 
 static const struct cg_body *
-body_of(ExchangeObject *x)
+body_of(InputObject *in)
 {
-    if (x->ex == NULL) {
+    if (in->ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
                         "wsgi.input used after the end of its request");
         return NULL;
     }
-    return &x->ex->body;
+    return &in->ex->body;
 }
 
 /* Bytes that can be read at most. */
 static uint64_t
-left(const ExchangeObject *x, const struct cg_body *body)
+left(const InputObject *in, const struct cg_body *body)
 {
-    return x->ex->streaming ? PY_SSIZE_T_MAX : body->n - x->pos;
+    return in->ex->streaming ? PY_SSIZE_T_MAX : body->n - in->pos;
 }
 
 /*
@@ -40,10 +37,10 @@ left(const ExchangeObject *x, const struct cg_body *body)
  * are that one's.
  */
 static const struct cg_body *
-begin_read(ExchangeObject *x)
+begin_read(InputObject *in)
 {
-    const struct cg_body *body = body_of(x);
-    if (body != NULL && (x->reading || x->parked)) {
+    const struct cg_body *body = body_of(in);
+    if (body != NULL && (in->reading || in->parked)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "wsgi.input is read by two at once");
         return NULL;
@@ -68,11 +65,11 @@ read_file(int fd, char *to, size_t n, uint64_t at)
 /* After an exception the body may be gone: a thread of the application's may
  * read on while its request ends. */
 static int
-read_pieces(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+read_pieces(InputObject *in, int fd, char *to, size_t n, uint64_t at)
 {
     while (n > 0) {
         ssize_t got = read_file(fd, to, n, at);
-        if (body_of(x) == NULL) {
+        if (body_of(in) == NULL) {
             return -1;
         }
         if (got <= 0) {
@@ -91,30 +88,30 @@ read_pieces(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
 
 /* Nobody else reads from the first piece to the last. */
 static int
-read_file_all(ExchangeObject *x, int fd, char *to, size_t n, uint64_t at)
+read_file_all(InputObject *in, int fd, char *to, size_t n, uint64_t at)
 {
-    x->reading = true;
-    int r = read_pieces(x, fd, to, n, at);
-    x->reading = false;
+    in->reading = true;
+    int r = read_pieces(in, fd, to, n, at);
+    in->reading = false;
     return r;
 }
 
 /* The next n bytes (there are that many) as a bytes object. */
 static PyObject *
-take(ExchangeObject *x, const struct cg_body *body, uint64_t n)
+take(InputObject *in, const struct cg_body *body, uint64_t n)
 {
     if (body->p != NULL) {
         PyObject *r =
-            PyBytes_FromStringAndSize(body->p + x->pos, (Py_ssize_t)n);
-        x->pos += r != NULL ? n : 0;
+            PyBytes_FromStringAndSize(body->p + in->pos, (Py_ssize_t)n);
+        in->pos += r != NULL ? n : 0;
         return r;
     }
     py_auto *r = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);
-    if (r == NULL || read_file_all(x, body->fd, PyBytes_AS_STRING(r), (size_t)n,
-                                   x->pos) < 0) {
+    if (r == NULL || read_file_all(in, body->fd, PyBytes_AS_STRING(r),
+                                   (size_t)n, in->pos) < 0) {
         return NULL;
     }
-    x->pos += n;
+    in->pos += n;
     return py_take(&r);
 }
 
@@ -157,55 +154,55 @@ at_most(uint64_t n, uint64_t most)
 static PyObject *
 Input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    InputObject *in = (InputObject *)self;
     uint64_t n;
     if (parse_size(args, nargs, "read", &n) < 0) {
         return NULL;
     }
-    const struct cg_body *body = begin_read(x);
+    const struct cg_body *body = begin_read(in);
     if (body == NULL) {
         return NULL;
     }
-    n = at_most(n, left(x, body));
-    return x->ex->streaming ? cg_stream_read(x, n) : take(x, body, n);
+    n = at_most(n, left(in, body));
+    return in->ex->streaming ? cg_wsgi_stream_read(in, n) : take(in, body, n);
 }
 
 /* ---- lines ---- */
 
 /* Up to `max` bytes at the current position, in memory; *n how many. */
 static const char *
-look(ExchangeObject *x, const struct cg_body *body, uint64_t at, size_t *n)
+look(InputObject *in, const struct cg_body *body, uint64_t at, size_t *n)
 {
     if (body->p != NULL) {
         *n = (size_t)(body->n - at);
         return body->p + at;
     }
-    if (x->window == NULL) {
-        x->window = cg_malloc(WINDOW);
+    if (in->window == NULL) {
+        in->window = cg_malloc(WINDOW);
     }
-    if (at < x->window_at || at >= x->window_at + x->window_n) {
+    if (at < in->window_at || at >= in->window_at + in->window_n) {
         uint64_t left = body->n - at;
         size_t want = left < WINDOW ? (size_t)left : WINDOW;
-        if (read_file_all(x, body->fd, x->window, want, at) < 0) {
-            x->window_n = 0;
+        if (read_file_all(in, body->fd, in->window, want, at) < 0) {
+            in->window_n = 0;
             return NULL;
         }
-        x->window_at = at;
-        x->window_n = want;
+        in->window_at = at;
+        in->window_n = want;
     }
-    *n = (size_t)(x->window_at + x->window_n - at);
-    return x->window + (at - x->window_at);
+    *n = (size_t)(in->window_at + in->window_n - at);
+    return in->window + (at - in->window_at);
 }
 
 /* Length of the line at the current position, at most max. -1: exception. */
 static int
-line_length(ExchangeObject *x, const struct cg_body *body, uint64_t max,
+line_length(InputObject *in, const struct cg_body *body, uint64_t max,
             uint64_t *ret)
 {
     uint64_t length = 0;
     while (length < max) {
         size_t n;
-        const char *p = look(x, body, x->pos + length, &n);
+        const char *p = look(in, body, in->pos + length, &n);
         if (p == NULL) {
             return -1;
         }
@@ -224,21 +221,21 @@ line_length(ExchangeObject *x, const struct cg_body *body, uint64_t max,
 }
 
 static PyObject *
-next_line(ExchangeObject *x, uint64_t max)
+next_line(InputObject *in, uint64_t max)
 {
-    const struct cg_body *body = begin_read(x);
+    const struct cg_body *body = begin_read(in);
     uint64_t n;
     if (body == NULL) {
         return NULL;
     }
-    max = at_most(max, left(x, body));
-    if (x->ex->streaming) {
-        return cg_stream_line(x, max);
+    max = at_most(max, left(in, body));
+    if (in->ex->streaming) {
+        return cg_wsgi_stream_line(in, max);
     }
-    if (line_length(x, body, max, &n) < 0) {
+    if (line_length(in, body, max, &n) < 0) {
         return NULL;
     }
-    return take(x, body, n);
+    return take(in, body, n);
 }
 
 static PyObject *
@@ -248,13 +245,13 @@ Input_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (parse_size(args, nargs, "readline", &n) < 0) {
         return NULL;
     }
-    return next_line((ExchangeObject *)self, n);
+    return next_line((InputObject *)self, n);
 }
 
 static PyObject *
 Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    InputObject *in = (InputObject *)self;
     uint64_t hint;
     if (parse_size(args, nargs, "readlines", &hint) < 0) {
         return NULL;
@@ -265,7 +262,7 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     py_auto *lines = PyList_New(0);
     uint64_t read = 0;
     while (lines != NULL && read < hint) {
-        py_auto *line = next_line(x, UINT64_MAX);
+        py_auto *line = next_line(in, UINT64_MAX);
         if (line == NULL || PyBytes_GET_SIZE(line) == 0) {
             return line == NULL ? NULL : py_take(&lines);
         }
@@ -277,10 +274,10 @@ Input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return py_take(&lines);
 }
 
-PyObject *
-cg_input_iternext(PyObject *self)
+static PyObject *
+Input_iternext(PyObject *self)
 {
-    py_auto *line = next_line((ExchangeObject *)self, UINT64_MAX);
+    py_auto *line = next_line((InputObject *)self, UINT64_MAX);
     return line != NULL && PyBytes_GET_SIZE(line) > 0 ? py_take(&line) : NULL;
 }
 
@@ -290,7 +287,7 @@ Input_close(PyObject *self, PyObject *unused)
     Py_RETURN_NONE; /* PEP 3333: the server's to close */
 }
 
-PyMethodDef cg_input_methods[] = {
+static PyMethodDef Input_methods[] = {
     {"read", (PyCFunction)(void *)Input_read, METH_FASTCALL,
      "read([size]): the next size bytes of the body, or all that is left"},
     {"readline", (PyCFunction)(void *)Input_readline, METH_FASTCALL,
@@ -301,17 +298,53 @@ PyMethodDef cg_input_methods[] = {
      "close(): does nothing, the server closes its input"},
     {NULL, NULL, 0, NULL}};
 
-/* x->ex is NULL, so that a thread which reads comes to its end. */
-void
-cg_input_release(ExchangeObject *x)
+/* ---- life ---- */
+
+/* Waits for a read of another thread, then forgets what was read. */
+static void
+forget(InputObject *in)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
-    while (x->reading) {
+    while (in->reading) { /* in->ex is NULL: it comes to its end */
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
         Py_END_ALLOW_THREADS
     }
-    free(x->window);
-    x->window = NULL;
-    x->window_n = 0;
-    x->pos = 0;
+    free(in->window);
+    in->window = NULL;
+    in->window_n = 0;
+    in->pos = 0;
 }
+
+void
+cg_wsgi_input_forget(InputObject *in)
+{
+    if (in->ex->streaming) {
+        cg_wsgi_stream_release(in);
+    }
+    in->ex = NULL;
+    forget(in);
+}
+
+static void
+Input_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    forget((InputObject *)self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot Input_slots[] = {
+    {Py_tp_doc, (void *)(size_t) "wsgi.input (PEP 3333)"},
+    {Py_tp_dealloc, Input_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, Input_iternext},
+    {Py_tp_methods, Input_methods},
+    {0, NULL}};
+
+PyType_Spec cg_wsgi_input_spec = {
+    .name = "cgunicorn.Input",
+    .basicsize = sizeof(InputObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = Input_slots,
+};

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * wsgi.input of a body that is still coming (request_buffering = False). Reads
- * wait for the client without the GIL, or in a parked greenlet. A body that
- * ends early, too slowly or against the rules raises, now and at every later
- * call: the end of the input is always the end of the body.
- */
+#include "core/py/request/input_stream.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -12,12 +8,11 @@
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/gil.h"
-#include "core/py/wsgi/internal.h"
 
 static size_t
-available(const ExchangeObject *x)
+available(const InputObject *in)
 {
-    return x->in.n - x->in_at;
+    return in->buf.n - in->buf_at;
 }
 
 /* OSError makes its subclasses of the number: TimeoutError … */
@@ -34,12 +29,12 @@ raise_fault(const struct cg_exchange *ex, int code)
 }
 
 static void
-forget_what_was_read(ExchangeObject *x)
+forget_what_was_read(InputObject *in)
 {
-    if (x->in_at > 0) {
-        x->in.n -= x->in_at;
-        memmove(x->in.p, x->in.p + x->in_at, x->in.n);
-        x->in_at = 0;
+    if (in->buf_at > 0) {
+        in->buf.n -= in->buf_at;
+        memmove(in->buf.p, in->buf.p + in->buf_at, in->buf.n);
+        in->buf_at = 0;
     }
 }
 
@@ -53,12 +48,12 @@ raise_ended(void)
 
 /* As fill(), letting other requests of the thread go on. */
 static int
-receive_parked(ExchangeObject *x)
+receive_parked(InputObject *in)
 {
-    struct cg_py_loop *loop = x->wsgi->o->loop;
-    struct cg_exchange *ex = x->ex;
+    struct cg_py_loop *loop = in->loop;
+    struct cg_exchange *ex = in->ex;
     int r;
-    while ((r = cg_exchange_read(ex, &x->in)) == -EAGAIN) {
+    while ((r = cg_exchange_read(ex, &in->buf)) == -EAGAIN) {
         r = cg_exchange_await_input(ex);
         if (r < 0) {
             break;
@@ -66,7 +61,7 @@ receive_parked(ExchangeObject *x)
         if (cg_py_loop_park(loop, ex) < 0) {
             return -1;
         }
-        if (x->ex != ex) {
+        if (in->ex != ex) {
             return raise_ended();
         }
     }
@@ -75,12 +70,12 @@ receive_parked(ExchangeObject *x)
 
 /* As fill(), without the GIL. */
 static int
-receive_blocking(ExchangeObject *x)
+receive_blocking(InputObject *in)
 {
-    struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = in->ex;
     int r;
     Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
-    r = cg_exchange_read(ex, &x->in);
+    r = cg_exchange_read(ex, &in->buf);
     Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
 }
 
@@ -88,38 +83,38 @@ receive_blocking(ExchangeObject *x)
  * method of the input meanwhile is told (begin_read in input.c), so that nobody
  * looks at the buffer while it grows, or takes what a line began with. */
 static int
-fill(ExchangeObject *x)
+fill(InputObject *in)
 {
-    if (x->ex == NULL) { /* it ended while this thread waited below */
+    if (in->ex == NULL) { /* it ended while this thread waited below */
         return raise_ended();
     }
-    forget_what_was_read(x);
+    forget_what_was_read(in);
     /* after the wait ex may be gone */
-    bool parks = cg_py_loop_parks(x->wsgi->o->loop);
-    bool *waits = parks ? &x->parked : &x->reading;
+    bool parks = cg_py_loop_parks(in->loop);
+    bool *waits = parks ? &in->parked : &in->reading;
     *waits = true;
-    int r = parks ? receive_parked(x) : receive_blocking(x);
+    int r = parks ? receive_parked(in) : receive_blocking(in);
     *waits = false;
     return r;
 }
 
 static PyObject *
-take(ExchangeObject *x, size_t n)
+take(InputObject *in, size_t n)
 {
-    PyObject *r = PyBytes_FromStringAndSize(n > 0 ? x->in.p + x->in_at : NULL,
-                                            (Py_ssize_t)n);
+    PyObject *r = PyBytes_FromStringAndSize(
+        n > 0 ? in->buf.p + in->buf_at : NULL, (Py_ssize_t)n);
     if (r != NULL) {
-        x->in_at += n;
-        x->pos += n;
+        in->buf_at += n;
+        in->pos += n;
     }
     return r;
 }
 
 PyObject *
-cg_stream_read(ExchangeObject *x, uint64_t size)
+cg_wsgi_stream_read(InputObject *in, uint64_t size)
 {
-    while (available(x) < size) {
-        int r = fill(x);
+    while (available(in) < size) {
+        int r = fill(in);
         if (r < 0) {
             return NULL;
         }
@@ -127,22 +122,22 @@ cg_stream_read(ExchangeObject *x, uint64_t size)
             break;
         }
     }
-    return take(x, available(x) < size ? available(x) : (size_t)size);
+    return take(in, available(in) < size ? available(in) : (size_t)size);
 }
 
 PyObject *
-cg_stream_line(ExchangeObject *x, uint64_t max)
+cg_wsgi_stream_line(InputObject *in, uint64_t max)
 {
     size_t seen = 0;
     while (seen < max) {
-        size_t n = available(x) < max ? available(x) : (size_t)max;
-        const char *p = x->in.p != NULL ? x->in.p + x->in_at : "";
+        size_t n = available(in) < max ? available(in) : (size_t)max;
+        const char *p = in->buf.p != NULL ? in->buf.p + in->buf_at : "";
         const char *lf = memchr(p + seen, '\n', n - seen);
         if (lf != NULL) {
-            return take(x, (size_t)(lf - p) + 1);
+            return take(in, (size_t)(lf - p) + 1);
         }
         seen = n;
-        int r = n < max ? fill(x) : 0;
+        int r = n < max ? fill(in) : 0;
         if (r < 0) {
             return NULL;
         }
@@ -150,26 +145,26 @@ cg_stream_line(ExchangeObject *x, uint64_t max)
             break;
         }
     }
-    return take(x, seen);
+    return take(in, seen);
 }
 
 /* A thread of the application may still wait for the client: an end of the
  * input wakes it, before the exchange goes. A greenlet is woken by its loop. */
 static void
-end_reading(ExchangeObject *x)
+end_reading(InputObject *in)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
-    while (x->reading) {
-        cg_exchange_end_input(x->ex);
+    while (in->reading) {
+        cg_exchange_end_input(in->ex);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
         Py_END_ALLOW_THREADS
     }
 }
 
 void
-cg_stream_release(ExchangeObject *x)
+cg_wsgi_stream_release(InputObject *in)
 {
-    end_reading(x);
-    cg_buf_release(&x->in);
-    x->in_at = 0;
+    end_reading(in);
+    cg_buf_release(&in->buf);
+    in->buf_at = 0;
 }

@@ -1,87 +1,73 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Requests that took longer than request_timeout: RequestTimeout is raised
- * where they are. In the main thread by the handler of a signal, which also
- * ends a wait for the kernel; in another thread by PyThreadState_SetAsyncExc,
- * which waits for the next line of Python; in a greenlet that waits by its
- * throw(). Whoever raises has the GIL, and so has a request that ends: none is
- * hit after its end.
- *
- * Nothing of this runs without a limit.
- */
-#include "core/py/wsgi/internal.h"
+#include "core/py/request/timeout.h"
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
-#include "core/py/loops/host_loop.h"
 
 /* For the signal handler, which takes no argument: a worker has one bridge. */
-static struct cg_wsgi *the_bridge;
+static struct cg_py_limits *the_limits;
 
 int
-cg_late_init(struct cg_wsgi *w)
+cg_py_limits_init(struct cg_py_limits *all, bool limited, bool in_greenlets,
+                  struct cg_log *log)
 {
-    w->late_ring.next = w->late_ring.prev = &w->late_ring;
-    if (!w->o->limited) {
+    all->first.next = all->first.prev = &all->first;
+    all->log = log;
+    if (!limited) {
         return 0;
     }
-    the_bridge = w;
-    w->timeout_type = cg_glue_get("_cgunicorn_glue.late", "RequestTimeout");
-    if (w->timeout_type == NULL || !cg_py_loop_parks(w->o->loop)) {
-        return w->timeout_type != NULL ? 0 : -1;
+    the_limits = all;
+    all->timeout_type = cg_glue_get("_cgunicorn_glue.late", "RequestTimeout");
+    if (all->timeout_type == NULL || !in_greenlets) {
+        return all->timeout_type != NULL ? 0 : -1;
     }
     py_auto *module = PyImport_ImportModule("greenlet");
-    w->current =
+    all->current =
         module != NULL ? PyObject_GetAttrString(module, "getcurrent") : NULL;
-    return w->current != NULL ? 0 : -1;
+    return all->current != NULL ? 0 : -1;
 }
 
 void
-cg_late_release(struct cg_wsgi *w)
+cg_py_limits_release(struct cg_py_limits *all)
 {
-    if (the_bridge == w) {
-        the_bridge = NULL;
+    if (the_limits == all) {
+        the_limits = NULL;
     }
-    Py_CLEAR(w->timeout_type);
-    Py_CLEAR(w->current);
+    Py_CLEAR(all->timeout_type);
+    Py_CLEAR(all->current);
 }
 
 /* ---- requests under way ---- */
 
-static ExchangeObject *
-exchange_of(struct cg_late_link *link)
-{
-    return (ExchangeObject *)(void *)((char *)link -
-                                      offsetof(ExchangeObject, late));
-}
-
 void
-cg_late_begin(ExchangeObject *x)
+cg_py_limit_begin(struct cg_py_limits *all, struct cg_py_limit *l,
+                  struct cg_exchange *ex)
 {
-    struct cg_wsgi *w = x->wsgi;
-    struct cg_late_link *ring = &w->late_ring, *link = &x->late;
-    link->thread = PyThread_get_thread_ident();
-    link->greenlet =
-        w->current != NULL ? PyObject_CallNoArgs(w->current) : NULL;
+    struct cg_py_limit *ring = &all->first;
+    l->ex = ex;
+    l->serial = ++all->begun;
+    l->thread = PyThread_get_thread_ident();
+    l->greenlet =
+        all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
     PyErr_Clear();
-    link->told = link->pending = link->traced = false;
-    link->next = ring;
-    link->prev = ring->prev;
-    link->prev->next = link;
-    ring->prev = link;
+    l->told = l->pending = l->traced = false;
+    l->next = ring;
+    l->prev = ring->prev;
+    l->prev->next = l;
+    ring->prev = l;
 }
 
 /* What was to be raised and was not yet. */
 static void
-take_back(struct cg_late_link *link)
+take_back(struct cg_py_limit *l)
 {
-    if (link->pending) {
-        link->pending = false;
-        PyThreadState_SetAsyncExc(link->thread, NULL);
+    if (l->pending) {
+        l->pending = false;
+        PyThreadState_SetAsyncExc(l->thread, NULL);
     }
-    if (link->traced) {
+    if (l->traced) {
         PyObject *type, *value, *traceback;
-        link->traced = false;
+        l->traced = false;
         PyErr_Fetch(&type, &value, &traceback);
         py_auto *stop = cg_glue_get("_cgunicorn_glue.late", "stop");
         py_auto *done = stop != NULL ? PyObject_CallNoArgs(stop) : NULL;
@@ -92,41 +78,30 @@ take_back(struct cg_late_link *link)
 }
 
 void
-cg_late_end(ExchangeObject *x)
+cg_py_limit_end(struct cg_py_limit *l)
 {
-    struct cg_late_link *link = &x->late;
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    link->next = link->prev = NULL;
-    take_back(link); /* it came too late to be raised */
-    Py_CLEAR(link->greenlet);
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
+    take_back(l); /* it came too late to be raised */
+    Py_CLEAR(l->greenlet);
 }
 
 void
-cg_late_spare(ExchangeObject *x)
+cg_py_limit_spare(struct cg_py_limit *l)
 {
-    struct cg_late_link *link = &x->late;
-    if (!x->wsgi->o->limited || cg_exchange_late(x->ex) == CG_LATE_NO) {
-        return;
+    if (cg_exchange_late(l->ex) != CG_LATE_NO) {
+        l->told = true;
+        take_back(l);
     }
-    link->told = true;
-    take_back(link);
 }
 
 static bool
-is_due(struct cg_late_link *link)
+is_due(struct cg_py_limit *l)
 {
-    struct cg_exchange *ex = exchange_of(link)->ex;
-    return !link->told && cg_exchange_late(ex) != CG_LATE_NO;
+    return !l->told && cg_exchange_late(l->ex) != CG_LATE_NO;
 }
 
 /* ---- raising ---- */
-
-bool
-cg_wsgi_logs_in_python(const struct cg_wsgi *w)
-{
-    return w->python_access;
-}
 
 /* Where the interpreter may raise it at a bad place: see glue/late.py. It asks
  * cg_late_is_here before it raises, so the request is not told yet. */
@@ -140,100 +115,109 @@ raise_by_trace(unsigned long thread)
     return done == Py_True;
 }
 
-/* Its request may end while that runs Python: false. */
 static bool
-interrupt(struct cg_wsgi *w, struct cg_late_link *link)
+is_under_way(const struct cg_py_limits *all, uint64_t serial)
 {
-    py_auto *alive = py_new((PyObject *)exchange_of(link));
-    (void)alive; /* held, not used */
-    link->traced = true;
-    bool traced = raise_by_trace(link->thread);
-    if (link->next == NULL) {
+    const struct cg_py_limit *l = all->first.next;
+    while (l != &all->first && l->serial != serial) {
+        l = l->next;
+    }
+    return l != &all->first;
+}
+
+/* Its request may end while that runs Python, and all of it be gone: false. */
+static bool
+interrupt(struct cg_py_limits *all, struct cg_py_limit *l)
+{
+    uint64_t serial = l->serial;
+    l->traced = true;
+    bool traced = raise_by_trace(l->thread);
+    if (!is_under_way(all, serial)) {
         return false;
     }
     if (!traced) {
-        link->traced = false;
-        link->told = link->pending = true;
-        PyThreadState_SetAsyncExc(link->thread, w->timeout_type);
+        l->traced = false;
+        l->told = l->pending = true;
+        PyThreadState_SetAsyncExc(l->thread, all->timeout_type);
     }
     return true;
 }
 
 void
-cg_wsgi_interrupt(struct cg_wsgi *w)
+cg_py_limits_interrupt(struct cg_py_limits *all)
 {
-    struct cg_late_link *ring = &w->late_ring, *link = ring->next;
-    while (link != ring) {
-        bool waits = is_due(link) && !link->traced;
-        link = waits && !interrupt(w, link) ? ring->next : link->next;
+    struct cg_py_limit *ring = &all->first, *l = ring->next;
+    while (l != ring) {
+        bool waits = is_due(l) && !l->traced;
+        l = waits && !interrupt(all, l) ? ring->next : l->next;
     }
 }
 
 /* What it waits for in spite of the exception. */
 static void
-log_stack(ExchangeObject *x)
+log_stack(const struct cg_py_limits *all, const struct cg_py_limit *l)
 {
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = l->ex;
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_puts(&text, "Stack of the request ");
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(&text, ' ');
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
+    py_auto *greenlet = py_new(l->greenlet); /* its link may go meanwhile */
     py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
     py_auto *lines =
-        stack != NULL
-            ? PyObject_CallFunctionObjArgs(stack, x->late.greenlet, NULL)
-            : NULL;
+        stack != NULL ? PyObject_CallOneArg(stack, greenlet) : NULL;
     const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
     PyErr_Clear();
     if (shown == NULL || shown[0] == '\0') {
         return;
     }
     cg_buf_putf(&text, "\n%s", shown);
-    cg_log_text(x->wsgi->o->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_log_text(all->log, CG_ERROR, (struct cg_slice){text.p, text.n});
 }
 
 static void
-throw_into(struct cg_wsgi *w, PyObject *greenlet)
+throw_into(const struct cg_py_limits *all, PyObject *greenlet)
 {
     py_auto *alive = py_new(greenlet); /* its link may go meanwhile */
-    py_auto *done = PyObject_CallMethod(alive, "throw", "O", w->timeout_type);
+    py_auto *done = PyObject_CallMethod(alive, "throw", "O", all->timeout_type);
     PyErr_Clear();
     (void)done;
 }
 
 void
-cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex)
+cg_py_limits_throw(struct cg_py_limits *all, const struct cg_exchange *ex)
 {
-    struct cg_late_link *link = w->late_ring.next;
-    while (link != &w->late_ring && exchange_of(link)->ex != ex) {
-        link = link->next;
+    struct cg_py_limit *l = all->first.next;
+    while (l != &all->first && l->ex != ex) {
+        l = l->next;
     }
-    if (link == &w->late_ring || link->greenlet == NULL) {
+    if (l == &all->first || l->greenlet == NULL) {
         return;
     }
-    if (is_due(link)) {
-        link->told = true;
-        throw_into(w, link->greenlet);
-    } else if (link->told) {
-        log_stack(exchange_of(link));
+    if (is_due(l)) {
+        l->told = true;
+        throw_into(all, l->greenlet);
+    } else if (l->told) {
+        log_stack(all, l);
     }
 }
 
 bool
 cg_late_is_here(void)
 {
-    struct cg_wsgi *w = the_bridge;
-    if (w == NULL) {
+    struct cg_py_limits *all = the_limits;
+    if (all == NULL) {
         return false;
     }
     unsigned long thread = PyThread_get_thread_ident();
-    py_auto *me = w->current != NULL ? PyObject_CallNoArgs(w->current) : NULL;
+    py_auto *me =
+        all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
     PyErr_Clear();
-    struct cg_late_link *link = w->late_ring.next;
-    for (; link != &w->late_ring; link = link->next) {
-        if (link->thread == thread && link->greenlet == me && is_due(link)) {
-            link->told = true;
+    struct cg_py_limit *l = all->first.next;
+    for (; l != &all->first; l = l->next) {
+        if (l->thread == thread && l->greenlet == me && is_due(l)) {
+            l->told = true;
             return true;
         }
     }
@@ -241,18 +225,10 @@ cg_late_is_here(void)
 }
 
 int
-cg_wsgi_listen(int sig, struct cg_error *err)
+cg_py_limits_listen(int sig, struct cg_error *err)
 {
     py_auto *listen = cg_glue_get("_cgunicorn_glue.late", "listen");
     py_auto *done =
         listen != NULL ? PyObject_CallFunction(listen, "i", sig) : NULL;
     return done != NULL ? 0 : cg_py_error(err, NULL);
-}
-
-/* ---- the reply ---- */
-
-bool
-cg_late_is_answered(const ExchangeObject *x)
-{
-    return x->wsgi->o->limited && cg_exchange_late(x->ex) == CG_LATE_ANSWERED;
 }

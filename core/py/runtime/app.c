@@ -101,7 +101,7 @@ cg_app_free(struct cg_app *app)
     }
 }
 
-void *
+PyObject *
 cg_app_callable(struct cg_app *app)
 {
     return app->callable;

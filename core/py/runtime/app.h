@@ -9,6 +9,8 @@
 #include "core/base/error.h"
 #include "core/base/exits.h"
 
+struct _object; /* PyObject, for files that do not see Python.h */
+
 struct cg_app; /* owns the callable; opaque, a PyObject behind it */
 
 /*
@@ -20,7 +22,6 @@ struct cg_app; /* owns the callable; opaque, a PyObject behind it */
  */
 int cg_app_load(const char *spec, struct cg_app **ret_app, struct cg_error *err,
                 struct cg_buf *traceback);
-struct _object;
 /* Makes one of an object that other code has loaded, a new reference to it;
  * NULL: with the exception that is pending. Internal to core/py, as the next.
  */
@@ -41,7 +42,7 @@ bool cg_app_module_exists(const char *name);
 void cg_app_freeze(void);
 /* Names of the Python threads besides this one: "reaper", "Thread-1". */
 void cg_app_threads(struct cg_buf *out);
-/* The callable, borrowed: a PyObject *. For core/py only. */
-void *cg_app_callable(struct cg_app *app);
+/* The callable, borrowed. For core/py only. */
+struct _object *cg_app_callable(struct cg_app *app);
 
 #endif

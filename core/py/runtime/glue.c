@@ -2,17 +2,30 @@
 /* The built-in module `_cgunicorn` and the finder of embedded sources. */
 #include "core/py/runtime/glue.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 
 #include "core/base/title.h"
 #include "core/http/reply.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/compat/python_worker_internal.h"
 #include "core/py/compat/written_internal.h"
+#include "core/py/config/table_internal.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
 
 /* ---- what the Python sources call ---- */
+
+static const struct cg_glue_source *
+find_source(const char *name)
+{
+    const struct cg_glue_source *s = cg_glue_sources;
+    while (s->name != NULL && strcmp(s->name, name) != 0) {
+        s++;
+    }
+    return s->name != NULL ? s : NULL;
+}
 
 static PyObject *
 glue_source(PyObject *self, PyObject *name)
@@ -21,14 +34,20 @@ glue_source(PyObject *self, PyObject *name)
     if (wanted == NULL) {
         return NULL;
     }
-    for (const struct cg_glue_source *s = cg_glue_sources; s->name != NULL;
-         s++) {
-        if (strcmp(s->name, wanted) == 0) {
-            return Py_BuildValue("(siy#)", s->text, s->is_package, s->code,
-                                 (Py_ssize_t)s->code_size);
-        }
+    const struct cg_glue_source *s = find_source(wanted);
+    if (s == NULL) {
+        Py_RETURN_NONE;
     }
-    Py_RETURN_NONE;
+    return Py_BuildValue("(siy#)", s->text, s->is_package, s->code,
+                         (Py_ssize_t)s->code_size);
+}
+
+/* Whether there is one. Its pages are not touched. */
+static PyObject *
+glue_has_source(PyObject *self, PyObject *name)
+{
+    const char *wanted = PyUnicode_AsUTF8(name);
+    return wanted != NULL ? PyBool_FromLong(find_source(wanted) != NULL) : NULL;
 }
 
 /* Text for the log, whatever it holds. */
@@ -161,6 +180,42 @@ glue_log_enabled(PyObject *self, PyObject *level)
 }
 
 static PyObject *
+glue_spawn_worker(PyObject *self, PyObject *unused)
+{
+    const struct cg_server_calls *c = cg_hook_server_calls();
+    int pid = c->spawn_worker != NULL ? c->spawn_worker(c->self) : -ENOSYS;
+    if (pid < 0) {
+        return PyErr_Format(PyExc_RuntimeError, "no worker was forked: %s",
+                            strerror(-pid));
+    }
+    return PyLong_FromLong(pid);
+}
+
+static PyObject *
+glue_cull_workers(PyObject *self, PyObject *unused)
+{
+    const struct cg_server_calls *c = cg_hook_server_calls();
+    if (c->cull != NULL) {
+        c->cull(c->self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_kill_worker(PyObject *self, PyObject *args)
+{
+    const struct cg_server_calls *c = cg_hook_server_calls();
+    int pid, sig;
+    if (!PyArg_ParseTuple(args, "ii", &pid, &sig)) {
+        return NULL;
+    }
+    if (c->kill_worker != NULL) {
+        c->kill_worker(c->self, pid, sig);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 glue_reopen_logs(PyObject *self, PyObject *unused)
 {
     if (cg_hook_log() != NULL) {
@@ -210,15 +265,16 @@ glue_signal_self(PyObject *self, PyObject *number)
 }
 
 static PyObject *
-glue_worker_event(PyObject *self, PyObject *number)
+glue_worker_stop(PyObject *self, PyObject *unused)
 {
-    long n = PyLong_AsLong(number);
-    if (n == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (n >= CG_WORKER_TERM && n <= CG_WORKER_QUIT) {
-        cg_hook_worker_event((enum cg_worker_event)n);
-    }
+    cg_hook_worker_stop();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+glue_worker_quit(PyObject *self, PyObject *unused)
+{
+    cg_hook_worker_quit();
     Py_RETURN_NONE;
 }
 
@@ -275,6 +331,7 @@ glue_reason(PyObject *self, PyObject *number)
 static PyMethodDef methods[] = {
     {"source", glue_source, METH_O,
      "source(name) -> (text, is_package, magic number + code)"},
+    {"has_source", glue_has_source, METH_O, "has_source(name)"},
     {"compile", glue_compile, METH_VARARGS, "compile(source, path) -> code"},
     {"log", glue_log, METH_VARARGS, "log(level, text): natively"},
     {"log_write", glue_log_write, METH_VARARGS, "log_write(access, text)"},
@@ -282,13 +339,19 @@ static PyMethodDef methods[] = {
      "log_syslog(access, level, text)"},
     {"log_statsd", glue_log_statsd, METH_O, "log_statsd(bytes)"},
     {"log_fd", glue_log_fd, METH_O, "log_fd(access)"},
+    {"spawn_worker", glue_spawn_worker, METH_NOARGS,
+     "spawn_worker() -> pid of one more worker"},
+    {"cull_workers", glue_cull_workers, METH_NOARGS,
+     "cull_workers(): those that are more than num_workers"},
+    {"kill_worker", glue_kill_worker, METH_VARARGS, "kill_worker(pid, sig)"},
     {"log_enabled", glue_log_enabled, METH_O, "log_enabled(level)"},
     {"reopen_logs", glue_reopen_logs, METH_NOARGS, "reopen_logs()"},
     {"num_workers", glue_num_workers, METH_NOARGS, "num_workers()"},
     {"set_num_workers", glue_set_num_workers, METH_O, "set_num_workers(n)"},
     {"signal_self", glue_signal_self, METH_O, "signal_self(number)"},
-    {"worker_event", glue_worker_event, METH_O,
-     "worker_event(0 stop, 1 reopen logs, 2 stop at once)"},
+    {"worker_stop", glue_worker_stop, METH_NOARGS,
+     "worker_stop(): this worker ends, gracefully"},
+    {"worker_quit", glue_worker_quit, METH_NOARGS, "worker_quit(): at once"},
     {"title_lend", glue_title_lend, METH_NOARGS,
      "title_lend(): argv and environ lie where the kernel laid them"},
     {"title_take_back", glue_title_take_back, METH_NOARGS, "the end of that"},
@@ -338,7 +401,9 @@ fill_module(PyObject *module)
                       : NULL;
     if (timeout == NULL ||
         PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0 ||
-        PyModule_AddFunctions(module, cg_written_methods) < 0) {
+        PyModule_AddFunctions(module, cg_written_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_table_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_python_worker_methods) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", CG_VERSION);
@@ -426,7 +491,10 @@ static const char finder[] =
     "Finder.front = Finder('_cgunicorn_glue')\n"
     "sys.meta_path.insert(0, Finder.front)\n"
     "from _cgunicorn_glue import standard\n"
-    "sys.meta_path.append(Finder('gunicorn'))\n"
+    "if getattr(_cgunicorn, 'takes_name', False):\n"
+    "    sys.meta_path.insert(1, Finder('gunicorn'))\n"
+    "else:\n"
+    "    sys.meta_path.append(Finder('gunicorn'))\n"
     "from _cgunicorn_glue import names\n"
     "names.start()\n";
 

@@ -78,15 +78,13 @@ is_first_thread(void)
     return syscall(SYS_gettid) == getpid();
 }
 
+/* settings: NULL, or of a program that embeds us. */
 static PyObject *
-run_main(PyObject *self, PyObject *args)
+run_program(PyObject *settings, PyObject *argv, PyObject *restart)
 {
     static bool ran;
-    PyObject *argv, *restart; /* borrowed from the arguments */
     cg_auto(words) struct words a = {0}, r = {0};
-    if (!PyArg_ParseTuple(args, "O!O!:main", &PyList_Type, &argv, &PyList_Type,
-                          &restart) ||
-        read_words(argv, &a) < 0 || read_words(restart, &r) < 0) {
+    if (read_words(argv, &a) < 0 || read_words(restart, &r) < 0) {
         return NULL;
     }
     if (ran || !is_first_thread()) {
@@ -96,12 +94,61 @@ run_main(PyObject *self, PyObject *args)
         return NULL;
     }
     ran = true;
-    return PyLong_FromLong(program(a.n, a.items, r.items));
+    return PyLong_FromLong(program(settings, a.n, a.items, r.items));
+}
+
+static PyObject *
+run_main(PyObject *self, PyObject *args)
+{
+    PyObject *argv, *restart; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "O!O!:main", &PyList_Type, &argv, &PyList_Type,
+                          &restart)) {
+        return NULL;
+    }
+    return run_program(NULL, argv, restart);
+}
+
+static PyObject *
+serve(PyObject *self, PyObject *args)
+{
+    PyObject *settings, *restart; /* borrowed from the arguments */
+    if (!PyArg_ParseTuple(args, "OO!:serve", &settings, &PyList_Type,
+                          &restart)) {
+        return NULL;
+    }
+    return run_program(settings, restart, restart);
+}
+
+/* The finder of the embedded sources is there once. */
+static bool installed;
+
+static int
+install(struct cg_error *err)
+{
+    int r = installed ? 0 : cg_glue_install(err);
+    installed = installed || r == 0;
+    return r;
+}
+
+static PyObject *
+install_sources(PyObject *self, PyObject *unused)
+{
+    struct cg_error err = {0};
+    if (install(&err) < 0) {
+        PyErr_SetString(PyExc_ImportError, err.text);
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
     {"main", run_main, METH_VARARGS,
      "main(argv, restart) -> exit status: runs the server"},
+    {"serve", serve, METH_VARARGS,
+     "serve(settings, restart) -> exit status: the same for a program; "
+     "settings() -> [(name, value, source, own)]"},
+    {"install", install_sources, METH_NOARGS,
+     "install(): the embedded Python sources can be imported"},
     {NULL, NULL, 0, NULL}};
 
 void *
@@ -178,7 +225,7 @@ cg_python_adopt(const char *option, struct cg_error *err)
         return r;
     }
     cg_python_end_at_interrupt();
-    return cg_glue_install(err);
+    return install(err);
 }
 
 int

@@ -9,13 +9,16 @@
 #include "core/base/error.h"
 
 /* Runs the program; `restart` is what a new one is started with, its first
- * word the interpreter. Both lists end with NULL and are the caller's. GIL
- * held, main thread. Returns an exit status. */
-typedef int cg_python_program(int argc, char *const *argv,
+ * word the interpreter. Both lists end with NULL and are the caller's.
+ * `settings`: of a program that embeds the server, the callable that says how
+ * it is configured; else NULL, and argv says it. GIL held, main thread. Returns
+ * an exit status. */
+typedef int cg_python_program(void *settings, int argc, char *const *argv,
                               char *const *restart);
 
-/* What PyInit__cgunicorn returns: the module with a function main(argv,
- * restart) that runs `program`, once. */
+/* What PyInit__cgunicorn returns: the module with functions main(argv, restart)
+ * and serve(settings, restart), one of which runs `program`, once. And
+ * install(): the embedded Python sources can be imported from then on. */
 void *cg_python_module(cg_python_program *program);
 
 /* In the program, what cg_python_start and cg_python_finish do elsewhere.

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * environ (PEP 3333; gunicorn-compat 6.1): a copy of a template per listener,
- * with the request's own keys. Keys are made once, values are latin-1 strings.
- */
+#include "core/py/wsgi/environ.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +9,7 @@
 #include "core/base/memory.h"
 #include "core/http/proxy.h"
 #include "core/py/request/parts.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/wsgi/bridge.h"
 
 static int
 intern(PyObject **ret, const char *text)
@@ -23,7 +21,7 @@ intern(PyObject **ret, const char *text)
 /* ---- made once ---- */
 
 static int
-init_keys(struct cg_wsgi *w)
+init_keys(struct cg_environ *e)
 {
     static const char *const key[] = {
         NULL,
@@ -32,7 +30,7 @@ init_keys(struct cg_wsgi *w)
 #undef CG_FIELD
     };
     for (int i = 1; i < CG_FIELD_COUNT; i++) {
-        if (intern(&w->field_key[i], key[i]) < 0) {
+        if (intern(&e->field_key[i], key[i]) < 0) {
             return -1;
         }
     }
@@ -40,27 +38,26 @@ init_keys(struct cg_wsgi *w)
         PyObject **to;
         const char *text;
     } words[] = {
-        {&w->k_method, "REQUEST_METHOD"},
-        {&w->k_path, "PATH_INFO"},
-        {&w->k_query, "QUERY_STRING"},
-        {&w->k_raw_uri, "RAW_URI"},
-        {&w->k_protocol, "SERVER_PROTOCOL"},
-        {&w->k_scheme, "wsgi.url_scheme"},
-        {&w->k_input, "wsgi.input"},
-        {&w->k_addr, "REMOTE_ADDR"},
-        {&w->k_port, "REMOTE_PORT"},
-        {&w->k_script, "SCRIPT_NAME"},
-        {&w->k_socket, "gunicorn.socket"},
-        {&w->k_server_name, "SERVER_NAME"},
-        {&w->k_server_port, "SERVER_PORT"},
-        {&w->v_https, "https"},
-        {&w->v_http10, "HTTP/1.0"},
-        {&w->k_close, "close"},
-        {&w->k_early_hints, "wsgi.early_hints"},
-        {&w->k_https, "HTTPS"},
-        {&w->v_on, "on"},
-        {&w->k_tls_protocol, "SSL_PROTOCOL"},
-        {&w->k_tls_cipher, "SSL_CIPHER"},
+        {&e->k_method, "REQUEST_METHOD"},
+        {&e->k_path, "PATH_INFO"},
+        {&e->k_query, "QUERY_STRING"},
+        {&e->k_raw_uri, "RAW_URI"},
+        {&e->k_protocol, "SERVER_PROTOCOL"},
+        {&e->k_scheme, "wsgi.url_scheme"},
+        {&e->k_input, "wsgi.input"},
+        {&e->k_addr, "REMOTE_ADDR"},
+        {&e->k_port, "REMOTE_PORT"},
+        {&e->k_script, "SCRIPT_NAME"},
+        {&e->k_socket, "gunicorn.socket"},
+        {&e->k_server_name, "SERVER_NAME"},
+        {&e->k_server_port, "SERVER_PORT"},
+        {&e->v_https, "https"},
+        {&e->v_http10, "HTTP/1.0"},
+        {&e->k_early_hints, "wsgi.early_hints"},
+        {&e->k_https, "HTTPS"},
+        {&e->v_on, "on"},
+        {&e->k_tls_protocol, "SSL_PROTOCOL"},
+        {&e->k_tls_cipher, "SSL_CIPHER"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -114,26 +111,26 @@ make_room(PyObject *d)
 }
 
 static PyObject *
-new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
+new_template(struct cg_environ *e, const struct cg_wsgi_listener *l,
+             PyTypeObject *file_type, PyObject *errors)
 {
     py_auto *d = PyDict_New();
     py_auto *version = Py_BuildValue("(ii)", 1, 0);
-    py_auto *errors = cg_errors_new(w);
-    if (d == NULL || version == NULL || errors == NULL) {
+    if (d == NULL || version == NULL) {
         return NULL;
     }
     const struct {
         const char *key, *value;
     } texts[] = {
         {"REQUEST_METHOD", "GET"},
-        {"SCRIPT_NAME", w->o->script_name},
+        {"SCRIPT_NAME", e->o->script_name},
         {"PATH_INFO", "/"},
         {"QUERY_STRING", ""},
         {"RAW_URI", "/"},
         {"SERVER_PROTOCOL", "HTTP/1.1"},
         {"SERVER_NAME", l->name},
         {"SERVER_PORT", l->port},
-        {"SERVER_SOFTWARE", w->o->software},
+        {"SERVER_SOFTWARE", e->o->software},
         {"REMOTE_ADDR", ""},
         {"wsgi.url_scheme", "http"},
     };
@@ -143,11 +140,11 @@ new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
     } objects[] = {
         {"wsgi.version", version},
         {"wsgi.errors", errors},
-        {"wsgi.multithread", w->o->multithread ? Py_True : Py_False},
-        {"wsgi.multiprocess", w->o->multiprocess ? Py_True : Py_False},
+        {"wsgi.multithread", e->o->multithread ? Py_True : Py_False},
+        {"wsgi.multiprocess", e->o->multiprocess ? Py_True : Py_False},
         {"wsgi.run_once", Py_False},
         {"wsgi.input_terminated", Py_True},
-        {"wsgi.file_wrapper", (PyObject *)w->file_type},
+        {"wsgi.file_wrapper", (PyObject *)file_type},
         {"wsgi.input", Py_None},
         {"gunicorn.socket", Py_None},
         {"wsgi.early_hints", Py_None},
@@ -166,15 +163,17 @@ new_template(struct cg_wsgi *w, const struct cg_wsgi_listener *l)
 }
 
 int
-cg_environ_init(struct cg_wsgi *w)
+cg_environ_init(struct cg_environ *e, const struct cg_wsgi_options *o,
+                PyTypeObject *file_type, PyObject *errors)
 {
-    if (init_keys(w) < 0) {
+    e->o = o;
+    if (init_keys(e) < 0) {
         return -1;
     }
-    w->base_environ = cg_calloc((size_t)w->o->nlisteners, sizeof(PyObject *));
-    for (int i = 0; i < w->o->nlisteners; i++) {
-        w->base_environ[i] = new_template(w, &w->o->listeners[i]);
-        if (w->base_environ[i] == NULL) {
+    e->base = cg_calloc((size_t)o->nlisteners, sizeof(PyObject *));
+    for (int i = 0; i < o->nlisteners; i++) {
+        e->base[i] = new_template(e, &o->listeners[i], file_type, errors);
+        if (e->base[i] == NULL) {
             return -1;
         }
     }
@@ -182,27 +181,27 @@ cg_environ_init(struct cg_wsgi *w)
 }
 
 void
-cg_environ_release(struct cg_wsgi *w)
+cg_environ_release(struct cg_environ *e)
 {
-    for (int i = 0; w->base_environ != NULL && i < w->o->nlisteners; i++) {
-        Py_CLEAR(w->base_environ[i]);
+    for (int i = 0; e->base != NULL && i < e->o->nlisteners; i++) {
+        Py_CLEAR(e->base[i]);
     }
-    free(w->base_environ);
+    free(e->base);
     for (int i = 0; i < CG_FIELD_COUNT; i++) {
-        Py_CLEAR(w->field_key[i]);
-        Py_CLEAR(w->last_value[i]);
+        Py_CLEAR(e->field_key[i]);
+        Py_CLEAR(e->last_value[i]);
     }
-    for (size_t i = 0; i < NAME_CACHE; i++) {
-        free(w->names[i].name);
-        Py_CLEAR(w->names[i].key);
+    for (size_t i = 0; i < CG_NAME_CACHE; i++) {
+        free(e->names[i].name);
+        Py_CLEAR(e->names[i].key);
     }
     PyObject **const words[] = {
-        &w->k_method,       &w->k_path,        &w->k_query,  &w->k_raw_uri,
-        &w->k_protocol,     &w->k_scheme,      &w->k_input,  &w->k_addr,
-        &w->k_port,         &w->k_script,      &w->k_socket, &w->k_server_name,
-        &w->k_server_port,  &w->k_close,       &w->v_https,  &w->v_http10,
-        &w->last_addr,      &w->k_early_hints, &w->k_https,  &w->v_on,
-        &w->k_tls_protocol, &w->k_tls_cipher,
+        &e->k_method,      &e->k_path,   &e->k_query,  &e->k_raw_uri,
+        &e->k_protocol,    &e->k_scheme, &e->k_input,  &e->k_addr,
+        &e->k_port,        &e->k_script, &e->k_socket, &e->k_server_name,
+        &e->k_server_port, &e->v_https,  &e->v_http10, &e->last_addr,
+        &e->k_early_hints, &e->k_https,  &e->v_on,     &e->k_tls_protocol,
+        &e->k_tls_cipher,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -228,13 +227,13 @@ make_key(struct cg_slice name)
 /* The environ key of a name that is not in fields.def. A peer chooses such
  * names, so the cache has a fixed size and the strings are not interned. */
 static PyObject *
-other_key(struct cg_wsgi *w, struct cg_slice name)
+other_key(struct cg_environ *e, struct cg_slice name)
 {
     unsigned h = (unsigned)name.n;
     for (size_t i = 0; i < name.n; i++) {
         h = h * 31 + (unsigned char)name.p[i];
     }
-    struct cg_cached_name *c = &w->names[h % NAME_CACHE];
+    struct cg_cached_name *c = &e->names[h % CG_NAME_CACHE];
     if (c->n == name.n && c->key != NULL &&
         memcmp(c->name, name.p, name.n) == 0) {
         return py_new(c->key);
@@ -249,6 +248,8 @@ other_key(struct cg_wsgi *w, struct cg_slice name)
     return key;
 }
 
+enum { COMMON_MAX = 200 };
+
 /* Whether a value may be kept for the next request: most clients say the same,
  * but for what is theirs alone. */
 static bool
@@ -260,9 +261,9 @@ is_common(uint16_t id, size_t n)
 
 /* The value of a known field; the last one is used again if it is the same. */
 static PyObject *
-known_value(struct cg_wsgi *w, uint16_t id, struct cg_slice value)
+known_value(struct cg_environ *e, uint16_t id, struct cg_slice value)
 {
-    PyObject **last = &w->last_value[id];
+    PyObject **last = &e->last_value[id];
     if (*last != NULL && (size_t)PyUnicode_GET_LENGTH(*last) == value.n &&
         memcmp(PyUnicode_1BYTE_DATA(*last), value.p, value.n) == 0) {
         return py_new(*last);
@@ -287,10 +288,10 @@ join(PyObject *d, PyObject *key, struct cg_slice value)
 }
 
 static int
-put_other(struct cg_wsgi *w, PyObject *d, struct cg_slice name,
+put_other(struct cg_environ *e, PyObject *d, struct cg_slice name,
           struct cg_slice value)
 {
-    py_auto *key = other_key(w, name);
+    py_auto *key = other_key(e, name);
     if (key == NULL) {
         return -1;
     }
@@ -323,15 +324,15 @@ is_framing(struct cg_slice value)
 /* A chunked body is whole before the application runs: many ask for its length
  * and read nothing without one. */
 static int
-put_length(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+put_length(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 {
     return py_dict_put(
-        d, w->field_key[CG_FIELD_CONTENT_LENGTH],
+        d, e->field_key[CG_FIELD_CONTENT_LENGTH],
         PyUnicode_FromFormat("%llu", (unsigned long long)ex->body.n));
 }
 
 static int
-put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+put_fields(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 {
     uint64_t seen[(CG_FIELD_COUNT + 63) / 64] = {0};
     const struct cg_request *r = ex->req;
@@ -341,16 +342,16 @@ put_fields(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
         int bad;
         if (f->id == CG_FIELD_TRANSFER_ENCODING && r->chunked &&
             !ex->streaming && is_framing(value)) {
-            bad = put_length(w, d, ex);
+            bad = put_length(e, d, ex);
         } else if (f->id == CG_FIELD_OTHER) {
             struct cg_slice name = {ex->base + f->name, f->name_n};
-            bad = put_other(w, d, name, value);
+            bad = put_other(e, d, name, value);
         } else if (seen[f->id / 64] >> (f->id % 64) & 1) {
-            bad = join(d, w->field_key[f->id], value);
+            bad = join(d, e->field_key[f->id], value);
         } else {
             seen[f->id / 64] |= (uint64_t)1 << (f->id % 64);
-            bad = py_dict_put(d, w->field_key[f->id],
-                              known_value(w, f->id, value));
+            bad = py_dict_put(d, e->field_key[f->id],
+                              known_value(e, f->id, value));
         }
         if (bad) {
             return -1;
@@ -378,16 +379,16 @@ path_object(const struct cg_request *r, struct cg_slice path)
 /* SCRIPT_NAME of a trusted peer's field or of the environment is taken off the
  * undecoded path; the parser refuses nothing here, so a mismatch is ours. */
 static int
-split_script(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex,
+split_script(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex,
              struct cg_slice *path)
 {
     struct cg_slice script = cg_span_of(ex->base, ex->req->script_name);
     if (script.n > 0) {
-        if (py_dict_put(d, w->k_script, cg_part_latin1(script)) < 0) {
+        if (py_dict_put(d, e->k_script, cg_part_latin1(script)) < 0) {
             return -1;
         }
     } else {
-        script = cg_slice_of(w->o->script_name);
+        script = cg_slice_of(e->o->script_name);
     }
     if (script.n == 0) {
         return 0;
@@ -409,27 +410,27 @@ split_script(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex,
 }
 
 static int
-put_target(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+put_target(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 {
     const struct cg_request *r = ex->req;
     struct cg_slice target = cg_span_of(ex->base, r->target);
     struct cg_slice path = cg_span_of(ex->base, r->path);
     py_auto *raw = cg_part_latin1(target);
-    if (raw == NULL || PyDict_SetItem(d, w->k_raw_uri, raw) < 0) {
+    if (raw == NULL || PyDict_SetItem(d, e->k_raw_uri, raw) < 0) {
         return -1;
     }
-    if (split_script(w, d, ex, &path) < 0) {
+    if (split_script(e, d, ex, &path) < 0) {
         return -1;
     }
     /* most often the path is the target: one string serves for both */
     PyObject *shown = path.n == target.n && !r->path_has_percent
                           ? py_new(raw)
                           : path_object(r, path);
-    if (py_dict_put(d, w->k_path, shown) < 0) {
+    if (py_dict_put(d, e->k_path, shown) < 0) {
         return -1;
     }
     if (r->query.n > 0) {
-        return py_dict_put(d, w->k_query,
+        return py_dict_put(d, e->k_query,
                            cg_part_latin1(cg_span_of(ex->base, r->query)));
     }
     return 0;
@@ -438,31 +439,31 @@ put_target(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
 /* ---- the peer ---- */
 
 static int
-put_peer(struct cg_wsgi *w, PyObject *d, const struct cg_peer *peer)
+put_peer(struct cg_environ *e, PyObject *d, const struct cg_peer *peer)
 {
     if (peer->addr[0] == '\0') {
         return 0; /* unix socket: "" from the template, no port */
     }
     size_t n = strlen(peer->addr);
-    if (w->last_addr == NULL ||
-        (size_t)PyUnicode_GET_LENGTH(w->last_addr) != n ||
-        memcmp(PyUnicode_1BYTE_DATA(w->last_addr), peer->addr, n) != 0) {
+    if (e->last_addr == NULL ||
+        (size_t)PyUnicode_GET_LENGTH(e->last_addr) != n ||
+        memcmp(PyUnicode_1BYTE_DATA(e->last_addr), peer->addr, n) != 0) {
         PyObject *addr = cg_part_latin1((struct cg_slice){peer->addr, n});
         if (addr == NULL) {
             return -1;
         }
-        Py_XSETREF(w->last_addr, addr);
+        Py_XSETREF(e->last_addr, addr);
     }
     char text[8];
     int digits = 0;
     for (unsigned port = peer->port; digits == 0 || port > 0; port /= 10) {
         text[7 - digits++] = (char)('0' + port % 10);
     }
-    if (PyDict_SetItem(d, w->k_addr, w->last_addr) < 0) {
+    if (PyDict_SetItem(d, e->k_addr, e->last_addr) < 0) {
         return -1;
     }
     return py_dict_put(
-        d, w->k_port,
+        d, e->k_port,
         cg_part_latin1((struct cg_slice){text + 8 - digits, (size_t)digits}));
 }
 
@@ -508,12 +509,12 @@ put_client(PyObject *d, const struct cg_secure_client *c)
 /* What the connection itself knows of TLS, whatever fields say (PEP 3333,
  * "environ Variables"). */
 static int
-put_secure(struct cg_wsgi *w, PyObject *d, const struct cg_secure *s)
+put_secure(struct cg_environ *e, PyObject *d, const struct cg_secure *s)
 {
-    if (PyDict_SetItem(d, w->k_https, w->v_on) < 0 ||
-        py_dict_put(d, w->k_tls_protocol, PyUnicode_FromString(s->protocol)) <
+    if (PyDict_SetItem(d, e->k_https, e->v_on) < 0 ||
+        py_dict_put(d, e->k_tls_protocol, PyUnicode_FromString(s->protocol)) <
             0 ||
-        py_dict_put(d, w->k_tls_cipher, PyUnicode_FromString(s->cipher)) < 0) {
+        py_dict_put(d, e->k_tls_cipher, PyUnicode_FromString(s->cipher)) < 0) {
         return -1;
     }
     return s->client != NULL ? put_client(d, s->client) : 0;
@@ -521,7 +522,7 @@ put_secure(struct cg_wsgi *w, PyObject *d, const struct cg_secure *s)
 
 /* Behind a unix socket gunicorn takes name and port from Host. */
 static int
-put_server_from_host(struct cg_wsgi *w, PyObject *d,
+put_server_from_host(struct cg_environ *e, PyObject *d,
                      const struct cg_exchange *ex)
 {
     const struct cg_field *f = cg_request_field(ex->req, CG_FIELD_HOST);
@@ -537,60 +538,60 @@ put_server_from_host(struct cg_wsgi *w, PyObject *d,
     struct cg_slice port = CG_SLICE("80");
     if (colon != NULL) {
         port = (struct cg_slice){colon + 1, (size_t)(end - colon - 1)};
-    } else if (ex->req->scheme == CG_SCHEME_HTTPS ||
-               (ex->req->scheme == CG_SCHEME_TRANSPORT && ex->secure)) {
+    } else if (cg_part_is_https(ex)) {
         port = CG_SLICE("443");
     }
-    return py_dict_put(d, w->k_server_name, cg_part_latin1(name)) < 0
+    return py_dict_put(d, e->k_server_name, cg_part_latin1(name)) < 0
                ? -1
-               : py_dict_put(d, w->k_server_port, cg_part_latin1(port));
+               : py_dict_put(d, e->k_server_port, cg_part_latin1(port));
 }
 
 /* ---- all of it ---- */
 
 static int
-put_line(struct cg_wsgi *w, PyObject *d, const struct cg_exchange *ex)
+put_line(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 {
     const struct cg_request *r = ex->req;
     if (!r->method_is_get &&
-        py_dict_put(d, w->k_method,
+        py_dict_put(d, e->k_method,
                     cg_part_latin1(cg_span_of(ex->base, r->method))) < 0) {
         return -1;
     }
-    if (r->minor == 0 && PyDict_SetItem(d, w->k_protocol, w->v_http10) < 0) {
+    if (r->minor == 0 && PyDict_SetItem(d, e->k_protocol, e->v_http10) < 0) {
         return -1;
     }
     if (cg_part_is_https(ex) &&
-        PyDict_SetItem(d, w->k_scheme, w->v_https) < 0) {
+        PyDict_SetItem(d, e->k_scheme, e->v_https) < 0) {
         return -1;
     }
-    return put_target(w, d, ex);
+    return put_target(e, d, ex);
 }
 
 static int
-fill(struct cg_wsgi *w, PyObject *d, ExchangeObject *x)
+fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
 {
-    const struct cg_exchange *ex = x->ex;
-    if (PyDict_SetItem(d, w->k_input, (PyObject *)x) < 0 ||
-        PyDict_SetItem(d, w->k_early_hints, x->early_hints) < 0 ||
-        PyDict_SetItem(d, w->k_socket, x->socket) < 0 ||
-        put_line(w, d, ex) < 0 || put_peer(w, d, ex->peer) < 0 ||
-        put_fields(w, d, ex) < 0 ||
+    const struct cg_exchange *ex = kit->ex;
+    if (PyDict_SetItem(d, e->k_input, kit->input) < 0 ||
+        PyDict_SetItem(d, e->k_early_hints, kit->early_hints) < 0 ||
+        PyDict_SetItem(d, e->k_socket, kit->socket) < 0 ||
+        put_line(e, d, ex) < 0 || put_peer(e, d, ex->peer) < 0 ||
+        put_fields(e, d, ex) < 0 ||
         (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
-        (ex->secure != NULL && put_secure(w, d, ex->secure) < 0)) {
+        (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
         return -1;
     }
-    if (w->o->listeners[ex->listener].is_unix) {
-        return put_server_from_host(w, d, ex);
+    if (e->o->listeners[ex->listener].is_unix) {
+        return put_server_from_host(e, d, ex);
     }
     return 0;
 }
 
 PyObject *
-cg_environ_new(struct cg_wsgi *w, ExchangeObject *x)
+cg_environ_new(const struct cg_kit *kit)
 {
-    py_auto *d = PyDict_Copy(w->base_environ[x->ex->listener]);
-    if (d == NULL || fill(w, d, x) < 0) {
+    struct cg_environ *e = &kit->wsgi->environ;
+    py_auto *d = PyDict_Copy(e->base[kit->ex->listener]);
+    if (d == NULL || fill(e, d, kit) < 0) {
         return NULL;
     }
     return py_take(&d);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/wsgi/reply.h"
 
 /* gunicorn takes bytes here, too. */
 static int
@@ -65,13 +65,13 @@ add_pairs(struct cg_fields *fields, PyObject *headers)
 PyObject *
 cg_early_hints(PyObject *self, PyObject *headers)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    ReplyObject *x = (ReplyObject *)self;
     struct cg_fields fields = {0};
     if (x->ex == NULL || x->ex->writer->headed || x->ex->req->minor == 0) {
         Py_RETURN_NONE;
     }
     int r = add_pairs(&fields, headers);
-    cg_reply_turn(x);
+    cg_wsgi_reply_turn(x);
     if (r == 0 && x->ex != NULL && !x->over &&
         cg_exchange_inform(x->ex, 103, &fields) < 0) {
         x->failed = true;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* pre_request and post_request: the objects they get, and what they change.
- * Nothing of this runs when neither hook is set. */
-#include "core/py/wsgi/internal.h"
+#include "core/py/wsgi/hooks.h"
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/request/access.h"
 #include "core/py/request/parts.h"
+#include "core/py/wsgi/bridge.h"
 
 /* [("HOST", "a"), …] as gunicorn's req.headers. */
 static PyObject *
@@ -75,9 +75,9 @@ peer_object(const struct cg_peer *peer)
 }
 
 PyObject *
-cg_request_object(ExchangeObject *x)
+cg_request_object(const struct cg_kit *kit)
 {
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = kit->ex;
     const struct cg_request *r = ex->req;
     py_auto *method = cg_part_latin1(cg_span_of(ex->base, r->method));
     py_auto *uri = cg_part_latin1(cg_span_of(ex->base, r->target));
@@ -94,7 +94,7 @@ cg_request_object(ExchangeObject *x)
         type, "OOOOs(ii)OsOi", method, uri, path, query, "", 1, (int)r->minor,
         headers, cg_part_is_https(ex) ? "https" : "http", peer, 1);
     return req != NULL && put_trailers(ex, req) == 0 &&
-                   PyObject_SetAttrString(req, "_socket", x->socket) == 0
+                   PyObject_SetAttrString(req, "_socket", kit->socket) == 0
                ? py_take(&req)
                : NULL;
 }
@@ -108,10 +108,10 @@ hook_of(struct cg_wsgi *w, const char *name)
 }
 
 int
-cg_call_pre_request(ExchangeObject *x, PyObject *req)
+cg_call_pre_request(const struct cg_kit *kit, PyObject *req)
 {
-    py_auto *hook = hook_of(x->wsgi, "pre_request");
-    PyObject *worker = (PyObject *)(void *)x->wsgi->o->hook_worker;
+    py_auto *hook = hook_of(kit->wsgi, "pre_request");
+    PyObject *worker = (PyObject *)(void *)kit->wsgi->o->hook_worker;
     py_auto *done = hook != NULL
                         ? PyObject_CallFunctionObjArgs(hook, worker, req, NULL)
                         : NULL;
@@ -196,10 +196,11 @@ put_attribute(PyObject *env, PyObject *req, const char *attribute,
 
 /* The path as the hook left it; unchanged, the decoded one stays. */
 static int
-put_path(ExchangeObject *x, PyObject *env, PyObject *req)
+put_path(const struct cg_kit *kit, PyObject *env, PyObject *req)
 {
     py_auto *path = PyObject_GetAttrString(req, "path");
-    py_auto *sent = cg_part_latin1(cg_span_of(x->ex->base, x->ex->req->path));
+    py_auto *sent =
+        cg_part_latin1(cg_span_of(kit->ex->base, kit->ex->req->path));
     int same = path != NULL && sent != NULL
                    ? PyObject_RichCompareBool(path, sent, Py_EQ)
                    : -1;
@@ -216,14 +217,14 @@ put_path(ExchangeObject *x, PyObject *env, PyObject *req)
 }
 
 int
-cg_environ_follow(ExchangeObject *x, PyObject *env, PyObject *req)
+cg_environ_follow(const struct cg_kit *kit, PyObject *env, PyObject *req)
 {
     if (drop_http_keys(env) < 0 || put_headers(env, req) < 0 ||
         put_attribute(env, req, "scheme", "wsgi.url_scheme") < 0 ||
         put_attribute(env, req, "method", "REQUEST_METHOD") < 0) {
         return -1;
     }
-    return put_path(x, env, req);
+    return put_path(kit, env, req);
 }
 
 /* ---- post_request ---- */
@@ -249,9 +250,9 @@ response_headers(const struct cg_writer *w)
 }
 
 PyObject *
-cg_response_object(ExchangeObject *x, PyObject *req)
+cg_response_object(const struct cg_kit *kit, PyObject *req)
 {
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = kit->ex;
     py_auto *type = cg_glue_get("_cgunicorn_glue.hooks", "Response");
     const struct cg_writer *w = ex->writer;
     py_auto *headers = response_headers(w);
@@ -275,20 +276,20 @@ cg_response_object(ExchangeObject *x, PyObject *req)
 }
 
 void
-cg_call_post_request(ExchangeObject *x, PyObject *req, PyObject *env)
+cg_call_post_request(const struct cg_kit *kit, PyObject *req, PyObject *env)
 {
-    PyObject *worker = (PyObject *)(void *)x->wsgi->o->hook_worker;
-    py_auto *hook = hook_of(x->wsgi, "post_request");
+    PyObject *worker = (PyObject *)(void *)kit->wsgi->o->hook_worker;
+    py_auto *hook = hook_of(kit->wsgi, "post_request");
     py_auto *call = cg_glue_get("_cgunicorn_glue.hooks", "call_post_request");
     py_auto *empty = env == NULL ? PyDict_New() : NULL;
     py_auto *resp =
-        put_trailers(x->ex, req) == 0 ? cg_response_object(x, req) : NULL;
+        put_trailers(kit->ex, req) == 0 ? cg_response_object(kit, req) : NULL;
     py_auto *done = hook != NULL && call != NULL && resp != NULL
                         ? PyObject_CallFunctionObjArgs(
                               call, hook, worker, req,
                               env != NULL ? env : empty, resp, NULL)
                         : NULL;
     if (done == NULL) {
-        cg_wsgi_log_exception(x, "Exception in post_request hook");
+        cg_wsgi_log_exception(kit, "Exception in post_request hook");
     }
 }

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Replying: start_response, write, and the items of the iterable on their way
- * to the exchange. Headers leave with the first body bytes, as PEP 3333 asks.
- *
- * What the application gives may run code of its own when it is looked at: it
- * calls back, or lets its request end meanwhile. So everything is taken out of
- * it first; then the exchange is looked at, and nothing runs from there to the
- * end of its use.
- */
-#include <string.h>
+#include "core/py/wsgi/reply.h"
+
 #include <time.h>
 
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/gil.h"
-#include "core/py/wsgi/internal.h"
 
 enum {
     HIGH_WATER = 256 * 1024, /* waiting bytes that pause a generator */
@@ -25,7 +16,7 @@ enum {
 
 /* There is no reply now; what is shown of it may begin another one. */
 static int
-fault(ExchangeObject *x, PyObject *shown)
+fault(ReplyObject *x, PyObject *shown)
 {
     const char *what = x->ex->writer->reply.fault;
     cg_writer_forget(x->ex->writer);
@@ -33,7 +24,6 @@ fault(ExchangeObject *x, PyObject *shown)
     return -1;
 }
 
-/* The latin-1 bytes of a str, borrowed from it. */
 int
 cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret)
 {
@@ -137,7 +127,7 @@ view(PyObject *latin1)
 
 /* The name may be shown, the value may be a peer's or a secret. */
 static int
-add_headers(ExchangeObject *x, PyObject *list)
+add_headers(ReplyObject *x, PyObject *list)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
         PyObject *pair = PyList_GET_ITEM(list, i); /* nothing runs here */
@@ -174,7 +164,7 @@ reraise(PyObject *exc_info)
 }
 
 static int
-may_start(ExchangeObject *x, PyObject *exc_info)
+may_start(ReplyObject *x, PyObject *exc_info)
 {
     if (x->ex == NULL) {
         PyErr_SetString(PyExc_ValueError,
@@ -218,8 +208,7 @@ keyword_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
 }
 
 static PyObject *
-start(ExchangeObject *x, PyObject *status, PyObject *headers,
-      PyObject *exc_info)
+start(ReplyObject *x, PyObject *status, PyObject *headers, PyObject *exc_info)
 {
     struct cg_slice line;
     if (may_start(x, exc_info) < 0) {
@@ -238,11 +227,11 @@ start(ExchangeObject *x, PyObject *status, PyObject *headers,
     return add_headers(x, list) == 0 ? py_new(x->write) : NULL;
 }
 
-PyObject *
-cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                  PyObject *kwnames)
+static PyObject *
+start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    ReplyObject *x = (ReplyObject *)self;
     PyObject *argv[3] = {NULL, NULL, NULL}; /* the caller's for the call */
     for (Py_ssize_t i = 0; i < nargs && i < 3; i++) {
         argv[i] = args[i];
@@ -261,7 +250,7 @@ cg_start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 /* ---- sending ---- */
 
 static int
-check_started(const ExchangeObject *x)
+check_started(const ReplyObject *x)
 {
     const struct cg_writer *w = x->ex->writer;
     if (w->started || w->headed) {
@@ -274,7 +263,7 @@ check_started(const ExchangeObject *x)
 
 /* Whoever waits in there has the exchange, without the GIL. */
 static void
-wait_blocking(ExchangeObject *x, struct cg_exchange *ex, int *ret)
+wait_blocking(ReplyObject *x, struct cg_exchange *ex, int *ret)
 {
     x->draining = true;
     Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
@@ -283,7 +272,7 @@ wait_blocking(ExchangeObject *x, struct cg_exchange *ex, int *ret)
 }
 
 void
-cg_reply_wait_turn(ExchangeObject *x)
+cg_wsgi_reply_wait_turn(ReplyObject *x)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
     while (x->draining) {
@@ -303,9 +292,9 @@ raise_ended(void)
 /* The one place that waits for a slow reader: without the GIL, or letting other
  * requests of the thread go on. -1 with an exception. */
 static int
-wait_for_reader(ExchangeObject *x)
+wait_for_reader(ReplyObject *x)
 {
-    struct cg_py_loop *loop = x->wsgi->o->loop;
+    struct cg_py_loop *loop = x->o->loop;
     struct cg_exchange *ex = x->ex;
     bool parks = cg_py_loop_parks(loop);
     int r = 0;
@@ -325,14 +314,14 @@ wait_for_reader(ExchangeObject *x)
 }
 
 static size_t
-high_water(const ExchangeObject *x)
+high_water(const ReplyObject *x)
 {
-    size_t bytes = x->wsgi->o->high_water;
+    size_t bytes = x->o->high_water;
     return bytes != 0 ? bytes : HIGH_WATER;
 }
 
 int
-cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
+cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last)
 {
     if (!PyBytes_Check(item)) {
         PyErr_Format(PyExc_TypeError,
@@ -344,7 +333,7 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
     if (n == 0) {
         return 0; /* no head before the first byte (PEP 3333) */
     }
-    cg_reply_turn(x);
+    cg_wsgi_reply_turn(x);
     if (x->ex == NULL) {
         return raise_ended();
     }
@@ -362,27 +351,27 @@ cg_reply_item(ExchangeObject *x, PyObject *item, bool last)
                : wait_for_reader(x);
 }
 
-PyObject *
-cg_write(PyObject *self, PyObject *data)
+static PyObject *
+write_body(PyObject *self, PyObject *data)
 {
-    ExchangeObject *x = (ExchangeObject *)self;
+    ReplyObject *x = (ReplyObject *)self;
     if (x->ex == NULL || x->over) {
         raise_ended();
         return NULL;
     }
-    if (cg_reply_item(x, data, false) < 0) {
+    if (cg_wsgi_reply_item(x, data, false) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
 static void
-log_short(ExchangeObject *x)
+log_short(ReplyObject *x)
 {
     struct cg_exchange *ex = x->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
-    cg_log_line(x->wsgi->o->log, CG_ERROR,
+    cg_log_line(x->o->log, CG_ERROR,
                 "Response to %.*s is shorter than its Content-Length (%llu of "
                 "%llu bytes): closing the connection",
                 (int)path.n, path.p, (unsigned long long)ex->sent,
@@ -390,10 +379,10 @@ log_short(ExchangeObject *x)
 }
 
 int
-cg_reply_end(ExchangeObject *x)
+cg_wsgi_reply_end(ReplyObject *x)
 {
     const struct cg_writer *w = x->ex->writer;
-    cg_reply_turn(x);
+    cg_wsgi_reply_turn(x);
     if (check_started(x) < 0) {
         return -1;
     }
@@ -405,3 +394,56 @@ cg_reply_end(ExchangeObject *x)
     }
     return 0;
 }
+
+/* ---- the object and its methods ---- */
+
+static PyMethodDef start_response_def = {
+    "start_response", (PyCFunction)(void *)start_response,
+    METH_FASTCALL | METH_KEYWORDS,
+    "start_response(status, headers, exc_info=None) -> write (PEP 3333)"};
+static PyMethodDef write_def = {"write", write_body, METH_O,
+                                "write(bytes): sends a part of the body"};
+static PyMethodDef early_hints_def = {
+    "early_hints", cg_early_hints, METH_O,
+    "early_hints([(name, value), ...]): sends a 103"};
+
+PyObject *
+cg_wsgi_reply_new(PyTypeObject *type, const struct cg_wsgi_options *o)
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        ((ReplyObject *)self)->o = o;
+    }
+    return self;
+}
+
+PyObject *
+cg_wsgi_reply_method(PyObject *reply, enum cg_wsgi_reply_method method)
+{
+    PyMethodDef *const defs[] = {
+        [CG_REPLY_START_RESPONSE] = &start_response_def,
+        [CG_REPLY_WRITE] = &write_def,
+        [CG_REPLY_EARLY_HINTS] = &early_hints_def,
+    };
+    return PyCFunction_New(defs[method], reply);
+}
+
+static void
+Reply_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot Reply_slots[] = {
+    {Py_tp_doc, (void *)(size_t) "what start_response and write are bound to"},
+    {Py_tp_dealloc, Reply_dealloc},
+    {0, NULL}};
+
+PyType_Spec cg_wsgi_reply_spec = {
+    .name = "cgunicorn.Reply",
+    .basicsize = sizeof(ReplyObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = Reply_slots,
+};

@@ -10,9 +10,9 @@ run(void *self, struct cg_exchange *ex)
 }
 
 static void
-settle(void *self, void *line, uint64_t unsent)
+replied(void *self, void *line, uint64_t unsent)
 {
-    cg_wsgi_settle(self, line, unsent);
+    cg_wsgi_replied(self, line, unsent);
 }
 
 /* It has nothing to start, and nothing goes on between two requests. */
@@ -45,7 +45,7 @@ static const struct cg_app_ops ops = {
     .run = run,
     .hold = cg_wsgi_hold,
     .drop = cg_wsgi_drop,
-    .settle = settle,
+    .replied = replied,
     .start = start,
     .stop = stop,
     .end = end,

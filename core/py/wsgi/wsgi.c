@@ -11,17 +11,57 @@
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/compat/logger.h"
 #include "core/py/loops/host_loop.h"
-#include "core/py/wsgi/internal.h"
+#include "core/py/request/access.h"
+#include "core/py/request/errors.h"
+#include "core/py/request/file.h"
+#include "core/py/request/input.h"
+#include "core/py/request/socket.h"
+#include "core/py/wsgi/bridge.h"
+#include "core/py/wsgi/hooks.h"
+#include "core/py/wsgi/reply.h"
 
 /* ---- the bridge ---- */
+
+static int
+make_types(struct cg_wsgi *w)
+{
+    const struct {
+        PyTypeObject **to;
+        PyType_Spec *spec;
+    } types[] = {
+        {&w->input_type, &cg_wsgi_input_spec},
+        {&w->reply_type, &cg_wsgi_reply_spec},
+        {&w->file_type, &cg_file_spec},
+        {&w->errors_type, &cg_errors_spec},
+        {&w->socket_type, &cg_socket_spec},
+    };
+    for (size_t i = 0; i < CG_COUNT(types); i++) {
+        PyTypeObject *made = (PyTypeObject *)PyType_FromSpec(types[i].spec);
+        *types[i].to = made;
+        if (made == NULL) {
+            return -1;
+        }
+        if ((types[i].spec->flags & Py_TPFLAGS_BASETYPE) == 0) {
+            cg_type_close(made);
+        }
+    }
+    return 0;
+}
 
 static int
 init(struct cg_wsgi *w)
 {
     w->app = py_new(cg_app_callable(w->o->app));
-    return cg_late_init(w) < 0 || cg_wsgi_types_init(w) < 0
-               ? -1
-               : cg_environ_init(w);
+    w->k_close = PyUnicode_InternFromString("close");
+    if (w->k_close == NULL || make_types(w) < 0 ||
+        cg_py_limits_init(&w->limits, w->o->limited,
+                          cg_py_loop_parks(w->o->loop), w->o->log) < 0) {
+        return -1;
+    }
+    py_auto *errors = cg_errors_new(w->errors_type, w->o->log);
+    return errors != NULL
+               ? cg_environ_init(&w->environ, w->o, w->file_type, errors)
+               : -1;
 }
 
 int
@@ -43,16 +83,6 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
     return 0;
 }
 
-static void
-release_kit(struct cg_kit *kit)
-{
-    Py_CLEAR(kit->early_hints);
-    Py_CLEAR(kit->socket);
-    Py_CLEAR(kit->write);
-    Py_CLEAR(kit->start_response);
-    Py_CLEAR(kit->exchange);
-}
-
 void
 cg_wsgi_free(struct cg_wsgi *w)
 {
@@ -61,15 +91,16 @@ cg_wsgi_free(struct cg_wsgi *w)
     }
     cg_py_logger_defer(false);
     while (w->nkits > 0) {
-        release_kit(&w->kits[--w->nkits]);
+        cg_kit_free(w->kits[--w->nkits]);
     }
-    cg_environ_release(w);
-    cg_late_release(w);
-    PyTypeObject *const types[] = {w->exchange_type, w->file_type,
+    cg_environ_release(&w->environ);
+    cg_py_limits_release(&w->limits);
+    PyTypeObject *const types[] = {w->input_type, w->reply_type, w->file_type,
                                    w->errors_type, w->socket_type};
     for (size_t i = 0; i < CG_COUNT(types); i++) {
         Py_XDECREF((PyObject *)types[i]);
     }
+    Py_XDECREF(w->k_close);
     Py_XDECREF(w->app);
     free(w);
 }
@@ -88,121 +119,16 @@ cg_wsgi_drop(void *unused, void *keep)
     Py_DECREF((PyObject *)keep);
 }
 
-/* ---- the kit: exchange object and bound methods, reused when free ---- */
-
-static PyMethodDef start_response_def = {
-    "start_response", (PyCFunction)(void *)cg_start_response,
-    METH_FASTCALL | METH_KEYWORDS,
-    "start_response(status, headers, exc_info=None) -> write (PEP 3333)"};
-static PyMethodDef write_def = {"write", cg_write, METH_O,
-                                "write(bytes): sends a part of the body"};
-static PyMethodDef early_hints_def = {
-    "early_hints", cg_early_hints, METH_O,
-    "early_hints([(name, value), ...]): sends a 103"};
-
-static int
-make_kit(struct cg_wsgi *w, struct cg_kit *kit)
-{
-    kit->exchange = w->exchange_type->tp_alloc(w->exchange_type, 0);
-    if (kit->exchange == NULL) {
-        return -1;
-    }
-    ((ExchangeObject *)kit->exchange)->wsgi = w;
-    kit->start_response = PyCFunction_New(&start_response_def, kit->exchange);
-    kit->write = PyCFunction_New(&write_def, kit->exchange);
-    kit->early_hints = PyCFunction_New(&early_hints_def, kit->exchange);
-    kit->socket = cg_socket_new(w, (ExchangeObject *)kit->exchange);
-    if (kit->start_response == NULL || kit->write == NULL ||
-        kit->early_hints == NULL || kit->socket == NULL) {
-        release_kit(kit);
-        return -1;
-    }
-    return 0;
-}
-
-static int
-take_kit(struct cg_wsgi *w, struct cg_kit *kit)
-{
-    if (w->nkits == 0) {
-        return make_kit(w, kit);
-    }
-    *kit = w->kits[--w->nkits];
-    return 0;
-}
-
-/* Nobody but the kit holds its objects: the methods hold the exchange. */
-static bool
-is_free(const struct cg_kit *kit)
-{
-    return Py_REFCNT(kit->exchange) == 5 && Py_REFCNT(kit->socket) == 1 &&
-           cg_socket_is_fresh(kit->socket) &&
-           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1 &&
-           Py_REFCNT(kit->early_hints) == 1;
-}
-
-static void
-give_kit(struct cg_wsgi *w, struct cg_kit *kit)
-{
-    if (w->nkits < KITS && is_free(kit)) {
-        w->kits[w->nkits++] = *kit;
-    } else {
-        release_kit(kit);
-    }
-}
-
-static void
-begin(ExchangeObject *x, struct cg_exchange *ex, const struct cg_kit *kit)
-{
-    x->ex = ex;
-    x->write = kit->write;
-    x->early_hints = kit->early_hints;
-    x->socket = kit->socket;
-    x->pos = 0;
-    x->failed = x->enough = x->handled = x->over = false;
-}
-
-static void
-end(ExchangeObject *x)
-{
-    if (x->ex->streaming) {
-        cg_stream_release(x);
-    }
-    x->ex = NULL;
-    x->write = x->early_hints = x->socket = NULL;
-    cg_reply_turn(x);
-    if (x->window != NULL || x->reading) {
-        cg_input_release(x);
-    }
-}
-
-ExchangeObject *
-cg_kit_take(struct cg_wsgi *w, struct cg_exchange *ex, struct cg_kit *kit)
-{
-    if (take_kit(w, kit) < 0) {
-        return NULL;
-    }
-    ExchangeObject *x = (ExchangeObject *)kit->exchange;
-    begin(x, ex, kit);
-    return x;
-}
-
-void
-cg_kit_give(struct cg_wsgi *w, struct cg_kit *kit)
-{
-    end((ExchangeObject *)kit->exchange);
-    give_kit(w, kit);
-}
-
 /* ---- the iterable ---- */
 
 static bool
-is_done(const ExchangeObject *x)
+is_done(const ReplyObject *x)
 {
     return x->failed || x->enough;
 }
 
 static int
-send_sequence(ExchangeObject *x, PyObject *seq)
+send_sequence(ReplyObject *x, PyObject *seq)
 {
     bool list = PyList_CheckExact(seq);
     for (Py_ssize_t i = 0; !is_done(x); i++) {
@@ -211,7 +137,7 @@ send_sequence(ExchangeObject *x, PyObject *seq)
             break;
         }
         py_auto *item = list ? py_list_get(seq, i) : py_tuple_get(seq, i);
-        if (cg_reply_item(x, item, i == n - 1) < 0) {
+        if (cg_wsgi_reply_item(x, item, i == n - 1) < 0) {
             return -1;
         }
     }
@@ -219,7 +145,7 @@ send_sequence(ExchangeObject *x, PyObject *seq)
 }
 
 static int
-send_iterable(ExchangeObject *x, PyObject *iterable)
+send_iterable(ReplyObject *x, PyObject *iterable)
 {
     py_auto *it = PyObject_GetIter(iterable);
     if (it == NULL) {
@@ -230,31 +156,32 @@ send_iterable(ExchangeObject *x, PyObject *iterable)
         if (item == NULL) {
             return PyErr_Occurred() ? -1 : 0;
         }
-        if (cg_reply_item(x, item, false) < 0) {
+        if (cg_wsgi_reply_item(x, item, false) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int
-send_result(ExchangeObject *x, PyObject *result)
+/* Whether the result is a file that is on its way. */
+static bool
+send_file(const struct cg_wsgi *w, ReplyObject *x, PyObject *result)
 {
-    if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) {
-        return send_sequence(x, result);
+    struct cg_file_part part;
+    if (!w->o->sendfile || !PyObject_TypeCheck(result, w->file_type) ||
+        !cg_file_look(result, &part)) {
+        return false;
     }
-    if (PyObject_TypeCheck(result, x->wsgi->file_type)) {
-        int r = cg_reply_file(x, result);
-        if (r != 0) {
-            return r < 0 ? -1 : 0;
-        }
-    }
-    return send_iterable(x, result);
+    cg_wsgi_reply_turn(x); /* looking at the file may have written something */
+    int r = cg_file_send(x->ex, &part);
+    x->failed = x->failed || r < 0;
+    return r != 0;
 }
 
 static int
-respond(ExchangeObject *x, PyObject *result)
+respond(const struct cg_kit *kit, PyObject *result)
 {
+    ReplyObject *x = (ReplyObject *)kit->reply;
     if (result == NULL) {
         return -1;
     }
@@ -263,37 +190,40 @@ respond(ExchangeObject *x, PyObject *result)
                                          "place of an iterable of bytes");
         return -1;
     }
-    if (send_result(x, result) < 0) {
-        return -1;
+    int r = 0;
+    if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) {
+        r = send_sequence(x, result);
+    } else if (!send_file(kit->wsgi, x, result)) {
+        r = send_iterable(x, result);
     }
-    return cg_reply_end(x);
+    return r < 0 ? -1 : cg_wsgi_reply_end(x);
 }
 
 static void
-log_dropped(ExchangeObject *x, const struct cg_buf *path)
+log_dropped(struct cg_kit *kit, const struct cg_buf *path)
 {
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = kit->ex;
     char why[32] = "method (HEAD)";
     if (!ex->req->method_is_head) {
         snprintf(why, sizeof why, "status (%d)", ex->status);
     }
-    cg_log_line(x->wsgi->o->log, CG_WARNING,
+    cg_log_line(kit->wsgi->o->log, CG_WARNING,
                 "Response to %.*s has a body although its %s allows none: it "
                 "was dropped",
                 (int)path->n, path->p, why);
 }
 
 static void
-log_overrun(ExchangeObject *x)
+log_overrun(struct cg_kit *kit)
 {
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = kit->ex;
     cg_auto(buf) struct cg_buf path = {0};
     cg_buf_put_escaped(&path, cg_span_of(ex->base, ex->req->target), 200);
     if (ex->writer->misfit == CG_NOT_ASKED) {
-        log_dropped(x, &path);
+        log_dropped(kit, &path);
         return;
     }
-    cg_log_line(x->wsgi->o->log, CG_ERROR,
+    cg_log_line(kit->wsgi->o->log, CG_ERROR,
                 "Response to %.*s is longer than its Content-Length (%llu "
                 "bytes): the rest was cut",
                 (int)path.n, path.p,
@@ -302,21 +232,23 @@ log_overrun(ExchangeObject *x)
 
 /* close() of the iterable: once, whatever happened (PEP 3333). */
 static void
-close_result(ExchangeObject *x, PyObject *result)
+close_result(struct cg_kit *kit, PyObject *result)
 {
     if (result == NULL || PyList_CheckExact(result) ||
         PyTuple_CheckExact(result)) {
         return;
     }
-    cg_late_spare(x);
-    py_auto *close = PyObject_GetAttr(result, x->wsgi->k_close);
+    if (kit->wsgi->o->limited) {
+        cg_py_limit_spare(&kit->limit);
+    }
+    py_auto *close = PyObject_GetAttr(result, kit->wsgi->k_close);
     if (close == NULL) {
         PyErr_Clear();
         return;
     }
     py_auto *done = PyObject_CallNoArgs(close);
     if (done == NULL) {
-        cg_wsgi_log_exception(x, "Error closing the response to");
+        cg_wsgi_log_exception(kit, "Error closing the response to");
     }
 }
 
@@ -332,41 +264,41 @@ call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 }
 
 void
-cg_wsgi_set_app(struct cg_wsgi *w, void *callable)
+cg_wsgi_set_app(struct cg_wsgi *w, PyObject *callable)
 {
     CG_HAS_GIL();
-    PyObject *app = py_new((PyObject *)callable);
+    PyObject *app = py_new(callable);
     Py_SETREF(w->app, app);
 }
 
 static void
-name_request(ExchangeObject *x)
+name_request(struct cg_kit *kit)
 {
-    const struct cg_exchange *ex = x->ex;
+    const struct cg_exchange *ex = kit->ex;
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 20);
     cg_buf_putc(&text, ' ');
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->path), 2000);
-    cg_log_line(x->wsgi->o->log, CG_DEBUG, "%s", cg_buf_str(&text));
+    cg_log_line(kit->wsgi->o->log, CG_DEBUG, "%s", cg_buf_str(&text));
 }
 
 /* req of the request hooks, pre_request called; NULL with an exception. */
 static PyObject *
-hooked_request(struct cg_wsgi *w, ExchangeObject *x)
+hooked_request(struct cg_wsgi *w, struct cg_kit *kit)
 {
-    py_auto *req = cg_request_object(x);
-    if (req != NULL && w->o->pre_request && cg_call_pre_request(x, req) < 0) {
+    py_auto *req = cg_request_object(kit);
+    if (req != NULL && w->o->pre_request && cg_call_pre_request(kit, req) < 0) {
         return NULL;
     }
     return py_take(&req);
 }
 
 static PyObject *
-make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
+make_environ(struct cg_wsgi *w, struct cg_kit *kit, PyObject *req)
 {
-    py_auto *env = cg_environ_new(w, x);
+    py_auto *env = cg_environ_new(kit);
     if (env != NULL && req != NULL && w->o->pre_request &&
-        cg_environ_follow(x, env, req) < 0) {
+        cg_environ_follow(kit, env, req) < 0) {
         return NULL;
     }
     return py_take(&env);
@@ -374,10 +306,10 @@ make_environ(struct cg_wsgi *w, ExchangeObject *x, PyObject *req)
 
 /* As cg_exchange_abort, when no thread is in the middle of a write. */
 static void
-cut(ExchangeObject *x, int status, const char *message)
+cut(const struct cg_kit *kit, int status, const char *message)
 {
-    cg_reply_turn(x);
-    cg_exchange_abort(x->ex, status, message);
+    cg_wsgi_reply_turn((ReplyObject *)kit->reply);
+    cg_exchange_abort(kit->ex, status, message);
 }
 
 /* Exceptions that are no failure: the greenlet was ended; a handler of INT or
@@ -385,130 +317,160 @@ cut(ExchangeObject *x, int status, const char *message)
  * done with it (simple-websocket raises StopIteration then). Nothing is left to
  * answer. */
 static bool
-is_quiet_end(ExchangeObject *x)
+is_quiet_end(struct cg_kit *kit)
 {
-    bool taken = x->ex->blocking && !x->ex->writer->headed &&
+    bool taken = kit->ex->blocking && !kit->ex->writer->headed &&
                  PyErr_ExceptionMatches(PyExc_StopIteration);
     bool quits =
         cg_hook_worker_quits() && PyErr_ExceptionMatches(PyExc_SystemExit);
-    if (!taken && !quits && !cg_py_loop_is_quiet(x->wsgi->o->loop)) {
+    if (!taken && !quits && !cg_py_loop_is_quiet(kit->wsgi->o->loop)) {
         return false;
     }
     PyErr_Clear();
-    cut(x, 0, NULL);
-    x->ex->broken = true;
+    cut(kit, 0, NULL);
+    kit->ex->broken = true;
     return true;
 }
 
 /* The body broke a rule and the application let that through: the peer's
  * fault, which the engine tells. All else is the application's. */
 static void
-on_exception(ExchangeObject *x)
+on_exception(struct cg_kit *kit)
 {
-    struct cg_exchange *ex = x->ex;
+    struct cg_exchange *ex = kit->ex;
     if (ex->input_status != 0 && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
-        cut(x, ex->input_status, ex->input_fault);
+        cut(kit, ex->input_status, ex->input_fault);
         return;
     }
-    if (x->wsgi->timeout_type != NULL &&
-        PyErr_ExceptionMatches(x->wsgi->timeout_type)) {
-        cg_wsgi_log_exception(x, "Request timed out:");
-        cut(x, 504, "");
+    if (kit->wsgi->limits.timeout_type != NULL &&
+        PyErr_ExceptionMatches(kit->wsgi->limits.timeout_type)) {
+        cg_wsgi_log_exception(kit, "Request timed out:");
+        cut(kit, 504, "");
         return;
     }
-    cg_wsgi_log_exception(x, "Error handling request");
-    cut(x, 500, "");
+    cg_wsgi_log_exception(kit, "Error handling request");
+    cut(kit, 500, "");
 }
 
 static void
-answer(ExchangeObject *x, PyObject *result)
+answer(struct cg_kit *kit, PyObject *result)
 {
     int handled =
-        result != NULL ? cg_py_loop_is_handled(x->wsgi->o->loop, result) : 0;
+        result != NULL ? cg_py_loop_is_handled(kit->wsgi->o->loop, result) : 0;
     if (handled > 0) {
-        cut(x, 0, NULL);
-        x->handled = true;
+        cut(kit, 0, NULL);
+        kit->handled = true;
         return;
     }
-    if (handled == 0 && respond(x, result) == 0) {
+    if (handled == 0 && respond(kit, result) == 0) {
         return;
     }
-    if (is_quiet_end(x)) {
-        x->handled = true;
+    if (is_quiet_end(kit)) {
+        kit->handled = true;
         return;
     }
-    on_exception(x);
+    on_exception(kit);
 }
 
 /* The 504 of a late request was logged when it was sent, unless that takes
  * Python. */
 static bool
-is_logged(const ExchangeObject *x)
+is_logged(const struct cg_kit *kit)
 {
-    return x->handled || (cg_late_is_answered(x) && !x->wsgi->python_access);
+    return kit->handled ||
+           (kit->wsgi->o->limited && !kit->wsgi->python_access &&
+            cg_exchange_late(kit->ex) == CG_LATE_ANSWERED);
 }
 
 static void
-run_with(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
+run_with(struct cg_wsgi *w, struct cg_kit *kit)
 {
     bool hooked = w->o->pre_request || w->o->post_request;
     if (w->o->names_requests) {
-        name_request(x);
+        name_request(kit);
     }
-    py_auto *req = hooked ? hooked_request(w, x) : NULL;
-    py_auto *env = !hooked || req != NULL ? make_environ(w, x, req) : NULL;
-    py_auto *result = env != NULL ? call_app(w, env, start_response) : NULL;
-    answer(x, result);
-    x->over = true;
-    cg_reply_turn(x);
-    if (w->o->limited && cg_exchange_conclude(x->ex) == CG_LATE_ANSWERED) {
-        x->handled = false;
+    py_auto *req = hooked ? hooked_request(w, kit) : NULL;
+    py_auto *env = !hooked || req != NULL ? make_environ(w, kit, req) : NULL;
+    py_auto *result =
+        env != NULL ? call_app(w, env, kit->start_response) : NULL;
+    answer(kit, result);
+    ReplyObject *reply = (ReplyObject *)kit->reply;
+    reply->over = true;
+    cg_wsgi_reply_turn(reply);
+    if (w->o->limited && cg_exchange_conclude(kit->ex) == CG_LATE_ANSWERED) {
+        kit->handled = false;
     }
-    enum cg_misfit misfit = x->ex->writer->misfit;
+    enum cg_misfit misfit = kit->ex->writer->misfit;
     if (misfit == CG_TOO_LONG || misfit == CG_NOT_ASKED) {
-        log_overrun(x);
+        log_overrun(kit);
     }
-    if (!is_logged(x)) {
-        cg_wsgi_log_access(x, env);
+    if (!is_logged(kit)) {
+        cg_wsgi_log_access(kit, env);
     }
-    close_result(x, result);
+    close_result(kit, result);
     if (w->o->post_request && req != NULL) {
-        cg_call_post_request(x, req, env);
+        cg_call_post_request(kit, req, env);
     }
 }
 
 /* One that waited for the GIL for so long that its client has been told is not
  * begun any more. */
 static void
-run_limited(struct cg_wsgi *w, ExchangeObject *x, PyObject *start_response)
+run_limited(struct cg_wsgi *w, struct cg_kit *kit)
 {
-    if (cg_exchange_conclude(x->ex) != CG_LATE_NO) {
+    if (cg_exchange_conclude(kit->ex) != CG_LATE_NO) {
         return;
     }
-    cg_late_begin(x);
-    run_with(w, x, start_response);
-    cg_late_end(x);
+    cg_py_limit_begin(&w->limits, &kit->limit, kit->ex);
+    run_with(w, kit);
+    cg_py_limit_end(&kit->limit);
 }
 
 void
 cg_wsgi_run(struct cg_wsgi *w, struct cg_exchange *ex)
 {
     CG_HAS_GIL();
-    struct cg_kit kit;
-    if (take_kit(w, &kit) < 0) {
+    struct cg_kit *kit = cg_kit_take(w, ex);
+    if (kit == NULL) {
         PyErr_Clear(); /* out of memory: nothing can be said */
         ex->broken = true;
         return;
     }
-    ExchangeObject *x = (ExchangeObject *)kit.exchange;
-    begin(x, ex, &kit);
     if (w->o->limited) {
-        run_limited(w, x, kit.start_response);
+        run_limited(w, kit);
     } else {
-        run_with(w, x, kit.start_response);
+        run_with(w, kit);
     }
-    end(x);
-    give_kit(w, &kit);
+    cg_kit_give(kit);
     cg_py_logger_flush();
+}
+
+/* ---- requests that take too long ---- */
+
+bool
+cg_wsgi_logs_in_python(const struct cg_wsgi *w)
+{
+    return w->python_access;
+}
+
+void
+cg_wsgi_interrupt(struct cg_wsgi *w)
+{
+    CG_HAS_GIL();
+    cg_py_limits_interrupt(&w->limits);
+}
+
+void
+cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex)
+{
+    CG_HAS_GIL();
+    cg_py_limits_throw(&w->limits, ex);
+}
+
+int
+cg_wsgi_listen(int sig, struct cg_error *err)
+{
+    CG_HAS_GIL();
+    return cg_py_limits_listen(sig, err);
 }

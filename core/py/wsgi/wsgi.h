@@ -50,8 +50,8 @@ struct cg_wsgi_options {
 int cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
                 struct cg_error *err);
 void cg_wsgi_free(struct cg_wsgi *w);
-/* Another application, a PyObject *, from the next request on. */
-void cg_wsgi_set_app(struct cg_wsgi *w, void *callable);
+/* Another application, from the next request on. */
+void cg_wsgi_set_app(struct cg_wsgi *w, struct _object *callable);
 
 /*
  * Runs the application for ex and answers it before it returns, whatever
@@ -73,11 +73,12 @@ void cg_wsgi_interrupt(struct cg_wsgi *w);
 void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
 int cg_wsgi_listen(int sig, struct cg_error *err);
 
-/* settle of struct cg_app_ops: the access line of a reply that was still under
+/* replied of struct cg_app_ops: the access line of a reply that was still under
  * way when its request was done. */
-void cg_wsgi_settle(struct cg_wsgi *w, void *line, uint64_t unsent);
+void cg_wsgi_replied(struct cg_wsgi *w, void *line, uint64_t unsent);
 
-/* hold and drop of struct cg_app_ops: a reference to a Python object. */
+/* hold and drop of struct cg_app_ops: `keep` is a PyObject, of which the engine
+ * knows only that it has to be there while its bytes are sent. */
 void cg_wsgi_hold(void *unused, void *keep);
 void cg_wsgi_drop(void *unused, void *keep);
 

@@ -4,6 +4,7 @@
 Replies are read by the rules of RFC 9112, and a reply that breaks one of
 them (two framings, a bad chunk, bytes after the end) fails the test.
 """
+import contextlib
 import re
 import socket
 
@@ -84,6 +85,17 @@ class Peer:
             self.sock.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def drip(self, unit):
+        """Sends it again and again, steadily and slowly, until the server says
+        something."""
+        patience = self.sock.gettimeout()
+        self.sock.settimeout(0.05)
+        while not self.buffer:
+            self.send_leniently(unit)
+            with contextlib.suppress(AssertionError):
+                self._more()
+        self.sock.settimeout(patience)
 
     def get(self, path="/", *fields, method="GET"):
         head = [f"{method} {path} HTTP/1.1", "Host: test", *fields]

@@ -212,6 +212,53 @@ START_TEST(the_start_spawns_the_workers_and_tells_when_all_serve)
 }
 END_TEST
 
+/* ---- a program's own arbiter ---- */
+
+START_TEST(a_worker_that_somebody_else_forks_is_on_the_roster)
+{
+    serve();
+    cg_plan_spawn_more(&plan);
+    cg_plan_spawned(&plan, next_pid++, now);
+    cg_plan_ready(&plan, 3, now);
+    expect("TERM 1"); /* one too many: the oldest */
+}
+END_TEST
+
+START_TEST(who_manages_workers_says_when_those_too_many_end)
+{
+    serve();
+    plan.hands_off = true;
+    cg_plan_spawn_more(&plan);
+    cg_plan_spawned(&plan, next_pid++, now);
+    cg_plan_ready(&plan, 3, now);
+    tick(1000);
+    expect("");
+    cg_plan_cull(&plan, now);
+    expect("TERM 1");
+}
+END_TEST
+
+START_TEST(a_missing_worker_is_started_whoever_manages_them)
+{
+    serve();
+    plan.hands_off = true;
+    ended(1, CLEAN);
+    tick(1000);
+    expect("spawn");
+}
+END_TEST
+
+START_TEST(nobody_culls_at_the_end)
+{
+    serve();
+    plan.hands_off = true;
+    cg_plan_signal(&plan, SIGTERM, now);
+    effects();
+    cg_plan_cull(&plan, now);
+    expect("");
+}
+END_TEST
+
 START_TEST(no_workers_at_all_is_serving_too)
 {
     struct cg_plan_options o = usual;
@@ -1461,6 +1508,24 @@ START_TEST(a_silent_worker_is_explained_traced_aborted_and_killed)
 }
 END_TEST
 
+START_TEST(who_is_buried_in_the_same_turn_is_not_signalled)
+{
+    serve();
+    cg_plan_silent(&plan, 1, 30001, now);
+    ended(1, SIGKILL);
+    expect("50 WORKER TIMEOUT (pid:1); explain 1; "
+           "40 Worker (pid:1) was sent SIGKILL! Perhaps out of memory?; spawn");
+    cg_plan_ready(&plan, 3, now);
+    effects();
+    signals("TERM");
+    ended(2, 0);
+    expect("20 Handling signal: term; stop listening; TERM 3");
+    tick(usual.graceful_ms);
+    ended(3, 0);
+    expect("exit 0");
+}
+END_TEST
+
 START_TEST(it_knows_whom_it_told_to_stop)
 {
     serve();
@@ -1698,6 +1763,10 @@ suite(void)
         &many_workers_are_forked_a_few_at_a_time,
         &a_stop_amidst_many_forks_ends_them,
         &the_start_spawns_the_workers_and_tells_when_all_serve,
+        &a_worker_that_somebody_else_forks_is_on_the_roster,
+        &who_manages_workers_says_when_those_too_many_end,
+        &a_missing_worker_is_started_whoever_manages_them,
+        &nobody_culls_at_the_end,
         &no_workers_at_all_is_serving_too,
         &the_first_boot_failure_halts_with_its_status,
         &an_application_that_is_not_found_halts_with_4,
@@ -1770,6 +1839,7 @@ suite(void)
         &a_fork_that_fails_is_tried_again_later,
         &a_boot_failure_while_others_serve_does_not_halt,
         &a_silent_worker_is_explained_traced_aborted_and_killed,
+        &who_is_buried_in_the_same_turn_is_not_signalled,
         &it_knows_whom_it_told_to_stop,
         &a_worker_that_comes_back_in_time_is_spared,
         &timeout_0_is_never,

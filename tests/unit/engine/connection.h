@@ -57,15 +57,15 @@ sum_of(const struct cg_body *body)
     return stream_sum(p, (size_t)body->n);
 }
 
-/* A head with a length, then `n` bytes at p, which `keep` owns. */
+/* A head with a length, then `n` bytes at p, which belong to `owner`. */
 static void
-send_length(struct cg_exchange *ex, const char *p, size_t n, void *keep)
+send_length(struct cg_exchange *ex, const char *p, size_t n, void *owner)
 {
     char head[64];
     int head_n = snprintf(head, sizeof head,
                           "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
     struct iovec parts[2] = {{head, (size_t)head_n}, {(void *)(size_t)p, n}};
-    wire_of(ex)->send(ex, parts, ex->req->method_is_head ? 1 : 2, keep);
+    wire_of(ex)->send(ex, parts, ex->req->method_is_head ? 1 : 2, owner);
 }
 
 static void
@@ -129,13 +129,13 @@ run(void *self, struct cg_exchange *ex)
 }
 
 static void
-hold(void *self, void *keep)
+hold(void *self, void *owner)
 {
     atomic_fetch_add(&held, 1);
 }
 
 static void
-drop(void *self, void *keep)
+drop(void *self, void *owner)
 {
     atomic_fetch_add(&dropped, 1);
 }
@@ -219,6 +219,7 @@ start_server(void)
         .proxy_mode = CG_PROXY_AUTO,
         .proxy_trust = nobody,
         .max_connections = 10,
+        .max_open = 10,
     };
     cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
     EXPECT(cg_engine_new(&config, &host, &app_runner, &listener, 1, board,

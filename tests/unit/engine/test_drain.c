@@ -53,7 +53,7 @@ begin(struct cg_exchange *ex, size_t length)
     struct iovec part = {head, (size_t)n};
     ex->status = 200;
     ex->keep = ex->may_keep;
-    wire_of(ex)->post(ex, &part, 1, NULL);
+    wire_of(ex)->send_more(ex, &part, 1, NULL);
 }
 
 /* Bytes from `at` on; a negative errno: nobody wants them. */
@@ -65,7 +65,7 @@ post_block(struct worker *k, struct cg_exchange *ex, size_t at, size_t n)
         bytes[i] = byte_at(at + i);
     }
     struct iovec part = {bytes, n};
-    int r = wire_of(ex)->post(ex, &part, 1, NULL);
+    int r = wire_of(ex)->send_more(ex, &part, 1, NULL);
     return r < 0 || cg_exchange_pending(ex) <= HIGH ? r : drain(k, ex);
 }
 

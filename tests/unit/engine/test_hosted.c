@@ -77,7 +77,7 @@ static const struct cg_app_ops app = {
     .enter = nothing,
     .leave = nothing,
     .run = run,
-    .drained = drained,
+    .awaited = drained,
     .hold = keep,
     .drop = keep,
 };
@@ -118,6 +118,7 @@ set_up(void)
         .keepalive_us = 60 * SECOND_US,
         .max_keepalive_requests = UINT32_MAX,
         .max_connections = 100,
+        .max_open = 100,
         .max_executors = 1,
         .hosted = true,
         .beat_us = SECOND_US,

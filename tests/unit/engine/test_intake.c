@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Intakes: requests in pieces; bodies in memory and in files. */
-#include "core/engine/conn/intake.h"
+#include "core/engine/exchange/intake.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Outboxes: what a socket does not take goes out later, in order. */
-#include "core/engine/exchange/outbox.h"
+#include "core/engine/outbox/outbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,12 +81,12 @@ make_bytes(size_t n)
 }
 
 static int
-count(struct cg_segment *s, void **keeps)
+count(struct cg_segment *s, void **owners)
 {
     int n = 0;
     while (s != NULL) {
         struct cg_segment *next = s->next;
-        keeps[n++] = s->keep;
+        owners[n++] = s->owner;
         free(s);
         s = next;
     }
@@ -113,9 +113,9 @@ START_TEST(parts_of_every_kind_go_out_in_order)
     pump(&o, ends, &got, &dropped);
     ck_assert_uint_eq(got.n, N);
     ck_assert_mem_eq(got.p, bytes, N);
-    void *keeps[4];
-    ck_assert_int_eq(count(dropped, keeps), 1);
-    ck_assert_ptr_eq(keeps[0], &owner);
+    void *owners[4];
+    ck_assert_int_eq(count(dropped, owners), 1);
+    ck_assert_ptr_eq(owners[0], &owner);
     close_pair(ends);
 }
 END_TEST
@@ -140,8 +140,8 @@ START_TEST(parts_without_bytes_end_and_are_given_back)
     pump(&o, ends, &got, &dropped);
     ck_assert_uint_eq(got.n, 6);
     ck_assert_mem_eq(got.p, "abcdef", 6);
-    void *keeps[4];
-    ck_assert_int_eq(count(dropped, keeps), 3);
+    void *owners[4];
+    ck_assert_int_eq(count(dropped, owners), 3);
     close(fd);
     close_pair(ends);
 }
@@ -307,8 +307,8 @@ START_TEST(a_peer_that_is_gone_is_told)
         ck_assert_int_eq(cg_outbox_flush(&o, over(ends[0]), &dropped), -EPIPE);
         ck_assert_ptr_null(dropped);
         cg_outbox_clear(&o, &dropped);
-        void *keeps[2];
-        ck_assert_int_eq(count(dropped, keeps), kind == 0);
+        void *owners[2];
+        ck_assert_int_eq(count(dropped, owners), kind == 0);
     }
     close(ends[0]);
 }
@@ -378,9 +378,9 @@ START_TEST(what_is_spilled_goes_out_before_what_comes_later)
     ck_assert_uint_eq(o.gone, N);
     ck_assert_uint_eq(got.n, N);
     ck_assert_mem_eq(got.p, bytes, N);
-    void *keeps[4];
-    ck_assert_int_eq(count(dropped, keeps), 1);
-    ck_assert_ptr_eq(keeps[0], &owner);
+    void *owners[4];
+    ck_assert_int_eq(count(dropped, owners), 1);
+    ck_assert_ptr_eq(owners[0], &owner);
     free(cg_outbox_take_spare(&o));
     close_pair(ends);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Progress: what the peer takes counts, not what the socket's buffer takes. */
-#include "core/engine/exchange/progress.h"
+#include "core/engine/outbox/progress.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Spills: what goes in comes out, in order, within their bound. */
-#include "core/engine/exchange/spill.h"
+#include "core/engine/outbox/spill.h"
 
 #include <errno.h>
 #include <fcntl.h>

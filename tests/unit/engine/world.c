@@ -74,7 +74,7 @@ put_line(struct worker *k, const struct cg_exchange *ex)
 
 static void
 answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
-       void *keep)
+       void *owner)
 {
     char head[128];
     int head_n = snprintf(head, sizeof head,
@@ -82,7 +82,7 @@ answer(struct worker *k, struct cg_exchange *ex, const char *body, size_t n,
     struct iovec parts[2] = {{head, (size_t)head_n}, {(void *)(size_t)body, n}};
     ex->status = 200;
     ex->sent = n;
-    wire_of(ex)->send(ex, parts, 2, keep);
+    wire_of(ex)->send(ex, parts, 2, owner);
     put_line(k, ex);
     atomic_fetch_add(&k->ran, 1);
 }
@@ -164,13 +164,13 @@ run(void *self, struct cg_exchange *ex)
 }
 
 static void
-hold(void *self, void *keep)
+hold(void *self, void *owner)
 {
     atomic_fetch_add(&((struct worker *)self)->held, 1);
 }
 
 static void
-drop(void *self, void *keep)
+drop(void *self, void *owner)
 {
     atomic_fetch_add(&((struct worker *)self)->dropped, 1);
 }
@@ -312,6 +312,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .max_keepalive_requests = UINT32_MAX,
         .request_timeout_us = w->limit_us,
         .max_connections = 1000,
+        .max_open = 1000,
         .max_executors = most,
         .calls_may_last = threads > 1,
         .handover = &w->handover,

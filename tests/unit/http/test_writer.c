@@ -61,6 +61,14 @@ expect(struct wire *t, const char *want)
     cg_writer_reset(&t->w);
 }
 
+/* A reply of n bytes in usual conditions; -1: it is not known how many. */
+static void
+begin(struct wire *t, int64_t n)
+{
+    start(t, "200 OK");
+    cg_writer_head(&t->w, &usual, n);
+}
+
 static void
 release(struct wire *t)
 {
@@ -89,8 +97,7 @@ START_TEST(a_large_body_is_a_part_of_its_own)
     struct wire t = {0};
     cg_auto(free) char *big = cg_malloc(N);
     memset(big, 'x', N);
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, N);
+    begin(&t, N);
     cg_writer_body(&t.w, big, N, true, &t.parts);
     ck_assert_int_eq(t.parts.n, 2);
     ck_assert_ptr_eq(t.parts.v[1].iov_base, big);
@@ -103,8 +110,7 @@ END_TEST
 START_TEST(an_empty_body_is_a_head)
 {
     struct wire t = {0};
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, 0);
+    begin(&t, 0);
     body(&t, "", true);
     ck_assert(t.parts.now);
     ck_assert_int_eq(t.w.misfit, CG_FITS);
@@ -116,8 +122,7 @@ END_TEST
 START_TEST(parts_of_unknown_length_are_chunks)
 {
     struct wire t = {0};
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, -1);
+    begin(&t, -1);
     ck_assert(body(&t, "0123456789abcdef", false));
     ck_assert(!t.parts.now && !t.parts.whole);
     body(&t, "b", false);
@@ -131,8 +136,7 @@ END_TEST
 START_TEST(the_last_chunk_takes_the_terminator_along)
 {
     struct wire t = {0};
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, -1);
+    begin(&t, -1);
     body(&t, "a", false);
     body(&t, "bc", true);
     ck_assert_int_eq(t.parts.n, 3);
@@ -145,8 +149,7 @@ END_TEST
 START_TEST(nothing_but_the_end_follows_the_last_byte)
 {
     struct wire t = {0};
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, -1);
+    begin(&t, -1);
     body(&t, "a", true);
     cg_buf_reset(&t.sent);
     ck_assert(!body(&t, "late", false));
@@ -160,8 +163,7 @@ END_TEST
 START_TEST(a_call_without_bytes_sends_the_head_and_what_waits)
 {
     struct wire t = {0};
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, -1);
+    begin(&t, -1);
     ck_assert(body(&t, "", false));
     ck_assert(t.parts.now);
     ck_assert_int_eq(t.parts.n, 1);
@@ -264,8 +266,7 @@ START_TEST(a_file_is_the_whole_body)
 {
     struct wire t = {0};
     size_t n = 0;
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, 9);
+    begin(&t, 9);
     cg_writer_file(&t.w, 9, &n, &t.parts);
     take(&t);
     ck_assert_uint_eq(n, 9);
@@ -286,15 +287,13 @@ START_TEST(trailers_follow_the_last_chunk)
     struct cg_fields fields = {0}, none = {0};
     struct wire t = {0};
     cg_fields_add(&fields, CG_SLICE("X-Sum"), CG_SLICE("9"), true);
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, -1);
+    begin(&t, -1);
     body(&t, "a", false);
     cg_writer_trailers(&t.w, &fields, &t.parts);
     take(&t);
     ck_assert(t.parts.now && t.w.ended);
     expect(&t, CHUNKED "1\r\na\r\n0\r\nX-Sum: 9\r\n\r\n");
-    start(&t, "200 OK");
-    cg_writer_head(&t.w, &usual, -1);
+    begin(&t, -1);
     cg_writer_trailers(&t.w, &none, &t.parts);
     take(&t);
     expect(&t, CHUNKED "0\r\n\r\n");

@@ -84,7 +84,7 @@ def seat_handlers(worker, spawn, is_hub):
         try:
             worker.cfg.worker_int(worker)
         finally:
-            _cgunicorn.worker_event(2)
+            _cgunicorn.worker_quit()
 
     def handle_quit(sig, frame):
         if worker._ending or worker._is_told(sig):

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lists and dictionaries: of strings, files, addresses, protocols.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "config/validate/internal.h"
+#include "core/base/memory.h"
+#include "core/base/network.h"
+
+static int
+check_strings(struct cg_value *list, struct cg_error *err)
+{
+    for (size_t i = 0; i < list->list.n; i++) {
+        struct cg_value *item = &list->list.items[i];
+        /* gunicorn lets None through and fails where it is used */
+        int r = item->kind == CG_VALUE_NONE
+                    ? cg_value_wrong(err, "Not a string: ", item, "")
+                    : cg_validate_str(item, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* As Python's `not value`. */
+static bool
+is_false(const struct cg_value *v)
+{
+    switch (v->kind) {
+    case CG_VALUE_NONE: return true;
+    case CG_VALUE_BOOL: return !v->b;
+    case CG_VALUE_INT: return v->i == 0;
+    case CG_VALUE_FLOAT: return v->f == 0;
+    case CG_VALUE_STR: return v->s[0] == '\0';
+    case CG_VALUE_LIST:
+    case CG_VALUE_MAP: return v->list.n == 0;
+    case CG_VALUE_OBJECT: return false;
+    }
+    return false;
+}
+
+int
+cg_validate_list(const struct cg_row *row, struct cg_value *v,
+                 struct cg_error *err)
+{
+    if (is_false(v)) {
+        cg_value_replace(v, cg_value_list());
+        return 0;
+    }
+    if (v->kind == CG_VALUE_STR) {
+        struct cg_value list = cg_value_list();
+        cg_value_replace_str(v, cg_stripped(v->s));
+        cg_value_push(&list, *v);
+        *v = list;
+        return 0;
+    }
+    if (v->kind == CG_VALUE_MAP) {
+        struct cg_value keys = cg_value_list();
+        for (size_t i = 0; i < v->list.n; i += 2) {
+            cg_value_push(&keys, cg_value_copy(&v->list.items[i]));
+        }
+        cg_value_replace(v, keys);
+    }
+    if (v->kind == CG_VALUE_OBJECT) {
+        return cg_error_set(err, EINVAL, "Not a list of strings: %s",
+                            v->object.repr);
+    }
+    if (v->kind != CG_VALUE_LIST) {
+        const char *kind = v->kind == CG_VALUE_INT    ? "int"
+                           : v->kind == CG_VALUE_BOOL ? "bool"
+                                                      : "float";
+        return cg_error_set(err, EINVAL,
+                            "'%s' object is not iterable (a string or a list "
+                            "of strings is wanted, such as %s = [\"%s\"])",
+                            kind, row->name, row->meta);
+    }
+    return check_strings(v, err);
+}
+
+int
+cg_validate_files(const struct cg_row *row, struct cg_value *v,
+                  struct cg_error *err)
+{
+    int r = cg_validate_list(row, v, err);
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        const char *path = v->list.items[i].s;
+        struct stat st;
+        if (strpbrk(path, "*?[") == NULL && stat(path, &st) < 0) {
+            return cg_error_set(err, ENOENT, "File %s does not exists.", path);
+        }
+    }
+    return r;
+}
+
+struct cg_value
+cg_split_commas(const char *text)
+{
+    struct cg_value list = cg_value_list();
+    while (*text != '\0') {
+        size_t n = strcspn(text, ",");
+        if (n > 0) {
+            cg_auto(free) char *part = cg_strndup(text, n);
+            cg_value_push(&list, (struct cg_value){.kind = CG_VALUE_STR,
+                                                   .s = cg_stripped(part)});
+        }
+        text += n + (text[n] == ',');
+    }
+    return list;
+}
+
+int
+cg_validate_csv(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_NONE) {
+        cg_value_replace(v, cg_value_list());
+        return 0;
+    }
+    int r = cg_validate_str(v, err);
+    if (r == 0) {
+        cg_value_replace(v, cg_split_commas(v->s));
+    }
+    return r;
+}
+
+int
+cg_validate_addrs(struct cg_value *v, struct cg_error *err)
+{
+    struct cg_network net;
+    int r = cg_validate_csv(v, err);
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        if (strcmp(v->list.items[i].s, "*") != 0) {
+            r = cg_network_parse(v->list.items[i].s, &net, err);
+        }
+    }
+    return r;
+}
+
+static int
+check_protocol(const struct cg_value *list, size_t at, struct cg_error *err)
+{
+    const char *p = list->list.items[at].s;
+    if (strcmp(p, "h1") != 0 && strcmp(p, "h2") != 0) {
+        return cg_error_set(
+            err, EINVAL, "Invalid protocol '%s'. Valid protocols: h1, h2", p);
+    }
+    for (size_t k = 0; k < at; k++) {
+        if (strcmp(p, list->list.items[k].s) == 0) {
+            return cg_error_set(err, EINVAL, "Duplicate protocols specified");
+        }
+    }
+    return 0;
+}
+
+int
+cg_validate_protocols(struct cg_value *v, struct cg_error *err)
+{
+    if (v->kind != CG_VALUE_NONE && v->kind != CG_VALUE_STR) {
+        return cg_error_set(err, EINVAL, "http_protocols must be a string");
+    }
+    struct cg_value all = cg_split_commas(v->kind == CG_VALUE_STR ? v->s : "");
+    struct cg_value list = cg_value_list();
+    for (size_t i = 0; i < all.list.n; i++) {
+        if (all.list.items[i].s[0] != '\0') {
+            cg_lower(all.list.items[i].s);
+            cg_value_push(&list, cg_value_copy(&all.list.items[i]));
+        }
+    }
+    cg_value_release(&all);
+    if (list.list.n == 0) {
+        cg_value_push(&list, cg_value_str("h1"));
+    }
+    cg_value_replace(v, list);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        r = check_protocol(v, i, err);
+    }
+    return r;
+}
+
+int
+cg_validate_dict(const struct cg_row *row, struct cg_value *v,
+                 struct cg_error *err)
+{
+    if (v->kind != CG_VALUE_MAP) {
+        return cg_value_wrong(err, "Value is not a dictionary: ", v, " ");
+    }
+    /* the others may hold whatever their reader understands */
+    bool strings = strcmp(row->name, "secure_scheme_headers") == 0;
+    return strings ? check_strings(v, err) : 0;
+}

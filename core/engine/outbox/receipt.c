@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receipts: what is remembered of a reply that its peer has not taken when its
+ * request is done: how the host tells of it at its end, and its name for the
+ * log if it is cut. How much of it was taken is known only then.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/engine/exchange/limit.h"
+#include "core/engine/outbox/receipt.h"
+#include "core/engine/state.h"
+
+enum { METHOD_MAX = 32, TARGET_MAX = 1024 };
+
+static struct cg_slice
+cut(struct cg_slice s, size_t most)
+{
+    return (struct cg_slice){s.p, s.n < most ? s.n : most};
+}
+
+static struct cg_slice
+method_of(const struct cg_exchange *ex)
+{
+    return cut(cg_span_of(ex->base, ex->req->method), METHOD_MAX);
+}
+
+static struct cg_slice
+target_of(const struct cg_exchange *ex)
+{
+    return cut(cg_span_of(ex->base, ex->req->target), TARGET_MAX);
+}
+
+void
+cg_receipt_make(struct cg_call *call)
+{
+    const struct cg_exchange *ex = &call->ex;
+    struct cg_slice method = method_of(ex), target = target_of(ex);
+    struct cg_receipt *r = cg_malloc(sizeof *r + method.n + target.n);
+    *r = (struct cg_receipt){.line = ex->line,
+                             .sent = ex->sent,
+                             .method_n = method.n,
+                             .target_n = target.n};
+    memcpy(r->text, method.p, method.n);
+    memcpy(r->text + method.n, target.p, target.n);
+    call->stream->receipt = r;
+}
+
+/* Bytes that the peer did not take; what the socket holds of a connection that
+ * goes on is on its way. */
+static uint64_t
+lost(const struct cg_stream *s)
+{
+    return cg_outbox_waits(&s->outbox) + cg_transport_held(s->transport);
+}
+
+void
+cg_receipt_end(struct cg_engine *e, struct cg_stream *s)
+{
+    struct cg_receipt *r = s->receipt;
+    s->receipt = NULL;
+    if (r->line == NULL) {
+        free(r);
+        return;
+    }
+    if (r->unsent == 0 && (s->broken || !cg_outbox_is_empty(&s->outbox))) {
+        r->unsent = lost(s);
+    }
+    r->next = NULL;
+    *e->receipts.last = r;
+    e->receipts.last = &r->next;
+}
+
+struct cg_receipt *
+cg_receipts_take(struct cg_engine *e)
+{
+    struct cg_receipt *r = e->receipts.first;
+    e->receipts.first = NULL;
+    e->receipts.last = &e->receipts.first;
+    return r;
+}
+
+void
+cg_receipts_tell(const struct cg_runner *runner, struct cg_receipt *r)
+{
+    while (r != NULL) {
+        struct cg_receipt *next = r->next;
+        runner->ops->replied(runner->self, r->line, r->unsent);
+        free(r);
+        r = next;
+    }
+}
+
+/* ---- what is cut ---- */
+
+/* The reset leaves nothing in the kernel for who does not read it. */
+static void
+tell(struct cg_engine *e, struct cg_stalled what, struct cg_stream *s)
+{
+    uint64_t left = lost(s);
+    if (s->receipt != NULL) {
+        s->receipt->unsent = left;
+    }
+    cg_transport_reset(s->transport);
+    what.peer = &s->conn->peer;
+    what.sent = what.of > left ? what.of - left : 0;
+    e->host->stalled(e->host->self, &what);
+    cg_expect_report(e);
+}
+
+void
+cg_receipt_stalled(struct cg_engine *e, struct cg_stream *s,
+                   uint64_t stalled_us)
+{
+    const struct cg_receipt *r = s->receipt;
+    if (r != NULL) { /* else it is an error page that nobody reads */
+        tell(e,
+             (struct cg_stalled){.method = {r->text, r->method_n},
+                                 .target = {r->text + r->method_n, r->target_n},
+                                 .of = r->sent,
+                                 .since_us = stalled_us},
+             s);
+    }
+}
+
+void
+cg_call_stalled(struct cg_engine *e, const struct cg_call *call)
+{
+    const struct cg_exchange *ex = &call->ex;
+    tell(e,
+         (struct cg_stalled){.method = method_of(ex),
+                             .target = target_of(ex),
+                             .of = ex->sent,
+                             .since_us = call->stalled_us},
+         call->stream);
+}
+
+uint64_t
+cg_wire_unsent(const struct cg_exchange *ex)
+{
+    struct cg_call *call = (struct cg_call *)(void *)(size_t)ex;
+    if (call->corked.used) {
+        cg_cork_take(call);
+    }
+    return ex->broken && !cg_limit_is_late(call)
+               ? lost(call->stream) + call->lost
+               : cg_outbox_waits(&call->stream->outbox);
+}

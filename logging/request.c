@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests: their access lines and what statsd hears of them.
+ */
+#include "core/base/memory.h"
+#include "logging/state.h"
+
+bool
+cg_log_has_access(const struct cg_log *log)
+{
+    return log->access.fd >= 0 || log->routes_access ||
+           (log->syslog != NULL && cg_syslog_takes_access(log->syslog));
+}
+
+bool
+cg_log_wants_requests(const struct cg_log *log)
+{
+    return log->statsd != NULL || cg_log_has_access(log);
+}
+
+/* b has the line; a newline is put behind it. */
+static void
+put_access(struct cg_log *log, struct cg_buf *b)
+{
+    b->n = b->n < CG_LOG_LINE_MAX ? b->n : CG_LOG_LINE_MAX;
+    if (log->syslog != NULL && cg_syslog_takes_access(log->syslog)) {
+        cg_log_syslog(log, true, CG_INFO, (struct cg_slice){b->p, b->n});
+    }
+    if (log->access.fd >= 0) {
+        cg_buf_putc(b, '\n');
+        cg_log_write_access(log, b->p, b->n);
+    }
+}
+
+void
+cg_log_access(struct cg_log *log, struct cg_slice line)
+{
+    if (log->routes_access) {
+        cg_log_send_event(log, &(struct cg_log_event){.kind = CG_EVENT_ACCESS,
+                                                      .level = CG_INFO,
+                                                      .text = line});
+    } else {
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_buf_put(&b, line.p, line.n);
+        put_access(log, &b);
+    }
+}
+
+void
+cg_log_request(struct cg_log *log, const struct cg_access_format *f,
+               const struct cg_access_record *r)
+{
+    if (log->routes_access) {
+        cg_log_send_event(log, &(struct cg_log_event){.kind = CG_EVENT_REQUEST,
+                                                      .level = CG_INFO,
+                                                      .request = r});
+        return;
+    }
+    if (f != NULL && cg_log_has_access(log)) {
+        cg_auto(buf) struct cg_buf line = {0};
+        cg_access_format(f, r, &line);
+        put_access(log, &line);
+    }
+    if (log->statsd != NULL) {
+        cg_log_after_statsd(
+            log, cg_statsd_request(log->statsd, r->status, r->duration_us));
+    }
+}
