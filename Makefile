@@ -7,7 +7,7 @@
 # make wheels          dist/*.whl for every Python found, old systems, and ARM
 # make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
-# make test-classes    the black-box tests once more, for gevent, eventlet, tornado
+# make test-classes    the black-box tests once more, for gevent, eventlet, tornado, asgi
 # make check           layers, circles, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make release         both, checksums and a bill of materials
@@ -224,7 +224,7 @@ unit: $(UNIT)
 blackbox: all
 	@tools/run_blackbox
 test-classes: all
-	@for class in gevent eventlet tornado; do echo "== -k $$class"; \
+	@for class in gevent eventlet tornado asgi; do echo "== -k $$class"; \
 	    CGUNICORN="$(CURDIR)/cgunicorn -k $$class" tools/test_class || exit 1; done
 check: all
 	@tools/check $(BIN)

@@ -284,13 +284,19 @@ begin_in_child(struct cg_courier *c)
     begin(c);
 }
 
+void
+cg_courier_forked(struct cg_courier *c)
+{
+    if (c->pid != getpid()) {
+        begin_in_child(c);
+    }
+}
+
 int
 cg_courier_put(struct cg_courier *c, const char *p, size_t n)
 {
     int r = 0;
-    if (c->pid != getpid()) {
-        begin_in_child(c);
-    }
+    cg_courier_forked(c);
     pthread_mutex_lock(&c->lock);
     if (!c->running) {
         start_thread(c);

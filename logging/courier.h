@@ -19,6 +19,9 @@ struct cg_courier *cg_courier_new(const struct sockaddr *addr, socklen_t n);
 void cg_courier_free(struct cg_courier *c);
 /* Copies. 0, or -ENOBUFS for a message that found no room. */
 int cg_courier_put(struct cg_courier *c, const char *p, size_t n);
+/* In a child that has one thread yet: it begins anew. cg_courier_put does that
+ * as well, but threads that are first at once would do it twice. */
+void cg_courier_forked(struct cg_courier *c);
 void cg_courier_drain(struct cg_courier *c, int patience_ms);
 /* Messages dropped so far, those of cg_courier_put not among them. */
 unsigned long cg_courier_lost(const struct cg_courier *c);

@@ -171,6 +171,9 @@ cg_log_forked(struct cg_log *log)
     log->spool = NULL;
     log->spool_busy = false;
     pthread_mutex_init(&log->lock, NULL);
+    if (log->syslog != NULL) {
+        cg_syslog_forked(log->syslog);
+    }
 }
 
 void

@@ -248,6 +248,14 @@ cg_syslog_fault(const struct cg_syslog *s)
 }
 
 void
+cg_syslog_forked(struct cg_syslog *s)
+{
+    if (s->courier != NULL) {
+        cg_courier_forked(s->courier);
+    }
+}
+
+void
 cg_syslog_drain(struct cg_syslog *s, int patience_ms)
 {
     if (s->courier != NULL) {

@@ -52,6 +52,8 @@ int cg_syslog_send(struct cg_syslog *s, bool access, int level,
 unsigned long cg_syslog_lost(const struct cg_syslog *s);
 /* -errno while the server does not answer, else 0. Streams only. */
 int cg_syslog_fault(const struct cg_syslog *s);
+/* In a child that has one thread yet. */
+void cg_syslog_forked(struct cg_syslog *s);
 /* Waits until the queue is empty, at most this long. */
 void cg_syslog_drain(struct cg_syslog *s, int patience_ms);
 

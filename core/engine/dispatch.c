@@ -47,6 +47,7 @@ intake_of(struct cg_executor *x, const struct cg_arrival *a)
     cg_buf_put(&i->body, a->body.p, (size_t)a->body.n);
     i->body_n = a->body.n;
     i->done = true;
+    cg_intake_count(i, &x->engine->config->intake);
     return i;
 }
 

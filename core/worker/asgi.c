@@ -32,6 +32,7 @@ make_runner(struct cg_wsgi_host *h, struct cg_error *err)
         .ws_patience_us = seconds(s, CG_websocket_ping_timeout),
         .ws_compression = cg_settings_bool(s, CG_websocket_compression),
         .done = cg_engine_done,
+        .refused = &h->run->start->slot->refused,
     };
     int e = cg_asgi_new(&options, &asgi, err);
     if (e == 0) {

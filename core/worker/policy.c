@@ -5,7 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/capacity.h"
 #include "core/base/memory.h"
+#include "core/base/tmpfile.h"
 
 enum {
     GUNICORN_LINE_MAX = 8190,
@@ -136,6 +138,29 @@ bound(const struct cg_settings *s, enum cg_setting_id id, uint64_t most)
     return n == 0 || n > most ? most : n;
 }
 
+/* 0 in a setting: this worker's part of what there is. */
+static uint64_t
+share(const struct cg_settings *s, enum cg_setting_id id, uint64_t all,
+      uint64_t least)
+{
+    int64_t n = cg_settings_int(s, id);
+    int64_t workers = cg_settings_int(s, CG_workers);
+    uint64_t part = all / (uint64_t)(workers > 0 ? workers : 1);
+    return n != 0 ? (uint64_t)n : part > least ? part : least;
+}
+
+static void
+init_budget(struct cg_budget *b, const struct cg_settings *s)
+{
+    enum { MEMORY_LEAST = 16 << 20, DISK_LEAST = 256 << 20 };
+    const char *dir = cg_tmpfile_dir(cg_settings_str(s, CG_tmp_upload_dir));
+    uint64_t free = cg_capacity_disk(dir);
+    b->memory.most =
+        share(s, CG_request_memory, cg_capacity_memory("") / 4, MEMORY_LEAST);
+    b->disk.most = share(s, CG_request_disk,
+                         free != 0 ? free / 2 : UINT64_MAX / 2, DISK_LEAST);
+}
+
 static void
 init_body(struct cg_engine_config *e, const struct cg_settings *s)
 {
@@ -169,6 +194,8 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
 {
     struct cg_engine_config *e = &p->engine;
     e->intake.head = &p->head;
+    init_budget(&p->budget, s);
+    e->intake.budget = &p->budget;
     init_body(e, s);
     e->trust = p->trust;
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));

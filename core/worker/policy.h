@@ -10,6 +10,7 @@
 struct cg_policy {
     struct cg_head_policy head;
     struct cg_engine_config engine;
+    struct cg_budget budget;
     int max_in_flight; /* of a class whose requests share a thread */
     struct cg_trust *trust, *proxy_trust;
     char **forwarder; /* lower case, NULL-terminated */

@@ -427,6 +427,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
                     "request bodies");
         config->streaming = false;
     }
+    config->intake.streams = config->streaming;
     config->max_in_flight = h->policy.max_in_flight;
     h->host = (struct cg_host){
         .signals = run_signals,

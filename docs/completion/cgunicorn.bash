@@ -201,6 +201,14 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --request-memory)
+        : # any text
+        return
+        ;;
+    --request-disk)
+        : # any text
+        return
+        ;;
     --response-file-size)
         : # any text
         return
@@ -465,6 +473,8 @@ _cgunicorn() {
             --initgroups \
             --allow-new-privs \
             --request-buffer-size \
+            --request-memory \
+            --request-disk \
             --stream-requests \
             --response-file-size \
             --response-memory \
@@ -599,6 +609,8 @@ _cgunicorn() {
             no_new_privs \
             tmp_upload_dir \
             request_buffer_size \
+            request_memory \
+            request_disk \
             request_buffering \
             response_file_size \
             response_memory \

@@ -36,6 +36,8 @@ def main(words):
         if len(words) < 2:
             sys.exit("python -m cgunicorn.as_gunicorn: -m needs the name of a module")
         sys.argv = words[1:]
+        if type(sys.modules.get(words[1])).__name__ == "Late":  # not loaded yet
+            del sys.modules[words[1]]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = list(words)

@@ -535,7 +535,8 @@ class Config(_hooks.Config):
     def parser(self):
         parser = argparse.ArgumentParser(prog=self.prog, usage=self.usage)
         parser.add_argument("-v", "--version", action="version", default=argparse.SUPPRESS,
-                            version="%(prog)s (version " + __version__ + ")\n",
+                            version="%%(prog)s (version %s, cgunicorn %s)\n" % (
+                                __version__, _cgunicorn.__version__),
                             help="show program's version number and exit")
         parser.add_argument("args", nargs="*", help=argparse.SUPPRESS)
         for name in sorted(self.settings, key=lambda n: self.settings[n].order):

@@ -42,6 +42,14 @@ def pytest_report_header(config):
     return f"program under test: {' '.join(command())}"
 
 
+def pytest_collection_modifyitems(items):
+    if classes.under_test() == "asgi":
+        for item in items:
+            reason = classes.why_not_behind_a_face(item.nodeid)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 def leftovers():
     known = set()
     for server in ALIVE:

@@ -58,14 +58,16 @@ def test_a_full_disk_of_a_python_logger_costs_no_request(server):
 
 def test_a_full_pipe_as_standard_error_blocks_nobody(tmp_path, server):
     # the program writes to a pipe that nobody reads until the end
-    from harness.server import ROOT as project, command, fill, environment
+    from harness.server import ROOT as project, command, faced, fill
+    from harness.server import environment
     from harness.server import free_port
     from harness import wire
     fill(tmp_path, {}, APPS)
     port = free_port()
     process = subprocess.Popen(
-        [*command(), "-b", f"127.0.0.1:{port}", "--log-level", "debug",
-         "--access-logfile", "-", "probe:app"],
+        [*command(), *faced(tmp_path, [
+            "-b", f"127.0.0.1:{port}", "--log-level", "debug",
+            "--access-logfile", "-", "probe:app"])],
         cwd=tmp_path, env=environment(tmp_path), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

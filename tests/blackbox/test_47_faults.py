@@ -23,7 +23,7 @@ import pytest
 from harness import processes, strangers, wire
 from harness.front import needs_program
 from harness.load import Load
-from harness.server import HERE, ROOT, command, free_port
+from harness.server import HERE, ROOT, command, faced, free_port
 from harness.waiting import until
 
 APP = """\
@@ -413,8 +413,9 @@ def test_24_the_end_of_stderrs_reader_is_survived(server, tmp_path):
     port = free_port()
     (tmp_path / "shop.py").write_text(APP)
     p = subprocess.Popen(
-        [*command(), "-b", f"127.0.0.1:{port}", "--access-logfile", "-",
-         "shop:app"], cwd=tmp_path, stdout=subprocess.PIPE,
+        [*command(), *faced(tmp_path, [
+            "-b", f"127.0.0.1:{port}", "--access-logfile", "-", "shop:app"])],
+        cwd=tmp_path, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, start_new_session=True)
     try:
         while b"Booting" not in p.stderr.readline():

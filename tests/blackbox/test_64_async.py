@@ -549,6 +549,29 @@ def test_a_forgotten_timeout_hits_no_other_request(gevent):
             assert peer.reply().body == b"fine"
 
 
+def test_a_greenlet_that_cannot_be_made_costs_its_request_only(gevent):
+    s = gevent(app="frail:app", files={"frail.py": """\
+import gevent
+real = gevent.Greenlet
+
+def fail(body):
+    gevent.Greenlet = real
+    raise MemoryError
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/break":
+        gevent.Greenlet = fail
+        gevent.sleep(0.001)  # whoever has waited is not used again
+    start_response("200 OK", [])
+    return [b"ok"]
+"""})
+    for _ in range(3):
+        assert s.get("/break").body == b"ok"
+        with pytest.raises(Closed):
+            s.get("/")
+        assert s.get("/").body == b"ok"
+
+
 def test_gevents_signal_handlers_work(gevent):
     s = gevent(files={"signals.py": """\
 import os, signal

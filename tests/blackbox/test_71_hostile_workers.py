@@ -74,8 +74,9 @@ static int is(int fd, const char *kind)
     return n > 0 && strncmp(target, kind, strlen(kind)) == 0;
 }
 
-/* What it can do to its parent, as bits: signal it, trace it, read its memory
- * and its environment, take its descriptors, change its limits. */
+/* What it can do to its parent, as bits: signal it (but for CONT, which the
+ * kernel allows within a session), trace it, read its memory and its
+ * environment, take its descriptors, change its limits. */
 int reach_master(void)
 {
     static const char *const files[] = {"mem", "environ", "maps", "fd/0"};
@@ -84,7 +85,7 @@ int reach_master(void)
     int reached = 0;
     struct iovec here = {bytes, sizeof bytes}, there = {bytes, sizeof bytes};
     reached |= (kill(master, 0) == 0) << 0;
-    reached |= (kill(master, SIGCONT) == 0) << 1;
+    reached |= (kill(master, SIGTERM) == 0) << 1;
     if (ptrace(PTRACE_SEIZE, master, 0, 0) == 0) {
         ptrace(PTRACE_DETACH, master, 0, 0);
         reached |= 1 << 2;
@@ -99,7 +100,7 @@ int reach_master(void)
     int process = syscall(434 /* pidfd_open */, master, 0);
     if (process >= 0) {
         reached |= (syscall(438 /* pidfd_getfd */, process, 2, 0) >= 0) << 8;
-        reached |= (syscall(424 /* pidfd_send_signal */, process, SIGCONT, 0,
+        reached |= (syscall(424 /* pidfd_send_signal */, process, SIGTERM, 0,
                             0) == 0) << 9;
         close(process);
     }

@@ -3,7 +3,6 @@
 their request: an exception for them, and nothing for others. Meant to be run
 with a sanitizer; without one a worker that dies is seen all the same."""
 import contextlib
-import socket
 
 import pytest
 
@@ -120,7 +119,6 @@ def test_write_after_the_end(probe):
 def slow(server, path):
     """A client that reads nothing for the time being."""
     with Peer(server.address) as peer:
-        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.get(path, "Connection: close")
         yield peer
 

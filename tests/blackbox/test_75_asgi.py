@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The class asgi: HTTP, tasks, replies that break a rule, clients that leave."""
+import contextlib
 import json
 import os
 import time
@@ -86,7 +87,19 @@ def test_the_version_of_an_old_client(probe):
 
 def test_each_request_has_a_scope_of_its_own(probe):
     for _ in range(3):
-        assert probe.get("/scope_is_fresh").body == b"(None, None, None)"
+        assert probe.get("/scope_is_fresh").body == b"[None, None, None, None]"
+
+
+@pytest.mark.parametrize("target, path", [
+    ("http://a/scope?q", "/scope"), ("http://a", "/"), ("http://a?q", "/")])
+def test_a_target_with_a_host_has_its_path(probe, target, path):
+    with probe.connect() as peer:
+        r = peer.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").reply()
+    if path == "/scope":
+        scope = json.loads(r.body)
+        assert (scope["path"], scope["raw_path"]["bytes"]) == (path, path)
+    else:
+        assert (r.status, r.body) == (200, b"Hello, world!")
 
 
 def test_a_unix_socket_has_no_client(server):
@@ -485,6 +498,40 @@ def test_requests_of_a_blocked_loop_go_to_others(server):
         assert blocked.reply().status == 200
     for peer in peers:
         peer.close()
+
+
+def test_what_waits_is_told_when_a_blocked_worker_is_ended(server):
+    s = server("-k", "asgi", "-t", "1", "asgi_probe:app",
+               apps=["asgi_probe.py"],
+               announced=["WORKER TIMEOUT", "is running:", "Stacks of worker",
+                          "took ", "Tasks of worker", "Traceback",
+                          "KeyboardInterrupt", "SystemExit"])
+    with s.connect() as waits, s.connect() as blocked:
+        waits.get("/sleeps")
+        wait_seen(s, "sleeps", "begun")
+        blocked.get("/blocks_loop?30")
+        s.wait_log(r"Stacks of worker(.*\n)*.* in blocks_loop")
+        s.wait_log(r"Tasks of worker that wait(.*\n)*.* in sleeps")
+        waits.rest()
+    s.wait_log("Booting worker", 2)
+
+
+def test_three_of_four_workers_blocked_hold_nobody(server):
+    s = server("-k", "asgi", "-w", "4", "asgi_probe:app",
+               apps=["asgi_probe.py"])
+    s.wait_workers(4)
+    with contextlib.ExitStack() as stack:
+        blocked = [stack.enter_context(s.connect()) for _ in range(3)]
+        for peer in blocked:
+            peer.get("/blocks_loop?4")
+        peers = [stack.enter_context(s.connect()) for _ in range(8)]
+        begun = time.monotonic()
+        for peer in peers:
+            for _ in range(5):
+                assert peer.get("/").reply().body == b"Hello, world!"
+        assert time.monotonic() - begun < 3, "they waited for a blocked one"
+        for peer in blocked:
+            assert peer.reply().status == 200
 
 
 def test_debug_mode_has_ordinary_tasks(server):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """WebSockets of the class asgi. The table has the groups of the Autobahn suite
 that a client can see (RFC 6455, RFC 7692)."""
+import contextlib
 import json
 import os
 import struct
@@ -215,6 +216,20 @@ def test_a_bad_frame_closes_with_its_code(ws, data, code):
     assert code_of(ws.frame()) == code
     ws.end_sending()
     ws.assert_closed()
+
+
+def test_bad_frames_are_told_with_a_limit(server):
+    """A stranger cannot fill the log: ten lines in a second, and a sum."""
+    s = server("-k", "asgi", "asgi_probe:app", apps=["asgi_probe.py"])
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(WebSocket(s.address, "/chat"))
+                 for _ in range(40)]
+        for peer in peers:
+            peer.send(raw(0x83, b""))
+        for peer in peers:
+            assert code_of(peer.frame()) == 1002
+    s.wait_log(r"Invalid WebSocket frame from \.\.\. and \d+ more like this")
+    assert 10 <= s.log_count("Invalid WebSocket frame from ip=127.0.0.1: ") < 40
 
 
 def test_what_came_before_a_bad_frame_is_answered_first(ws):

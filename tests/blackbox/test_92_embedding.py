@@ -291,6 +291,15 @@ def test_command_and_variable_win_over_the_file(outcome):
     assert (found["workers"], found["threads"], found["timeout"]) == ("5", "3", "7")
 
 
+def test_the_command_says_whose_it_is(outcome):
+    done = outcome("-m", "cgunicorn.as_gunicorn", "-m", "gunicorn", "--version")
+    assert done.stdout.startswith("gunicorn (version 27.0.1, cgunicorn ")
+    done = outcome("-m", "cgunicorn.as_gunicorn", "-m", "gunicorn", "--bogus")
+    assert done.returncode == 2
+    assert "gunicorn: error: unrecognized arguments: --bogus" in done.stderr
+    assert "RuntimeWarning" not in done.stderr
+
+
 def test_the_variable_gives_the_name_to_every_program(python, site, tmp_path):
     for value, origin in (("1", "<cgunicorn>/gunicorn"), ("", "none")):
         code = ("import site, sys; site.addsitedir(sys.argv[1])\n"

@@ -137,6 +137,7 @@ cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
     m.body = large ? (struct cg_slice){NULL, 0}
                    : (struct cg_slice){body->p, (size_t)body->n};
     if (!cg_transport_is_plain(&c->transport) ||
+        !cg_outbox_is_empty(&c->stream.outbox) ||
         m.head.n + m.body.n + m.trailers.n + m.rest.n > CG_MESSAGE_MOST) {
         return false;
     }

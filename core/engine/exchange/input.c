@@ -51,6 +51,41 @@ check_rate(struct cg_call *call)
     return 0;
 }
 
+/* What nobody else sends: the flusher has the rest. */
+static bool
+has_unsent(const struct cg_call *call)
+{
+    return !call->ex.broken && !call->corked.shared &&
+           !cg_outbox_is_empty(&call->stream->outbox);
+}
+
+static void
+send_unsent(struct cg_call *call)
+{
+    struct cg_stream *s = call->stream;
+    if (cg_wire_enter(&call->ex)) {
+        int r = cg_outbox_flush(&s->outbox, s->transport, &call->dropped);
+        cg_limit_leave(call);
+        if (r < 0) {
+            cg_wire_fail(&call->ex, r);
+        }
+    }
+}
+
+/* False: none came within POLL_MS, or only what waited for the peer went. */
+static bool
+wait_for_bytes(struct cg_call *call)
+{
+    struct cg_transport *t = call->stream->transport;
+    if (!has_unsent(call)) {
+        return cg_transport_wait(t, POLLIN, POLL_MS);
+    }
+    if (cg_transport_wait(t, POLLIN | POLLOUT, POLL_MS)) {
+        send_unsent(call);
+    }
+    return cg_transport_wait(t, POLLIN, 0);
+}
+
 /* Waits until the socket is readable; a worker that waits for a peer, within
  * the peer's own limits, is alive. */
 static int
@@ -59,7 +94,7 @@ wait_for_peer(struct cg_call *call)
     struct cg_engine *e = call->executor->engine;
     uint64_t limit = e->config->body_timeout_us, now = cg_now_us();
     uint64_t end = limit != 0 ? now + limit : UINT64_MAX;
-    while (!cg_transport_wait(call->stream->transport, POLLIN, POLL_MS)) {
+    while (!wait_for_bytes(call)) {
         now = cg_now_us();
         if (cg_limit_is_late(call)) {
             return fail(call, -ETIMEDOUT, 504, "Request took too long");
@@ -98,6 +133,15 @@ feed(struct cg_call *call, const char *p, size_t n)
     return 0;
 }
 
+/* Not into the middle of a reply that has begun (RFC 9110, 10.1.1). */
+static void
+send_continue(struct cg_call *call)
+{
+    if (!call->ex.writer->headed) {
+        cg_send_continue(call->stream, call->input, &call->dropped);
+    }
+}
+
 /* False: the client has to send more first. */
 static bool
 receive_more(struct cg_call *call)
@@ -109,9 +153,7 @@ receive_more(struct cg_call *call)
             fail(call, -ETIMEDOUT, 504, "Request took too long");
             return true;
         }
-        if (!call->ex.writer->headed) { /* else it would lie in the reply */
-            cg_send_continue(call->stream, call->input);
-        }
+        send_continue(call);
         cg_limit_leave(call);
         return false;
     }

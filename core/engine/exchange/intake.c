@@ -36,7 +36,91 @@ cg_intake_free(struct cg_intake *i)
     cg_chunks_release(&i->chunks);
     cg_buf_release(&i->body);
     cg_tmpfile_close(&i->body_fd);
+    if (i->budget != NULL) {
+        cg_purse_give(&i->budget->memory, i->memory_n);
+        cg_purse_give(&i->budget->disk, i->disk_n);
+    }
     free(i);
+}
+
+/* ---- the budget ---- */
+
+/* False: it may not hold so many bytes in memory. */
+static bool
+hold(struct cg_intake *i, const struct cg_intake_policy *policy, uint64_t n)
+{
+    if (policy->budget == NULL || n <= i->memory_n) {
+        return true;
+    }
+    if (!cg_purse_take(&policy->budget->memory, n - i->memory_n)) {
+        return false;
+    }
+    i->budget = policy->budget;
+    i->memory_n = n;
+    return true;
+}
+
+static int
+tell_full(struct cg_error *err, const struct cg_purse *p, const char *where,
+          const char *setting)
+{
+    return cg_error_set(err, ENOSPC,
+                        "no room for a request: those under way hold %llu of "
+                        "at most %llu bytes in %s (%s)",
+                        (unsigned long long)atomic_load(&p->held),
+                        (unsigned long long)p->most, where, setting);
+}
+
+int
+cg_intake_charge(struct cg_intake *i, const struct cg_intake_policy *policy,
+                 struct cg_error *err)
+{
+    return hold(i, policy, i->head.n + i->body.n)
+               ? 0
+               : tell_full(err, &policy->budget->memory, "memory",
+                           "request_memory");
+}
+
+void
+cg_intake_count(struct cg_intake *i, const struct cg_intake_policy *policy)
+{
+    uint64_t n = i->head.n + i->body.n;
+    if (policy->budget != NULL && n > i->memory_n) {
+        atomic_fetch_add_explicit(&policy->budget->memory.held, n - i->memory_n,
+                                  memory_order_relaxed);
+        i->budget = policy->budget;
+        i->memory_n = n;
+    }
+}
+
+/* The same for n more bytes in its file. */
+static int
+hold_on_disk(struct cg_intake *i, const struct cg_intake_policy *policy,
+             size_t n, struct cg_error *err)
+{
+    if (policy->budget == NULL) {
+        return 0;
+    }
+    if (!cg_purse_take(&policy->budget->disk, n)) {
+        return tell_full(err, &policy->budget->disk, "files", "request_disk");
+    }
+    i->budget = policy->budget;
+    i->disk_n += n;
+    return 0;
+}
+
+enum cg_refusal
+cg_intake_too_large(const struct cg_intake_policy *policy, uint64_t n)
+{
+    const struct cg_budget *b = policy->budget;
+    if (n > policy->max_body) {
+        return CG_REFUSE_BODY_LIMIT;
+    }
+    if (b == NULL || policy->streams || n <= b->disk.most ||
+        (n <= policy->body_memory && n <= b->memory.most)) {
+        return CG_REFUSE_NONE;
+    }
+    return CG_REFUSE_BODY_BUDGET;
 }
 
 static void
@@ -91,7 +175,11 @@ static int
 append_to_file(struct cg_intake *i, const struct cg_intake_policy *policy,
                const char *p, size_t n, struct cg_error *err)
 {
-    int r = write_all(i->body_fd, p, n);
+    int r = hold_on_disk(i, policy, n, err);
+    if (r < 0) {
+        return r;
+    }
+    r = write_all(i->body_fd, p, n);
     return r == 0 ? 0
                   : cg_error_set(err, -r,
                                  "cannot write a request body to '%s' "
@@ -116,20 +204,27 @@ spill(struct cg_intake *i, const struct cg_intake_policy *policy,
     i->body_fd = r;
     r = append_to_file(i, policy, i->body.p, i->body.n, err);
     cg_buf_release(&i->body);
+    if (i->budget != NULL && i->memory_n > i->head.n) {
+        cg_purse_give(&i->budget->memory, i->memory_n - i->head.n);
+        i->memory_n = i->head.n;
+    }
     return r;
 }
 
 /* Room for n bytes, and for as many again that Content-Length announces: a
  * length that is only announced costs nothing. False when memory is out. */
 static bool
-put_in_memory(struct cg_intake *i, const char *p, size_t n)
+put_in_memory(struct cg_intake *i, const struct cg_intake_policy *policy,
+              const char *p, size_t n)
 {
     size_t ahead = i->body.n + n;
+    size_t now = i->head.n + i->body.n + n;
     if (i->body_left < n + ahead) {
         ahead = i->body_left > n ? (size_t)(i->body_left - n) : 0;
     }
-    if (cg_buf_try_reserve(&i->body, n + ahead) == NULL &&
-        cg_buf_try_reserve(&i->body, n) == NULL) {
+    if ((!hold(i, policy, now + ahead) ||
+         cg_buf_try_reserve(&i->body, n + ahead) == NULL) &&
+        (!hold(i, policy, now) || cg_buf_try_reserve(&i->body, n) == NULL)) {
         return false;
     }
     cg_buf_put(&i->body, p, n);
@@ -143,7 +238,7 @@ fits_in_memory(struct cg_intake *i, const struct cg_intake_policy *policy,
                const char *p, size_t n)
 {
     return i->body_fd < 0 && n <= policy->body_memory - i->body.n &&
-           put_in_memory(i, p, n);
+           put_in_memory(i, policy, p, n);
 }
 
 static int
@@ -215,8 +310,10 @@ decode(struct cg_intake *i, const struct cg_intake_policy *policy,
         if (st != CG_CHUNK_DATA) {
             return st;
         }
-        if (data.n > policy->max_body - i->body_n - few->n) {
-            i->chunks.refusal = CG_REFUSE_BODY_LIMIT;
+        enum cg_refusal why =
+            cg_intake_too_large(policy, i->body_n + few->n + data.n);
+        if (why != CG_REFUSE_NONE) {
+            i->chunks.refusal = why;
             return CG_CHUNK_REFUSED;
         }
         if (store_chunk(i, policy, few, data, err) < 0) {
@@ -283,6 +380,10 @@ cg_intake_feed(struct cg_intake *i, const struct cg_intake_policy *policy,
         return CG_INTAKE_FAILED;
     }
     cg_buf_put(&i->head, p, n);
+    if (cg_intake_charge(i, policy, err) < 0) {
+        *used = 0;
+        return CG_INTAKE_FAILED;
+    }
     switch (
         cg_head_read(&i->req, policy->head, trusted, i->head.p, i->head.n)) {
     case CG_HEAD_MORE: *used = n; return CG_INTAKE_MORE;
@@ -290,8 +391,9 @@ cg_intake_feed(struct cg_intake *i, const struct cg_intake_policy *policy,
     case CG_HEAD_DONE: break;
     }
     head_is_done(i);
-    if (i->req.content_length > policy->max_body) {
-        return refuse(i, CG_REFUSE_BODY_LIMIT);
+    enum cg_refusal why = cg_intake_too_large(policy, i->req.content_length);
+    if (why != CG_REFUSE_NONE) {
+        return refuse(i, why);
     }
     size_t own = i->req.head_n - before;
     i->head.n = i->req.head_n;
@@ -322,7 +424,9 @@ cg_intake_room(struct cg_intake *i, const struct cg_intake_policy *policy,
         room = (size_t)i->body_left;
     }
     *n = room;
-    return cg_buf_try_reserve(&i->body, room);
+    return hold(i, policy, i->head.n + i->body.n + room)
+               ? cg_buf_try_reserve(&i->body, room)
+               : NULL;
 }
 
 enum cg_intake_status
@@ -352,5 +456,6 @@ cg_intake_in_memory(const struct cg_intake_policy *policy)
 {
     struct cg_intake_policy p = *policy;
     p.body_memory = SIZE_MAX;
+    p.budget = NULL;
     return p;
 }

@@ -9,27 +9,32 @@
 #define CG_ENGINE_INTAKE_H
 
 #include "core/base/error.h"
+#include "core/engine/conn/budget.h"
 #include "core/exchange/exchange.h"
 #include "core/http/chunk.h"
 #include "core/http/request.h"
 
 struct cg_intake_policy {
     const struct cg_head_policy *head;
-    uint64_t max_body;   /* bytes of a body, UINT64_MAX: no limit */
-    size_t body_memory;  /* bytes of a body kept in memory */
-    const char *tmp_dir; /* for bodies beyond that; NULL: TMPDIR or /tmp */
+    uint64_t max_body;        /* bytes of a body, UINT64_MAX: no limit */
+    size_t body_memory;       /* bytes of a body kept in memory */
+    const char *tmp_dir;      /* for bodies beyond that; NULL: TMPDIR or /tmp */
+    struct cg_budget *budget; /* of all intakes; NULL: any */
+    bool streams; /* bodies are taken away as they come: any size fits */
 };
 
 struct cg_intake {
     struct cg_buf head; /* bytes of the head (and, before it ends, what came) */
     struct cg_request req;
     struct cg_chunks chunks;
-    struct cg_buf body; /* in memory, until it is in the file */
-    uint64_t body_n;    /* bytes of the body so far */
-    uint64_t body_left; /* of Content-Length */
-    uint32_t skipped;   /* bytes read away after the response; the engine's */
-    uint64_t since_us;  /* when the wait for the body began; the engine's */
-    int body_fd;        /* the file, -1 while in memory */
+    struct cg_buf body;       /* in memory, until it is in the file */
+    uint64_t body_n;          /* bytes of the body so far */
+    uint64_t body_left;       /* of Content-Length */
+    struct cg_budget *budget; /* what it holds is taken from */
+    uint64_t memory_n, disk_n;
+    uint32_t skipped;  /* bytes read away after the response; the engine's */
+    uint64_t since_us; /* when the wait for the body began; the engine's */
+    int body_fd;       /* the file, -1 while in memory */
     bool head_done;
     bool done;      /* so is the body */
     bool continued; /* 100 Continue was sent, or must not be */
@@ -50,6 +55,18 @@ void cg_intake_take_head(struct cg_intake *i, struct cg_request *req,
 /* Takes over a partial head: p[0..n) and the reader's state. */
 void cg_intake_take_part(struct cg_intake *i, struct cg_request *req,
                          const char *p, size_t n);
+
+/* What it has in memory counts in the budget. A negative errno, told by err:
+ * there is no room for that. */
+int cg_intake_charge(struct cg_intake *i, const struct cg_intake_policy *policy,
+                     struct cg_error *err);
+/* The same of a request that is complete and waits for its turn, whatever room
+ * there is: others find less. */
+void cg_intake_count(struct cg_intake *i,
+                     const struct cg_intake_policy *policy);
+/* Why a body of n bytes is refused whatever else there is; 0: it is not. */
+enum cg_refusal cg_intake_too_large(const struct cg_intake_policy *policy,
+                                    uint64_t n);
 
 /* Feeds bytes; *used are the request's own. */
 enum cg_intake_status cg_intake_feed(struct cg_intake *i,

@@ -4,7 +4,8 @@
 #include "core/engine/engine.h"
 
 void
-cg_send_continue(struct cg_stream *s, struct cg_intake *i)
+cg_send_continue(struct cg_stream *s, struct cg_intake *i,
+                 struct cg_segment **dropped)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (i->continued || !i->req.expect_continue || i->body_n > 0) {
@@ -12,7 +13,12 @@ cg_send_continue(struct cg_stream *s, struct cg_intake *i)
     }
     i->continued = true;
     struct iovec part = {(void *)(size_t)line, sizeof line - 1};
-    cg_transport_send(s->transport, &part, 1, false);
+    /* that the peer is gone is told by the next receive */
+    ssize_t n =
+        cg_outbox_send(&s->outbox, s->transport, &part, 1, false, dropped);
+    if (n >= 0) {
+        cg_outbox_put(&s->outbox, line + n, part.iov_len - (size_t)n);
+    }
 }
 
 /* The first seconds do not count, and neither does framing. */

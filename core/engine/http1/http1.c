@@ -14,8 +14,8 @@ on_event(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     switch ((enum cg_stream_state)c->stream.state) {
     case STREAM_FRESH:
     case STREAM_HEAD:
-    case STREAM_BODY:
     case STREAM_IDLE: return cg_receive(x, c, a);
+    case STREAM_BODY: return cg_receive_body(x, c, a);
     case STREAM_FLUSH: cg_ending_flush(e, &c->stream); break;
     case STREAM_LENT: e->kind->lent_ready(e, &c->stream); break;
     case STREAM_SKIP: cg_skip(x, c); break;

@@ -13,11 +13,19 @@
 
 /* ---- what became of an intake ---- */
 
+/* A part of 100 Continue may wait for its peer, too. */
+static void
+await_bytes(struct cg_engine *e, struct cg_conn *c)
+{
+    bool flushes = !cg_outbox_is_empty(&c->stream.outbox);
+    cg_conn_arm(e, c, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0u));
+}
+
 static void
 wait_for_body(struct cg_engine *e, struct cg_conn *c)
 {
     struct cg_intake *i = c->stream.intake;
-    cg_send_continue(&c->stream, i);
+    cg_send_continue(&c->stream, i, &e->dropped);
     if (i->since_us == 0) {
         i->since_us = e->now_us;
     }
@@ -48,7 +56,7 @@ wait_for_more(struct cg_engine *e, struct cg_conn *c)
         cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
                         e->now_us);
     }
-    cg_conn_arm(e, c, CG_LOOP_READ);
+    await_bytes(e, c);
 }
 
 /* All of it is there, or as much as this server waits for. */
@@ -140,7 +148,13 @@ start_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
 {
     c->stream.intake = cg_intake_new();
     if (!head_done) {
+        struct cg_error err = {0};
         cg_intake_take_part(c->stream.intake, &x->req, p, n);
+        if (cg_intake_charge(c->stream.intake, &x->engine->config->intake,
+                             &err) < 0) {
+            cg_refuse_fault(x->engine, c, &err);
+            return CG_STEP_REFUSED;
+        }
         wait_for_more(x->engine, c);
         return CG_STEP_MORE;
     }
@@ -175,10 +189,10 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     if (st == CG_HEAD_DONE) {
         head_is_whole(x->engine, c);
     }
-    if (st == CG_HEAD_DONE &&
-        x->req.content_length > x->engine->config->intake.max_body) {
-        x->req.refusal = CG_REFUSE_BODY_LIMIT;
-        st = CG_HEAD_REFUSED;
+    if (st == CG_HEAD_DONE) {
+        x->req.refusal = cg_intake_too_large(&x->engine->config->intake,
+                                             x->req.content_length);
+        st = x->req.refusal != CG_REFUSE_NONE ? CG_HEAD_REFUSED : st;
     }
     if (st == CG_HEAD_REFUSED) {
         cg_refuse(x->engine, c, &x->req, p);
@@ -318,4 +332,15 @@ cg_receive(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
              c->stream.state == STREAM_BODY &&
              sum < share_of(c->stream.intake));
     return step;
+}
+
+enum cg_step
+cg_receive_body(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
+{
+    struct cg_engine *e = x->engine;
+    if (__builtin_expect(!cg_outbox_is_empty(&c->stream.outbox), 0)) {
+        cg_outbox_flush(&c->stream.outbox, &c->transport, &e->dropped);
+        await_bytes(e, c);
+    }
+    return cg_receive(x, c, a);
 }

@@ -14,6 +14,9 @@
 /* Reads what has come; *a is filled with REQUEST. */
 enum cg_step cg_receive(struct cg_executor *x, struct cg_conn *c,
                         struct cg_arrival *a);
+/* The same in BODY, where something may wait for the peer, too. */
+enum cg_step cg_receive_body(struct cg_executor *x, struct cg_conn *c,
+                             struct cg_arrival *a);
 /* The same for one that was in the ready queue: no byte is read. */
 enum cg_step cg_receive_queued(struct cg_executor *x, struct cg_stream *s,
                                struct cg_arrival *a);

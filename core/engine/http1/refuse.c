@@ -71,12 +71,13 @@ show_request(const struct cg_conn *c, struct refused_request r,
 
 /* What a full socket does not take waits as any reply's bytes do. */
 static int
-send_page(struct cg_conn *c, const struct cg_buf *page)
+send_page(struct cg_engine *e, struct cg_stream *s, const struct cg_buf *page)
 {
     struct iovec part = {page->p, page->n};
-    ssize_t n = cg_transport_send(&c->transport, &part, 1, false);
+    ssize_t n =
+        cg_outbox_send(&s->outbox, s->transport, &part, 1, false, &e->dropped);
     if (n >= 0) {
-        cg_outbox_put(&c->stream.outbox, page->p + n, page->n - (size_t)n);
+        cg_outbox_put(&s->outbox, page->p + n, page->n - (size_t)n);
     }
     return n < 0 ? (int)n : 0;
 }
@@ -103,7 +104,7 @@ answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
     struct cg_slice shown = why.ours ? (struct cg_slice){"", 0} : why.message;
     size_t body = cg_error_page(&page, why.status, shown, e->config->server,
                                 e->date, 1, head);
-    int n = send_page(c, &page);
+    int n = send_page(e, &c->stream, &page);
     why.peer = &c->peer;
     why.minor = 1;
     why.body_bytes = head || n < 0 ? 0 : body;

@@ -24,6 +24,8 @@ struct cg_asgi_options {
     uint64_t ws_patience_us; /* after that ping: closed; 0: never */
     bool ws_compression;
     void (*done)(struct cg_exchange *ex); /* gives an exchange back */
+    _Atomic uint64_t
+        *refused; /* the board's count; bad frames are told there */
 };
 
 /* The loop runs in no thread yet. */

@@ -11,62 +11,6 @@
 
 /* ---- steps ---- */
 
-PyObject *
-cg_step_result(PySendResult what, PyObject *result)
-{
-    if (what == PYGEN_NEXT) {
-        return result;
-    }
-    if (what == PYGEN_RETURN) {
-        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-        if (stop != NULL) {
-            PyErr_SetObject(PyExc_StopIteration, stop);
-            Py_DECREF(stop);
-        }
-        Py_DECREF(result);
-    }
-    return NULL;
-}
-
-PyObject *
-cg_raise_args(PyObject *args)
-{
-    PyObject *type, *value = NULL, *traceback = NULL;
-    if (!PyArg_ParseTuple(args, "O|OO", &type, &value, &traceback)) {
-        return NULL;
-    }
-    if (PyExceptionInstance_Check(type)) {
-        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
-    } else {
-        PyErr_SetObject(type, value);
-    }
-    return NULL;
-}
-
-/* The end of a generator as Python's methods tell it. */
-static PySendResult
-stopped(PyObject **ret)
-{
-    *ret = NULL;
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return PYGEN_ERROR;
-    }
-    PyErr_Clear();
-    *ret = py_new(Py_None);
-    return PYGEN_RETURN;
-}
-
-PySendResult
-cg_coro_send(struct cg_asgi *a, PyObject *coro, PyObject *arg, PyObject **ret)
-{
-#if PY_VERSION_HEX >= 0x030A0000
-    return PyIter_Send(coro, arg, ret);
-#else
-    *ret = PyObject_CallMethodOneArg(coro, word(a, W_send), arg);
-    return *ret != NULL ? PYGEN_NEXT : stopped(ret);
-#endif
-}
-
 static int
 begin(DriveObject *d)
 {
@@ -220,7 +164,7 @@ throw_in(DriveObject *d, PyObject *args, PyObject **ret)
     }
     d->request->in_step = true;
     *ret = PyObject_Call(method, args, NULL);
-    return settle(d, *ret != NULL ? PYGEN_NEXT : stopped(ret), ret);
+    return settle(d, *ret != NULL ? PYGEN_NEXT : cg_step_stopped(ret), ret);
 }
 
 static PyObject *
@@ -348,7 +292,17 @@ call_task(PyObject *function, PyObject *loop, PyObject *task)
     return done != NULL ? 0 : -1;
 }
 
-/* It waits: its task becomes one that the loop knows. */
+/* Ours, that the application entered another one meanwhile or not. */
+static void
+leave_context(PyObject *context)
+{
+    if (PyContext_Exit(context) < 0) {
+        PyErr_Clear(); /* the application left another one behind */
+    }
+}
+
+/* It waits: its task becomes one that the loop knows. From 3.12 on the task
+ * takes its first step at once, and enters the context by itself. */
 static void
 keep_waiting(DriveObject *d, PyObject *task, PyObject *yielded)
 {
@@ -365,49 +319,69 @@ keep_waiting(DriveObject *d, PyObject *task, PyObject *yielded)
     }
 }
 
-/* Under a task that nobody has seen, in a context of its own. */
-static int
-start_lazily(struct cg_asgi *a, DriveObject *d, PyObject *context)
+/* The first step, as the loop's current task; consumes the exception of one
+ * that was cancelled. */
+static PySendResult
+step_as(struct cg_asgi *a, PyObject *task, DriveObject *d, PyObject **ret)
 {
-    PyObject *result = NULL;
-    PyObject *task = cg_task_take(a, d, context);
-    if (task == NULL || call_task(a->enter_task, a->loop, task) < 0) {
-        Py_XDECREF(task);
-        return -1;
-    }
-    PySendResult what = cg_drive_send((PyObject *)d, Py_None, &result);
+    PySendResult what = cg_drive_send((PyObject *)d, Py_None, ret);
     PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback); /* of a cancelled one */
+    PyErr_Fetch(&type, &value, &traceback);
     if (call_task(a->leave_task, a->loop, task) < 0) {
         PyErr_WriteUnraisable(task);
     }
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
+    return what;
+}
+
+/* Under a task that nobody has seen, in a context of its own. */
+static int
+start_lazily(struct cg_asgi *a, DriveObject *d, PyObject *context)
+{
+    PyObject *result = NULL;
+    py_auto *task = cg_task_take(a, d, context);
+    if (task == NULL || PyContext_Enter(context) < 0) {
+        return -1;
+    }
+    if (call_task(a->enter_task, a->loop, task) < 0) {
+        leave_context(context);
+        return -1;
+    }
+    PySendResult what = step_as(a, task, d, &result);
+    leave_context(context);
     if (what == PYGEN_NEXT) {
         keep_waiting(d, task, result);
-        Py_DECREF(task);
         return 0;
     }
     Py_XDECREF(result);
-    cg_task_give(a, task);
+    cg_task_give(a, py_take(&task));
     return 0;
+}
+
+static void
+keep_task(DriveObject *d, PyObject *task)
+{
+    if (d->request != NULL) {
+        cg_asgi_tick_soon(d->request->asgi);
+        Py_XSETREF(d->request->task, py_new(task));
+    }
 }
 
 /* By the loop's own means: it copies the context that it finds. */
 static int
-start_as_task(struct cg_asgi *a, DriveObject *d)
+start_as_task(struct cg_asgi *a, DriveObject *d, PyObject *context)
 {
-    PyObject *task = PyObject_CallOneArg(a->create_task, (PyObject *)d);
-    if (task == NULL) {
+    if (PyContext_Enter(context) < 0) {
         return -1;
     }
-    if (d->request != NULL) {
-        cg_asgi_tick_soon(a);
-        Py_XSETREF(d->request->task, py_new(task));
+    py_auto *task = PyObject_CallOneArg(a->create_task, (PyObject *)d);
+    if (task != NULL) {
+        keep_task(d, task);
     }
-    Py_DECREF(task);
-    return 0;
+    leave_context(context);
+    return task != NULL ? 0 : -1;
 }
 
 /* It never got as far as its first step. */
@@ -428,18 +402,15 @@ cg_drive_start(RequestObject *r, PyObject *scope)
     struct cg_asgi *a = r->asgi;
     DriveObject *d = new_drive(r, scope);
     py_auto *context = PyContext_Copy(a->context);
-    if (d == NULL || context == NULL || PyContext_Enter(context) < 0) {
+    if (d == NULL || context == NULL) {
         cg_asgi_finish(r, -1);
         Py_XDECREF((PyObject *)d);
         return;
     }
     int e = a->task_type != NULL ? start_lazily(a, d, context)
-                                 : start_as_task(a, d);
+                                 : start_as_task(a, d, context);
     if (e < 0) {
         give_up(d);
-    }
-    if (PyContext_Exit(context) < 0) {
-        PyErr_Clear(); /* the application left another one behind */
     }
     Py_DECREF((PyObject *)d);
 }

@@ -17,6 +17,7 @@
 #include "core/http/websocket_handshake.h"
 #include "core/py/asgi/asgi.h"
 #include "core/py/wsgi/bridge.h"
+#include "logging/limit.h"
 
 #if PY_VERSION_HEX < 0x030A0000
 typedef enum {
@@ -119,6 +120,8 @@ struct cg_asgi {
     Py_ssize_t task_tail;
     PyObject *done_awaitable;
     PyObject *tick; /* the callable of the timer */
+    struct cg_log_limit bad_frames;
+    void (*look_after)(RequestObject *r, uint64_t now_us);
     PyObject *word[WORDS];
     PyObject *field_name[CG_FIELD_COUNT];
     PyObject **http_scope, **ws_scope; /* a template per listener */
@@ -142,14 +145,22 @@ word(const struct cg_asgi *a, enum word w)
     return a->word[w];
 }
 
-/* asgi.c */
+/* request.c */
+extern PyType_Spec cg_request_spec;
 RequestObject *cg_asgi_request_new(struct cg_asgi *a, struct cg_exchange *ex);
-void cg_asgi_request_start(RequestObject *r); /* joins the ring */
+void cg_asgi_join(RequestObject *r); /* the ring; it is held there */
+void cg_asgi_leave(RequestObject *r);
+/* The caller has no use for it any more: kept for another one, if it may be. */
+void cg_asgi_drop(RequestObject *r);
+
+/* end.c */
 /* The reply is over: logs it, calls post_request, gives the exchange back. */
 void cg_asgi_give_back(RequestObject *r);
 /* The application has ended; outcome: 0 returned, -1 raised (logged here, or
  * nobody's business), consumes the exception. */
 void cg_asgi_finish(RequestObject *r, int outcome);
+
+/* wait.c */
 /* Nothing reaches the client any more. */
 void cg_asgi_gone(RequestObject *r);
 /* What waits for more leaves now: the application sleeps. */
@@ -157,16 +168,33 @@ void cg_asgi_flush(RequestObject *r);
 /* Asks the engine for what its waiters wait for. Anything that is sent ends
  * that. */
 void cg_asgi_watch(RequestObject *r);
-/* Looks after requests that wait, once a second. */
-void cg_asgi_tick_soon(struct cg_asgi *a);
 /* A future of the loop whose result nobody needs; the old one in *slot is woken
  * first. A new reference for the caller, another one in *slot. */
 PyObject *cg_asgi_wait_in(struct cg_asgi *a, PyObject **slot);
 void cg_asgi_wake(struct cg_asgi *a, PyObject **slot);
-/* The caller has no use for it any more: kept for another one, if it may be. */
-void cg_asgi_drop(RequestObject *r);
+void cg_asgi_wake_all(RequestObject *r);
+
+/* timer.c */
+/* The timer's callable. */
+PyObject *cg_asgi_timer_new(struct cg_asgi *a);
+/* a->look_after is called for each request that runs, once a second. */
+void cg_asgi_tick_soon(struct cg_asgi *a);
+/* Calls it for each of them; any may leave meanwhile. */
+void cg_asgi_each(struct cg_asgi *a, void (*call)(RequestObject *r, uint64_t),
+                  uint64_t now);
+
+/* log.c */
 void cg_asgi_log_exception(RequestObject *r, const char *what);
 void cg_asgi_log(RequestObject *r, enum cg_level level, const char *text);
+/* A peer broke the rules of its WebSocket: told with a limit, whose sum is told
+ * by the timer. */
+void cg_asgi_log_bad_frame(RequestObject *r, const char *fault);
+void cg_asgi_log_held_frames(struct cg_asgi *a);
+/* For what its application says after the reply. */
+void cg_asgi_keep_line(RequestObject *r);
+/* What is to be said about an exception; it is consumed. sys.exit() in an
+ * application ends a request, not the server. */
+void cg_asgi_tell_exception(RequestObject *r);
 
 /* scope.c */
 int cg_scope_init(struct cg_asgi *a);
@@ -199,17 +227,21 @@ PyObject *cg_receive_call(PyObject *self, PyObject *const *args, size_t nargsf,
 PyObject *cg_wait_for_room(RequestObject *r);
 PyObject *cg_disconnect_message(struct cg_asgi *a);
 
+/* step.c */
+PySendResult cg_coro_send(struct cg_asgi *a, PyObject *coro, PyObject *arg,
+                          PyObject **ret);
+/* The end of a generator as Python's methods tell it. */
+PySendResult cg_step_stopped(PyObject **ret);
+/* The method's face of a step's outcome. */
+PyObject *cg_step_result(PySendResult what, PyObject *result);
+PyObject *cg_raise_args(PyObject *args);
+
 /* drive.c */
 extern PyType_Spec cg_drive_spec;
 /* Runs the application for r as far as it goes. */
 void cg_drive_start(RequestObject *r, PyObject *scope);
 /* One step; the same for each Python. */
 PySendResult cg_drive_send(PyObject *self, PyObject *arg, PyObject **ret);
-PySendResult cg_coro_send(struct cg_asgi *a, PyObject *coro, PyObject *arg,
-                          PyObject **ret);
-/* The method's face of a step's outcome. */
-PyObject *cg_step_result(PySendResult what, PyObject *result);
-PyObject *cg_raise_args(PyObject *args);
 
 /* task.c */
 int cg_task_init(struct cg_asgi *a);

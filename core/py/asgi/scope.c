@@ -93,8 +93,13 @@ template_of(struct cg_asgi *a, const struct cg_wsgi_listener *l, bool ws)
         {W_query_string, empty},
         {W_root_path, root},
         {W_client, Py_None},
+        /* replaced in each copy: a dict that does not grow is cheaper */
+        {W_path, Py_None},
+        {W_raw_path, Py_None},
+        {W_headers, Py_None},
+        {W_asgi, Py_None},
+        {W_extensions, Py_None},
         {W_server, server},
-        {W_extensions, ws ? a->ws_extensions : a->http_extensions},
     };
     for (size_t i = 0; i < CG_COUNT(items); i++) {
         if (PyDict_SetItem(d, word(a, items[i].key), items[i].value) < 0) {
@@ -204,15 +209,28 @@ static PyObject *
 decode_path(struct cg_slice path)
 {
     cg_auto(buf) struct cg_buf b = {0};
+    if (memchr(path.p, '%', path.n) == NULL) {
+        return PyUnicode_DecodeUTF8(path.p, (Py_ssize_t)path.n, "replace");
+    }
     cg_part_decode_path(path, &b);
     return PyUnicode_DecodeUTF8(b.p, (Py_ssize_t)b.n, "replace");
+}
+
+/* "GET http://a" asks for "/" (RFC 9110, 4.2.3); CONNECT has no path. */
+static struct cg_slice
+path_of(const struct cg_exchange *ex)
+{
+    struct cg_slice path = cg_span_of(ex->base, ex->req->path);
+    struct cg_slice method = cg_span_of(ex->base, ex->req->method);
+    bool connects = method.n == 7 && memcmp(method.p, "CONNECT", 7) == 0;
+    return path.n > 0 || connects ? path : CG_SLICE("/");
 }
 
 static int
 put_target(struct cg_asgi *a, PyObject *d, const struct cg_exchange *ex)
 {
     const struct cg_request *r = ex->req;
-    struct cg_slice path = cg_span_of(ex->base, r->path);
+    struct cg_slice path = path_of(ex);
     if (py_dict_put(d, word(a, W_path), decode_path(path)) < 0 ||
         py_dict_put(d, word(a, W_raw_path), cg_part_bytes(path)) < 0) {
         return -1;
@@ -339,9 +357,16 @@ put_kind(struct cg_asgi *a, PyObject *d, RequestObject *r)
         return py_dict_put(d, word(a, W_subprotocols), subprotocols_of(r->ex));
     }
     r->takes_trailers = wants_trailers(r->ex);
-    return r->takes_trailers
-               ? PyDict_SetItem(d, word(a, W_extensions), a->trailer_extensions)
-               : 0;
+    return 0;
+}
+
+/* Its own: what an application adds is not the next one's. */
+static PyObject *
+extensions_for(const struct cg_asgi *a, const RequestObject *r)
+{
+    return PyDict_Copy(r->ws != NULL       ? a->ws_extensions
+                       : r->takes_trailers ? a->trailer_extensions
+                                           : a->http_extensions);
 }
 
 PyObject *
@@ -354,7 +379,8 @@ cg_scope_new(struct cg_asgi *a, RequestObject *r)
         put_kind(a, d, r) < 0 ||
         (ex->secure != NULL && put_secure(a, d, ex->secure) < 0) ||
         py_dict_put(d, word(a, W_headers), fields_of(a, ex)) < 0 ||
-        py_dict_put(d, word(a, W_asgi), PyDict_Copy(a->asgi_versions)) < 0) {
+        py_dict_put(d, word(a, W_asgi), PyDict_Copy(a->asgi_versions)) < 0 ||
+        py_dict_put(d, word(a, W_extensions), extensions_for(a, r)) < 0) {
         return NULL;
     }
     if (a->state != NULL &&

@@ -259,9 +259,10 @@ cg_send_headers(RequestObject *r, PyObject *headers)
 static int
 begin_reply(RequestObject *r, int status)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", status);
-    if (cg_exchange_start(r->ex, cg_slice_of(text)) < 0) {
+    const char text[3] = {(char)('0' + status / 100),
+                          (char)('0' + status / 10 % 10),
+                          (char)('0' + status % 10)};
+    if (cg_exchange_start(r->ex, (struct cg_slice){text, sizeof text}) < 0) {
         PyErr_Format(PyExc_ValueError, "'status': %s",
                      r->ex->writer->reply.fault);
         return -1;

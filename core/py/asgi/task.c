@@ -190,7 +190,7 @@ can_be_lazy(struct cg_asgi *a)
     py_auto *c_task =
         c_module != NULL ? PyObject_GetAttrString(c_module, "Task") : NULL;
     PyErr_Clear();
-    bool known = PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000;
+    bool known = PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x03100000;
     return known && factory == Py_None && PyObject_IsTrue(debug) == 0 &&
            c_task == (PyObject *)a->task_base;
 }

@@ -4,8 +4,8 @@
 Python 3.13.0 and 3.14 leave a loop's jump back to its head out of the `try`
 around it, and that jump is where most loops are interrupted: what is raised
 there passes the loop's own `finally` by. There the exception is raised at the
-next line instead, by a trace function. Not where a call is interrupted, whose
-end is a good place, and its next line may be behind the `try`.
+next line instead, by a trace function; in another thread, which may be in the
+midst of a `try`, at the next instruction that is no such jump.
 """
 import signal
 import sys
@@ -66,6 +66,13 @@ def _at_next_line(frame, event, arg):
     return None
 
 
+def _at_next_instruction(frame, event, arg):
+    """The same; a line may end behind the `try` that a call is in."""
+    if event != "opcode" or _is_bare_jump(frame.f_code, frame.f_lasti):
+        return _at_next_instruction
+    return _at_next_line(frame, event, arg)
+
+
 def _nothing(frame, event, arg):
     return None
 
@@ -89,29 +96,21 @@ def listen(number):
     signal.signal(number, handle)
 
 
-def _is_call(frame):
-    """The frame waits in a call, or has just begun."""
-    from opcode import opname
-
-    name = opname[frame.f_code.co_code[frame.f_lasti]]
-    return name.startswith("CALL") or name == "RESUME"
-
-
 def raise_in(thread):
     """False: it has to be raised by the interpreter itself, wherever the
-    thread is. Else at its next line."""
+    thread is. Else at its next instruction."""
     import threading
 
     frame = sys._current_frames().get(thread)
     if (frame is None or sys.gettrace() is not None or not leaves_jumps_out()
-            or _is_call(frame)
             or not hasattr(threading, "settrace_all_threads")
             or threading.gettrace() is not None):
         return False
-    while frame is not None:
-        frame.f_trace = _at_next_line
-        frame = frame.f_back
     sys._settraceallthreads(_nothing)
+    while frame is not None:
+        frame.f_trace = _at_next_instruction
+        frame.f_trace_opcodes = True
+        frame = frame.f_back
     return True
 
 

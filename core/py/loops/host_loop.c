@@ -253,6 +253,8 @@ new_seat(struct cg_py_loop *l)
     s->prev->next = s;
     l->seats.prev = s;
     if (fill_seat(l, s) < 0) {
+        py_auto *alive = py_new(capsule); /* its end is the seat's */
+        (void)alive;                      /* held, not used */
         stand_up(s);
         return NULL;
     }
@@ -267,6 +269,7 @@ use_switch(struct seat *s)
     if (method != NULL) {
         Py_SETREF(s->enter, method);
     }
+    PyErr_Clear(); /* it can be entered as before */
 }
 
 static void

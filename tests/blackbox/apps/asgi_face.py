@@ -38,21 +38,28 @@ class Reply:
         self.send = send
         self.head = None
         self.begun = False
-        self.written = []
 
     def start(self, status, headers, exc_info=None):
         self.head = {
             "type": "http.response.start", "status": int(status[:3]),
             "headers": [(n.encode("latin-1"), v.encode("latin-1"))
                         for n, v in headers]}
-        return self.written.append
+        return self.write
 
-    async def part(self, data, more):
-        data = b"".join(self.written) + data
-        self.written.clear()
+    def begin(self):
         if not self.begun:
             self.begun = True
-            await self.send(self.head)
+            return self.send(self.head)
+        return None
+
+    def write(self, data):
+        """send() acts when it is called: nothing has to wait for it."""
+        self.begin()
+        self.send({"type": "http.response.body", "body": data,
+                   "more_body": True})
+
+    async def part(self, data, more):
+        self.begin()
         await self.send({"type": "http.response.body", "body": data,
                          "more_body": more})
 
@@ -83,7 +90,7 @@ def face(spec):
         reply = Reply(send)
         result = wsgi(environ_of(scope, body), reply.start)
         try:
-            if isinstance(result, (list, tuple)):
+            if isinstance(result, (list, tuple)) and len(result) < 2:
                 await reply.part(b"".join(result), False)
                 return
             for data in result:

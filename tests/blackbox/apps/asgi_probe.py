@@ -58,8 +58,10 @@ async def scope_(scope, receive, send):
 
 
 async def scope_is_fresh(scope, receive, send):
-    old = scope.get("mark"), scope["asgi"].get("mark"), scope["state"].get("mark")
-    scope["mark"] = scope["asgi"]["mark"] = scope["state"]["mark"] = "left over"
+    dicts = [scope, *(scope[k] for k in ("asgi", "state", "extensions"))]
+    old = [d.get("mark") for d in dicts]
+    for d in dicts:
+        d["mark"] = "left over"
     await reply(send, repr(old))
 
 

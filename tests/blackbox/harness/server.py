@@ -82,12 +82,13 @@ SPEC = re.compile(r"[a-z_][\w.]*:[a-z_][\w.]*")
 
 def faced(folder, args):
     """For the class asgi: WSGI applications behind a face."""
-    words = command()
     named = "-k" in args or "--worker-class" in args
-    if "asgi" not in words or named or not args or not SPEC.fullmatch(args[-1]):
+    specs = [a for a in args if SPEC.fullmatch(str(a)) and
+             (folder / (a.partition(":")[0].replace(".", "/") + ".py")).exists()]
+    if "asgi" not in command() or named or not specs:
         return args
     fill(folder, apps=["asgi_face.py"])
-    return [*args[:-1], f"asgi_face:face('{args[-1]}')"]
+    return [f"asgi_face:face('{a}')" if a in specs else a for a in args]
 
 
 class Server:

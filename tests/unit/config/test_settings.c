@@ -63,6 +63,8 @@ static const char *const ours[] = {"strict",
                                    "request_buffering",
                                    "response_file_size",
                                    "response_memory",
+                                   "request_memory",
+                                   "request_disk",
                                    "show_secrets",
                                    "certificates",
                                    "redirect_https"};

@@ -23,7 +23,8 @@ static struct cg_engine *engine;
 static struct cg_executor *executor;
 static struct cg_exchange *running; /* the last request */
 static int nrun, ndrained, nrefused, nstalled;
-static bool blocks; /* run waits until the event set has something */
+static bool blocks;        /* run waits until the event set has something */
+static uint64_t body_seen; /* decoded of a body under way, when run was last */
 static char big[BIG];
 
 /* ---- the host ---- */
@@ -33,9 +34,21 @@ nothing(void *self)
 {
 }
 
+/* Bytes so far of the body that has been awaited longest. */
+static uint64_t
+body_under_way(void)
+{
+    struct cg_deadline *d =
+        cg_deadlines_oldest(&engine->deadlines, DEADLINE_BODY);
+    return d != NULL && cg_stream_of(d)->intake != NULL
+               ? cg_stream_of(d)->intake->body_n
+               : 0;
+}
+
 static void
 run(void *self, struct cg_exchange *ex)
 {
+    body_seen = body_under_way();
     struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
     if (blocks) {
         ck_assert_int_eq(poll(&p, 1, LIMIT_MS), 1);
@@ -457,6 +470,55 @@ START_TEST(a_request_may_end_after_an_abort)
 }
 END_TEST
 
+/* Sends chunks of 8 bytes until the sockets take no more. */
+static size_t
+flood(int fd)
+{
+    static const char chunk[] = "8\r\n12345678\r\n";
+    static char block[1000 * (sizeof chunk - 1)];
+    size_t sum = 0;
+    ssize_t n;
+    for (size_t i = 0; i < sizeof block; i++) {
+        block[i] = chunk[i % (sizeof chunk - 1)];
+    }
+    while ((n = send(fd, block + sum % sizeof block,
+                     sizeof block - sum % sizeof block, MSG_DONTWAIT)) > 0) {
+        sum += (size_t)n;
+    }
+    return sum;
+}
+
+/* 256 KiB, and what one look at the socket brings on top of that. */
+START_TEST(tiny_chunks_of_one_client_leave_others_their_turn)
+{
+    enum { SHARE = 256 * 1024 + READ_BUFFER };
+    config.streaming = false;
+    config.intake.max_body = UINT64_MAX;
+    config.intake.body_memory = 64 << 20;
+    start();
+    int other = begin(get);
+    answer(running);
+    ck_assert_str_eq(client_read(other), "ok");
+    int fd = client_connect(&w);
+    client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                    "chunked\r\n\r\n8\r\n12345678\r\n");
+    struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
+    while (body_under_way() == 0) {
+        ck_assert_int_eq(poll(&p, 1, LIMIT_MS), 1);
+        ck_assert(cg_engine_poll(engine, executor));
+    }
+    ck_assert_uint_gt(flood(fd), 2 * SHARE);
+    client_send(other, get);
+    poll_until(&nrun, nrun + 1);
+    ck_assert_uint_gt(body_seen, 8);
+    ck_assert_uint_le(body_seen, SHARE / 13 * 8 + 16);
+    answer(running);
+    close(other);
+    close(fd);
+    end();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -473,6 +535,7 @@ main(void)
         a_stop_waits_for_a_request_under_way,
         a_loop_with_a_request_shows_life_once_per_beat,
         a_first_request_that_blocks_is_noticed,
-        a_request_may_end_after_an_abort};
+        a_request_may_end_after_an_abort,
+        tiny_chunks_of_one_client_leave_others_their_turn};
     return run_tests_in("hosted", set_up, tests, CG_COUNT(tests));
 }

@@ -21,12 +21,10 @@
 static struct cg_intake_policy
 policy_of(size_t memory, const char *tmp_dir)
 {
-    struct cg_intake_policy p;
-    memset(&p, 0xff, sizeof p);
-    p.head = &cg_head_policy_default;
-    p.body_memory = memory;
-    p.tmp_dir = tmp_dir;
-    return p;
+    return (struct cg_intake_policy){.head = &cg_head_policy_default,
+                                     .max_body = UINT64_MAX,
+                                     .body_memory = memory,
+                                     .tmp_dir = tmp_dir};
 }
 
 struct outcome {
@@ -505,7 +503,50 @@ START_TEST(tiny_chunks_keep_within_their_bound)
 }
 END_TEST
 
-TESTS("intake", a_request_in_pieces_is_complete_with_its_last_byte,
+START_TEST(what_an_intake_holds_is_taken_from_the_budget_and_given_back)
+{
+    struct cg_budget budget = {.memory.most = 1000, .disk.most = 50};
+    struct cg_intake_policy p = policy_of(20, NULL);
+    p.budget = &budget;
+    struct cg_intake *i = cg_intake_new();
+    struct outcome o = feed(i, &p, LENGTH(40), strlen(LENGTH(40)), 1000);
+    ck_assert_int_eq(o.st, CG_INTAKE_MORE);
+    ck_assert_uint_ge(budget.memory.held, strlen(LENGTH(40)));
+    o = feed(i, &p, "0123456789012345678901234567890123456789", 40, 1000);
+    ck_assert_int_eq(o.st, CG_INTAKE_COMPLETE);
+    ck_assert_uint_eq(budget.disk.held, 40);
+    struct cg_intake *other = cg_intake_new();
+    feed(other, &p, LENGTH(40), strlen(LENGTH(40)), 1000);
+    o = feed(other, &p, "0123456789012345678901234567890123456789", 30, 1000);
+    ck_assert_int_eq(o.st, CG_INTAKE_FAILED);
+    ck_assert_int_eq(o.err.code, -ENOSPC);
+    cg_intake_free(other);
+    ck_assert_uint_eq(budget.disk.held, 40);
+    cg_intake_free(i);
+    ck_assert_uint_eq(budget.disk.held, 0);
+    ck_assert_uint_eq(budget.memory.held, 0);
+}
+END_TEST
+
+START_TEST(a_body_that_the_budget_never_holds_is_refused)
+{
+    struct cg_budget budget = {.memory.most = 1000, .disk.most = 50};
+    struct cg_intake_policy p = policy_of(20, NULL);
+    p.budget = &budget;
+    struct cg_intake *i = cg_intake_new();
+    struct outcome o = feed(i, &p, LENGTH(51), strlen(LENGTH(51)), 1000);
+    ck_assert_int_eq(o.st, CG_INTAKE_REFUSED);
+    ck_assert_int_eq(i->req.refusal, CG_REFUSE_BODY_BUDGET);
+    cg_intake_free(i);
+    p.streams = true;
+    ck_assert_int_eq(cg_intake_too_large(&p, 51), CG_REFUSE_NONE);
+    ck_assert_uint_eq(budget.memory.held, 0);
+}
+END_TEST
+
+TESTS("intake", what_an_intake_holds_is_taken_from_the_budget_and_given_back,
+      a_body_that_the_budget_never_holds_is_refused,
+      a_request_in_pieces_is_complete_with_its_last_byte,
       what_follows_a_request_is_not_its_own, a_part_of_a_request_waits,
       a_bad_head_or_body_is_refused, a_head_that_was_read_is_taken_over,
       a_part_of_a_head_is_taken_over, a_body_beyond_memory_goes_to_a_file,

@@ -318,6 +318,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .handover = &w->handover,
         .keeper = w->keeper,
         .transports = w->transports,
+        .streaming = w->streaming,
     };
     const struct cg_runner runner = {&app, k};
     k->host = (struct cg_host){

@@ -93,6 +93,7 @@ struct world {
     uint64_t memory; /* of all replies that wait; 0: any */
     const struct cg_keeper *keeper;
     const struct cg_transport_maker *transports;
+    bool streaming; /* requests run before their body is there */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */

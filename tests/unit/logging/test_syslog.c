@@ -7,6 +7,7 @@
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -359,6 +360,57 @@ START_TEST(a_child_has_a_connection_of_its_own)
 }
 END_TEST
 
+enum { CHILDS_THREADS = 8 };
+
+static void *
+say_hello(void *syslog)
+{
+    return cg_syslog_send(syslog, false, CG_INFO, CG_SLICE("hello")) == 0
+               ? NULL
+               : syslog;
+}
+
+/* The queue that it has of its parent's is dropped once. */
+static int
+in_child_of_threads(struct cg_syslog *s)
+{
+    pthread_t threads[CHILDS_THREADS];
+    int failed = 0;
+    cg_syslog_forked(s);
+    for (int i = 0; i < CHILDS_THREADS; i++) {
+        failed += pthread_create(&threads[i], NULL, say_hello, s) != 0;
+    }
+    for (int i = 0; i < CHILDS_THREADS; i++) {
+        void *wrong = s;
+        failed += pthread_join(threads[i], &wrong) != 0 || wrong != NULL;
+    }
+    return failed;
+}
+
+START_TEST(threads_of_a_child_may_be_first_at_once)
+{
+    static char text[1000];
+    char url[64];
+    int listener = bind_tcp(SOCK_STREAM, url, sizeof url, 0);
+    ck_assert_int_eq(listen(listener, 5), 0);
+    struct cg_syslog *s = make(url);
+    int r = 0;
+    for (int i = 0; i < 100000 && r == 0; i++) { /* until the queue is full */
+        r = cg_syslog_send(s, false, CG_INFO,
+                           (struct cg_slice){text, sizeof text});
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(in_child_of_threads(s));
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    ck_assert_int_eq(status, 0);
+    cg_syslog_free(s);
+    close(listener);
+}
+END_TEST
+
 /* ---- through the log ---- */
 
 START_TEST(the_log_sends_both_kinds_of_lines)
@@ -436,6 +488,7 @@ main(void)
     tcase_add_test(t, a_tcp_server_that_comes_back_gets_the_lines);
     tcase_add_test(t, a_tcp_server_that_reads_nothing_blocks_nobody);
     tcase_add_test(t, a_child_has_a_connection_of_its_own);
+    tcase_add_test(t, threads_of_a_child_may_be_first_at_once);
     tcase_add_test(t, the_log_sends_both_kinds_of_lines);
     tcase_add_test(t, the_log_tells_once_that_syslog_is_away);
     suite_add_tcase(suite, t);

@@ -51,6 +51,12 @@ def prepare(worker):
     _worker = worker
     loop = _new_loop(worker.cfg.asgi_loop)
     asyncio.set_event_loop(loop)
+    abort = worker.handle_abort
+
+    def handle_abort(sig, frame):
+        _tell_tasks()
+        abort(sig, frame)
+    worker.handle_abort = handle_abort
 
 
 def is_own(app):
@@ -72,6 +78,51 @@ def serve(fds, poll, set_over):
 
 def kill(tasks):
     pass
+
+
+# ---- what waits, when the worker is ended since its loop is blocked ----
+
+TASKS_TOLD, FRAMES_TOLD = 32, 16
+
+
+def _frames(coro):
+    """Of a coroutine that waits, the outermost first."""
+    while coro is not None:
+        for kind, wait in (("cr", "await"), ("gi", "yieldfrom"),
+                           ("ag", "await")):
+            frame = getattr(coro, kind + "_frame", None)
+            if frame is not None:
+                yield frame
+                coro = getattr(coro, "%s_%s" % (kind, wait), None)
+                break
+        else:
+            return
+
+
+def _stack(task):
+    lines = []
+    for frame in _frames(task.get_coro()):
+        code = frame.f_code
+        lines.append('    File "%s", line %s in %s' % (
+            code.co_filename, frame.f_lineno, code.co_name))
+        if len(lines) == FRAMES_TOLD:
+            break
+    return "\n".join(lines)
+
+
+def _tell_tasks():
+    try:
+        coros = [(t, t.get_coro()) for t in asyncio.all_tasks(loop)]
+        waiting = [t for t, c in coros if not getattr(c, "cr_running", False)]
+        text = ["  %s\n%s" % (t.get_name(), _stack(t))
+                for t in waiting[:TASKS_TOLD]]
+        if len(waiting) > TASKS_TOLD:
+            text.append("  and %d more" % (len(waiting) - TASKS_TOLD))
+        if text:
+            _worker.log.error("Tasks of worker that wait (pid:%s)\n%s",
+                              _worker.pid, "\n".join(text))
+    except Exception:  # the end goes on without it
+        _worker.log.exception("The tasks that wait cannot be told")
 
 
 # ---- lifespan ----
