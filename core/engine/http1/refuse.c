@@ -165,7 +165,7 @@ cg_redirect(struct cg_engine *e, struct cg_conn *c,
                                    .message = CG_SLICE("Use https://")});
         return;
     }
-    int n = send_page(c, &page);
+    int n = send_page(e, &c->stream, &page);
     struct cg_refused why = {.status = 308, .peer = &c->peer, .minor = 1};
     show_request(c, r, &why);
     cg_tell_refused(e, why);
