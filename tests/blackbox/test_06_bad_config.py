@@ -16,7 +16,7 @@ def check(run, config, *args, name="conf.py", announced=(), files=None,
         "shop.py": APP, name: config, **(files or {})}, **options)
 
 
-# ---- TLS without a certificate; those with one are in test_37_tls.py ----
+# ---- TLS without a certificate; those with one are in test_85_tls.py ----
 
 TLS = {
     "ca_certs": "ca_certs = 'ca.pem'", "ciphers": "ciphers = 'HIGH'",

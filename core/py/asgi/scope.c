@@ -311,19 +311,6 @@ tls_of(const struct cg_secure *s)
         "tls_version", (int)s->version, "cipher_suite", (int)s->suite);
 }
 
-/* Besides those that the scope has. */
-static int
-put_secure(struct cg_asgi *a, PyObject *d, const struct cg_secure *s)
-{
-    py_auto *others = py_dict_get(d, word(a, W_extensions));
-    py_auto *all = others != NULL ? PyDict_Copy(others) : NULL;
-    py_auto *tls = all != NULL ? tls_of(s) : NULL;
-    if (tls == NULL || PyDict_SetItemString(all, "tls", tls) < 0) {
-        return -1;
-    }
-    return PyDict_SetItem(d, word(a, W_extensions), all);
-}
-
 static bool
 wants_trailers(const struct cg_exchange *ex)
 {
@@ -364,9 +351,16 @@ put_kind(struct cg_asgi *a, PyObject *d, RequestObject *r)
 static PyObject *
 extensions_for(const struct cg_asgi *a, const RequestObject *r)
 {
-    return PyDict_Copy(r->ws != NULL       ? a->ws_extensions
-                       : r->takes_trailers ? a->trailer_extensions
-                                           : a->http_extensions);
+    py_auto *all = PyDict_Copy(r->ws != NULL       ? a->ws_extensions
+                               : r->takes_trailers ? a->trailer_extensions
+                                                   : a->http_extensions);
+    if (all == NULL || r->ex->secure == NULL) {
+        return py_take(&all);
+    }
+    py_auto *tls = tls_of(r->ex->secure);
+    return tls != NULL && PyDict_SetItemString(all, "tls", tls) == 0
+               ? py_take(&all)
+               : NULL;
 }
 
 PyObject *
@@ -377,7 +371,6 @@ cg_scope_new(struct cg_asgi *a, RequestObject *r)
     py_auto *d = PyDict_Copy(base[ex->listener]);
     if (d == NULL || put_line(a, d, r) < 0 || put_peer(a, d, ex->peer) < 0 ||
         put_kind(a, d, r) < 0 ||
-        (ex->secure != NULL && put_secure(a, d, ex->secure) < 0) ||
         py_dict_put(d, word(a, W_headers), fields_of(a, ex)) < 0 ||
         py_dict_put(d, word(a, W_asgi), PyDict_Copy(a->asgi_versions)) < 0 ||
         py_dict_put(d, word(a, W_extensions), extensions_for(a, r)) < 0) {

@@ -9,7 +9,7 @@ import pytest
 from harness import certificates
 from harness.server import free_port
 from harness.waiting import until
-from test_37_tls import APP, Client, context
+from test_85_tls import APP, Client, context
 
 CONFIG = """
 bind = ["127.0.0.1:{plain}", "tls:127.0.0.1:{secure}"]
