@@ -2,7 +2,10 @@
 /*
  * The program and its two front ends: the executable that has an interpreter
  * inside (main.c), and the extension module that runs inside one (module.c).
- * All that differs between them is what this struct says.
+ * All that differs between them is what this struct says. The room reads the
+ * command line, answers what ends at once (--version, --check-config, the
+ * commands of `config`), becomes a daemon, and hands over to the master
+ * (core/arbiter); what a failure of the start says is told here, once.
  */
 #ifndef CG_CMD_PROGRAM_H
 #define CG_CMD_PROGRAM_H

@@ -6,7 +6,8 @@
  * blocks for longer than a moment or fails for the caller: a line that cannot
  * be written is dropped, counted and told. Peers' bytes are escaped by who
  * formats them. Any thread may write; opening, reopening and routing are the
- * main thread's.
+ * main thread's. What is worth a line is left to who calls: worker, arbiter and
+ * cmd, once, at the place that decides.
  */
 #ifndef CG_LOGGING_LOG_H
 #define CG_LOGGING_LOG_H

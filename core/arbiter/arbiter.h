@@ -2,6 +2,13 @@
 /*
  * The master process: owns listeners, scoreboard, pidfile and workers; decides
  * through the pure plan (plan/plan.h) and carries the plan's effects out.
+ *
+ * What always holds: one thread with one loop; signal handlers write to a pipe,
+ * and nothing else happens in them; no request of a client is ever read here; a
+ * worker's death, whatever it left, is no reason to end.
+ *
+ * Left to others: what a worker does (core/worker), where the settings come
+ * from (config), the objects that hooks see (core/py/compat).
  */
 #ifndef CG_ARBITER_ARBITER_H
 #define CG_ARBITER_ARBITER_H

@@ -3,6 +3,11 @@
  * Memory and scope cleanup. Allocation failure ends the process with one line
  * (the arbiter restarts a worker), so no caller checks for NULL. Sizes that a
  * peer chooses are bounded by the caller before they get here.
+ *
+ * The room core/base is what everybody may use: memory, bytes, errors, clocks,
+ * descriptors, addresses, files at hostile places. What always holds: nothing
+ * here logs, decides for the server or includes another room; a function
+ * returns 0 or -errno, and explains itself by a cg_error.
  */
 #ifndef CG_BASE_MEMORY_H
 #define CG_BASE_MEMORY_H

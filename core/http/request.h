@@ -8,6 +8,11 @@
  * Our scanner validates every byte (RFC 9110, RFC 9112 and the decisions of
  * docs/http.md); http-parser then reads the same, already proven block and must
  * agree on method, framing and persistence, or the request is refused.
+ *
+ * The room core/http is HTTP without I/O: bytes in, meaning out (heads, bodies,
+ * WebSocket frames), and back (writer.h). What always holds: no descriptor, no
+ * clock, no Python; every length is bounded before it is believed. Who waits
+ * for bytes and who sends them is the engine.
  */
 #ifndef CG_HTTP_REQUEST_H
 #define CG_HTTP_REQUEST_H

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Listening sockets: made by the master, inherited by workers. */
+/*
+ * Listening sockets: made by the master, inherited by workers.
+ *
+ * The room core/net is what touches sockets: these, the loop that waits for
+ * them (loop.h), a client's bytes (transport.h) and processes that keep
+ * descriptors for others (holder.h). What always holds: a descriptor is
+ * non-blocking and CLOEXEC from its birth and has one owner; nothing here knows
+ * HTTP or keeps a limit. What the bytes mean is core/http's, how long somebody
+ * waits for them the engine's.
+ */
 #ifndef CG_NET_LISTENER_H
 #define CG_NET_LISTENER_H
 

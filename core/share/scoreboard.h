@@ -9,6 +9,11 @@
  * are atomics, the text of a request in flight is guarded by a sequence
  * counter.
  *
+ * The room core/share is what processes have in common: this, the run queue
+ * (handover.h) and its messages, the keeper, and the memory under it (pages.h).
+ * It is made before the fork and never grows; who waits, counts and decides by
+ * it are the engine and the arbiter.
+ *
  * The master decides nothing by what it finds here without having it copied and
  * bounded first: cg_slot_look(), cg_slot_requests(), core/share/flights.h.
  */

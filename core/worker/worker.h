@@ -3,6 +3,13 @@
  * A worker's life: from the fork to its exit status. One process, one engine,
  * one host (worker class). The master made everything in cg_worker_start; the
  * worker uses its own copy of it.
+ *
+ * What always holds: nobody but the main thread runs signal handlers and ends
+ * the process; what the master has to know goes by the scoreboard or as news,
+ * never by memory; rights are given up before the application is loaded.
+ *
+ * Left to others: connections and requests (core/engine), Python (core/py), who
+ * starts and replaces workers (core/arbiter).
  */
 #ifndef CG_WORKER_WORKER_H
 #define CG_WORKER_WORKER_H

@@ -178,6 +178,23 @@ def test_an_exception_is_a_500_and_the_worker_lives_on(mine, kind):
 
 
 @KINDS
+@pytest.mark.parametrize("status", ["200 OK\\r\\nX: 1", "OK", "2000 OK", "200 \\0"])
+def test_a_status_that_is_none_is_a_500(mine, kind, status):
+    s = mine(kind, announced=["Error handling request", "Traceback", " File ", "raise",
+                              "Invalid status"], files={"shop.py": f"""\
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/bad":
+        start_response("{status}", [])
+    else:
+        start_response("200", [])
+    return []
+"""})
+    assert s.get("/bad").status == 500
+    s.wait_log("ValueError: Invalid status")
+    assert s.get("/").status == 200
+
+
+@KINDS
 def test_access_lines_are_written(mine, kind):
     s = mine(kind, "--access-logfile", "-", "--access-logformat",
              "%(m)s %(U)s %(s)s %(b)s")

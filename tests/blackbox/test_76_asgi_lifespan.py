@@ -136,6 +136,23 @@ def test_an_immediate_stop(server, name):
         assert s.wait() == 0
 
 
+def test_a_quick_stop_answers_nothing_and_is_no_fault(server):
+    s = server("-k", "asgi", "quit:app", files={"quit.py": """\
+import time
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        open("begun", "w").close()
+        time.sleep(60)
+"""})
+    with s.connect() as peer:
+        peer.get("/")
+        until((s.folder / "begun").exists, "the application runs")
+        assert s.stop("INT") == 0
+        assert peer.rest() == b""
+    assert s.log_count("Error handling|Traceback") == 0
+
+
 def test_reloads_lose_no_request(server):
     s = server("-k", "asgi", "-w", "2", "asgi_probe:app",
                apps=["asgi_probe.py"])

@@ -48,7 +48,6 @@ OWN = "the class is the server's own: a subclass is refused with that reason"
 DIFFERS = {
     "http.body.ChunkedReader.parse_chunk_size": "data is b\"\" by default, not None",
     "http.message.RFC9110_5_5_INVALID_AND_DANGEROUS": "the same pattern, written otherwise",
-    "http.wsgi.STATUS_RE": "a looser pattern",
     "workers.SUPPORTED_WORKERS": "the same names in another order",
     "glogging.SYSLOG_FACILITIES": "the same names in another order",
     "config.Keepalive.default": "75 seconds, not 2: idle connections cost little here",

@@ -241,6 +241,7 @@ init_types(struct cg_asgi *a)
         if (*types[i].to == NULL) {
             return -1;
         }
+        cg_type_close(*types[i].to);
     }
     a->done_awaitable = a->done_type->tp_alloc(a->done_type, 0);
     return a->done_awaitable != NULL ? 0 : -1;

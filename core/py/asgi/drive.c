@@ -88,11 +88,9 @@ step(DriveObject *d, PyObject *arg, PyObject **ret)
     return settle(d, what, ret);
 }
 
-PySendResult
-cg_drive_send(PyObject *self, PyObject *arg, PyObject **ret)
+static PySendResult
+go_on(DriveObject *d, PyObject *arg, PyObject **ret)
 {
-    DriveObject *d = (DriveObject *)self;
-    *ret = NULL;
     switch (d->state) {
     case DRIVE_HELD:
         d->state = DRIVE_RUN;
@@ -108,6 +106,43 @@ cg_drive_send(PyObject *self, PyObject *arg, PyObject **ret)
     case DRIVE_RUN: break;
     }
     return step(d, arg, ret);
+}
+
+/* The application can get hold of its drive and send to it what it likes: not
+ * while it runs. False with an exception; else ended by leave. */
+static bool
+enter(DriveObject *d)
+{
+    if (d->busy) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return false;
+    }
+    d->busy = true;
+    return true;
+}
+
+static bool
+is_done(const DriveObject *d)
+{
+    return d->state == DRIVE_DONE || d->request == NULL;
+}
+
+PySendResult
+cg_drive_send(PyObject *self, PyObject *arg, PyObject **ret)
+{
+    DriveObject *d = (DriveObject *)self;
+    *ret = NULL;
+    if (!enter(d)) {
+        return PYGEN_ERROR;
+    }
+    PySendResult what = PYGEN_RETURN;
+    if (is_done(d)) {
+        *ret = py_new(Py_None);
+    } else {
+        what = go_on(d, arg, ret);
+    }
+    d->busy = false;
+    return what;
 }
 
 /* ---- the coroutine's methods ---- */
@@ -167,21 +202,29 @@ throw_in(DriveObject *d, PyObject *args, PyObject **ret)
     return settle(d, *ret != NULL ? PYGEN_NEXT : cg_step_stopped(ret), ret);
 }
 
+static PySendResult
+take_exception(DriveObject *d, PyObject *args, PyObject **ret)
+{
+    bool held = d->state == DRIVE_HELD;
+    d->state = DRIVE_RUN;
+    py_auto *exception = py_tuple_get(args, 0);
+    return held && cancel_held(d, exception, ret) > 0 ? PYGEN_NEXT
+                                                      : throw_in(d, args, ret);
+}
+
 static PyObject *
 Drive_throw(PyObject *self, PyObject *args)
 {
     DriveObject *d = (DriveObject *)self;
     PyObject *result = NULL;
-    if (d->state == DRIVE_DONE || PyTuple_GET_SIZE(args) == 0) {
+    if (is_done(d) || PyTuple_GET_SIZE(args) == 0) {
         return cg_raise_args(args);
     }
-    bool held = d->state == DRIVE_HELD;
-    d->state = DRIVE_RUN;
-    py_auto *exception = py_tuple_get(args, 0);
-    if (held && cancel_held(d, exception, &result) > 0) {
-        return result;
+    if (!enter(d)) {
+        return NULL;
     }
-    PySendResult what = throw_in(d, args, &result);
+    PySendResult what = take_exception(d, args, &result);
+    d->busy = false;
     return cg_step_result(what, result);
 }
 
@@ -189,10 +232,15 @@ static PyObject *
 Drive_close(PyObject *self, PyObject *unused)
 {
     DriveObject *d = (DriveObject *)self;
-    if (d->coro == NULL || d->state == DRIVE_DONE) {
+    if (d->coro == NULL || is_done(d)) {
         Py_RETURN_NONE;
     }
-    return PyObject_CallMethod(d->coro, "close", NULL);
+    if (!enter(d)) {
+        return NULL;
+    }
+    PyObject *done = PyObject_CallMethod(d->coro, "close", NULL);
+    d->busy = false;
+    return done;
 }
 
 /* cr_frame and the like, for tracebacks and debuggers, are the application's.

@@ -27,15 +27,16 @@ tell_hook(RequestObject *r, const struct cg_kit *kit, PyObject *env)
     Py_CLEAR(r->hooked);
 }
 
+/* What runs here finds the request without its exchange. */
 static void
-tell_end(RequestObject *r, enum cg_late late)
+tell_end(RequestObject *r, struct cg_exchange *ex, enum cg_late late)
 {
     struct cg_wsgi *w = r->asgi->wsgi;
     bool line = wants_line(r, late);
     if (!line && r->hooked == NULL) {
         return;
     }
-    struct cg_kit *kit = cg_kit_take(w, r->ex);
+    struct cg_kit *kit = cg_kit_take(w, ex);
     if (kit == NULL) {
         PyErr_Clear(); /* out of memory: nothing can be said */
         return;
@@ -74,12 +75,12 @@ cg_asgi_give_back(RequestObject *r)
                     "Response has a body although its status allows none, it "
                     "was dropped:");
     }
-    tell_end(r, late);
     if (!r->returned) {
         cg_asgi_keep_line(r);
     }
     r->ex = NULL;
     ex->host = NULL;
+    tell_end(r, ex, late);
     r->asgi->o.done(ex);
     cg_asgi_wake_all(r); /* receive() has something to say now */
     PyErr_Restore(type, value, traceback);
@@ -119,10 +120,18 @@ end_reply(RequestObject *r, bool failed)
     }
 }
 
+/* INT or QUIT ended the worker in the middle of it: nothing is answered. */
+static bool
+is_quitting(int outcome)
+{
+    return outcome < 0 && PyErr_Occurred() && cg_hook_worker_quits() &&
+           PyErr_ExceptionMatches(PyExc_SystemExit);
+}
+
 void
 cg_asgi_finish(RequestObject *r, int outcome)
 {
-    bool failed = outcome < 0;
+    bool failed = outcome < 0, quits = is_quitting(outcome);
     cg_asgi_tell_exception(r);
     r->returned = true;
     Py_CLEAR(r->task);
@@ -130,10 +139,10 @@ cg_asgi_finish(RequestObject *r, int outcome)
         cg_websocket_ended(r, failed);
     }
     if (r->ex != NULL && (r->ws == NULL || !cg_websocket_is_open(r))) {
-        if (r->gone_us == 0 && r->reply != REPLY_COMPLETE) {
-            end_reply(r, failed);
-        } else if (r->gone_us != 0) {
+        if (quits || r->gone_us != 0) {
             r->ex->broken = true;
+        } else if (r->reply != REPLY_COMPLETE) {
+            end_reply(r, failed);
         }
         r->reply = REPLY_COMPLETE;
         cg_asgi_give_back(r);

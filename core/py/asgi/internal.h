@@ -103,6 +103,7 @@ struct DriveObject {
     PyObject *coro;                       /* the application's */
     PyObject *held;
     enum drive_state state;
+    bool busy; /* somebody is in it */
 };
 
 struct cg_asgi {
@@ -213,7 +214,8 @@ PyObject *cg_message_fields(const struct cg_asgi *a, PyObject *message);
  * to the name of the field for the caller, which runs nothing. */
 const char *cg_send_fields(RequestObject *r, PyObject *fields,
                            PyObject **ret_name);
-int cg_send_headers(RequestObject *r, PyObject *headers);
+/* -1, with an exception that shows the name. */
+int cg_raise_bad_field(const char *fault, PyObject *name);
 PyObject *cg_send_done(struct cg_asgi *a);
 bool cg_is_type(PyObject *type, const char *text);
 /* What a message says under a key; NULL without an exception: nothing. */

@@ -60,17 +60,21 @@ log_bare_exception(RequestObject *r, const char *what)
     cg_log_exception(r->asgi->wsgi->o->log, (struct cg_slice){text.p, text.n});
 }
 
+/* Showing an exception runs code of the application's: meanwhile nothing is
+ * there that it could answer, so the exchange stays. */
 void
 cg_asgi_log_exception(RequestObject *r, const char *what)
 {
-    struct cg_kit *kit =
-        r->ex != NULL ? cg_kit_take(r->asgi->wsgi, r->ex) : NULL;
+    struct cg_exchange *ex = r->ex;
+    struct cg_kit *kit = ex != NULL ? cg_kit_take(r->asgi->wsgi, ex) : NULL;
     if (kit == NULL) {
         log_bare_exception(r, what);
         return;
     }
+    r->ex = NULL;
     cg_wsgi_log_exception(kit, what);
     cg_kit_give(kit);
+    r->ex = ex;
 }
 
 /* ---- bad frames ---- */

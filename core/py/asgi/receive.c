@@ -165,7 +165,7 @@ Wait_am_send(PyObject *self, PyObject *arg, PyObject **ret)
     WaitObject *w = (WaitObject *)self;
     RequestObject *r = w->request;
     *ret = NULL;
-    if (r->asgi->closed) {
+    if (r == NULL || r->asgi->closed) {
         PyErr_SetString(PyExc_RuntimeError, "the server has stopped");
         return PYGEN_ERROR;
     }

@@ -171,20 +171,14 @@ copy_headers(PyObject *headers)
     return NULL;
 }
 
-static PyObject *
-plain_fields(PyObject *headers)
-{
-    if (headers == NULL) {
-        return PyErr_Occurred() ? NULL : PyList_New(0);
-    }
-    return is_plain(headers) ? py_new(headers) : copy_headers(headers);
-}
-
 PyObject *
 cg_message_fields(const struct cg_asgi *a, PyObject *message)
 {
     py_auto *headers = cg_message_get(a, message, W_headers);
-    return plain_fields(headers);
+    if (headers == NULL) {
+        return PyErr_Occurred() ? NULL : PyList_New(0);
+    }
+    return is_plain(headers) ? py_take(&headers) : copy_headers(headers);
 }
 
 /* Takes one field; NULL, or what is wrong with it. Runs nothing. */
@@ -210,8 +204,8 @@ add_fields(PyObject *fields, add_field_fn add, void *to, PyObject **ret_name)
     return NULL;
 }
 
-static int
-raise_bad_field(const char *fault, PyObject *name)
+int
+cg_raise_bad_field(const char *fault, PyObject *name)
 {
     PyErr_Format(PyExc_ValueError, "'headers': %s: %R", fault, name);
     return -1;
@@ -236,22 +230,6 @@ const char *
 cg_send_fields(RequestObject *r, PyObject *fields, PyObject **ret_name)
 {
     return add_fields(fields, add_header, r, ret_name);
-}
-
-int
-cg_send_headers(RequestObject *r, PyObject *headers)
-{
-    py_auto *fields = plain_fields(headers);
-    py_auto *name = NULL;
-    if (fields == NULL) {
-        return -1;
-    }
-    if (r->ex == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "it was answered meanwhile");
-        return -1;
-    }
-    const char *fault = cg_send_fields(r, fields, &name);
-    return fault == NULL ? 0 : raise_bad_field(fault, name);
 }
 
 /* ---- http.response.start ---- */
@@ -300,7 +278,7 @@ send_start(RequestObject *r, PyObject *message, PyObject *type)
     const char *fault = cg_send_fields(r, fields, &name);
     if (fault != NULL) {
         cg_writer_forget(r->ex->writer); /* before anything is shown of it */
-        raise_bad_field(fault, name);
+        cg_raise_bad_field(fault, name);
         return NULL;
     }
     r->wants_trailers = trailers > 0;
@@ -514,7 +492,7 @@ gather_fields(struct cg_fields *to, PyObject *fields, add_field_fn add)
 {
     py_auto *name = NULL;
     const char *fault = add_fields(fields, add, to, &name);
-    return fault == NULL ? 0 : raise_bad_field(fault, name);
+    return fault == NULL ? 0 : cg_raise_bad_field(fault, name);
 }
 
 static int

@@ -29,46 +29,29 @@ is_offered(const struct cg_exchange *ex, struct cg_slice protocol)
     return false;
 }
 
-static int
+/* NULL, or what is wrong with the field. */
+static const char *
 put_field(RequestObject *r, const char *name, struct cg_slice value)
 {
-    if (cg_exchange_field(r->ex, cg_slice_of(name), value) < 0) {
-        PyErr_Format(PyExc_ValueError, "websocket.accept: %s: %s", name,
-                     r->ex->writer->reply.fault);
-        return -1;
-    }
-    return 0;
+    return cg_exchange_field(r->ex, cg_slice_of(name), value) < 0
+               ? r->ex->writer->reply.fault
+               : NULL;
 }
 
-static int
-put_protocol(RequestObject *r, PyObject *protocol)
-{
-    if (protocol == NULL || protocol == Py_None) {
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    Py_ssize_t n;
-    const char *p = PyUnicode_Check(protocol)
-                        ? PyUnicode_AsUTF8AndSize(protocol, &n)
-                        : NULL;
-    if (p == NULL || !is_offered(r->ex, (struct cg_slice){p, (size_t)n})) {
-        PyErr_Clear();
-        PyErr_Format(PyExc_ValueError,
-                     "'subprotocol' is %R, which the client did not offer",
-                     protocol);
-        return -1;
-    }
-    return put_field(r, "Sec-WebSocket-Protocol",
-                     (struct cg_slice){p, (size_t)n});
-}
+/* What the handshake is to say. */
+struct answer {
+    struct cg_slice protocol; /* p is NULL: none */
+    PyObject *fields;
+};
 
-static int
+static const char *
 put_extension(RequestObject *r)
 {
     struct websocket *ws = r->ws;
     struct cg_ws_terms t;
     if (!r->asgi->o.ws_compression ||
         !cg_ws_request_terms(r->ex->req, r->ex->base, &t)) {
-        return 0;
+        return NULL;
     }
     cg_auto(buf) struct cg_buf answer = {0};
     cg_ws_terms_put(&t, &answer);
@@ -82,36 +65,77 @@ put_extension(RequestObject *r)
                      (struct cg_slice){answer.p, answer.n});
 }
 
-static int
-put_handshake(RequestObject *r, PyObject *message)
+/* NULL, or what is wrong, perhaps with the name of the field. Runs nothing of
+ * the application's. */
+static const char *
+put_handshake(RequestObject *r, const struct answer *answer,
+              PyObject **ret_name)
 {
-    struct cg_asgi *a = r->asgi;
     char accept[CG_WS_ACCEPT_SIZE];
+    const char *fault = NULL;
     cg_ws_accept(cg_ws_request_key(r->ex->req, r->ex->base), accept);
-    py_auto *protocol = cg_message_get(a, message, W_subprotocol);
-    if (cg_exchange_start(r->ex, CG_SLICE("101 Switching Protocols")) < 0 ||
-        put_field(r, "Upgrade", CG_SLICE("websocket")) < 0 ||
-        put_field(r, "Connection", CG_SLICE("Upgrade")) < 0 ||
-        put_field(r, "Sec-WebSocket-Accept", cg_slice_of(accept)) < 0 ||
-        put_protocol(r, protocol) < 0 || put_extension(r) < 0) {
-        return -1;
+    if (cg_exchange_start(r->ex, CG_SLICE("101 Switching Protocols")) < 0) {
+        return r->ex->writer->reply.fault;
     }
-    py_auto *headers = cg_message_get(a, message, W_headers);
-    return cg_send_headers(r, headers);
+    if ((fault = put_field(r, "Upgrade", CG_SLICE("websocket"))) != NULL ||
+        (fault = put_field(r, "Connection", CG_SLICE("Upgrade"))) != NULL ||
+        (fault = put_field(r, "Sec-WebSocket-Accept", cg_slice_of(accept))) !=
+            NULL) {
+        return fault;
+    }
+    if (answer->protocol.p != NULL) {
+        fault = put_field(r, "Sec-WebSocket-Protocol", answer->protocol);
+    }
+    if (fault == NULL) {
+        fault = put_extension(r);
+    }
+    return fault != NULL ? fault : cg_send_fields(r, answer->fields, ret_name);
 }
 
-PyObject *
-cg_websocket_send_accept(RequestObject *r, PyObject *message)
+/* As if nothing had been said; then the exception, which may say it again. */
+static PyObject *
+take_back(RequestObject *r, const char *fault, PyObject *name)
+{
+    r->ws->deflates = false;
+    r->ws->reader.inflate = NULL;
+    cg_writer_forget(r->ex->writer);
+    if (name != NULL) {
+        cg_raise_bad_field(fault, name);
+    } else {
+        PyErr_Format(PyExc_ValueError, "websocket.accept: %s", fault);
+    }
+    return NULL;
+}
+
+/* The protocol's text; -1 with an exception when it is none, or was not
+ * offered. */
+static int
+choose(RequestObject *r, PyObject *protocol, struct cg_slice *ret)
+{
+    Py_ssize_t n = 0;
+    if (protocol == NULL || protocol == Py_None) {
+        return 0;
+    }
+    const char *p = PyUnicode_Check(protocol)
+                        ? PyUnicode_AsUTF8AndSize(protocol, &n)
+                        : NULL;
+    *ret = (struct cg_slice){p, (size_t)n};
+    if (p == NULL || !is_offered(r->ex, *ret)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError,
+                     "'subprotocol' is %R, which the client did not offer",
+                     protocol);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+open_tunnel(RequestObject *r)
 {
     struct websocket *ws = r->ws;
     struct cg_exchange *ex = r->ex;
     struct cg_slice unread = {NULL, 0};
-    if (put_handshake(r, message) < 0) {
-        ws->deflates = false;
-        ws->reader.inflate = NULL;
-        cg_writer_forget(ex->writer);
-        return NULL;
-    }
     int e = cg_exchange_body(ex, NULL, 0, CG_LAST, NULL);
     r->reply = REPLY_COMPLETE;
     if (e < 0 || cg_exchange_tunnel(ex, &unread) < 0) {
@@ -131,6 +155,28 @@ cg_websocket_send_accept(RequestObject *r, PyObject *message)
         cg_websocket_watch(r);
     }
     return cg_send_done(r->asgi);
+}
+
+PyObject *
+cg_websocket_send_accept(RequestObject *r, PyObject *message)
+{
+    const struct cg_asgi *a = r->asgi;
+    py_auto *name = NULL;
+    py_auto *fields = cg_message_fields(a, message);
+    py_auto *protocol =
+        fields != NULL ? cg_message_get(a, message, W_subprotocol) : NULL;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (r->ex == NULL || r->ws->state != WS_CONNECTING || r->gone_us != 0) {
+        return cg_websocket_raise_closed(r); /* reading it has closed it */
+    }
+    struct answer answer = {.fields = fields};
+    if (choose(r, protocol, &answer.protocol) < 0) {
+        return NULL;
+    }
+    const char *fault = put_handshake(r, &answer, &name);
+    return fault == NULL ? open_tunnel(r) : take_back(r, fault, name);
 }
 
 /* websocket.close before websocket.accept: 403. */

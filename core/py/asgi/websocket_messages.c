@@ -137,6 +137,10 @@ send_content(RequestObject *r, PyObject *message)
     if (content_of(text, bytes, &content, &view) < 0) {
         return NULL;
     }
+    if (ws->state != WS_OPEN) { /* reading the message has closed it */
+        PyBuffer_Release(&view);
+        return cg_websocket_raise_closed(r);
+    }
     bool deflates = ws->deflates && content.n >= DEFLATE_LEAST;
     cg_buf_reset(&a->out);
     cg_ws_put_message(&a->out, deflates ? &ws->deflate : NULL,
@@ -194,6 +198,9 @@ send_close(RequestObject *r, PyObject *message)
     int code = PyErr_Occurred() ? -1 : close_code(r, message);
     if (code < 0) {
         return NULL;
+    }
+    if (r->ws->state != WS_OPEN) {
+        return cg_websocket_raise_closed(r);
     }
     cg_websocket_set_code(r->ws, (unsigned)code, p, (size_t)n);
     cg_websocket_put_close(r->ws, (unsigned)code,

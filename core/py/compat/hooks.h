@@ -4,7 +4,9 @@
  * Arbiter as hooks see it), `worker`, `req`, `resp`, `server.log`,
  * `server.cfg`. All functions need the GIL. A hook that raises gives its
  * traceback in err and a negative value; who called decides what that means
- * (gunicorn-compat 4).
+ * (gunicorn-compat 4). One server and one worker per process; what they make
+ * the master or the worker do goes through the tables of calls below, and when
+ * a hook is due is their business.
  */
 #ifndef CG_PY_HOOKS_H
 #define CG_PY_HOOKS_H

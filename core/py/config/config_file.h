@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Python configuration files: executed as gunicorn does (gunicorn-compat 2.3),
- * their names handed to cg_settings_set. Needs the GIL. */
+/*
+ * Python configuration files: executed as gunicorn does (gunicorn-compat 2.3),
+ * their names handed to cg_settings_set. Needs the GIL. What a name means, and
+ * whether its value is good, is left to config.
+ */
 #ifndef CG_PY_CONFIG_FILE_H
 #define CG_PY_CONFIG_FILE_H
 

@@ -3,6 +3,13 @@
  * The embedded interpreter: which Python environment, start, GIL, fork, end.
  * Nothing in this header needs Python.h. "GIL" at a function says whether the
  * caller holds it. No exception leaves core/py: failures are a cg_error.
+ *
+ * The room core/py is all that sees Python.h. runtime: the interpreter, errors,
+ * references; config: files in Python; compat: gunicorn's objects as hooks see
+ * them; request: what an application gets of a request; wsgi and asgi: the two
+ * ways to run one; loops: event loops of packages; glue: what is written in
+ * Python. Sockets, signals' meaning and the decision what a failure costs are
+ * left to those who call.
  */
 #ifndef CG_PY_INTERP_H
 #define CG_PY_INTERP_H

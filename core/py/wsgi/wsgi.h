@@ -2,6 +2,11 @@
 /*
  * WSGI bridge (PEP 3333): runs the application for one exchange and answers it.
  * One bridge per worker process. All functions need the GIL.
+ *
+ * What always holds: every exchange is answered or cut, and its iterable closed
+ * once, whatever the application does; what the application keeps of a request
+ * says afterwards that it is over. How bytes are framed and sent is left to the
+ * exchange, waiting for a slow peer to it or to the loop (core/py/loops).
  */
 #ifndef CG_PY_WSGI_H
 #define CG_PY_WSGI_H

@@ -19,7 +19,7 @@ from gunicorn.http.message import TOKEN_RE
 
 BLKSIZE = 0x3FFFFFFF
 HEADER_VALUE_RE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
-STATUS_RE = re.compile(r"[1-9][0-9]{2}\b")
+STATUS_RE = re.compile(r"[0-9]{3}(?: [ \t\x21-\x7e\x80-\xff]*)?")
 SERVER = gunicorn.SERVER
 SERVER_SOFTWARE = gunicorn.SERVER_SOFTWARE
 
@@ -195,11 +195,11 @@ class Response:
                 exc_info = None
         elif self.status is not None:
             raise AssertionError("Response headers already set!")
-        self.status = status
-        try:
-            self.status_code = int(status.split()[0])
-        except (IndexError, ValueError):
-            self.status_code = None
+        if not isinstance(status, str):
+            raise TypeError("%r is not a string" % (status,))
+        if not STATUS_RE.fullmatch(status):
+            raise ValueError("Invalid status %r" % status)
+        self.status, self.status_code = status, int(status[:3])
         self.process_headers(headers)
         self.chunked = self.is_chunked()
         return self.write

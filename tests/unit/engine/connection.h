@@ -21,6 +21,7 @@
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/engine/fake_host.h"
 #include "tests/unit/http/stream.h"
 
 enum { BIG = 300000, CUT = 1000, PIECES = 3 };
@@ -29,7 +30,7 @@ enum kind { WHOLE, IN_PIECES, HELD, FROM_FILE, CLOSING, CUT_SHORT, KINDS };
 static char big[BIG];
 static int big_fd;
 static struct cg_listener listener;
-static _Atomic long held, dropped;
+static struct fake_host fake;
 
 /* ---- the application ---- */
 
@@ -129,23 +130,6 @@ run(void *self, struct cg_exchange *ex)
 }
 
 static void
-hold(void *self, void *owner)
-{
-    atomic_fetch_add(&held, 1);
-}
-
-static void
-drop(void *self, void *owner)
-{
-    atomic_fetch_add(&dropped, 1);
-}
-
-static void
-nothing(void *self)
-{
-}
-
-static void
 on_refused(void *self, const struct cg_refused *why)
 {
     EXPECT(why->message.n < 1024, "a message of %zu bytes", why->message.n);
@@ -157,29 +141,13 @@ on_trouble(void *self, const char *text)
     EXPECT(false, "%s", text);
 }
 
-static const struct cg_app_ops app = {
-    .enter = nothing,
-    .leave = nothing,
-    .run = run,
-    .hold = hold,
-    .drop = drop,
-};
-
-static const struct cg_runner app_runner = {.ops = &app};
-
-static const struct cg_host host = {
-    .signals = nothing,
-    .refused = on_refused,
-    .trouble = on_trouble,
-    .report = nothing,
-};
-
 /* ---- the server ---- */
 
 static void *
 serve(void *arg)
 {
     struct cg_engine *e = arg;
+    fake_enter(&fake);
     cg_engine_run(e, cg_executor_new(e, 1));
     EXPECT(false, "the engine ended");
     return NULL;
@@ -222,7 +190,10 @@ start_server(void)
         .max_open = 10,
     };
     cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
-    EXPECT(cg_engine_new(&config, &host, &app_runner, &listener, 1, board,
+    fake_host_init(&fake, run, NULL);
+    fake.host.refused = on_refused;
+    fake.host.trouble = on_trouble;
+    EXPECT(cg_engine_new(&config, &fake.host, &fake.runner, &listener, 1, board,
                          cg_board_slot(board, 0), &e, &err) == 0,
            "%s", err.text);
     EXPECT(pthread_create(&thread, NULL, serve, e) == 0, "no thread");

@@ -64,9 +64,9 @@ START_TEST(what_replies_held_is_dropped)
     static const char text[] = "GET /h HTTP/1.1\r\nHost: a\r\n\r\n";
     ck_assert_int_eq(kind_of('h'), HELD);
     check_text(text, sizeof text - 1);
-    ck_assert_int_gt(atomic_load(&held), 0);
+    ck_assert_int_gt(atomic_load(&fake.held), 0);
     /* dropped by the engine's thread, once it is back in the host */
-    while (atomic_load(&held) != atomic_load(&dropped)) {
+    while (atomic_load(&fake.held) != atomic_load(&fake.dropped)) {
         check_text("GET /f HTTP/1.1\r\nHost: a\r\n\r\n", 29);
     }
 }

@@ -284,7 +284,7 @@ START_TEST(the_executor_waits_while_the_file_is_full)
     expect_a_wait(fd);
     wait_until_none_is_open();
     world_stop(&w);
-    ck_assert_int_eq(w.worker[0].troubles, 0);
+    ck_assert_int_eq(w.worker[0].fake.troubles, 0);
 }
 END_TEST
 
@@ -302,15 +302,15 @@ START_TEST(a_folder_that_is_not_there_is_told_and_the_executor_waits)
     w.spill.dir = "/nowhere/at/all";
     start(make_a_long_reply, 1, 1 << 30);
     int fd = ask();
-    wait_for(&w.worker[0].troubles, 1);
+    wait_for(&w.worker[0].fake.troubles, 1);
     expect_a_wait(fd);
     ck_assert_uint_eq(atomic_load(&slot()->spills), 0);
     world_stop(&w);
-    ck_assert_str_eq(w.worker[0].trouble,
+    ck_assert_str_eq(w.worker[0].fake.trouble,
                      "cannot make a temporary file for a response in "
                      "'/nowhere/at/all' (tmp_upload_dir): No such file or "
                      "directory; the worker waits for slow clients");
-    ck_assert_int_eq(w.worker[0].troubles, 1);
+    ck_assert_int_eq(w.worker[0].fake.troubles, 1);
 }
 END_TEST
 
@@ -361,8 +361,8 @@ START_TEST(a_reply_that_takes_too_long_is_cut_with_its_file)
     start(make_an_endless_reply, 1, 1 << 30);
     int fd = ask();
     wait_for(&w.worker[0].ran, 1);
-    wait_for(&w.worker[0].overdue, 1);
-    ck_assert_int_eq(atomic_load(&w.worker[0].late), CG_LATE_CUT);
+    wait_for(&w.worker[0].fake.overdue, 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.late), CG_LATE_CUT);
     wait_until_none_is_open();
     close(fd);
     world_stop(&w);
@@ -405,7 +405,7 @@ START_TEST(replies_of_one_item_are_files_beyond_what_all_of_them_may_hold)
         wait_for(&w.worker[0].ran, i + 1);
     }
     wait_for_count(&slot()->spills, CLIENTS - 2);
-    wait_for(&w.worker[0].dropped, CLIENTS - 2);
+    wait_for(&w.worker[0].fake.dropped, CLIENTS - 2);
     ck_assert_int_eq(open_spills(), CLIENTS - 2);
     for (int i = 0; i < CLIENTS; i++) {
         client_read(fd[i]);
@@ -413,7 +413,7 @@ START_TEST(replies_of_one_item_are_files_beyond_what_all_of_them_may_hold)
     }
     wait_until_none_is_open();
     world_stop(&w);
-    ck_assert_int_eq(w.worker[0].dropped, w.worker[0].held);
+    ck_assert_int_eq(w.worker[0].fake.dropped, w.worker[0].fake.held);
 }
 END_TEST
 

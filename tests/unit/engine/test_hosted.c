@@ -22,17 +22,13 @@ static struct cg_engine_config config;
 static struct cg_engine *engine;
 static struct cg_executor *executor;
 static struct cg_exchange *running; /* the last request */
-static int nrun, ndrained, nrefused, nstalled;
+static struct fake_host fake;
+static _Atomic int nrun;
 static bool blocks;        /* run waits until the event set has something */
 static uint64_t body_seen; /* decoded of a body under way, when run was last */
 static char big[BIG];
 
 /* ---- the host ---- */
-
-static void
-nothing(void *self)
-{
-}
 
 /* Bytes so far of the body that has been awaited longest. */
 static uint64_t
@@ -58,52 +54,10 @@ run(void *self, struct cg_exchange *ex)
 }
 
 static void
-keep(void *self, void *object)
-{
-}
-
-static void
-drained(void *self, struct cg_exchange *ex)
+on_awaited(void *self, struct cg_exchange *ex)
 {
     ck_assert_ptr_eq(ex, running);
-    ndrained++;
 }
-
-static void
-refused(void *self, const struct cg_refused *why)
-{
-    nrefused++;
-}
-
-static void
-trouble(void *self, const char *text)
-{
-}
-
-static void
-stalled(void *self, const struct cg_stalled *what)
-{
-    nstalled++;
-}
-
-static const struct cg_app_ops app = {
-    .enter = nothing,
-    .leave = nothing,
-    .run = run,
-    .awaited = drained,
-    .hold = keep,
-    .drop = keep,
-};
-
-static const struct cg_runner runner = {.ops = &app};
-
-static const struct cg_host host = {
-    .signals = nothing,
-    .refused = refused,
-    .stalled = stalled,
-    .trouble = trouble,
-    .report = nothing,
-};
 
 /* ---- the engine ---- */
 
@@ -117,6 +71,9 @@ set_up(void)
     ck_assert_int_eq(cg_addr_parse("127.0.0.1:0", &addr, &err), 0);
     ck_assert_int_eq(cg_listener_open(&addr, &o, &w.listener, &err), 0);
     w.board = cg_scoreboard_new(1, 0);
+    fake_host_init(&fake, run, NULL);
+    fake.on_awaited = on_awaited;
+    fake_enter(&fake);
     config = (struct cg_engine_config){
         .intake = {.head = &cg_head_policy_default,
                    .max_body = 1000 * 1000,
@@ -144,9 +101,9 @@ static void
 start(void)
 {
     struct cg_error err = {0};
-    ck_assert_int_eq(cg_engine_new(&config, &host, &runner, &w.listener, 1,
-                                   w.board, cg_board_slot(w.board, 0), &engine,
-                                   &err),
+    ck_assert_int_eq(cg_engine_new(&config, &fake.host, &fake.runner,
+                                   &w.listener, 1, w.board,
+                                   cg_board_slot(w.board, 0), &engine, &err),
                      0);
     executor = cg_executor_new(engine, 1);
 }
@@ -162,7 +119,7 @@ end(void)
 
 /* Polls as a loop would until *value is at least n. */
 static void
-poll_until(const int *value, int n)
+poll_until(_Atomic int *value, int n)
 {
     uint64_t limit = cg_now_us() + LIMIT_MS * 1000u;
     struct pollfd p = {.fd = cg_engine_fd(engine), .events = POLLIN};
@@ -218,7 +175,7 @@ START_TEST(a_body_is_waited_for_without_blocking)
     ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
     ck_assert_int_eq(cg_exchange_await_input(running), 0);
     client_send(fd, "def");
-    poll_until(&ndrained, 1);
+    poll_until(&fake.awaited, 1);
     ck_assert_int_eq(cg_exchange_read(running, &body), 1);
     ck_assert_str_eq(cg_buf_str(&body), "abcdef");
     ck_assert_int_eq(cg_exchange_read(running, &body), 0);
@@ -238,11 +195,11 @@ START_TEST(a_body_without_progress_times_out)
     ck_assert_int_eq(cg_exchange_read(running, &body), 1);
     ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
     ck_assert_int_eq(cg_exchange_await_input(running), 0);
-    poll_until(&ndrained, 1);
+    poll_until(&fake.awaited, 1);
     ck_assert_int_eq(cg_exchange_read(running, &body), -ETIMEDOUT);
     ck_assert_int_eq(running->input_status, 408);
     answer(running);
-    ck_assert_int_eq(nrefused, 1);
+    ck_assert_int_eq(atomic_load(&fake.refused), 1);
     close(fd);
     end();
 }
@@ -257,7 +214,7 @@ START_TEST(a_body_that_ends_early_says_so_at_every_read)
     ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
     ck_assert_int_eq(cg_exchange_await_input(running), 0);
     close(fd);
-    poll_until(&ndrained, 1);
+    poll_until(&fake.awaited, 1);
     ck_assert_int_eq(cg_exchange_read(running, &body), -ECONNRESET);
     ck_assert_int_eq(cg_exchange_read(running, &body), -ECONNRESET);
     answer(running);
@@ -279,7 +236,7 @@ START_TEST(a_request_that_ends_while_it_waits_is_not_told)
     client_send(fd, get);
     ck_assert_str_eq(client_read(fd), "ok");
     poll_until(&nrun, 2); /* the rest of the body was read away */
-    ck_assert_int_eq(ndrained, 0);
+    ck_assert_int_eq(atomic_load(&fake.awaited), 0);
     answer(running);
     close(fd);
     end();
@@ -313,7 +270,7 @@ START_TEST(a_reader_that_catches_up_is_told)
         got += n > 0 ? (size_t)n : 0;
         ck_assert(cg_engine_poll(engine, executor));
     }
-    poll_until(&ndrained, 1);
+    poll_until(&fake.awaited, 1);
     ck_assert_int_eq(cg_exchange_await_room(running, 0), 1);
     cg_engine_done(running);
     close(fd);
@@ -330,11 +287,11 @@ START_TEST(a_reader_that_stalls_is_given_up)
         send_big();
     }
     ck_assert_int_eq(cg_exchange_await_room(running, 0), 0);
-    poll_until(&ndrained, 1);
+    poll_until(&fake.awaited, 1);
     ck_assert(running->broken);
     ck_assert_int_eq(cg_exchange_await_room(running, 0), -EPIPE);
     cg_engine_done(running);
-    ck_assert_int_eq(nstalled, 1);
+    ck_assert_int_eq(atomic_load(&fake.stalled), 1);
     close(fd);
     end();
 }
@@ -349,7 +306,7 @@ START_TEST(a_reader_that_leaves_is_told)
     }
     ck_assert_int_eq(cg_exchange_await_room(running, 0), 0);
     close(fd); /* with unread bytes: a reset */
-    poll_until(&ndrained, 1);
+    poll_until(&fake.awaited, 1);
     ck_assert_int_eq(cg_exchange_await_room(running, 0), -EPIPE);
     cg_engine_done(running);
     end();

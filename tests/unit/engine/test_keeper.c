@@ -192,7 +192,7 @@ START_TEST(a_message_that_makes_no_sense_harms_nobody)
         ck_assert_int_eq(strncmp(told, "HTTP/1.1 400", i < 3 ? 0 : 12), 0);
         close(client[i]);
     }
-    wait_for(&w.worker[0].troubles, 3);
+    wait_for(&w.worker[0].fake.troubles, 3);
     int fd = client_connect(&w);
     ck_assert_str_eq(client_get(fd, "/"), "ok 0");
     close(fd);

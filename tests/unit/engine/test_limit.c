@@ -47,10 +47,10 @@ START_TEST(a_request_that_takes_too_long_is_answered_504)
     send_get(fd, "/block");
     expect_504(fd);
     ck_assert_int_eq(atomic_load(&w.worker[0].blocked), 1);
-    wait_for(&w.worker[0].late, CG_LATE_ANSWERED);
+    wait_for(&w.worker[0].fake.late, CG_LATE_ANSWERED);
     close(fd);
     world_stop(&w);
-    ck_assert_int_eq(atomic_load(&w.worker[0].overdue), 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.overdue), 1);
 }
 END_TEST
 
@@ -60,7 +60,7 @@ START_TEST(what_is_answered_later_reaches_nobody)
     int late = client_connect(&w), next = client_connect(&w);
     ck_assert_str_eq(client_get(next, "/"), "ok 0");
     send_get(late, "/block");
-    wait_for(&w.worker[0].overdue, 1);
+    wait_for(&w.worker[0].fake.overdue, 1);
     send_get(next, "/");
     world_unblock(&w);
     wait_for(&w.worker[0].ran, 3);
@@ -78,7 +78,7 @@ START_TEST(a_client_that_left_does_not_hand_its_descriptor_on)
     world_start_limited(&w, 1, 2, SHORT_US);
     int late = client_connect(&w);
     send_get(late, "/block");
-    wait_for(&w.worker[0].overdue, 1);
+    wait_for(&w.worker[0].fake.overdue, 1);
     expect_504(late);
     close(late);
     /* would get the number of the one that is gone, were it free */
@@ -104,8 +104,8 @@ START_TEST(a_reply_that_has_begun_is_cut)
     world_start_limited(&w, 1, 1, SHORT_US);
     int fd = client_connect(&w);
     send_get(fd, "/half");
-    wait_for(&w.worker[0].overdue, 1);
-    ck_assert_int_eq(atomic_load(&w.worker[0].late), CG_LATE_CUT);
+    wait_for(&w.worker[0].fake.overdue, 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.late), CG_LATE_CUT);
     world_unblock(&w);
     wait_for(&w.worker[0].ran, 1);
     const char *all = client_rest(fd, &reset);
@@ -136,8 +136,8 @@ START_TEST(a_complete_reply_is_left_alone)
     world_start_limited(&w, 1, 1, SHORT_US);
     int fd = client_connect(&w);
     ck_assert_str_eq(client_get(fd, "/whole"), "ok 0");
-    wait_for(&w.worker[0].overdue, 1);
-    ck_assert_int_eq(atomic_load(&w.worker[0].late), CG_LATE_SENT);
+    wait_for(&w.worker[0].fake.overdue, 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.late), CG_LATE_SENT);
     world_unblock(&w);
     ck_assert_str_eq(client_get(fd, "/"), "ok 0");
     close(fd);
@@ -154,13 +154,13 @@ START_TEST(a_socket_that_was_taken_over_has_no_limit)
     wait_for(&w.worker[0].blocked, 1);
     send_get(other, "/block"); /* began later and is overdue first */
     expect_504(other);
-    wait_for(&w.worker[0].overdue, 1);
+    wait_for(&w.worker[0].fake.overdue, 1);
     world_unblock(&w);
     ck_assert_str_eq(client_read(fd), "ok 0");
     close(fd);
     close(other);
     world_stop(&w);
-    ck_assert_int_eq(atomic_load(&w.worker[0].overdue), 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.overdue), 1);
 }
 END_TEST
 
@@ -169,11 +169,11 @@ START_TEST(one_that_does_not_come_back_is_told_as_stuck)
     world_start_limited(&w, 1, 1, SHORT_US);
     int fd = client_connect(&w);
     send_get(fd, "/block");
-    wait_for(&w.worker[0].stuck, 1);
+    wait_for(&w.worker[0].fake.stuck, 1);
     expect_504(fd);
     close(fd);
     world_stop(&w);
-    ck_assert_int_eq(atomic_load(&w.worker[0].stuck), 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.stuck), 1);
 }
 END_TEST
 
@@ -213,7 +213,7 @@ START_TEST(requests_in_time_are_not_touched)
     close(fd);
     close(a);
     world_stop(&w);
-    ck_assert_int_eq(atomic_load(&w.worker[0].overdue), 0);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.overdue), 0);
 }
 END_TEST
 
@@ -226,7 +226,7 @@ START_TEST(a_stop_waits_for_a_late_one_to_come_back)
     cg_engine_stop(w.worker[0].engine, 20 * 1000000u);
     ck_assert(!cg_engine_is_over(w.worker[0].engine));
     world_unblock(&w);
-    wait_for(&w.worker[0].ended, 1);
+    wait_for(&w.worker[0].fake.ended, 1);
     ck_assert_int_eq(cg_engine_end(w.worker[0].engine), CG_END_STOPPED);
     close(fd);
     world_stop(&w);

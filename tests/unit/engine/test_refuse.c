@@ -34,7 +34,7 @@ ask_badly(void)
     w.own = fill_socket;
     int fd = client_connect(&w);
     client_send(fd, "GET /own HTTP/1.1\r\nHost: a\r\n\r\nBAD\r\n\r\n");
-    wait_for(&w.worker[0].refused, 1);
+    wait_for(&w.worker[0].fake.refused, 1);
     return fd;
 }
 

@@ -279,7 +279,7 @@ START_TEST(an_executor_is_asked_for_when_all_are_blocked)
     send_get(b, "/block");
     wait_for(&w.worker[0].blocked, 2);
     send_get(c, "/");
-    wait_for(&w.worker[0].wanted, 1);
+    wait_for(&w.worker[0].fake.wanted, 1);
     world_unblock(&w);
     client_read(a);
     client_read(b);
@@ -303,7 +303,7 @@ START_TEST(a_stop_waits_for_the_blocked_and_answers_them)
     ck_assert_str_eq(client_read(a), "ok 0");
     close(a);
     world_stop(&w);
-    ck_assert_int_eq(atomic_load(&w.worker[0].ended), 1);
+    ck_assert_int_eq(atomic_load(&w.worker[0].fake.ended), 1);
 }
 END_TEST
 
@@ -314,7 +314,7 @@ START_TEST(an_abort_does_not_wait)
     send_get(a, "/block");
     wait_for(&w.worker[0].blocked, 1);
     cg_engine_abort(w.worker[0].engine);
-    wait_for(&w.worker[0].ended, 1);
+    wait_for(&w.worker[0].fake.ended, 1);
     ck_assert(cg_engine_is_over(w.worker[0].engine));
     ck_assert_int_eq(cg_engine_end(w.worker[0].engine), CG_END_FORCED);
     close(a);
@@ -372,7 +372,7 @@ START_TEST(lines_are_written_when_nothing_is_left_to_do)
     int fd = client_connect(&w);
     for (int i = 1; i <= 20; i++) {
         client_get(fd, "/");
-        wait_for(&w.worker[0].written, i);
+        wait_for(&w.worker[0].fake.written, i);
     }
     close(fd);
     world_stop(&w);
@@ -386,7 +386,7 @@ answer_and_stay(int threads)
     int fd = client_connect(&w);
     send_get(fd, "/whole"); /* has its line, and stays */
     wait_for(&w.worker[0].blocked, 1);
-    wait_for(&w.worker[0].written, 1);
+    wait_for(&w.worker[0].fake.written, 1);
     ck_assert_int_eq(atomic_load(&w.worker[0].blocked), 1);
     world_unblock(&w);
     client_read(fd);

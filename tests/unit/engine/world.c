@@ -26,13 +26,13 @@ static char big[BIG];
 void
 app_enter(void *self)
 {
-    pthread_mutex_lock(&((struct worker *)self)->gil);
+    fake_enter(&((struct worker *)self)->fake);
 }
 
 void
 app_leave(void *self)
 {
-    pthread_mutex_unlock(&((struct worker *)self)->gil);
+    fake_leave(&((struct worker *)self)->fake);
 }
 
 static void
@@ -50,25 +50,12 @@ block(struct worker *k)
     app_enter(k);
 }
 
-static bool
-has_lines(void *self)
-{
-    return atomic_load(&((struct worker *)self)->lines) > 0;
-}
-
-static void
-write_lines(void *self)
-{
-    struct worker *k = self;
-    atomic_fetch_add(&k->written, atomic_exchange(&k->lines, 0));
-}
-
 static void
 put_line(struct worker *k, const struct cg_exchange *ex)
 {
-    atomic_fetch_add(&k->lines, 1);
+    atomic_fetch_add(&k->fake.lines, 1);
     if (!cg_exchange_leads(ex)) {
-        write_lines(k);
+        fake_write_lines(&k->fake);
     }
 }
 
@@ -164,70 +151,17 @@ run(void *self, struct cg_exchange *ex)
 }
 
 static void
-hold(void *self, void *owner)
-{
-    atomic_fetch_add(&((struct worker *)self)->held, 1);
-}
-
-static void
-drop(void *self, void *owner)
-{
-    atomic_fetch_add(&((struct worker *)self)->dropped, 1);
-}
-
-static const struct cg_app_ops app = {
-    .enter = app_enter,
-    .leave = app_leave,
-    .run = run,
-    .hold = hold,
-    .drop = drop,
-};
-
-static void
-signals(void *self)
-{
-}
-
-static void
-refused(void *self, const struct cg_refused *why)
-{
-    atomic_fetch_add(&((struct worker *)self)->refused, 1);
-}
-
-static void
 stalled(void *self, const struct cg_stalled *what)
 {
-    struct worker *k = self;
     ck_assert_uint_le(what->sent, what->of);
-    atomic_fetch_add(&k->stalled, 1);
+    fake_stalled(self, what);
 }
 
 static void
 overdue(void *self, const struct cg_exchange *ex, size_t page_n)
 {
-    struct worker *k = self;
     ck_assert(cg_exchange_late(ex) != CG_LATE_NO);
-    atomic_store(&k->late, cg_exchange_late(ex));
-    atomic_fetch_add(&k->overdue, 1);
-}
-
-static void
-stuck(void *self, const struct cg_exchange *ex)
-{
-    atomic_fetch_add(&((struct worker *)self)->stuck, 1);
-}
-
-static void
-trouble(void *self, const char *text)
-{
-    struct worker *k = self;
-    snprintf(k->trouble, sizeof k->trouble, "%s", text);
-    atomic_fetch_add(&k->troubles, 1);
-}
-
-static void
-report(void *self)
-{
+    fake_overdue(self, ex, page_n);
 }
 
 static void *thread_main(void *arg);
@@ -239,19 +173,6 @@ start_thread(struct worker *k)
     k->executors[i] = cg_executor_new(k->engine, i + 1);
     ck_assert_int_eq(
         pthread_create(&k->threads[i], NULL, thread_main, k->executors[i]), 0);
-}
-
-static bool
-want_executor(void *self)
-{
-    atomic_fetch_add(&((struct worker *)self)->wanted, 1);
-    return true;
-}
-
-static void
-over(void *self)
-{
-    atomic_store(&((struct worker *)self)->ended, 1);
 }
 
 /* ---- threads ---- */
@@ -296,7 +217,6 @@ init_worker(struct world *w, int number, int threads, int most)
     struct cg_slot *slot = cg_board_slot(w->board, (uint32_t)number);
     k->world = w;
     k->number = number;
-    pthread_mutex_init(&k->gil, NULL);
     k->config = (struct cg_engine_config){
         .intake = {.head = &cg_head_policy_default,
                    .max_body = UINT64_MAX,
@@ -320,25 +240,14 @@ init_worker(struct world *w, int number, int threads, int most)
         .transports = w->transports,
         .streaming = w->streaming,
     };
-    const struct cg_runner runner = {&app, k};
-    k->host = (struct cg_host){
-        .signals = signals,
-        .refused = refused,
-        .stalled = stalled,
-        .trouble = trouble,
-        .report = report,
-        .has_lines = has_lines,
-        .write_lines = write_lines,
-        .overdue = overdue,
-        .stuck = stuck,
-        .want_executor = most > 1 ? want_executor : NULL,
-        .over = over,
-        .self = k,
-    };
+    fake_host_init(&k->fake, run, k);
+    k->fake.host.stalled = stalled;
+    k->fake.host.overdue = overdue;
+    k->fake.host.want_executor = most > 1 ? fake_want_executor : NULL;
     cg_slot_claim(w->board, slot, (uint32_t)number + 1, 1);
-    ck_assert_int_eq(cg_engine_new(&k->config, &k->host, &runner, w->all,
-                                   w->nlisteners, w->board, slot, &k->engine,
-                                   &err),
+    ck_assert_int_eq(cg_engine_new(&k->config, &k->fake.host, &k->fake.runner,
+                                   w->all, w->nlisteners, w->board, slot,
+                                   &k->engine, &err),
                      0);
     ck_assert_int_eq(cg_engine_start_relief(k->engine, &err), 0);
     atomic_store(&slot->booted, 1);
@@ -435,8 +344,8 @@ end_worker(struct worker *k)
     for (int i = 0; i < k->nthreads; i++) {
         cg_executor_free(k->executors[i]);
     }
-    ck_assert_int_eq(atomic_load(&k->held), atomic_load(&k->dropped));
-    pthread_mutex_destroy(&k->gil);
+    ck_assert_int_eq(atomic_load(&k->fake.held), atomic_load(&k->fake.dropped));
+    pthread_mutex_destroy(&k->fake.gil);
 }
 
 void

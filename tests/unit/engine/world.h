@@ -28,6 +28,7 @@
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
 #include "core/http/trust.h"
+#include "tests/unit/engine/fake_host.h"
 
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };
 
@@ -60,23 +61,13 @@ struct worker {
     struct world *world;
     int number;
     struct cg_engine *engine;
-    struct cg_host host;
+    struct fake_host fake;
     struct cg_engine_config config;
-    pthread_mutex_t gil;
     pthread_t threads[THREADS];
     struct cg_executor *executors[THREADS];
     int nthreads;
     _Atomic int ran;     /* requests that were answered */
     _Atomic int blocked; /* executors inside /block */
-    _Atomic int held, dropped;
-    _Atomic int lines, written; /* of answered requests: waiting, and not */
-    _Atomic int refused, stalled;
-    _Atomic int overdue, stuck; /* requests with a limit of time */
-    _Atomic int late;           /* what became of the last such reply */
-    _Atomic int wanted;         /* executors asked for */
-    _Atomic int troubles;       /* lines about the surroundings */
-    char trouble[512];          /* the last one */
-    _Atomic int ended;
 };
 
 struct world {
