@@ -138,7 +138,9 @@ check(const struct cg_tls_context *c, struct cg_error *err)
 {
     const struct cg_openssl *o = &cg_openssl;
     struct ssl_ctx_st *context = c->context;
-    if (o->SSL_CTX_get_verify_mode(context) == c->verify_mode &&
+    /* CERT_REQUIRED is SSL_VERIFY_PEER with FAIL_IF_NO_PEER_CERT */
+    int verify = c->verify_mode == 2 ? 3 : c->verify_mode;
+    if (o->SSL_CTX_get_verify_mode(context) == verify &&
         (o->SSL_CTX_get_options == NULL ||
          (uint32_t)o->SSL_CTX_get_options(context) == (uint32_t)c->options) &&
         (c->least_version <= 0 ||

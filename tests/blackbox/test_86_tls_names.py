@@ -94,7 +94,7 @@ def test_a_reload_gives_a_listener_tls(server, pki):
     ("certificates = [{'certfile': 'x'}]\n", ["certificates: TLS is asked"]),
     ("certificates = [{'keyfile': 'x'}]\n", ["certfile is missing"]),
     ("certificates = [{'certfile': 'x', 'hosts': 'a'}]\n",
-     ["only certfile, keyfile and names", "'hosts'"]),
+     ["only certfile, keyfile and names", "not hosts"]),
     ("certificates = 'x.pem'\n", ["not a list of dictionaries"]),
     ("bind = 'tls:fd://3'\ncertfile = 'x'\n", ["tls:fd://3", "leave tls: out"]),
 ])

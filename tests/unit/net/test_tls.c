@@ -26,6 +26,7 @@ static struct {
                                               const char *path);
     int (*SSL_CTX_use_PrivateKey_file)(struct ssl_ctx_st *c, const char *path,
                                        int type);
+    int (*SSL_key_update)(struct ssl_st *s, int asked);
     int (*BIO_read)(struct bio_st *b, void *p, int n);
     int (*BIO_write)(struct bio_st *b, const void *p, int n);
 } more;
@@ -60,6 +61,7 @@ load(void)
     FIND(SSL_set_connect_state);
     FIND(SSL_CTX_use_certificate_chain_file);
     FIND(SSL_CTX_use_PrivateKey_file);
+    FIND(SSL_key_update);
     FIND(BIO_read);
     FIND(BIO_write);
     return true;
@@ -374,6 +376,30 @@ START_TEST(a_full_socket_gets_the_same_bytes_again)
 }
 END_TEST
 
+/* Both sides change their keys, in the middle of both directions. */
+START_TEST(keys_are_updated)
+{
+    if (!load()) {
+        return;
+    }
+    struct line l = open_line(TLS13);
+    cg_auto(buf) struct cg_buf opened = {0};
+    for (size_t i = 1; i <= 20; i++) {
+        cg_auto(buf) struct cg_buf said = {0};
+        char p[CG_TRANSPORT_ROOM];
+        ck_assert_int_eq(more.SSL_key_update(l.ssl, i % 2 == 0), 1);
+        client_seals(&l, "question", 8, &said);
+        ck_assert_int_eq(send(l.peer, said.p, said.n, 0), (ssize_t)said.n);
+        ck_assert_int_eq(cg_transport_receive(&l.t, p, sizeof p), 8);
+        const struct iovec part = {(void *)(uintptr_t) "answer", 6};
+        ck_assert_int_eq(cg_transport_send(&l.t, &part, 1, false), 6);
+        client_opens(&l, &opened);
+        ck_assert_uint_eq(opened.n, 6 * i);
+    }
+    close_line(&l);
+}
+END_TEST
+
 /* ---- the end ---- */
 
 static void
@@ -436,6 +462,7 @@ main(void)
         records_are_opened_wherever_they_are_split,
         nothing_is_left_where_the_descriptor_does_not_show_it,
         a_full_socket_gets_the_same_bytes_again,
+        keys_are_updated,
         ends_are_said_and_heard,
         bytes_that_nobody_sealed_end_it,
     };
