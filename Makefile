@@ -103,7 +103,7 @@ HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhtt
 LDFLAGS += $(if $(THIRD),,-Wl$(comma)--exclude-libs$(comma)$(HIDE)) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 
 # ---- what is built ----
-PLAIN := core/base core/http core/exchange core/net core/share core/engine config logging
+PLAIN := core/base core/http core/exchange core/net core/share core/control core/engine config logging
 WITHPY := core/py core/worker core/arbiter cmd
 SRC := $(wildcard $(foreach dir,$(PLAIN) $(WITHPY),$(dir)/*.c $(dir)/*/*.c))
 DOCGEN := $(wildcard config/docgen*.c)

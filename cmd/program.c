@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmd/config_command.h"
+#include "cmd/control_command.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
 #include "core/base/addr.h"
@@ -358,6 +359,15 @@ run_with_python(struct program *p)
                 prog, err.text);
         return EXIT_USAGE;
     }
+    const char *near = cg_control_command_near(p->argc, p->argv);
+    if (near != NULL && !cg_app_module_exists(p->argv[1])) {
+        fprintf(stderr,
+                "cgunicorn: error: there is no module '%s' to serve; did you "
+                "mean the command '%s'? There are\n",
+                p->argv[1], near);
+        cg_control_command_list(stderr);
+        return EXIT_USAGE;
+    }
     status = load(p, &s);
     if (status >= 0) {
         return status;
@@ -414,6 +424,9 @@ cg_program_run(const struct cg_front *front, int argc, char *const *argv)
 {
     struct program p = {0};
     cg_auto(free) char *python = NULL;
+    if (cg_control_command_is(argc, argv)) {
+        return cg_control_command_run(argc, argv);
+    }
     init_program(&p, front, argc, argv);
     int status = first_look(&p, &python);
     if (status < 0) {

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "config/docgen.h"
+#include "config/operations.h"
+#include "core/base/memory.h"
 
 /* Text for roff: hyphens are minus signs, nothing is a request. */
 static void
@@ -123,6 +125,26 @@ put_entries(FILE *to, const struct entry *e, size_t n)
     } while (0)
 
 static void
+put_operations(FILE *to)
+{
+    fputs(".SS Commands for a running server\nThey find the servers of this "
+          "user by themselves. Of several, \\fB\\-\\-pid\\fR \\fIPID\\fR, "
+          "\\fB\\-p\\fR \\fIPIDFILE\\fR or \\fB\\-n\\fR \\fINAME\\fR "
+          "names one. \\fB\\-\\-json\\fR prints the answer for programs, "
+          "\\fB\\-\\-timeout\\fR \\fISECONDS\\fR bounds the waiting (120). A "
+          "module of yours that has the name of a command is served; "
+          "\\fBcgunicorn ctl\\fR \\fICOMMAND\\fR is always the command.\n",
+          to);
+    for (size_t i = 0; i < CG_OPERATIONS; i++) {
+        const struct cg_operation *op = &cg_operations[i];
+        cg_auto(free) char *term =
+            cg_strf("%s%s%s%s", op->word, *op->argument != '\0' ? " " : "",
+                    op->argument, op->options);
+        put_entries(to, &(struct entry){term, op->help}, 1);
+    }
+}
+
+static void
 put_commands(FILE *to)
 {
     fputs(".SH COMMANDS\n", to);
@@ -141,6 +163,7 @@ put_commands(FILE *to)
           "\\fBcgunicorn config\\fR and \\fBcgunicorn config:app\\fR; after "
           "\\fB\\-\\-\\fR there are no commands.\n",
           to);
+    put_operations(to);
 }
 
 static void

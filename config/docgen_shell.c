@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/docgen.h"
+#include "config/operations.h"
 #include "core/base/memory.h"
 
 /* What follows an option. */
@@ -58,6 +59,14 @@ put_names(FILE *to, const char *between)
 {
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         fprintf(to, "%s%s", id > 0 ? between : "", cg_rows[id].name);
+    }
+}
+
+static void
+put_operation_words(FILE *to)
+{
+    for (size_t i = 0; i < CG_OPERATIONS; i++) {
+        fprintf(to, " %s", cg_operations[i].word);
     }
 }
 
@@ -142,8 +151,10 @@ cg_docgen_bash(FILE *to)
             commands);
     put_names(to, " \\\n            ");
     fputs("\n    elif [[ $COMP_CWORD -eq 1 ]]; then\n"
-          "        _cgunicorn_words \"$current\" config\n"
-          "    fi\n"
+          "        _cgunicorn_words \"$current\" config",
+          to);
+    put_operation_words(to);
+    fputs("\n    fi\n"
           "}\n"
           "complete -o bashdefault -o default -F _cgunicorn cgunicorn\n",
           to);
@@ -218,7 +229,9 @@ cg_docgen_zsh(FILE *to)
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         cg_docgen_each_flag(&cg_rows[id], put_zsh_option, to);
     }
-    fputs("        '1:application or command:(config)' \\\n"
+    fputs("        '1:application or command:(config", to);
+    put_operation_words(to);
+    fputs(")' \\\n"
           "        '*:word:'\n"
           "}\n_cgunicorn \"$@\"\n",
           to);
@@ -286,4 +299,11 @@ cg_docgen_fish(FILE *to)
             commands, commands);
     put_names(to, " ");
     fputs("'\n", to);
+    for (size_t i = 0; i < CG_OPERATIONS; i++) {
+        fprintf(to,
+                "complete -c cgunicorn -n __fish_use_subcommand -f -a %s -d ",
+                cg_operations[i].word);
+        put_fish_text(to, cg_operations[i].help);
+        fputc('\n', to);
+    }
 }

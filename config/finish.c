@@ -118,6 +118,23 @@ advise_keepalive(const struct cg_settings *s, const struct cg_cpus *c,
 }
 
 static void
+advise_health(const struct cg_settings *s, const struct cg_cpus *c,
+              struct cg_findings *f)
+{
+    static const enum cg_setting_id paths[] = {CG_health_path, CG_ready_path};
+    for (size_t i = 0; i < CG_COUNT(paths); i++) {
+        const char *path = cg_settings_str(s, paths[i]);
+        if (path != NULL && *path != '\0' && *path != '/') {
+            cg_findings_warn(f,
+                             "%s: %s = '%.100s' is no request's path: it has "
+                             "to begin with '/'",
+                             s->source[paths[i]].text,
+                             cg_setting_name(paths[i]), path);
+        }
+    }
+}
+
+static void
 advise_timeout(const struct cg_settings *s, const struct cg_cpus *c,
                struct cg_findings *f)
 {
@@ -306,9 +323,9 @@ cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
     static void (*const advice[])(const struct cg_settings *,
                                   const struct cg_cpus *,
                                   struct cg_findings *) = {
-        advise_workers, advise_threads,    advise_keepalive, advise_timeout,
-        advise_reload,  advise_backlog,    advise_jitter,    advise_sendfile,
-        advise_config,  advise_tls_version};
+        advise_workers,  advise_threads, advise_keepalive,  advise_timeout,
+        advise_health,   advise_reload,  advise_backlog,    advise_jitter,
+        advise_sendfile, advise_config,  advise_tls_version};
     struct cg_cpus cpus;
     cg_cpus_read("", &cpus);
     resolve_workers(s, &cpus);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* --help and the usage line, from the table. */
 #include "config/help.h"
+#include "config/operations.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,14 @@ put_preface(const char *prog, FILE *to, int width)
           to);
     for (size_t i = 0; i < CG_COUNT(commands); i++) {
         put_columns(to, commands[i][0], commands[i][1], width);
+    }
+    fputs("\nA running server (--json, --pid PID, -p PIDFILE, -n NAME):\n", to);
+    for (size_t i = 0; i < CG_OPERATIONS; i++) {
+        const struct cg_operation *op = &cg_operations[i];
+        cg_auto(free) char *left =
+            cg_strf("%s%s%s%s", op->word, *op->argument != '\0' ? " " : "",
+                    op->argument, op->options);
+        put_columns(to, left, op->help, width);
     }
 }
 

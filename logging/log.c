@@ -13,8 +13,8 @@ enum { DRAIN_MS = 1000 };
 
 /* ---- targets ---- */
 
-static enum cg_level
-parse_level(const char *word)
+bool
+cg_level_of(const char *word, enum cg_level *ret)
 {
     static const struct {
         const char *word;
@@ -26,10 +26,19 @@ parse_level(const char *word)
                   {"critical", CG_CRITICAL}};
     for (size_t i = 0; word != NULL && i < CG_COUNT(levels); i++) {
         if (strcasecmp(word, levels[i].word) == 0) {
-            return levels[i].level;
+            *ret = levels[i].level;
+            return true;
         }
     }
-    return CG_INFO; /* gunicorn: an unknown name means info */
+    return false;
+}
+
+static enum cg_level
+parse_level(const char *word)
+{
+    enum cg_level level = CG_INFO; /* gunicorn: an unknown name means info */
+    cg_level_of(word, &level);
+    return level;
 }
 
 static void

@@ -58,6 +58,11 @@ void cg_log_drain(struct cg_log *log);
 /* ---- the error log ---- */
 
 bool cg_log_enabled(const struct cg_log *log, enum cg_level level);
+/* "debug" and so on, in any case: false if it is no level. */
+bool cg_level_of(const char *word, enum cg_level *ret);
+/* A level in shared memory that counts in place of the log's own while it is
+ * not 0; has to stay. NULL: none. */
+void cg_log_follow_level(struct cg_log *log, const _Atomic uint32_t *level);
 /* "[2024-01-31 12:00:00 +0000] [pid] [LEVEL] message\n" */
 void cg_log_line(struct cg_log *log, enum cg_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -138,7 +138,17 @@ cg_log_flush(struct cg_log *log)
 bool
 cg_log_enabled(const struct cg_log *log, enum cg_level level)
 {
-    return level >= log->level;
+    uint32_t followed =
+        log->followed != NULL
+            ? atomic_load_explicit(log->followed, memory_order_relaxed)
+            : 0;
+    return level >= (followed != 0 ? (enum cg_level)followed : log->level);
+}
+
+void
+cg_log_follow_level(struct cg_log *log, const _Atomic uint32_t *level)
+{
+    log->followed = level;
 }
 
 static void

@@ -29,6 +29,7 @@ struct cg_log {
     struct cg_route *route;   /* NULL: all of it is ours */
     bool routes_errors, routes_access;
     enum cg_level level;
+    const _Atomic uint32_t *followed; /* counts unless 0; may be NULL */
     bool capture;
     int uid, gid;
     _Atomic unsigned long dropped;

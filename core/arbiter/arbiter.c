@@ -219,6 +219,7 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     if (r < 0) {
         return r;
     }
+    cg_log_follow_level(a->log, &a->board->head->level);
     const struct cg_plan_options o = cg_arbiter_plan_options(a);
     cg_plan_init(&a->plan, &o, cg_arbiter_parent(),
                  cg_now_us() ^ (uint64_t)a->master_pid << 32);
@@ -362,9 +363,11 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         (r = cg_arbiter_secure(a, a->settings, &a->security, err)) < 0 ||
         (r = cg_arbiter_make_handover(a, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
+        (r = cg_arbiter_open_web(a, err)) < 0 ||
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
+    cg_arbiter_open_channel(a);
     cg_arbiter_set_title(a, "master");
     if (a->app != NULL) {
         cg_app_freeze();
@@ -432,6 +435,8 @@ static void
 on_serving(struct cg_arbiter *a)
 {
     cg_ready_tell(&a->start->ready_fd);
+    cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
+                  a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
 }
 
@@ -439,6 +444,8 @@ static void
 on_drain(struct cg_arbiter *a)
 {
     atomic_store(&a->board->master->draining, 1);
+    cg_events_add(&a->events, CG_HAPPENED_DRAIN, 0,
+                  "Serving on until shutdown_delay is over");
     cg_notify("STOPPING=1\nSTATUS=Serving on until shutdown_delay is over");
 }
 
@@ -453,6 +460,7 @@ on_stop_listening(struct cg_arbiter *a)
         cg_sockets_quiesce(&a->sockets);
     }
     cg_sockets_close(&a->sockets, NULL, ours);
+    cg_events_add(&a->events, CG_HAPPENED_STOP, 0, "Finishing requests");
     cg_notify("STOPPING=1\nSTATUS=Finishing requests");
 }
 
@@ -464,6 +472,42 @@ signal_worker(struct cg_arbiter *a, int pid, int sig)
         !cg_arbiter_asks_to_kill(a, pid, sig)) {
         kill(pid, sig);
     }
+}
+
+/* What the plan says: into the log, and what matters among the events. */
+static void
+on_line(struct cg_arbiter *a, const struct cg_effect *e)
+{
+    cg_log_line(a->log, e->level, "%s", e->text);
+    if (e->kind_of_event == CG_HAPPENED_DEATH) {
+        cg_events_judge(&a->events, e->pid, e->cause, e->text);
+    } else if (e->level >= CG_WARNING ||
+               e->kind_of_event != CG_HAPPENED_TROUBLE) {
+        cg_events_add(&a->events, e->kind_of_event, e->pid, "%s", e->text);
+    }
+}
+
+static void
+on_workers_changed(struct cg_arbiter *a, const struct cg_effect *e)
+{
+    cg_events_add(&a->events, CG_HAPPENED_SCALE, 0, "%d workers (before: %d)",
+                  e->number, e->old);
+    cg_arbiter_tell_workers(a, e->number, e->old);
+}
+
+static void
+on_revert(struct cg_arbiter *a)
+{
+    cg_arbiter_revert(a);
+    cg_arbiter_end_reload(
+        a, a->failure[0] != '\0' ? a->failure : "the new workers do not boot");
+}
+
+static void
+on_commit(struct cg_arbiter *a)
+{
+    cg_arbiter_commit(a);
+    cg_arbiter_end_reload(a, NULL);
 }
 
 static void
@@ -478,12 +522,12 @@ static void
 carry_out(struct cg_arbiter *a, const struct cg_effect *e)
 {
     switch (e->kind) {
-    case EFFECT_LOG: cg_log_line(a->log, e->level, "%s", e->text); break;
+    case EFFECT_LOG: on_line(a, e); break;
     case EFFECT_SPAWN: cg_arbiter_spawn(a); break;
     case EFFECT_KILL: signal_worker(a, e->pid, e->sig); break;
     case EFFECT_RELOAD: cg_arbiter_reload(a); break;
-    case EFFECT_COMMIT: cg_arbiter_commit(a); break;
-    case EFFECT_REVERT: cg_arbiter_revert(a); break;
+    case EFFECT_COMMIT: on_commit(a); break;
+    case EFFECT_REVERT: on_revert(a); break;
     case EFFECT_REEXEC: cg_arbiter_reexec(a); break;
     case EFFECT_PROMOTE: cg_arbiter_promote(a); break;
     case EFFECT_REOPEN_LOGS: cg_py_server_reopen_logs(a->server); break;
@@ -493,9 +537,7 @@ carry_out(struct cg_arbiter *a, const struct cg_effect *e)
     case EFFECT_DRAIN: on_drain(a); break;
     case EFFECT_STOP_LISTENING: on_stop_listening(a); break;
     case EFFECT_SERVING: on_serving(a); break;
-    case EFFECT_WORKERS_CHANGED:
-        cg_arbiter_tell_workers(a, e->number, e->old);
-        break;
+    case EFFECT_WORKERS_CHANGED: on_workers_changed(a, e); break;
     case EFFECT_EXIT: on_exit_effect(a, e); break;
     }
 }
@@ -511,21 +553,50 @@ carry_out_all(struct cg_arbiter *a)
 
 /* ---- the loop ---- */
 
+static size_t
+watch_desk(struct cg_desk *desk, struct pollfd *p, uint64_t now, int *ms)
+{
+    if (desk == NULL) {
+        return 0;
+    }
+    int patience = cg_desk_patience(desk, now);
+    *ms = patience >= 0 && patience < *ms ? patience : *ms;
+    return (size_t)cg_desk_watch(desk, p, now);
+}
+
+/* Whoever asks or orders something. */
+static void
+serve_desks(struct cg_arbiter *a)
+{
+    cg_arbiter_follow_web(a);
+    if (a->channel != NULL) {
+        cg_desk_turn(a->channel, cg_arbiter_now_ms());
+    }
+    if (a->web != NULL) {
+        cg_desk_turn(a->web, cg_arbiter_now_ms());
+    }
+    carry_out_all(a);
+}
+
 static void
 wait_for_events(struct cg_arbiter *a)
 {
-    struct pollfd *p = cg_calloc((size_t)a->nchildren + 1, sizeof *p);
+    size_t n = (size_t)a->nchildren + 1;
+    struct pollfd *p = cg_calloc(n + 2 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
             (struct pollfd){.fd = a->children[i].news_fd, .events = POLLIN};
     }
-    int ms = cg_plan_patience(&a->plan, cg_arbiter_now_ms());
+    uint64_t now = cg_arbiter_now_ms();
+    int ms = cg_plan_patience(&a->plan, now);
+    n += watch_desk(a->channel, p + n, now, &ms);
+    n += watch_desk(a->web, p + n, now, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
     }
     cg_gil_drop(); /* users run threads in the master */
-    poll(p, (nfds_t)a->nchildren + 1, ms);
+    poll(p, (nfds_t)n, ms);
     cg_gil_take();
     free(p);
 }
@@ -586,6 +657,7 @@ turn(struct cg_arbiter *a)
     }
     cg_arbiter_reap(a); /* each second too: a SIGCHLD may have been merged */
     carry_out_all(a);
+    serve_desks(a);
     take_wishes(a);
     cg_arbiter_check_parent(a);
     cg_tickets_turn(&a->tickets, (int64_t)time(NULL));
@@ -595,6 +667,7 @@ turn(struct cg_arbiter *a)
     cg_arbiter_pass(a);
     carry_out_all(a);
     cg_arbiter_report(a);
+    cg_arbiter_sample(a);
     tell_service_manager(a);
 }
 
@@ -607,9 +680,13 @@ tear_down(struct cg_arbiter *a)
         cg_py_worker_free(a->children[i].object);
         cg_fd_close(&a->children[i].trace_fd);
         cg_fd_close(&a->children[i].news_fd);
+        cg_buf_release(&a->children[i].story);
         cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
+    cg_desk_free(a->channel);
+    cg_arbiter_close_web(a);
+    cg_events_release(&a->events);
     cg_arbiter_forget_env(a);
     bool ours = !cg_plan_shares_sockets(&a->plan);
     cg_sockets_close(&a->sockets, NULL, ours);
@@ -622,6 +699,9 @@ tear_down(struct cg_arbiter *a)
     cg_py_server_free(a->server);
     cg_settings_free(a->settings);
     cg_plan_release(&a->plan);
+    if (a->log != NULL) {
+        cg_log_follow_level(a->log, NULL);
+    }
     cg_scoreboard_free(a->board);
     cg_log_free(a->log);
     cg_handover_release(&a->handover);
@@ -659,6 +739,10 @@ run(struct cg_arbiter *a)
     if (boot(a, &err) < 0) {
         return fail_to_start(a, &err);
     }
+    a->started_us = cg_now_us();
+    cg_arbiter_sample(a);
+    cg_events_add(&a->events, CG_HAPPENED_START, 0, "cgunicorn %s starts",
+                  CG_VERSION);
     cg_arbiter_count_oom(a);
     a->watchdog_ms = cg_notify_watchdog_ms();
     cg_plan_start(&a->plan, cg_arbiter_now_ms());

@@ -360,9 +360,26 @@ bury_stranger(struct cg_arbiter *a, int pid, int status)
     }
 }
 
+static void
+report(struct cg_arbiter *a, struct cg_child *c, const struct cg_plan_worker *w)
+{
+    struct cg_report r = {
+        .pid = c->pid,
+        .age = w->age,
+        .generation = w->generation,
+        .lived_us = (cg_arbiter_now_ms() - w->born_ms) * 1000,
+        .requests = cg_slot_requests(c->slot),
+        .rss_bytes = c->rss_bytes,
+        .story = c->story,
+    };
+    c->story = (struct cg_buf){0};
+    cg_events_bury(&a->events, &r);
+}
+
 /* What it left in its trace, and what it had under way. */
 static void
-hold_inquest(struct cg_arbiter *a, const struct cg_child *c, int status)
+hold_inquest(struct cg_arbiter *a, struct cg_child *c, int status,
+             const struct cg_plan_worker *w)
 {
     bool killed = WIFSIGNALED(status);
     if (killed) {
@@ -370,6 +387,14 @@ hold_inquest(struct cg_arbiter *a, const struct cg_child *c, int status)
     }
     if (killed || WEXITSTATUS(status) != 0) {
         cg_arbiter_tell_losses(a, c);
+        report(a, c, w);
+    } else if (w->aborted_ms != 0) { /* it heeded ABRT, and ended well */
+        report(a, c, w);
+        cg_auto(free) char *text =
+            cg_strf("Worker (pid:%d) was silent for longer than timeout and "
+                    "ended when it was told to.",
+                    c->pid);
+        cg_events_judge(&a->events, c->pid, CG_DEATH_TIMEOUT, text);
     }
 }
 
@@ -382,15 +407,20 @@ bury(struct cg_arbiter *a, int pid, int status)
         return;
     }
     struct cg_child child = *c;
+    const struct cg_plan_worker *known = cg_plan_worker(&a->plan, pid);
+    const struct cg_plan_worker w =
+        known != NULL ? *known : (struct cg_plan_worker){.pid = pid};
     *c = a->children[--a->nchildren];
     cg_log_rescue(a->log, spool_of(a, child.slot));
     bool by_kill = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     cg_plan_exited(&a->plan, pid, status,
                    by_kill ? cg_arbiter_was_oom(a) : OOM_UNKNOWN,
                    cg_arbiter_now_ms());
-    hold_inquest(a, &child, status);
+    hold_inquest(a, &child, status, &w);
     remember_keeper(a, child.slot);
+    cg_totals_add(&a->past, child.slot);
     cg_slot_clear(child.slot);
+    cg_buf_release(&child.story);
     release_child(&child);
     cg_arbiter_poke(a); /* a wake-up may have died with it */
     cg_py_server_del_worker(a->server, pid);
@@ -536,8 +566,9 @@ weigh(struct cg_arbiter *a, uint64_t now_ms)
     }
     a->weighed_ms = now_ms;
     for (int i = 0; i < a->nchildren; i++) {
-        int pid = a->children[i].pid;
-        cg_plan_weighed(&a->plan, pid, cg_arbiter_resident(pid), now_ms);
+        struct cg_child *c = &a->children[i];
+        c->rss_bytes = cg_process_costs(c->pid).rss_bytes;
+        cg_plan_weighed(&a->plan, c->pid, c->rss_bytes, now_ms);
     }
 }
 

@@ -34,6 +34,19 @@ state_text(char state)
     }
 }
 
+/* For the log, and for the report on its end. */
+static void
+tell(struct cg_arbiter *a, struct cg_child *c, enum cg_level level,
+     const struct cg_buf *text)
+{
+    size_t room = CG_REPORT_SIZE - c->story.n;
+    cg_log_text(a->log, level, (struct cg_slice){text->p, text->n});
+    if (room > 1) {
+        cg_buf_put(&c->story, text->p, text->n < room - 1 ? text->n : room - 1);
+        cg_buf_putc(&c->story, '\n');
+    }
+}
+
 void
 cg_arbiter_explain(struct cg_arbiter *a, int pid)
 {
@@ -55,12 +68,12 @@ cg_arbiter_explain(struct cg_arbiter *a, int pid)
     }
     cg_buf_putf(&text, "; %d connections%s", cg_slot_look(c->slot).connections,
                 state_text(cg_process_state(pid)));
-    cg_log_text(a->log, CG_CRITICAL, (struct cg_slice){text.p, text.n});
+    tell(a, c, CG_CRITICAL, &text);
 }
 
 /* After an end that was not asked for, before its slot is cleared. */
 void
-cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c)
+cg_arbiter_tell_losses(struct cg_arbiter *a, struct cg_child *c)
 {
     cg_auto(buf) struct cg_buf text = {0};
     cg_auto(buf) struct cg_buf flights = {0};
@@ -77,7 +90,7 @@ cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c)
                     kept ? ", of which those that waited for a request go to "
                            "other workers"
                          : "");
-        cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+        tell(a, c, CG_ERROR, &text);
     }
 }
 
@@ -107,7 +120,7 @@ put_trace(struct cg_buf *out, const char *text, size_t n)
 }
 
 bool
-cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
+cg_arbiter_tell_trace(struct cg_arbiter *a, struct cg_child *c,
                       const char *what)
 {
     cg_auto(buf) struct cg_buf out = {0};
@@ -121,7 +134,7 @@ cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
     if (n == TRACE_MOST) {
         cg_buf_puts(&out, "\n…");
     }
-    cg_log_text(a->log, CG_ERROR, (struct cg_slice){out.p, out.n});
+    tell(a, c, CG_ERROR, &out);
     /* its offset is shared with the worker: the next one begins at 0 again */
     if (ftruncate(c->trace_fd, 0) == 0) {
         lseek(c->trace_fd, 0, SEEK_SET);
@@ -141,21 +154,6 @@ cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid)
 }
 
 /* ---- memory ---- */
-
-uint64_t
-cg_arbiter_resident(int pid)
-{
-    char path[64], text[128];
-    unsigned long long pages = 0;
-    snprintf(path, sizeof path, "/proc/%d/statm", pid);
-    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%*u %llu", &pages) != 1) {
-        return 0;
-    }
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
 
 /* In a container that shares its host's names of groups, its own group is the
  * root of what it sees. */

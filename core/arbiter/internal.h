@@ -9,14 +9,19 @@
 #include "core/arbiter/arbiter.h"
 #include "core/arbiter/plan/plan.h"
 #include "core/arbiter/sockets.h"
+#include "core/control/channel.h"
+#include "core/control/events.h"
+#include "core/control/unix_queue.h"
+#include "core/control/web.h"
 #include "core/net/tickets.h"
 #include "core/py/compat/hooks.h"
 #include "core/share/handover.h"
 #include "core/share/scoreboard.h"
+#include "core/share/totals.h"
 #include "core/worker/security.h"
 #include "core/worker/worker.h"
 
-enum { SLOTS_MIN = 64, SLOTS_SPARE = 4 };
+enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7 };
 
 /* What the plan's roster does not know: the Python object and the slot. */
 struct cg_child {
@@ -25,11 +30,24 @@ struct cg_child {
     int trace_fd; /* a file in memory that its stacks go to, or -1 */
     int news_fd;  /* what it says, one struct cg_worker_news at a time; -1 */
     struct cg_py_worker *object; /* owned */
+    uint64_t rss_bytes;          /* when it was weighed last; 0: never */
+    struct cg_buf story;         /* what was found out about it; owned */
     /* of a class written in Python: the file that it touches as its sign of
      * life, or -1; what was seen of it, and when that was (0: never) */
     int beat_fd;
     struct timespec beat_seen;
     uint64_t beat_us;
+};
+
+/* The counters at a time. */
+struct cg_sample {
+    uint64_t at_ms;
+    struct cg_totals totals;
+};
+
+/* A listening socket's queue; -1: not known. */
+struct cg_listener_look {
+    int64_t backlog, backlog_max, overflows;
 };
 
 /* An environment variable; value NULL: not set. */
@@ -68,9 +86,26 @@ struct cg_arbiter {
     int wanted_workers;   /* server.num_workers = n; -1: not asked */
     int dead_keeper;      /* one that its worker has ended; 0: none */
     uint64_t dead_keeper_ms, keepers_ms; /* when they were looked at */
-    bool nobody_reaps;      /* orphans, as that one was seen to be */
-    int workers_told;       /* to statsd */
-    uint64_t queue_told_ms; /* the same */
+    bool nobody_reaps;       /* orphans, as that one was seen to be */
+    int workers_told;        /* to statsd */
+    uint64_t queue_told_ms;  /* the same */
+    struct cg_desk *channel; /* NULL: there is none */
+    struct cg_channel_calls channel_calls;
+    struct cg_desk *web; /* metrics_bind; NULL: there is none */
+    struct cg_web_calls web_calls;
+    struct cg_listener web_listener; /* its fd is the desk's */
+    char *web_bind;                  /* what it was opened for; owned */
+    uint64_t web_ms;                 /* when it was tried last */
+    bool web_told;                   /* that it does not open */
+    struct cg_events events;
+    struct cg_totals past;             /* of workers that have ended */
+    struct cg_sample samples[SAMPLES]; /* of the last minute, a ring */
+    unsigned nsamples;                 /* ever taken */
+    uint64_t sampled_ms, started_us;
+    bool drained; /* readiness withdrawn by hand */
+    int reloads_begun, reloads_ended;
+    bool reload_good;        /* the one that ended last */
+    char reload_reason[300]; /* of it, when it was not */
     bool done;
     bool serving; /* when_ready was called */
     /* methods of a subclass of Arbiter's own */
@@ -148,6 +183,8 @@ void cg_arbiter_restore_env(struct cg_arbiter *a);
 void cg_arbiter_forget_env(struct cg_arbiter *a); /* at the end */
 
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
+/* A reload has ended, well or for that reason. */
+void cg_arbiter_end_reload(struct cg_arbiter *a, const char *failure);
 
 /* preload.c */
 int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
@@ -173,14 +210,35 @@ void cg_arbiter_new_master_ended(struct cg_arbiter *a, int pid);
 void cg_arbiter_check_parent(struct cg_arbiter *a);
 void cg_arbiter_promote(struct cg_arbiter *a);
 
+/* control.c: the channel, if it is not switched off */
+void cg_arbiter_open_channel(struct cg_arbiter *a);
+
+/* metrics.c: the web server of metrics_bind, as the settings want it */
+int cg_arbiter_open_web(struct cg_arbiter *a, struct cg_error *err);
+void cg_arbiter_follow_web(struct cg_arbiter *a);
+void cg_arbiter_close_web(struct cg_arbiter *a);
+/* Whether new requests are welcome, and somebody is there for them. */
+bool cg_arbiter_is_ready(const struct cg_arbiter *a);
+
+/* status.c: what operators see */
+/* Requests that one worker can run at the same time. */
+int cg_arbiter_executors(const struct cg_arbiter *a);
+void cg_arbiter_totals(const struct cg_arbiter *a, struct cg_totals *ret);
+void cg_arbiter_sample(struct cg_arbiter *a); /* each turn */
+void cg_arbiter_look_at_listener(const struct cg_listener *l,
+                                 struct cg_listener_look *ret);
+const char *cg_arbiter_state(const struct cg_arbiter *a);
+void cg_arbiter_put_status(const struct cg_arbiter *a, struct cg_buf *out);
+/* Those in flight, oldest first. */
+void cg_arbiter_put_requests(const struct cg_arbiter *a, struct cg_buf *out);
+
 /* inquest.c */
 void cg_arbiter_explain(struct cg_arbiter *a, int pid);
-void cg_arbiter_tell_losses(struct cg_arbiter *a, const struct cg_child *c);
+void cg_arbiter_tell_losses(struct cg_arbiter *a, struct cg_child *c);
 int cg_arbiter_trace_file(void);
-bool cg_arbiter_tell_trace(struct cg_arbiter *a, const struct cg_child *c,
+bool cg_arbiter_tell_trace(struct cg_arbiter *a, struct cg_child *c,
                            const char *what);
 void cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid);
-uint64_t cg_arbiter_resident(int pid);
 void cg_arbiter_count_oom(struct cg_arbiter *a);
 enum cg_oom cg_arbiter_was_oom(struct cg_arbiter *a);
 

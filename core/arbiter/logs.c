@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -156,25 +155,13 @@ warn_of_atom(void *self, const char *atom)
     }
 }
 
-static bool
-is_level(const char *word)
-{
-    static const char *const levels[] = {"debug", "info", "warning", "error",
-                                         "critical"};
-    for (size_t i = 0; word != NULL && i < CG_COUNT(levels); i++) {
-        if (strcasecmp(word, levels[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void
 cg_arbiter_check_log(struct cg_arbiter *a)
 {
     const struct cg_settings *s = a->settings;
     const char *level = cg_settings_str(s, CG_loglevel);
-    if (!is_level(level)) {
+    enum cg_level ignored;
+    if (!cg_level_of(level, &ignored)) {
         cg_log_line(a->log, CG_WARNING,
                     "loglevel: '%s' is no level and means info: write debug, "
                     "info, warning, error or critical",

@@ -4,6 +4,7 @@
  * new workers serve, everything of the old generation is kept, to go back to.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,6 +104,7 @@ static void
 follow_settings(struct cg_arbiter *a)
 {
     struct cg_error err = {0};
+    atomic_store(&a->board->master->level, 0); /* an operator's word is over */
     if (cg_arbiter_reconfigure_log(a, &err) < 0) {
         cg_log_line(a->log, CG_ERROR,
                     "reloading the log configuration failed, keeping the "
@@ -157,6 +159,22 @@ preload(struct cg_arbiter *a, struct cg_error *err)
     return r;
 }
 
+void
+cg_arbiter_end_reload(struct cg_arbiter *a, const char *failure)
+{
+    a->reloads_ended = a->reloads_begun;
+    a->reload_good = failure == NULL;
+    snprintf(a->reload_reason, sizeof a->reload_reason, "%.299s",
+             failure != NULL ? failure : "");
+    if (failure == NULL) {
+        cg_events_add(&a->events, CG_HAPPENED_RELOADED, 0,
+                      "Generation %u serves with %d workers",
+                      a->plan.generation, a->plan.o.target);
+    } else {
+        cg_events_add(&a->events, CG_HAPPENED_ROLLED_BACK, 0, "%s", failure);
+    }
+}
+
 static void
 fail(struct cg_arbiter *a, const struct cg_error *err)
 {
@@ -165,6 +183,7 @@ fail(struct cg_arbiter *a, const struct cg_error *err)
                 err->text);
     cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
     cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
+    cg_arbiter_end_reload(a, err->text);
     cg_notify("READY=1\nSTATUS=The reload failed: see the error log");
 }
 
@@ -178,6 +197,9 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_security *security = NULL;
     cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
               (unsigned long long)cg_now_us());
+    a->reloads_begun++;
+    a->failure[0] = '\0';
+    cg_events_add(&a->events, CG_HAPPENED_RELOAD, 0, "The reload begins");
     cg_arbiter_restore_env(a);
     if (prepare(a, &s, &sockets, &handover, &security, &err) < 0) {
         struct cg_error ignored;

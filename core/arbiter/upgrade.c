@@ -227,6 +227,8 @@ cg_arbiter_reexec(struct cg_arbiter *a)
                     strerror((int)-pid));
     } else {
         cg_log_line(a->log, CG_INFO, "New master started (pid:%d)", (int)pid);
+        cg_events_add(&a->events, CG_HAPPENED_UPGRADE, 0,
+                      "New master started (pid:%d)", (int)pid);
     }
     cg_plan_reexeced(&a->plan, (int)pid);
     cg_arbiter_publish_masters(a);
@@ -252,6 +254,8 @@ cg_arbiter_check_parent(struct cg_arbiter *a)
 void
 cg_arbiter_promote(struct cg_arbiter *a)
 {
+    cg_events_add(&a->events, CG_HAPPENED_UPGRADE, 0,
+                  "The old master has ended, this one has taken its place");
     cg_python_setenv("GUNICORN_PID", NULL, NULL);
     cg_arbiter_publish_masters(a);
     cg_arbiter_set_title(a, "master");

@@ -12,17 +12,61 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 
+/* The beginning of /proc/PID/name; "" when there is none. */
+static void
+read_file(int pid, const char *name, char *text, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
+    text[n > 0 ? n : 0] = '\0';
+}
+
+/* What comes behind its name, which may have parentheses of its own. */
+static const char *
+read_stat(int pid, char *text, size_t size)
+{
+    read_file(pid, "stat", text, size);
+    const char *paren = strrchr(text, ')');
+    return paren != NULL && paren[1] == ' ' ? paren + 2 : "?";
+}
+
 char
 cg_process_state(int pid)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    /* the name before it may have parentheses of its own */
-    const char *paren = strrchr(text, ')');
-    return paren != NULL && paren[1] == ' ' ? paren[2] : '?';
+    char text[512];
+    return *read_stat(pid, text, sizeof text);
+}
+
+struct cg_process_costs
+cg_process_costs(int pid)
+{
+    char stat[512], statm[128];
+    struct cg_process_costs costs = {0};
+    unsigned long long user = 0, system = 0, pages = 0;
+    uint64_t hertz = (uint64_t)sysconf(_SC_CLK_TCK);
+    if (sscanf(read_stat(pid, stat, sizeof stat),
+               "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+               &system) == 2) {
+        costs.cpu_us = (user + system) * 1000000 / hertz;
+    }
+    read_file(pid, "statm", statm, sizeof statm);
+    if (sscanf(statm, "%*u %llu", &pages) == 1) {
+        costs.rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    }
+    return costs;
+}
+
+uint64_t
+cg_process_pss(int pid)
+{
+    char text[1024];
+    unsigned long long kib = 0;
+    read_file(pid, "smaps_rollup", text, sizeof text);
+    const char *line = strstr(text, "\nPss:");
+    return line != NULL && sscanf(line, "\nPss: %llu", &kib) == 1 ? kib * 1024
+                                                                  : 0;
 }
 
 bool

@@ -4,6 +4,7 @@
 #define CG_BASE_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Where the kernel has it, as /proc/PID/stat says: "R" runs, "S" waits, "D"
  * waits for a device, "T" is stopped, "Z" is dead; "?" if that is not known. */
@@ -11,6 +12,16 @@ char cg_process_state(int pid);
 /* One that is dead and not reaped yet is no process any more: below a PID 1
  * that waits for nobody it stays for ever. */
 bool cg_process_is_alive(int pid);
+
+/* What it has used and holds; zeros where the kernel does not tell. */
+struct cg_process_costs {
+    uint64_t cpu_us;
+    uint64_t rss_bytes;
+};
+struct cg_process_costs cg_process_costs(int pid);
+/* Its memory with that which it shares counted in parts; 0: not known. The
+ * kernel walks all of it: about a millisecond for each 100 MiB. */
+uint64_t cg_process_pss(int pid);
 
 /*
  * From now on this process, and those that it forks, leave no core file, and

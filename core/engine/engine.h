@@ -87,7 +87,15 @@ struct cg_host {
     void *self;
 };
 
+/* Requests that the engine answers by itself (core/engine/conn/health.h): the
+ * paths as they are sent, without the query; empty: none. */
+struct cg_health_policy {
+    struct cg_slice live, ready;
+    uint64_t timeout_us; /* of a worker without a sign of life; 0: any */
+};
+
 struct cg_engine_config {
+    struct cg_health_policy health;
     struct cg_intake_policy intake;
     struct cg_spill_policy spill;
     uint64_t response_memory; /* of all outboxes; UINT64_MAX: any */

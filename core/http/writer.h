@@ -96,4 +96,10 @@ void cg_writer_interim(struct cg_buf *out, int status,
 void cg_writer_page(struct cg_writer *w, const struct cg_reply_context *context,
                     int status, struct cg_slice message, struct cg_parts *ret);
 
+/* A whole reply that the server itself makes: no caching, and Connection as
+ * the context says; appended to out. */
+void cg_small_reply(struct cg_buf *out, int status, const char *type,
+                    struct cg_slice body,
+                    const struct cg_reply_context *context);
+
 #endif

@@ -1,32 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/share/flights.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum { TOLD_MOST = 10 };
 
-/* A copy that no writer was in the middle of; false: it runs nothing. */
-static bool
-read_flight(const struct cg_flight *f, struct cg_flight *copy)
+bool
+cg_flight_read(const struct cg_flight *f, struct cg_flight_look *ret)
 {
     for (int tries = 0; tries < 100; tries++) {
         uint32_t before = atomic_load(&f->seq);
         if (!atomic_load(&f->running)) {
             return false;
         }
-        memcpy(copy->method, f->method, sizeof copy->method);
-        memcpy(copy->path, f->path, sizeof copy->path);
-        memcpy(copy->peer, f->peer, sizeof copy->peer);
-        atomic_store(&copy->since_us, atomic_load(&f->since_us));
+        memcpy(ret->method, f->method, sizeof ret->method);
+        memcpy(ret->path, f->path, sizeof ret->path);
+        memcpy(ret->peer, f->peer, sizeof ret->peer);
+        ret->since_us = atomic_load(&f->since_us);
         if (before % 2 == 0 && atomic_load(&f->seq) == before) {
             break;
         }
     }
-    copy->method[sizeof copy->method - 1] = '\0';
-    copy->path[sizeof copy->path - 1] = '\0';
-    copy->peer[sizeof copy->peer - 1] = '\0';
+    ret->method[sizeof ret->method - 1] = '\0';
+    ret->path[sizeof ret->path - 1] = '\0';
+    ret->peer[sizeof ret->peer - 1] = '\0';
     return true;
+}
+
+int
+cg_flights_count(const struct cg_slot *slot)
+{
+    int n = 0, used = cg_slot_look(slot).executors;
+    for (int i = 0; i < used; i++) {
+        n += atomic_load(&slot->flight[i].running) != 0;
+    }
+    return n;
 }
 
 static void
@@ -43,10 +51,9 @@ put_escaped(struct cg_buf *out, const char *s)
 }
 
 static void
-put_flight(struct cg_buf *out, const struct cg_flight *f, uint64_t now_us)
+put_flight(struct cg_buf *out, const struct cg_flight_look *f, uint64_t now_us)
 {
-    uint64_t since = atomic_load(&f->since_us);
-    uint64_t ms = now_us > since ? (now_us - since) / 1000 : 0;
+    uint64_t ms = now_us > f->since_us ? (now_us - f->since_us) / 1000 : 0;
     put_escaped(out, f->method);
     cg_buf_putc(out, ' ');
     put_escaped(out, f->path);
@@ -62,8 +69,8 @@ cg_flights_put(struct cg_buf *out, const struct cg_slot *slot, uint64_t now_us)
 {
     int n = 0, used = cg_slot_look(slot).executors;
     for (int i = 0; i < used; i++) {
-        struct cg_flight copy;
-        if (!read_flight(&slot->flight[i], &copy)) {
+        struct cg_flight_look copy;
+        if (!cg_flight_read(&slot->flight[i], &copy)) {
             continue;
         }
         if (n < TOLD_MOST) {

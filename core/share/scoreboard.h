@@ -89,6 +89,7 @@ struct cg_board_head {
     _Atomic uint32_t draining; /* 1: about to stop; readiness is withdrawn */
     _Atomic uint32_t closing;  /* 1: nobody will accept after its workers */
     _Atomic uint32_t shared;   /* 1: another master's workers accept too */
+    _Atomic uint32_t level;    /* of all error logs; 0: as each is set */
 };
 
 /* In private memory of each process. */

@@ -188,6 +188,14 @@ beat(const struct cg_settings *s)
     return share != 0 && share < BEAT_US ? share : BEAT_US;
 }
 
+/* Borrowed from the settings; "" for none. */
+static struct cg_slice
+path_of(const struct cg_settings *s, enum cg_setting_id id)
+{
+    const char *path = cg_settings_str(s, id);
+    return cg_slice_of(path != NULL ? path : "");
+}
+
 static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
@@ -201,6 +209,10 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
     e->proxy_trust = p->proxy_trust;
     e->server = server;
+    e->health = (struct cg_health_policy){
+        .live = path_of(s, CG_health_path),
+        .ready = path_of(s, CG_ready_path),
+        .timeout_us = (uint64_t)cg_settings_int(s, CG_timeout) * 1000000};
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
     e->write_timeout_us = seconds(s, CG_write_timeout);

@@ -389,6 +389,18 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --metrics-bind)
+        : # any text
+        return
+        ;;
+    --health-path)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --ready-path)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --control-socket)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -538,6 +550,10 @@ _cgunicorn() {
             --dirty-timeout \
             --dirty-threads \
             --dirty-graceful-timeout \
+            --no-control \
+            --metrics-bind \
+            --health-path \
+            --ready-path \
             --control-socket \
             --control-socket-mode \
             --no-control-socket
@@ -674,6 +690,10 @@ _cgunicorn() {
             dirty_timeout \
             dirty_threads \
             dirty_graceful_timeout \
+            control \
+            metrics_bind \
+            health_path \
+            ready_path \
             control_socket \
             control_socket_mode \
             control_socket_disable \
@@ -698,7 +718,7 @@ _cgunicorn() {
             dirty_worker_init \
             dirty_worker_exit
     elif [[ $COMP_CWORD -eq 1 ]]; then
-        _cgunicorn_words "$current" config
+        _cgunicorn_words "$current" config status top requests stacks why events reload scale drain resume recycle reopen loglevel upgrade stop
     fi
 }
 complete -o bashdefault -o default -F _cgunicorn cgunicorn

@@ -250,7 +250,12 @@ def test_many_files_in_each_other(probe):
     text(probe, "/deep_files")
 
 
-@pytest.mark.parametrize("path", ["talking_file", "closing_file", "long_file",
+def test_a_length_that_no_file_has(probe):
+    assert probe.get("/long_file").status == 500
+    is_alive(probe)
+
+
+@pytest.mark.parametrize("path", ["talking_file", "closing_file",
                                   "reading_file"])
 def test_files_that_change(probe, path):
     with contextlib.suppress(Closed):

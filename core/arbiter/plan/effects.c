@@ -26,9 +26,25 @@ cg_plan_say(struct cg_plan *p, enum cg_level level, const char *fmt, ...)
     struct cg_effect *e = cg_plan_emit(p, EFFECT_LOG);
     va_list ap;
     e->level = level;
+    e->kind_of_event = CG_HAPPENED_TROUBLE;
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
+}
+
+void
+cg_plan_classify(struct cg_plan *p, enum cg_event_word kind, int pid)
+{
+    struct cg_effect *e = &p->effects[p->neffects - 1];
+    e->kind_of_event = kind;
+    e->pid = pid;
+}
+
+void
+cg_plan_classify_death(struct cg_plan *p, int pid, enum cg_death_cause cause)
+{
+    cg_plan_classify(p, CG_HAPPENED_DEATH, pid);
+    p->effects[p->neffects - 1].cause = cause;
 }
 
 void

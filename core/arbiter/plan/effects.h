@@ -19,6 +19,11 @@ void cg_plan_spare(struct cg_plan *p, int pid);
 /* A line for the log, cut to what an effect has room for. */
 void cg_plan_say(struct cg_plan *p, enum cg_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What the line just said is about: for the events that operators see. */
+void cg_plan_classify(struct cg_plan *p, enum cg_event_word kind, int pid);
+/* It is about a worker's death. */
+void cg_plan_classify_death(struct cg_plan *p, int pid,
+                            enum cg_death_cause cause);
 /* KILL, TERM, …; "signal" for one without a name. */
 const char *cg_signal_name(int sig);
 

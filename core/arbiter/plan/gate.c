@@ -85,12 +85,14 @@ say_failed_reload(struct cg_plan *p)
             p, CG_ERROR,
             "Reload failed: the new workers do not boot; others are started "
             "with the previous settings");
+        cg_plan_classify(p, CG_HAPPENED_ROLLED_BACK, 0);
         return;
     }
     cg_plan_say(
         p, CG_ERROR,
         "Reload failed: the new workers do not boot; the previous ones keep "
         "serving");
+    cg_plan_classify(p, CG_HAPPENED_ROLLED_BACK, 0);
     if (p->gate_failures > 0) {
         cg_backoff_say_hint(p);
     }

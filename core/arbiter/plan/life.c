@@ -109,21 +109,52 @@ who_killed(const struct cg_plan_worker *w, enum cg_oom oom)
     return w->killed != KILL_NONE ? ours[w->killed] : others[oom];
 }
 
+static bool
+is_boot_failure(const struct cg_plan_worker *w, int code)
+{
+    return w->state == ROSTER_BOOTING &&
+           (code == CG_EXIT_BOOT || code == CG_EXIT_APP);
+}
+
+static void
+say_exit(struct cg_plan *p, const struct cg_plan_worker *w, int code)
+{
+    if (code != 0) {
+        cg_plan_say(p, CG_ERROR, "Worker (pid:%d) exited with code %d.", w->pid,
+                    code);
+    } else if (w->state == ROSTER_BOOTING) {
+        cg_plan_say(
+            p, CG_ERROR,
+            "Worker (pid:%d) ended before it served, without an error: it "
+            "was sent TERM, or the application ended it.",
+            w->pid);
+    } else {
+        return;
+    }
+    cg_plan_classify_death(
+        p, w->pid, is_boot_failure(w, code) ? CG_DEATH_BOOT : CG_DEATH_EXIT);
+}
+
+static enum cg_death_cause
+cause_of(const struct cg_plan_worker *w, int sig, enum cg_oom oom)
+{
+    if (w->killed == KILL_TIMEOUT || (sig == SIGABRT && w->aborted_ms != 0)) {
+        return CG_DEATH_TIMEOUT;
+    }
+    if (sig != SIGKILL) {
+        return CG_DEATH_SIGNAL;
+    }
+    return w->killed == KILL_STOP ? CG_DEATH_STOP
+           : oom == OOM_YES       ? CG_DEATH_OOM
+                                  : CG_DEATH_KILLED;
+}
+
 static void
 say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
         enum cg_oom oom)
 {
     if (WIFEXITED(status)) {
-        if (WEXITSTATUS(status) != 0) {
-            cg_plan_say(p, CG_ERROR, "Worker (pid:%d) exited with code %d.",
-                        w->pid, WEXITSTATUS(status));
-        } else if (w->state == ROSTER_BOOTING) {
-            cg_plan_say(
-                p, CG_ERROR,
-                "Worker (pid:%d) ended before it served, without an error: it "
-                "was sent TERM, or the application ended it.",
-                w->pid);
-        }
+        say_exit(p, w, WEXITSTATUS(status));
         return;
     }
     int sig = WTERMSIG(status);
@@ -132,6 +163,7 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
                                            : CG_WARNING;
     cg_plan_say(p, level, "Worker (pid:%d) was sent SIG%s!%s", w->pid,
                 cg_signal_name(sig), sig == SIGKILL ? who_killed(w, oom) : "");
+    cg_plan_classify_death(p, w->pid, cause_of(w, sig, oom));
 }
 
 /* A worker that could not load the application. */
@@ -164,8 +196,7 @@ on_worker_end(struct cg_plan *p, struct cg_plan_worker *found, int status,
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     say_end(p, &w, status, oom);
     *found = p->workers[--p->nworkers];
-    if (w.state == ROSTER_BOOTING &&
-        (code == CG_EXIT_BOOT || code == CG_EXIT_APP)) {
+    if (is_boot_failure(&w, code)) {
         on_boot_failure(p, &w, code, now_ms);
     } else if (w.state == ROSTER_BOOTING) {
         cg_gate_count_death(p, &w);

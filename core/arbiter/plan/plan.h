@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/control/events.h"
 #include "logging/log.h"
 
 /* X-macro: the phases of the server. */
@@ -71,6 +72,9 @@ struct cg_effect {
     int pid, sig;
     int number, old;
     int status;
+    /* LOG: what it is about; TROUBLE and pid 0 if nothing of that is known */
+    enum cg_event_word kind_of_event;
+    enum cg_death_cause cause;
     char text[200];
 };
 
@@ -211,6 +215,8 @@ void cg_plan_over(struct cg_plan *p, int pid);
 /* status as of waitpid. False: no child of ours. */
 bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                     uint64_t now_ms);
+/* What is known of a worker, or NULL; valid until the next event. */
+const struct cg_plan_worker *cg_plan_worker(const struct cg_plan *p, int pid);
 /* The target, or as many as there is room for. */
 int cg_plan_fitting(const struct cg_plan_options *o);
 /* The answer to RELOAD; o is NULL when nothing changed (it failed). A new

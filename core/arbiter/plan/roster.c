@@ -79,15 +79,22 @@ cg_roster_oldest(struct cg_plan *p, enum cg_plan_worker_state state,
     return found;
 }
 
-bool
-cg_plan_is_stopping(const struct cg_plan *p, int pid)
+const struct cg_plan_worker *
+cg_plan_worker(const struct cg_plan *p, int pid)
 {
     for (int i = 0; i < p->nworkers; i++) {
         if (p->workers[i].pid == pid) {
-            return p->workers[i].state == ROSTER_STOPPING;
+            return &p->workers[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+bool
+cg_plan_is_stopping(const struct cg_plan *p, int pid)
+{
+    const struct cg_plan_worker *w = cg_plan_worker(p, pid);
+    return w != NULL && w->state == ROSTER_STOPPING;
 }
 
 void

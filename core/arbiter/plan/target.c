@@ -140,6 +140,7 @@ cg_plan_retire(struct cg_plan *p, int pid, const char *why, uint64_t now_ms)
     if (why[0] != '\0') {
         cg_plan_say(p, CG_INFO, "Worker (pid:%d) will be replaced: %s", pid,
                     why);
+        cg_plan_classify(p, CG_HAPPENED_RECYCLE, pid);
     }
     cg_plan_manage(p, now_ms);
 }

@@ -36,6 +36,7 @@ cg_plan_silent(struct cg_plan *p, int pid, uint64_t silent_ms, uint64_t now_ms)
         w->traced_ms = 0; /* it came back just in time */
     } else if (w->traced_ms == 0) {
         cg_plan_say(p, CG_CRITICAL, "WORKER TIMEOUT (pid:%d)", pid);
+        cg_plan_classify(p, CG_HAPPENED_TIMEOUT, pid);
         cg_plan_about(p, EFFECT_EXPLAIN, pid);
         cg_plan_about(p, EFFECT_TRACE, pid);
         w->traced_ms = now_ms;
@@ -55,6 +56,7 @@ cg_plan_stuck(struct cg_plan *p, int pid, uint64_t now_ms)
     }
     w->spent = true;
     cg_plan_say(p, CG_ERROR, "A request of worker (pid:%d) does not end", pid);
+    cg_plan_classify(p, CG_HAPPENED_TIMEOUT, pid);
     cg_plan_about(p, EFFECT_EXPLAIN, pid);
     cg_plan_about(p, EFFECT_TRACE, pid);
     w->tell_at_ms = now_ms + TRACE_MS;

@@ -214,3 +214,11 @@ cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
                                .status = fault_status(err->code),
                                .message = cg_slice_of(err->text)});
 }
+
+void
+cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
+                  const struct cg_buf *reply)
+{
+    CG_HAS_BATON(e);
+    end_with(e, c, send_page(e, &c->stream, reply));
+}

@@ -28,5 +28,8 @@ void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
  */
 void cg_redirect(struct cg_engine *e, struct cg_conn *c,
                  const struct cg_request *req, const char *base, uint16_t port);
+/* A whole reply of the engine's own, and the end of the connection. */
+void cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
+                       const struct cg_buf *reply);
 
 #endif

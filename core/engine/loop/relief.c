@@ -12,6 +12,7 @@
 
 #include "core/base/fd.h"
 #include "core/engine/conn/give.h"
+#include "core/engine/conn/health.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/loop/stop.h"
 #include "core/engine/loop/turn.h"
@@ -112,7 +113,11 @@ static void
 withdraw(struct cg_engine *e)
 {
     e->harvest.relieved = true;
-    cg_watch_listeners(e, false);
+    /* who asks for the health of a server that is blocked gets an answer; what
+     * else comes goes to the others, or waits here as it would there */
+    if (!cg_health_is_on(&e->config->health) || cg_sibling_idle(e)) {
+        cg_watch_listeners(e, false);
+    }
     cg_watch_wakeup(e, false);
     cg_watch_queue(e, false);
     cg_watch_pass_on(e);

@@ -218,7 +218,7 @@ async def talking_path(scope, receive, send):
 
 async def talking_fields(scope, receive, send):
     """Trailers whose reading sends the trailers."""
-    await send({**START, "trailers": True})
+    await send({**START, "trailers": True, "headers": [(b"trailer", b"x-b")]})
     await send(body(b"inner"))
 
     def pairs():

@@ -67,7 +67,11 @@ static const char *const ours[] = {"strict",
                                    "request_disk",
                                    "show_secrets",
                                    "certificates",
-                                   "redirect_https"};
+                                   "redirect_https",
+                                   "control",
+                                   "metrics_bind",
+                                   "health_path",
+                                   "ready_path"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {

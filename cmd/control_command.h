@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `cgunicorn status` and the other commands for a running server. The first
+ * word of the line makes it one, unless there is a module of that name here to
+ * serve; `cgunicorn ctl status` always is one. They need no Python.
+ */
+#ifndef CG_CMD_CONTROL_COMMAND_H
+#define CG_CMD_CONTROL_COMMAND_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/base/error.h"
+
+bool cg_control_command_is(int argc, char *const *argv);
+/*
+ * Runs it and returns the exit status: 0; 1 when there is no such server or it
+ * could not do it; 2 for a wrong command line; 3 from `status` for a server
+ * that is not ready (it starts, is drained, or stops).
+ */
+int cg_control_command_run(int argc, char *const *argv);
+/* The command that a lone word is close to, or NULL: for one that names no
+ * module either. */
+const char *cg_control_command_near(int argc, char *const *argv);
+/* All of them, a line each. */
+void cg_control_command_list(FILE *out);
+
+#endif

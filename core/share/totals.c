@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/share/totals.h"
+
+#define RELAXED memory_order_relaxed
+
+static uint64_t
+get(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, RELAXED);
+}
+
+static void
+add_flight(struct cg_totals *t, const struct cg_flight *f)
+{
+    t->requests += get(&f->requests);
+    t->bytes_out += get(&f->bytes_out);
+    for (int i = 0; i < 6; i++) {
+        t->by_class[i] += get(&f->by_class[i]);
+    }
+    for (int i = 0; i < CG_BOARD_HIST; i++) {
+        t->app_hist[i] += get(&f->app_hist[i]);
+        t->wait_hist[i] += get(&f->wait_hist[i]);
+    }
+}
+
+void
+cg_totals_add(struct cg_totals *t, const struct cg_slot *slot)
+{
+    int executors = cg_slot_look(slot).executors;
+    t->accepted += get(&slot->accepted);
+    t->refused += get(&slot->refused);
+    t->given += get(&slot->given);
+    t->adopted += get(&slot->adopted);
+    t->queue_full += get(&slot->queue_full);
+    t->takeovers += get(&slot->takeovers);
+    t->promotions += get(&slot->promotions);
+    t->spills += get(&slot->spills);
+    t->spilled += get(&slot->spilled);
+    for (int i = 0; i < executors; i++) {
+        add_flight(t, &slot->flight[i]);
+    }
+}
+
+/* ---- histograms: bucket k has what is below 2^k and not below 2^(k-1) ---- */
+
+static double
+low_of(int bucket)
+{
+    return bucket == 0 ? 0 : (double)(1ULL << (bucket - 1));
+}
+
+static double
+high_of(int bucket)
+{
+    return (double)(1ULL << bucket);
+}
+
+uint64_t
+cg_hist_count(const uint64_t hist[CG_BOARD_HIST])
+{
+    uint64_t n = 0;
+    for (int i = 0; i < CG_BOARD_HIST; i++) {
+        n += hist[i];
+    }
+    return n;
+}
+
+uint64_t
+cg_hist_sum_us(const uint64_t hist[CG_BOARD_HIST])
+{
+    double sum = 0;
+    for (int i = 0; i < CG_BOARD_HIST; i++) {
+        sum += (double)hist[i] * (low_of(i) + high_of(i)) / 2;
+    }
+    return sum < 1e19 ? (uint64_t)sum : UINT64_MAX;
+}
+
+uint64_t
+cg_hist_quantile_us(const uint64_t hist[CG_BOARD_HIST], double q)
+{
+    double n = (double)cg_hist_count(hist), rank = q * n, below = 0;
+    for (int i = 0; i < CG_BOARD_HIST && n > 0; i++) {
+        double here = (double)hist[i];
+        if (here > 0 && below + here >= rank) {
+            double part = (rank - below) / here;
+            return (uint64_t)(low_of(i) + part * (high_of(i) - low_of(i)) +
+                              0.5);
+        }
+        below += here;
+    }
+    return 0;
+}
