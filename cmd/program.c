@@ -21,6 +21,7 @@
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/app.h"
 #include "core/py/runtime/interp.h"
+#include "core/worker/security.h"
 #include "core/worker/worker.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
@@ -229,6 +230,23 @@ check_features(struct cg_settings *s, struct cg_error *err)
     return cg_settings_check_features(s, err);
 }
 
+static void
+warn_of_certificate(void *self, const char *text)
+{
+    fprintf(stderr, "Warning: %s\n", text);
+}
+
+/* Certificates and keys, as a start reads them. */
+static int
+check_security(struct cg_settings *s, struct cg_error *err)
+{
+    struct cg_security *security = NULL;
+    int r = cg_security_new(s, NULL, &security, err);
+    cg_security_warn(security, warn_of_certificate, NULL);
+    cg_security_free(security);
+    return r;
+}
+
 static int
 put_variable(void *self, const char *name, const char *value,
              struct cg_error *err)
@@ -270,7 +288,8 @@ static int
 check(struct cg_settings *s)
 {
     int (*const steps[])(struct cg_settings *, struct cg_error *) = {
-        check_features, check_worker_class, apply_raw_env, apply_pythonpath};
+        check_features, check_worker_class, apply_raw_env, apply_pythonpath,
+        check_security};
     struct cg_error hooks = {0};
     int status =
         cg_python_resolve_hooks(s, &hooks) < 0 ? say_error(&hooks) : EXIT_GOOD;

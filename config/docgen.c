@@ -36,6 +36,7 @@ cg_docgen_type(const struct cg_row *row)
         return "addresses and networks, separated by commas, "
                "or `*`";
     case TYPE_DICT: return "a dictionary";
+    case TYPE_CERTS: return "a list of dictionaries";
     case TYPE_CLASS: return "a name, an import string or a class";
     case TYPE_HOOK: return "a function, or an import string";
     case TYPE_USER: return "a name or a number";
@@ -55,6 +56,7 @@ none_text(const struct cg_row *row)
 {
     switch (row->type) {
     case TYPE_LIST:
+    case TYPE_CERTS:
     case TYPE_FILES: return "`[]`";
     case TYPE_DICT: return "`{}`";
     case TYPE_HOOK: return "no function";
@@ -109,10 +111,7 @@ static void
 put_row(const struct cg_row *row, FILE *to)
 {
     fprintf(to, "\n### %s\n\n%s\n\n", row->name, row->help);
-    if (row->refused) {
-        fprintf(to, "*Refused at the start: the feature is not there "
-                    "yet.*\n\n");
-    } else if (row->later) {
+    if (row->later) {
         fprintf(to, "*Accepted, without effect yet: setting it gives a "
                     "warning.*\n\n");
     }

@@ -54,11 +54,9 @@ put_flag(FILE *to, const struct cg_row *row, const char *flag, size_t n)
 }
 
 static void
-put_later(FILE *to, const struct cg_row *row)
+put_later(FILE *to)
 {
-    fputs(row->refused ? "Refused at the start: not there yet.\n"
-                       : "Accepted, without effect yet.\n",
-          to);
+    fputs("Accepted, without effect yet.\n", to);
 }
 
 static void
@@ -69,7 +67,7 @@ put_option(FILE *to, const struct cg_row *row)
     fputc('\n', to);
     put_line(to, row->help);
     if (row->later) {
-        put_later(to, row);
+        put_later(to);
     }
     bool argument = row->cli != CLI_FLAG && row->cli != CLI_FALSE;
     if (argument && row->def != NULL && row->def[0] != '\0') {
@@ -304,7 +302,7 @@ put_setting(FILE *to, const struct cg_row *row)
     put_line(to, row->help);
     put_type(to, row);
     if (row->later) {
-        put_later(to, row);
+        put_later(to);
     } else {
         fprintf(to, "A change takes effect on a %s.\n",
                 row->reload ? "reload (HUP)" : "restart");

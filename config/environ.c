@@ -84,7 +84,7 @@ value_of(const struct cg_row *row, const char *text, struct cg_value *ret,
                    : cg_error_set(err, EINVAL, "a quote is not closed in: %s",
                                   text);
     }
-    if (row->type == TYPE_DICT) {
+    if (row->type == TYPE_DICT || row->type == TYPE_CERTS) {
         return cg_yaml_parse_value(text, ret, err);
     }
     *ret = row->cli == CLI_AUTOINT && cg_int_parse(text, 0, &n)

@@ -245,29 +245,75 @@ asks_for(const struct cg_settings *s, enum cg_setting_id id)
     case CG_VALUE_OBJECT: return is_set(s, id);
     case CG_VALUE_BOOL:
     case CG_VALUE_FLOAT:
-    case CG_VALUE_LIST:
+    case CG_VALUE_LIST: return v->list.n > 0;
     case CG_VALUE_MAP: break;
     }
     return is_set(s, id);
 }
 
+bool
+cg_settings_are_secure(const struct cg_settings *s)
+{
+    return asks_for(s, CG_certfile) || asks_for(s, CG_keyfile);
+}
+
+static bool
+is_tls_bind(const struct cg_value *v)
+{
+    return v->kind == CG_VALUE_STR && strncmp(v->s, "tls:", 4) == 0;
+}
+
+/* Listeners of both kinds; none that is said to be one: all are. */
+static int
+count_tls_binds(const struct cg_settings *s)
+{
+    const struct cg_value *bind = cg_settings_value(s, CG_bind);
+    int n = 0;
+    for (size_t i = 0; i < bind->list.n; i++) {
+        n += is_tls_bind(&bind->list.items[i]);
+    }
+    return n;
+}
+
+bool
+cg_settings_bind_is_secure(const struct cg_settings *s, bool says_tls)
+{
+    return cg_settings_are_secure(s) && (says_tls || count_tls_binds(s) == 0);
+}
+
 int
 cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
 {
+    static const enum cg_setting_id needs_certificate[] = {
+        CG_cert_reqs, CG_ca_certs, CG_ciphers, CG_ssl_context, CG_certificates};
     cg_auto(buf) struct cg_buf asked = {0};
-    for (int id = 0; id < CG_SETTING_COUNT; id++) {
-        if (cg_rows[id].refused && asks_for(s, (enum cg_setting_id)id)) {
+    for (size_t i = 0; i < CG_COUNT(needs_certificate); i++) {
+        enum cg_setting_id id = needs_certificate[i];
+        if (!cg_settings_are_secure(s) && asks_for(s, id)) {
             cg_buf_putf(&asked, "%s%s: %s", asked.n > 0 ? ", " : "",
                         s->source[id].text, cg_rows[id].name);
         }
     }
+    if (!cg_settings_are_secure(s) && count_tls_binds(s) > 0) {
+        cg_buf_putf(&asked, "%s%s: bind = tls:...", asked.n > 0 ? ", " : "",
+                    s->source[CG_bind].text);
+    }
+    if (asked.n == 0 && cg_settings_bool(s, CG_redirect_https) &&
+        (count_tls_binds(s) == 0 ||
+         count_tls_binds(s) == (int)cg_settings_value(s, CG_bind)->list.n)) {
+        return cg_error_set(
+            err, EINVAL,
+            "%s: redirect_https needs listeners of both kinds: write tls: in "
+            "front of those of bind that speak HTTPS, and leave one without",
+            s->source[CG_redirect_https].text);
+    }
     return asked.n == 0
                ? 0
-               : cg_error_set(err, ENOSYS,
-                              "%s: TLS is not available yet, and plain HTTP is "
-                              "not what this asks for: let a proxy in front of "
-                              "the server (nginx, HAProxy) do TLS and leave "
-                              "this out",
+               : cg_error_set(err, EINVAL,
+                              "%s: TLS is asked for, and there is no "
+                              "certificate: set certfile (and keyfile), or "
+                              "leave this out; plain HTTP is not what it asks "
+                              "for",
                               cg_buf_str(&asked));
 }
 

@@ -85,8 +85,7 @@ cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
     }
     put_default(id, to);
     fprintf(to, "    changes  %s\n",
-            row->refused  ? "are refused: the feature is not there yet"
-            : row->later  ? "have no effect yet: the feature is not there"
+            row->later    ? "have no effect yet: the feature is not there"
             : row->reload ? "take effect on a reload (HUP)"
                           : "take effect on a restart");
     put_ways(row, to);

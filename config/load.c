@@ -213,8 +213,8 @@ warn_without_effect(const struct cg_settings *s, struct cg_findings *f)
         return;
     }
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
-        if (id == CG_ssl_version || cg_rows[id].refused) {
-            continue; /* not to come, or not to be ignored: see finish.c */
+        if (id == CG_ssl_version) {
+            continue; /* not to come: see finish.c */
         }
         if (cg_rows[id].later && s->source[id].layer != CG_LAYER_DEFAULT &&
             !same_value(&s->value[id], &d->value[id])) {

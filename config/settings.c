@@ -45,6 +45,9 @@ default_value(const struct cg_row *row)
     if (row->type == TYPE_DICT) {
         return row->def != NULL ? parse_pairs(row->def) : cg_value_map();
     }
+    if (row->type == TYPE_CERTS) {
+        return cg_value_list();
+    }
     return row->def != NULL ? cg_value_str(row->def) : cg_value_none();
 }
 

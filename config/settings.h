@@ -140,10 +140,14 @@ int cg_settings_set(struct cg_settings *s, enum cg_setting_id id,
  */
 void cg_settings_finish(struct cg_settings *s, struct cg_findings *f);
 
+/* Whether TLS is spoken: certfile or keyfile is set. */
+bool cg_settings_are_secure(const struct cg_settings *s);
+/* And on a listener, whose bind says tls: or does not. */
+bool cg_settings_bind_is_secure(const struct cg_settings *s, bool says_tls);
 /*
- * What a start or a reload has to refuse although every value is right: a
- * setting whose feature is not there, and that must not be ignored (TLS).
- * -ENOSYS: err names the settings, where they come from and the way out.
+ * What a start or a reload has to refuse although every value is right:
+ * settings of TLS without a certificate, since plain HTTP is not what they ask
+ * for. err names them, where they come from and the way out.
  */
 int cg_settings_check_features(const struct cg_settings *s,
                                struct cg_error *err);

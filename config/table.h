@@ -14,6 +14,7 @@ enum cg_type {
     TYPE_CSV,   /* comma string -> list */
     TYPE_ADDRS, /* comma string of addresses and networks -> list */
     TYPE_DICT,
+    TYPE_CERTS, /* list of dicts: certfile, keyfile, names */
     TYPE_CLASS, /* import string or class */
     TYPE_HOOK,  /* callable or import string */
     TYPE_USER,
@@ -51,7 +52,7 @@ struct cg_row {
     const char *words, *wrong; /* a number may have words, too (auto) */
     int64_t least, most; /* of a number; most 0: no bound. wrong says it */
     int arity;
-    bool later, refused, ours, reload;
+    bool later, ours, reload;
 };
 
 extern const struct cg_row cg_rows[CG_SETTING_COUNT];

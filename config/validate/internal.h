@@ -31,6 +31,9 @@ int cg_validate_protocols(struct cg_value *v, struct cg_error *err);
 int cg_validate_dict(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);
 
+/* certificates.c */
+int cg_validate_certs(struct cg_value *v, struct cg_error *err);
+
 /* system.c, statsd.c */
 int cg_validate_user(struct cg_value *v, struct cg_error *err);
 int cg_validate_group(struct cg_value *v, struct cg_error *err);

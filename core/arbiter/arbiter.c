@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
@@ -232,6 +233,31 @@ construct(struct cg_arbiter *a, struct cg_error *err)
     return r < 0 ? r : cg_arbiter_apply_env(a, err);
 }
 
+static void
+warn_of_certificate(void *self, const char *text)
+{
+    cg_log_line(((struct cg_arbiter *)self)->log, CG_WARNING, "%s", text);
+}
+
+int
+cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
+                  struct cg_security **ret, struct cg_error *err)
+{
+    *ret = NULL;
+    if (!cg_settings_are_secure(s)) {
+        return 0;
+    }
+    if (a->tickets.board == NULL) {
+        int r = cg_tickets_open(a->tickets.fd, &a->tickets, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    int r = cg_security_new(s, a->tickets.board, ret, err);
+    cg_security_warn(*ret, warn_of_certificate, a);
+    return r;
+}
+
 static bool
 is_interrupted(void *self)
 {
@@ -254,6 +280,7 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
         return r;
     }
     a->systemd = from == INHERITED_SYSTEMD;
+    cg_sockets_secure(&a->sockets, a->settings);
     cg_arbiter_publish_masters(a);
     cg_python_setenv("GUNICORN_FD", NULL, NULL);
     cg_python_setenv("LISTEN_PID", NULL, NULL);
@@ -331,7 +358,9 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         return r;
     }
     cg_signals_install();
+    a->tickets.fd = cg_arbiter_inherited_tickets(a);
     if ((r = open_pipe(a, err)) < 0 ||
+        (r = cg_arbiter_secure(a, a->settings, &a->security, err)) < 0 ||
         (r = cg_arbiter_make_handover(a, err)) < 0 ||
         (r = open_sockets(a, err)) < 0 ||
         (r = cg_arbiter_open_web(a, err)) < 0 ||
@@ -631,6 +660,7 @@ turn(struct cg_arbiter *a)
     serve_desks(a);
     take_wishes(a);
     cg_arbiter_check_parent(a);
+    cg_tickets_turn(&a->tickets, (int64_t)time(NULL));
     cg_arbiter_watch(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
@@ -662,6 +692,9 @@ tear_down(struct cg_arbiter *a)
     cg_sockets_close(&a->sockets, NULL, ours);
     cg_sockets_close(&a->old_sockets, NULL, ours);
     cg_settings_free(a->old_settings);
+    cg_security_free(a->security);
+    cg_security_free(a->old_security);
+    cg_tickets_close(&a->tickets);
     cg_app_free(a->app);
     cg_py_server_free(a->server);
     cg_settings_free(a->settings);
@@ -737,6 +770,7 @@ cg_arbiter_run(struct cg_arbiter_start *start)
                              .master_pid = (int)getpid(),
                              .handover = CG_HANDOVER_NONE,
                              .old_handover = CG_HANDOVER_NONE,
+                             .tickets = CG_TICKETS_NONE,
                              .signal_fd = -1,
                              .alive_read = -1,
                              .alive_write = -1,

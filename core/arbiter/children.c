@@ -93,6 +93,7 @@ let_go_of_others(struct cg_arbiter *a)
 {
     cg_sockets_close(&a->old_sockets, NULL, false);
     cg_handover_release(&a->old_handover);
+    cg_tickets_enter(&a->tickets);
     for (int i = 0; i < a->nchildren; i++) {
         cg_fd_close(&a->children[i].trace_fd);
         cg_fd_close(&a->children[i].news_fd);
@@ -157,6 +158,7 @@ run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
         .slot = c->slot,
         .spool = spool_of(a, c->slot),
         .handover = &a->handover,
+        .security = a->security,
         .age = a->plan.age + 1,
         .master_pid = a->master_pid,
         .alive_fd = a->alive_read,

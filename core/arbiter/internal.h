@@ -13,10 +13,12 @@
 #include "core/control/events.h"
 #include "core/control/unix_queue.h"
 #include "core/control/web.h"
+#include "core/net/tickets.h"
 #include "core/py/compat/hooks.h"
 #include "core/share/handover.h"
 #include "core/share/scoreboard.h"
 #include "core/share/totals.h"
+#include "core/worker/security.h"
 #include "core/worker/worker.h"
 
 enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7 };
@@ -57,7 +59,9 @@ struct cg_arbiter {
     struct cg_arbiter_start *start;
     struct cg_settings *settings, *old_settings; /* old: until COMMIT */
     struct cg_sockets sockets, old_sockets;
-    struct cg_handover handover, old_handover; /* a generation's run queue */
+    struct cg_handover handover, old_handover;   /* a generation's run queue */
+    struct cg_security *security, *old_security; /* its TLS, or NULL */
+    struct cg_tickets tickets; /* of all generations with TLS */
     struct cg_log *log;
     struct cg_plan plan;
     struct cg_scoreboard *board;
@@ -185,7 +189,13 @@ void cg_arbiter_end_reload(struct cg_arbiter *a, const char *failure);
 /* preload.c */
 int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
 
+/* arbiter.c: the TLS that settings ask for. */
+int cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
+                      struct cg_security **ret, struct cg_error *err);
+
 /* upgrade.c */
+/* The keys of an old master's tickets, -1: none. */
+int cg_arbiter_inherited_tickets(const struct cg_arbiter *a);
 int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
 /* The workers' run queue, with the old master's bell if there is one. */
 int cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err);

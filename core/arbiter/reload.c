@@ -51,7 +51,8 @@ never(void *self)
 /* Everything that can fail, before anything is swapped. */
 static int
 prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
-        struct cg_handover *handover, struct cg_error *err)
+        struct cg_handover *handover, struct cg_security **security,
+        struct cg_error *err)
 {
     int status = 0;
     struct cg_settings *s = NULL;
@@ -67,6 +68,9 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {
+        e = cg_arbiter_secure(a, s, security, err);
+    }
+    if (e == 0) {
         e = cg_handover_new(handover, a->handover.bell_fd, err);
     }
     if (e == 0) {
@@ -74,10 +78,13 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
                             sock, err);
     }
     if (e < 0) {
+        cg_security_free(*security);
+        *security = NULL;
         cg_handover_release(handover);
         cg_settings_free(s);
         return e;
     }
+    cg_sockets_secure(sock, s);
     *ret = s;
     return 0;
 }
@@ -187,13 +194,14 @@ cg_arbiter_reload(struct cg_arbiter *a)
     struct cg_settings *s = NULL;
     struct cg_sockets sockets = {0};
     struct cg_handover handover = CG_HANDOVER_NONE;
+    struct cg_security *security = NULL;
     cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
               (unsigned long long)cg_now_us());
     a->reloads_begun++;
     a->failure[0] = '\0';
     cg_events_add(&a->events, CG_HAPPENED_RELOAD, 0, "The reload begins");
     cg_arbiter_restore_env(a);
-    if (prepare(a, &s, &sockets, &handover, &err) < 0) {
+    if (prepare(a, &s, &sockets, &handover, &security, &err) < 0) {
         struct cg_error ignored;
         cg_arbiter_apply_env(a, &ignored); /* it was good before */
         fail(a, &err);
@@ -205,6 +213,8 @@ cg_arbiter_reload(struct cg_arbiter *a)
     a->sockets = sockets;
     a->old_handover = a->handover;
     a->handover = handover;
+    a->old_security = a->security;
+    a->security = security;
     follow_settings(a);
     if (preload(a, &err) < 0) {
         cg_arbiter_revert(a);
@@ -227,6 +237,8 @@ cg_arbiter_commit(struct cg_arbiter *a)
 {
     cg_sockets_close(&a->old_sockets, &a->sockets, true);
     cg_handover_release(&a->old_handover); /* its workers have their own */
+    cg_security_free(a->old_security);
+    a->old_security = NULL;
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
@@ -238,6 +250,9 @@ cg_arbiter_revert(struct cg_arbiter *a)
     cg_sockets_close(&a->sockets, &a->old_sockets, true);
     cg_settings_free(a->settings);
     cg_handover_release(&a->handover);
+    cg_security_free(a->security);
+    a->security = a->old_security;
+    a->old_security = NULL;
     a->handover = a->old_handover;
     a->old_handover = CG_HANDOVER_NONE;
     a->sockets = a->old_sockets;

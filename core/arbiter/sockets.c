@@ -32,7 +32,8 @@ static const struct cg_listener *
 find(const struct cg_sockets *s, const char *text)
 {
     for (int i = 0; s != NULL && i < s->n; i++) {
-        if (strcmp(s->items[i].addr.text, text) == 0) {
+        if (strcmp(cg_addr_bare(s->items[i].addr.text), cg_addr_bare(text)) ==
+            0) {
             return &s->items[i];
         }
     }
@@ -241,7 +242,9 @@ cg_sockets_open(const struct cg_settings *s,
                     ? keep_or_renew(kept, &o, log, &made.items[made.n], err)
                     : open_one(&addr, &o, log, interrupted, self,
                                &made.items[made.n], err);
-            made.n += r == 0;
+            if (r == 0) {
+                made.items[made.n++].addr = addr;
+            }
         }
     }
     if (r < 0) {
@@ -493,6 +496,16 @@ cg_sockets_names(const struct cg_sockets *s, struct cg_buf *out)
             cg_buf_put_escaped(out, cg_slice_of(l->fd_name), NAME_MOST);
             cg_buf_putf(out, " (%s)", l->text);
         }
+    }
+}
+
+void
+cg_sockets_secure(struct cg_sockets *s, const struct cg_settings *settings)
+{
+    for (int i = 0; i < s->n; i++) {
+        struct cg_listener *l = &s->items[i];
+        cg_listener_set_secure(
+            l, cg_settings_bind_is_secure(settings, l->addr.tls != 0));
     }
 }
 

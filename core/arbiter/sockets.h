@@ -40,6 +40,9 @@ void cg_sockets_quiesce(const struct cg_sockets *s);
 /* "web (http://127.0.0.1:8000), admin (…)": those that systemd named. */
 void cg_sockets_names(const struct cg_sockets *s, struct cg_buf *out);
 /* "http://127.0.0.1:8000,unix:/run/app.sock" */
+/* Which of them speak TLS, by the settings. */
+void cg_sockets_secure(struct cg_sockets *s,
+                       const struct cg_settings *settings);
 void cg_sockets_text(const struct cg_sockets *s, struct cg_buf *out);
 
 #endif

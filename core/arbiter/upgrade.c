@@ -35,7 +35,7 @@ bool
 cg_arbiter_check_environ(void)
 {
     static const char *const names[] = {"GUNICORN_PID", "GUNICORN_FD",
-                                        "CGUNICORN_BELL"};
+                                        "CGUNICORN_BELL", "CGUNICORN_TICKETS"};
     int parent = cg_arbiter_parent();
     if (parent == 0 || parent == (int)getppid() ||
         !cg_process_is_alive(parent)) {
@@ -132,6 +132,19 @@ inherited_bell(const struct cg_arbiter *a)
 }
 
 int
+cg_arbiter_inherited_tickets(const struct cg_arbiter *a)
+{
+    const char *text = getenv("CGUNICORN_TICKETS");
+    long fd =
+        text != NULL && a->plan.parent_pid != 0 ? strtol(text, NULL, 10) : -1;
+    cg_python_setenv("CGUNICORN_TICKETS", NULL, NULL);
+    return fd > STDERR_FILENO && fd < 1 << 30 &&
+                   cg_fd_set_cloexec((int)fd, 1) == 0
+               ? (int)fd
+               : -1;
+}
+
+int
 cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err)
 {
     cg_auto(fd_close) int bell_fd = inherited_bell(a);
@@ -193,7 +206,8 @@ become_new_master(struct cg_arbiter *a)
         fds[i] = a->sockets.items[i].fd;
     }
     if (cg_py_server_reexec(a->server, a->master_pid, fds, n,
-                            a->handover.bell_fd, &err) == CG_HOOK_EXIT) {
+                            a->handover.bell_fd, a->tickets.fd,
+                            &err) == CG_HOOK_EXIT) {
         _exit(err.code);
     }
     cg_log_line(a->log, CG_ERROR, "the new master cannot be started: %s",

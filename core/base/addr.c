@@ -204,6 +204,12 @@ parse_tcp(const char *text, struct cg_addr *a, struct cg_error *err)
     return parse_port(colon + 1, strcspn(colon + 1, ":"), hint, &a->port, err);
 }
 
+const char *
+cg_addr_bare(const char *text)
+{
+    return strncmp(text, "tls:", 4) == 0 ? text + 4 : text;
+}
+
 int
 cg_addr_parse(const char *text, struct cg_addr *ret_addr, struct cg_error *err)
 {
@@ -216,6 +222,14 @@ cg_addr_parse(const char *text, struct cg_addr *ret_addr, struct cg_error *err)
                             text, strlen(text));
     }
     strcpy(a.text, text);
+    a.tls = cg_addr_bare(text) != text;
+    text = cg_addr_bare(text);
+    if (a.tls && strncmp(text, "fd://", 5) == 0) {
+        return cg_error_set(err, EINVAL,
+                            "'%s': sockets that are passed on speak TLS all "
+                            "together: leave tls: out, certfile is enough",
+                            a.text);
+    }
     if (strncmp(text, "unix:", 5) == 0) {
         const char *path = text + 5;
         r = parse_unix(strncmp(path, "//", 2) == 0 ? path + 2 : path, &a, err);

@@ -6,6 +6,7 @@
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/health.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -70,6 +71,13 @@ on_request(struct cg_executor *x, struct cg_stream *s,
 {
     if (__builtin_expect(cg_health_is_on(&x->engine->config->health), 0) &&
         cg_health_answer(x->engine, s, a)) {
+        return;
+    }
+    const struct cg_engine *e = x->engine;
+    if (__builtin_expect(e->config->redirect_port != 0, 0) &&
+        cg_transport_is_plain(&s->conn->transport)) {
+        cg_redirect(x->engine, s->conn, a->req, a->base,
+                    e->config->redirect_port);
         return;
     }
     if (goes_away(x, s, a)) {

@@ -60,6 +60,8 @@ struct cg_host {
      * request, and again with every later one. NULL: there is no limit. */
     void (*retire)(void *self);
     void (*refused)(void *self, const struct cg_refused *why);
+    /* A handshake failed; may be NULL. */
+    void (*unshaken)(void *self, const struct cg_peer *peer, const char *why);
     void (*stalled)(void *self, const struct cg_stalled *what);
     /* Something is wrong with the worker's surroundings. */
     void (*trouble)(void *self, const char *text);
@@ -124,6 +126,9 @@ struct cg_engine_config {
     const struct cg_keeper *keeper;     /* NULL: no connection is kept */
     /* NULL: the transports of all connections are plain */
     const struct cg_transport_maker *transports;
+    /* Requests of plain listeners are sent to this port of https; 0: not. */
+    uint16_t redirect_port;
+    bool shakes_ask; /* their handshakes may ask the host something */
 };
 
 /* Borrows everything; it must outlive the engine. */

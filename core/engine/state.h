@@ -10,6 +10,7 @@
 #include "core/base/memory.h"
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/conn.h"
+#include "core/engine/conn/shake.h"
 #include "core/engine/engine.h"
 #include "core/engine/exchange/hosted.h"
 #include "core/engine/kind.h"
@@ -51,6 +52,7 @@ struct cg_engine {
     struct cg_receipts receipts;
     struct cg_deadlines deadlines;
     struct cg_accepting accept;
+    struct cg_shaking shaking;
     struct cg_watches watches;
     struct cg_relief relief;
     struct cg_hosted hosted;

@@ -53,6 +53,7 @@
 #include <sys/types.h>
 
 #include "core/base/peer.h"
+#include "core/base/secure.h"
 #include "core/http/request.h"
 #include "core/http/writer.h"
 
@@ -119,6 +120,7 @@ struct cg_exchange {
     const char *base; /* what req's offsets count from */
     struct cg_body body;
     const struct cg_peer *peer;
+    const struct cg_secure *secure; /* TLS; NULL: none */
     const struct cg_exchange_ops *ops;
     struct cg_writer *writer; /* the reply; runners read it, see writer.h */
     uint64_t since_us;        /* when the request was complete (monotonic) */
@@ -126,7 +128,6 @@ struct cg_exchange {
     int listener;             /* number of the listener it came through */
     bool may_keep;  /* the connection may stay open after this; the runner may
                        say no before the head is out */
-    bool secure;    /* TLS */
     bool streaming; /* the body comes through cg_exchange_read, not in body */
     bool taken;     /* by take_over of an upgrade: it ends with the request */
 
@@ -310,7 +311,8 @@ cg_exchange_end_input(struct cg_exchange *ex)
 
 /*
  * The connection becomes the application's: a descriptor of its own, which the
- * caller closes, and which blocks; or a negative errno. What waits is sent
+ * caller closes, and which blocks; or a negative errno: -EPROTO, it speaks TLS
+ * and cannot be taken. What waits is sent
  * first. After an upgrade (RFC 9110, 7.8) *ret_unread are the bytes that the
  * peer sent behind the request and nobody read yet, valid until the end of the
  * exchange, and nothing but the application talks to the peer from now on.

@@ -385,7 +385,7 @@ static void
 describe(struct cg_listener *l)
 {
     const struct sockaddr *sa = (const struct sockaddr *)&l->name;
-    cg_addr_describe(sa, l->name_n, 0, l->text, sizeof l->text);
+    cg_addr_describe(sa, l->name_n, l->secure, l->text, sizeof l->text);
     l->host[0] = l->port[0] = '\0';
     if (sa->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)sa;
@@ -507,6 +507,14 @@ cg_listener_adopt(int fd, const struct cg_listener_options *o,
     }
     *ret_listener = l;
     return 0;
+}
+
+void
+cg_listener_set_secure(struct cg_listener *l, bool secure)
+{
+    l->secure = secure;
+    cg_addr_describe((const struct sockaddr *)&l->name, l->name_n, secure,
+                     l->text, sizeof l->text);
 }
 
 /* ---- questions ---- */

@@ -21,6 +21,7 @@
 struct cg_listener {
     int fd;                       /* owned; non-blocking, CLOEXEC */
     int family;                   /* AF_INET, AF_INET6, AF_UNIX */
+    bool secure;                  /* TLS is spoken on it */
     bool adopted;                 /* fd:// or systemd: never unlinked, and
                                      never quiesced: others use it too */
     struct sockaddr_storage name; /* getsockname() */
@@ -56,6 +57,8 @@ int cg_listener_open(const struct cg_addr *addr,
  * it fails. One that listens already keeps its backlog. */
 int cg_listener_adopt(int fd, const struct cg_listener_options *o,
                       struct cg_listener *ret_listener, struct cg_error *err);
+/* What is spoken on it, and with it its text. */
+void cg_listener_set_secure(struct cg_listener *l, bool secure);
 /* Whether it is bound where `addr` says; names are resolved. */
 bool cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr);
 /* Whether its socket file was removed since it was bound. */

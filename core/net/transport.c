@@ -100,9 +100,7 @@ cg_transport_wait(const struct cg_transport *t, short events, int ms)
 void
 cg_transport_end(struct cg_transport *t)
 {
-    if (!cg_transport_is_plain(t)) {
-        t->state->kind->say_end(t);
-    }
+    cg_transport_say_end(t);
     shutdown(t->fd, SHUT_WR);
 }
 

@@ -32,12 +32,32 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "core/base/secure.h"
+
 enum { CG_TRANSPORT_ROOM = 128 * 1024 };
 
 struct cg_transport;
 
+/* What a step of a handshake came to. */
+enum cg_shaken {
+    CG_SHAKEN_MORE,  /* the peer's next bytes are waited for */
+    CG_SHAKEN_FULL,  /* the socket takes no more now */
+    CG_SHAKEN_ASKS,  /* somebody has to be asked first: `answer` */
+    CG_SHAKEN_DONE,  /* receive and send work from here on; receive, at once */
+    CG_SHAKEN_PLAIN, /* the peer speaks plain HTTP */
+    CG_SHAKEN_GONE,  /* the peer went before it said anything */
+    CG_SHAKEN_FAILED
+};
+
 /* A kind that is not plain; as the functions below. */
 struct cg_transport_kind {
+    /* One step of what comes before the first byte: with the n bytes that came
+     * already, if any, else with what the socket has. *ret_why: of FAILED,
+     * valid until the next step of this thread. NULL: there is none. */
+    enum cg_shaken (*shake)(struct cg_transport *t, const char *p, size_t n,
+                            const char **ret_why);
+    /* After ASKS; may run anything. NULL: it never asks. */
+    void (*answer)(struct cg_transport *t);
     ssize_t (*receive)(struct cg_transport *t, void *p, size_t room);
     ssize_t (*send)(struct cg_transport *t, const struct iovec *parts,
                     int count, bool more);
@@ -50,6 +70,7 @@ struct cg_transport_kind {
 /* First field of what a kind keeps for a connection. */
 struct cg_transport_state {
     const struct cg_transport_kind *kind;
+    const struct cg_secure *secure; /* NULL: it keeps no secret */
 };
 
 /* Who makes the states of connections that are accepted. */
@@ -84,6 +105,30 @@ static inline bool
 cg_transport_is_plain(const struct cg_transport *t)
 {
     return __builtin_expect(t->state == NULL, 1);
+}
+
+/* What TLS knows of it; NULL: there is none. */
+static inline const struct cg_secure *
+cg_transport_secure(const struct cg_transport *t)
+{
+    return cg_transport_is_plain(t) ? NULL : t->state->secure;
+}
+
+/* Whether a handshake comes first. */
+static inline bool
+cg_transport_shakes(const struct cg_transport *t)
+{
+    return !cg_transport_is_plain(t) && t->state->kind->shake != NULL;
+}
+
+/* A plain one until the state is put back: what comes before a handshake, or in
+ * its place. */
+static inline struct cg_transport_state *
+cg_transport_bare(struct cg_transport *t)
+{
+    struct cg_transport_state *s = t->state;
+    t->state = NULL;
+    return s;
 }
 
 /* What comes of a call that errno explains: -EAGAIN also when it was only
@@ -139,6 +184,15 @@ cg_transport_poll(const struct cg_transport *t, short events)
 
 /* Waits for POLLIN or POLLOUT. False: not within ms, or a signal came. */
 bool cg_transport_wait(const struct cg_transport *t, short events, int ms);
+
+/* The peer hears of a proper end, if the kind knows one. */
+static inline void
+cg_transport_say_end(struct cg_transport *t)
+{
+    if (!cg_transport_is_plain(t)) {
+        t->state->kind->say_end(t);
+    }
+}
 
 /* Nothing more is sent; the peer hears of a proper end. */
 void cg_transport_end(struct cg_transport *t);

@@ -70,14 +70,16 @@ struct cg_slot {
     _Atomic int32_t keeper;    /* pid of the process that keeps the idle ones */
     _Atomic int32_t executors; /* flights from here on mean nothing */
     _Atomic uint64_t accepted;
-    _Atomic uint64_t refused;    /* requests refused by the parser */
-    _Atomic uint64_t given;      /* requests to the shared queue */
-    _Atomic uint64_t adopted;    /* requests and idle connections from it */
-    _Atomic uint64_t queue_full; /* requests that it did not take */
-    _Atomic uint64_t takeovers;  /* relief turned the loop */
-    _Atomic uint64_t promotions; /* relief let an idle executor go on */
-    _Atomic uint64_t spills;     /* files for what slow clients left behind */
-    _Atomic uint64_t spilled;    /* bytes that went to them */
+    _Atomic uint64_t refused;       /* requests refused by the parser */
+    _Atomic uint64_t shakes;        /* handshakes of TLS that were done */
+    _Atomic uint64_t shakes_failed; /* and that were not */
+    _Atomic uint64_t given;         /* requests to the shared queue */
+    _Atomic uint64_t adopted;       /* requests and idle connections from it */
+    _Atomic uint64_t queue_full;    /* requests that it did not take */
+    _Atomic uint64_t takeovers;     /* relief turned the loop */
+    _Atomic uint64_t promotions;    /* relief let an idle executor go on */
+    _Atomic uint64_t spills;  /* files for what slow clients left behind */
+    _Atomic uint64_t spilled; /* bytes that went to them */
     struct cg_flight flight[CG_BOARD_EXECUTORS];
 };
 

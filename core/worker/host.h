@@ -41,6 +41,8 @@ void cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,
  */
 bool cg_worker_retire(struct cg_host_run *run);
 
+/* Certificates that were renewed, if they were; main thread, GIL held. */
+void cg_worker_renew_security(struct cg_host_run *run);
 /* If somebody has killed its keeper, another one; main thread. */
 void cg_worker_replace_keeper(struct cg_host_run *run);
 

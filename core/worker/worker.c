@@ -302,6 +302,39 @@ cg_worker_replace_keeper(struct cg_host_run *run)
     atomic_store(&start->slot->keeper, (int32_t)run->keeper.pid);
 }
 
+/* ---- certificates ---- */
+
+static _Atomic int security_is_old;
+
+static void
+on_files_changed(void *self)
+{
+    atomic_store(&security_is_old, 1);
+    ssize_t ignored = write(keeper_wakeup_fd, "", 1);
+    (void)ignored;
+}
+
+void
+cg_worker_renew_security(struct cg_host_run *run)
+{
+    const struct cg_worker_start *start = run->start;
+    struct cg_error err = {0};
+    if (start->security == NULL || !atomic_exchange(&security_is_old, 0)) {
+        return;
+    }
+    if (cg_security_renew(start->security, start->settings, &err) < 0) {
+        cg_log_line(start->log, CG_ERROR,
+                    "The certificates have changed, and this worker keeps the "
+                    "old ones: %s. When they are complete, and only root can "
+                    "read them: kill -HUP %d",
+                    err.text, (int)start->master_pid);
+    } else {
+        cg_log_line(start->log, CG_INFO,
+                    "The certificates have changed: new "
+                    "connections get the new ones");
+    }
+}
+
 /* The first of the user's hooks. Then stacks, before anybody's handlers: it
  * takes ABRT too. An exit status, or 0. */
 static int
@@ -358,6 +391,10 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
         return EXIT_STOPPED;
     }
     heed_keeper(wakeup_write_fd);
+    if (start->security != NULL) {
+        cg_security_watch(start->security, start->settings, on_files_changed,
+                          run);
+    }
     start_keeper(run);
     status = load_app(run);
     if (status != 0 || run->abort_wanted) {

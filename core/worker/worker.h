@@ -21,6 +21,7 @@
 #include "core/share/handover.h"
 #include "core/share/keeper.h"
 #include "core/share/scoreboard.h"
+#include "core/worker/security.h"
 #include "logging/log.h"
 
 /* X-macro: what a worker tells the master. */
@@ -60,6 +61,7 @@ struct cg_worker_start {
     struct cg_slot *slot;   /* claimed by the master */
     struct cg_spool *spool; /* empty; its log's lines that wait, or NULL */
     const struct cg_handover *handover; /* of its generation */
+    struct cg_security *security;       /* likewise; NULL: no TLS */
     uint32_t age;
     pid_t master_pid;
     int alive_fd; /* read end of a pipe that only the master holds

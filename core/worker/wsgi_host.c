@@ -65,6 +65,7 @@ cg_wsgi_host_signals(struct cg_wsgi_host *h)
     struct cg_error err = {0};
     int status = -1;
     cg_worker_replace_keeper(h->run);
+    cg_worker_renew_security(h->run);
     if (cg_python_signals(&status, &err) < 0) {
         cg_wsgi_host_interrupted(h, status, &err);
     }
@@ -121,13 +122,27 @@ static void
 refused(void *self, const struct cg_refused *why)
 {
     struct cg_wsgi_host *h = self;
-    if (cg_log_limit_pass(&h->bad_peers, cg_now_us(), BAD_PEERS)) {
+    /* a redirection is no fault: a line of the access log alone */
+    if (why->message.n > 0 &&
+        cg_log_limit_pass(&h->bad_peers, cg_now_us(), BAD_PEERS)) {
         cg_log_line(h->run->start->log, why->ours ? CG_ERROR : CG_WARNING,
                     why->ours ? "Cannot receive a request from ip=%s: %.*s"
                               : "Invalid request from ip=%s: %.*s",
                     why->peer->addr, (int)why->message.n, why->message.p);
     }
     log_refused_access(h, why);
+}
+
+/* Nobody's trouble but the client's: scanners, certificates that it does not
+ * trust, clients that are too old. */
+static void
+unshaken(void *self, const struct cg_peer *peer, const char *why)
+{
+    struct cg_wsgi_host *h = self;
+    if (cg_log_enabled(h->run->start->log, CG_DEBUG)) {
+        cg_log_line(h->run->start->log, CG_DEBUG,
+                    "TLS handshake with %s failed: %s", peer_name(peer), why);
+    }
 }
 
 static void
@@ -371,6 +386,18 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     return 0;
 }
 
+/* Where https is, for those who come by http. */
+static uint16_t
+secure_port(const struct cg_worker_start *start)
+{
+    for (int i = 0; i < start->nlisteners; i++) {
+        if (start->listeners[i].secure && start->listeners[i].port[0] != '\0') {
+            return (uint16_t)atoi(start->listeners[i].port);
+        }
+    }
+    return 443;
+}
+
 static int
 init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
             struct cg_error *err)
@@ -384,6 +411,14 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->handover = start->handover;
     config->keeper = &h->run->keeper;
     config->hosted = class->loop != NULL;
+    if (start->security != NULL) {
+        cg_security_enter(start->security, start->listeners, start->nlisteners);
+        config->transports = cg_security_maker(start->security);
+        config->shakes_ask = cg_security_asks(start->security);
+        if (cg_settings_bool(start->settings, CG_redirect_https)) {
+            config->redirect_port = secure_port(start);
+        }
+    }
     if (class->streams) {
         config->streaming = true;
     } else if (class->buffers && config->streaming) {
@@ -399,6 +434,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .retire = retire,
         .refused = refused,
         .stalled = stalled,
+        .unshaken = unshaken,
         .trouble = trouble,
         .report = report,
         .has_lines = has_lines,

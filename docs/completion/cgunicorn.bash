@@ -532,6 +532,7 @@ _cgunicorn() {
             --name \
             --keyfile \
             --certfile \
+            --redirect-https \
             --ssl-version \
             --cert-reqs \
             --ca-certs \
@@ -670,6 +671,8 @@ _cgunicorn() {
             default_proc_name \
             keyfile \
             certfile \
+            certificates \
+            redirect_https \
             ssl_version \
             cert_reqs \
             ca_certs \

@@ -16,10 +16,9 @@ def check(run, config, *args, name="conf.py", announced=(), files=None,
         "shop.py": APP, name: config, **(files or {})}, **options)
 
 
-# ---- TLS, which is not there ----
+# ---- TLS without a certificate; those with one are in test_85_tls.py ----
 
 TLS = {
-    "certfile": "certfile = 'cert.pem'", "keyfile": "keyfile = 'key.pem'",
     "ca_certs": "ca_certs = 'ca.pem'", "ciphers": "ciphers = 'HIGH'",
     "cert_reqs": "import ssl; cert_reqs = ssl.CERT_REQUIRED",
     "ssl_context": "def ssl_context(config, make): return make()",
@@ -28,50 +27,18 @@ TLS = {
 
 @pytest.mark.parametrize("name", TLS)
 @pytest.mark.parametrize("start", [(), ("--check-config",), ("-D",)])
-def test_a_start_that_asks_for_tls_is_refused(run, name, start):
+def test_tls_without_a_certificate_is_refused(run, name, start):
     done = run(*start, "-b", "127.0.0.1:0", "-c", "conf.py", "shop:app",
                files={"shop.py": APP, "conf.py": TLS[name] + "\n"})
     assert done.status == 1
-    line = done.line_with(f"Error: conf.py:1: {name}: TLS is not available "
-                          "yet", "plain HTTP", "nginx")
+    line = done.line_with(f"Error: conf.py:1: {name}: TLS is asked for, and "
+                          "there is no certificate: set certfile", "plain HTTP")
     assert line and "Listening" not in done.err + done.out
-
-
-def test_tls_asked_for_on_the_command_line_and_in_the_environment(run):
-    done = run("-b", "127.0.0.1:0", "--certfile", "c.pem", "shop:app",
-               files={"shop.py": APP}, env={"CGUNICORN_KEYFILE": "k.pem"})
-    assert done.status == 1
-    done.line_with("Error: environment CGUNICORN_KEYFILE: keyfile, command "
-                   "line: certfile: TLS is not available yet")
-    done = run("-b", "127.0.0.1:0", "shop:app", files={"shop.py": APP},
-               env={"GUNICORN_CMD_ARGS": "--keyfile k.pem"})
-    assert done.status == 1
-    done.line_with("Error: environment GUNICORN_CMD_ARGS: keyfile: TLS is not")
-
-
-def test_print_config_shows_the_settings_and_refuses_them(run):
-    done = run("--print-config", "--certfile", "c.pem", "shop:app",
-               files={"shop.py": APP})
-    assert done.status == 1
-    assert "= c.pem\n" in done.out
-    done.line_with("Error: command line: certfile: TLS is not available yet")
 
 
 def test_empty_settings_of_tls_ask_for_nothing(run):
     done = check(run, "certfile = keyfile = ''\ncert_reqs = 0\n")
     assert (done.status, done.err) == (0, "")
-
-
-def test_a_reload_that_asks_for_tls_keeps_the_old_generation(server):
-    s = server("shop:app", config="", files={"shop.py": (
-        "def app(environ, start_response):\n"
-        "    start_response('200 OK', [])\n    return [b'here']\n")})
-    (s.folder / "conf.py").write_text("certfile = 'cert.pem'\n")
-    s.announce("Reload failed")
-    s.signal("HUP")
-    s.wait_log(r"\[ERROR\] Reload failed, the previous configuration stays: "
-               r"conf\.py:1: certfile: TLS is not available yet")
-    assert s.get("/").body == b"here"
 
 
 # ---- Python ----

@@ -13,6 +13,7 @@
 #include "core/base/memory.h"
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/room.h"
+#include "core/engine/conn/shake.h"
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 
@@ -180,6 +181,9 @@ cg_accept_from(struct cg_executor *x, int listener)
     struct cg_conn *c = cg_conn_new(e, transport_of(e, listener, fd));
     c->listener = (uint16_t)listener;
     cg_conn_describe(e, c, &sa);
+    if (__builtin_expect(cg_transport_shakes(&c->transport), 0)) {
+        cg_shake_begin(e, c);
+    }
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     return c;
 }

@@ -97,6 +97,9 @@ void
 cg_conn_close(struct cg_engine *e, struct cg_conn *c)
 {
     CG_HAS_BATON(e);
+    if (!c->stream.broken && cg_outbox_is_empty(&c->stream.outbox)) {
+        cg_transport_say_end(&c->transport);
+    }
     /* the application or a child of it may still hold the socket: end it for
      * the peer, whoever has the descriptor */
     if (c->stream.taken ||

@@ -47,6 +47,11 @@ slowest(struct cg_engine *e)
 {
     struct cg_conn *silent = oldest(e, DEADLINE_FIRST, STREAM_FRESH);
     struct cg_conn *head = oldest(e, DEADLINE_HEAD, STREAM_HEAD);
+    struct cg_conn *shakes = oldest(e, DEADLINE_HEAD, STREAM_FRESH);
+    if (head == NULL ||
+        (shakes != NULL && age_us(e, shakes) > age_us(e, head))) {
+        head = shakes; /* hands instead of a head */
+    }
     if (silent == NULL || head == NULL) {
         return silent != NULL ? silent : head;
     }

@@ -218,7 +218,11 @@ cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
 int
 cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
-    int fd = fcntl(call_of(ex)->stream->transport->fd, F_DUPFD_CLOEXEC, 3);
+    const struct cg_transport *t = call_of(ex)->stream->transport;
+    if (!cg_transport_is_plain(t)) {
+        return -EPROTO; /* the descriptor is not what the peer speaks */
+    }
+    int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
         return -errno;
     }

@@ -2,6 +2,7 @@
 #include "core/engine/http1/refuse.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/memory.h"
@@ -107,6 +108,65 @@ answer(struct cg_engine *e, struct cg_conn *c, struct refused_request r,
     why.peer = &c->peer;
     why.minor = 1;
     why.body_bytes = head || n < 0 ? 0 : body;
+    show_request(c, r, &why);
+    cg_tell_refused(e, why);
+    end_with(e, c, n);
+}
+
+/* Without its port; an IPv6 address has brackets. */
+static struct cg_slice
+host_of(const struct cg_request *req, const char *base)
+{
+    const struct cg_field *f = cg_request_field(req, CG_FIELD_HOST);
+    struct cg_slice host = f != NULL
+                               ? (struct cg_slice){base + f->value, f->value_n}
+                               : (struct cg_slice){NULL, 0};
+    const char *colon = host.n > 0 ? memrchr(host.p, ':', host.n) : NULL;
+    if (colon != NULL &&
+        memchr(colon, ']', (size_t)(host.p + host.n - colon)) == NULL) {
+        host.n = (size_t)(colon - host.p);
+    }
+    return host;
+}
+
+/* A request without a host, or of another form than a path, is refused. */
+static bool
+put_redirect(struct cg_engine *e, struct cg_buf *out,
+             const struct cg_request *req, const char *base, uint16_t port)
+{
+    struct cg_slice host = host_of(req, base);
+    struct cg_slice target = cg_span_of(base, req->target);
+    char at[8] = "";
+    if (host.n == 0 || target.n == 0 || target.p[0] != '/') {
+        return false;
+    }
+    if (port != 443) {
+        snprintf(at, sizeof at, ":%u", port);
+    }
+    cg_buf_putf(out,
+                "HTTP/1.1 308 Permanent Redirect\r\nServer: %s\r\nDate: "
+                "%s\r\nConnection: close\r\nLocation: https://%.*s%s%.*s\r\n"
+                "Content-Length: 0\r\n\r\n",
+                e->config->server, e->date, (int)host.n, host.p, at,
+                (int)target.n, target.p);
+    return true;
+}
+
+void
+cg_redirect(struct cg_engine *e, struct cg_conn *c,
+            const struct cg_request *req, const char *base, uint16_t port)
+{
+    cg_auto(buf) struct cg_buf page = {0};
+    struct refused_request r = {req, base};
+    CG_HAS_BATON(e);
+    if (!put_redirect(e, &page, req, base, port)) {
+        answer(e, c, r,
+               (struct cg_refused){.status = 400,
+                                   .message = CG_SLICE("Use https://")});
+        return;
+    }
+    int n = send_page(e, &c->stream, &page);
+    struct cg_refused why = {.status = 308, .peer = &c->peer, .minor = 1};
     show_request(c, r, &why);
     cg_tell_refused(e, why);
     end_with(e, c, n);

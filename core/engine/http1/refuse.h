@@ -23,6 +23,11 @@ void cg_refuse_status(struct cg_engine *e, struct cg_conn *c, int status,
 void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
                      const struct cg_error *err);
 
+/* The same resource by https, at that port: an answer (308, RFC 9110 15.4.9)
+ * without a run, then the end. `base` is what the request's offsets count from.
+ */
+void cg_redirect(struct cg_engine *e, struct cg_conn *c,
+                 const struct cg_request *req, const char *base, uint16_t port);
 /* A whole reply of the engine's own, and the end of the connection. */
 void cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
                        const struct cg_buf *reply);

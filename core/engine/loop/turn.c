@@ -267,6 +267,7 @@ cg_harvest(struct cg_executor *x, int n)
     e->harvest.at = 0;
     e->harvest.us = e->now_us;
     e->harvest.waited = false;
+    e->shaking.spent_us = 0;
     /* Relief looks while the leader runs: that must not spare the leader its
      * own look, which is the only one with the listeners in the set. And after
      * a long call all that has come stands in line before any of it runs, or

@@ -282,6 +282,35 @@ put_peer(struct cg_asgi *a, PyObject *d, const struct cg_peer *peer)
         Py_BuildValue("(si)", peer->proxy_addr, (int)peer->proxy_port));
 }
 
+/* ---- the extension `tls` of ASGI ---- */
+
+static PyObject *
+text_or_none(const char *text)
+{
+    return text != NULL ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                               "backslashreplace")
+                        : py_new(Py_None);
+}
+
+static PyObject *
+chain_of(const struct cg_secure_client *c)
+{
+    return c != NULL ? Py_BuildValue("[N]", text_or_none(c->pem))
+                     : PyList_New(0);
+}
+
+static PyObject *
+tls_of(const struct cg_secure *s)
+{
+    const struct cg_secure_client *c = s->client;
+    return Py_BuildValue(
+        "{s:O,s:N,s:N,s:N,s:i,s:i}", "server_cert", Py_None,
+        "client_cert_chain", chain_of(c), "client_cert_name",
+        text_or_none(c != NULL ? c->subject : NULL), "client_cert_error",
+        text_or_none(c != NULL && !c->verified ? c->why_not : NULL),
+        "tls_version", (int)s->version, "cipher_suite", (int)s->suite);
+}
+
 static bool
 wants_trailers(const struct cg_exchange *ex)
 {
@@ -322,9 +351,16 @@ put_kind(struct cg_asgi *a, PyObject *d, RequestObject *r)
 static PyObject *
 extensions_for(const struct cg_asgi *a, const RequestObject *r)
 {
-    return PyDict_Copy(r->ws != NULL       ? a->ws_extensions
-                       : r->takes_trailers ? a->trailer_extensions
-                                           : a->http_extensions);
+    py_auto *all = PyDict_Copy(r->ws != NULL       ? a->ws_extensions
+                               : r->takes_trailers ? a->trailer_extensions
+                                                   : a->http_extensions);
+    if (all == NULL || r->ex->secure == NULL) {
+        return py_take(&all);
+    }
+    py_auto *tls = tls_of(r->ex->secure);
+    return tls != NULL && PyDict_SetItemString(all, "tls", tls) == 0
+               ? py_take(&all)
+               : NULL;
 }
 
 PyObject *

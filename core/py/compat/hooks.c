@@ -130,6 +130,12 @@ new_config(const struct cg_settings *s)
                                  hooks, derived);
 }
 
+PyObject *
+cg_hook_new_config(const struct cg_settings *s)
+{
+    return new_config(s);
+}
+
 /* ---- server ---- */
 
 /* gunicorn's texts of refusal are RuntimeErrors; anything else is a fault of
@@ -592,14 +598,15 @@ cg_py_server_halt(struct cg_py_server *server, const char *reason, int status,
 
 int
 cg_py_server_reexec(struct cg_py_server *server, int master_pid, const int *fds,
-                    int count, int bell_fd, struct cg_error *err)
+                    int count, int bell_fd, int tickets_fd,
+                    struct cg_error *err)
 {
     py_auto *list = int_list(fds, count);
     py_auto *f = cg_glue_get("_cgunicorn_glue.hooks", "reexec");
     py_auto *result =
         list != NULL && f != NULL
-            ? PyObject_CallFunction(f, "OiOi", server_object(server),
-                                    master_pid, list, bell_fd)
+            ? PyObject_CallFunction(f, "OiOii", server_object(server),
+                                    master_pid, list, bell_fd, tickets_fd)
             : NULL;
     int r = finish_hook(result, err);
     return r < 0 ? r : cg_error_set(err, ENOEXEC, "it was not executed");

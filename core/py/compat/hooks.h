@@ -58,12 +58,12 @@ void cg_py_server_set_start(struct cg_py_server *server, const char *cwd,
                             const char *exe, char *const *args);
 /*
  * In a forked child: calls the hook pre_exec and becomes the new master that
- * START_CTX names, with the listeners' descriptors and the bell, by which the
- * workers of both wake each other. Returns only when that
- * fails, with the traceback in err.
+ * START_CTX names, with the listeners' descriptors, the bell, by which the
+ * workers of both wake each other, and the keys of TLS tickets (or -1). Returns
+ * only when that fails, with the traceback in err.
  */
 int cg_py_server_reexec(struct cg_py_server *server, int master_pid,
-                        const int *fds, int count, int bell_fd,
+                        const int *fds, int count, int bell_fd, int tickets_fd,
                         struct cg_error *err);
 /* server.LISTENERS: objects with str(), fileno(), getsockname(). */
 void cg_py_server_set_listeners(struct cg_py_server *server,

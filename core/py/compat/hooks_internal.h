@@ -23,6 +23,9 @@ void cg_hook_worker_wake(void);
  * exception. */
 struct _object *cg_glue_get(const char *module, const char *name);
 
+/* hooks.c: a Config of its own; new reference, or NULL with an exception. */
+struct _object *cg_hook_new_config(const struct cg_settings *s);
+
 /* timeout.c: whether the request that runs here, in this thread and greenlet,
  * took too long and was not told yet. It counts as told then. */
 bool cg_late_is_here(void);

@@ -693,15 +693,17 @@ def _above(fd, count):
     return fcntl.fcntl(fd, fcntl.F_DUPFD, 3 + count)
 
 
-def reexec(server, master_pid, fds, bell):
+def reexec(server, master_pid, fds, bell, tickets):
     """In a forked child: becomes the new master, as gunicorn's USR2 does."""
     server.cfg.pre_exec(server)
     env = dict(server.cfg.env_orig)
     for name in ("GUNICORN_FD", "LISTEN_PID", "LISTEN_FDS", "WATCHDOG_PID",
-                 "CGUNICORN_BELL"):
+                 "CGUNICORN_BELL", "CGUNICORN_TICKETS"):
         env.pop(name, None)
     env["GUNICORN_PID"] = str(master_pid)
     env["CGUNICORN_BELL"] = str(_above(bell, len(fds)))
+    if tickets >= 0:
+        env["CGUNICORN_TICKETS"] = str(_above(tickets, len(fds)))
     if server.systemd:
         _to_first(fds)
         env["LISTEN_PID"] = str(os.getpid())

@@ -43,3 +43,42 @@ def _with_unread(base):
 
         _types[base] = Taken
     return _types[base]
+
+
+# ---- what an ssl.SSLSocket says of TLS ----
+
+def _decoded(pem):
+    """As getpeercert() gives it; ssl decodes files only."""
+    import os
+
+    import _ssl
+
+    fd = os.memfd_create("certificate")
+    try:
+        os.write(fd, pem.encode())
+        return _ssl._test_decode_cert("/proc/self/fd/%d" % fd)
+    finally:
+        os.close(fd)
+
+
+def secure(name, protocol, cipher, pem):
+    """The method of that name; None: that is none of TLS."""
+    if name == "version":
+        return lambda: protocol
+    if name == "cipher":
+        return lambda: (cipher, protocol, None)
+    if name == "selected_alpn_protocol":
+        return lambda: None
+    if name != "getpeercert":
+        return None
+
+    def getpeercert(binary_form=False):
+        if pem is None:
+            return None
+        if binary_form:
+            import ssl
+
+            return ssl.PEM_cert_to_DER_cert(pem)
+        return _decoded(pem)
+
+    return getpeercert

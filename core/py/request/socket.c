@@ -61,6 +61,14 @@ make_socket(SocketObject *s)
         return NULL;
     }
     int fd = cg_exchange_take_over(x->ex, &unread);
+    if (fd == -EPROTO) {
+        PyErr_SetString(PyExc_OSError,
+                        "gunicorn.socket cannot be used as a socket over TLS "
+                        "by this worker class: use the class asgi for "
+                        "WebSockets, or let a proxy in front of the server do "
+                        "TLS");
+        return NULL;
+    }
     if (fd < 0) {
         errno = -fd;
         return PyErr_SetFromErrno(PyExc_OSError);
@@ -71,6 +79,20 @@ make_socket(SocketObject *s)
         close(fd);
     }
     return made;
+}
+
+/* What an ssl.SSLSocket knows of TLS, which takes no socket; NULL without an
+ * exception for any other attribute. */
+static PyObject *
+fact_of(const struct cg_secure *s, PyObject *name)
+{
+    py_auto *ask = cg_glue_get("_cgunicorn_glue.sockets", "secure");
+    py_auto *fact =
+        ask != NULL
+            ? PyObject_CallFunction(ask, "Ossz", name, s->protocol, s->cipher,
+                                    s->client != NULL ? s->client->pem : NULL)
+            : NULL;
+    return fact != Py_None ? py_take(&fact) : NULL;
 }
 
 static PyObject *
@@ -105,6 +127,13 @@ Socket_getattro(PyObject *self, PyObject *name)
     if (s->real == NULL &&
         PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
         return socket_class();
+    }
+    if (s->real == NULL && s->reply != NULL && s->reply->ex != NULL &&
+        s->reply->ex->secure != NULL) {
+        PyObject *fact = fact_of(s->reply->ex->secure, name);
+        if (fact != NULL || PyErr_Occurred()) {
+            return fact;
+        }
     }
     py_auto *real = real_socket(s);
     return real != NULL ? PyObject_GetAttr(real, name) : NULL;

@@ -54,6 +54,10 @@ init_keys(struct cg_environ *e)
         {&e->v_https, "https"},
         {&e->v_http10, "HTTP/1.0"},
         {&e->k_early_hints, "wsgi.early_hints"},
+        {&e->k_https, "HTTPS"},
+        {&e->v_on, "on"},
+        {&e->k_tls_protocol, "SSL_PROTOCOL"},
+        {&e->k_tls_cipher, "SSL_CIPHER"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -196,7 +200,8 @@ cg_environ_release(struct cg_environ *e)
         &e->k_protocol,    &e->k_scheme, &e->k_input,  &e->k_addr,
         &e->k_port,        &e->k_script, &e->k_socket, &e->k_server_name,
         &e->k_server_port, &e->v_https,  &e->v_http10, &e->last_addr,
-        &e->k_early_hints,
+        &e->k_early_hints, &e->k_https,  &e->v_on,     &e->k_tls_protocol,
+        &e->k_tls_cipher,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -478,6 +483,43 @@ put_proxy(PyObject *d, const struct cg_peer *peer)
     return PyDict_SetItemString(d, "PROXY_PORT", port);
 }
 
+static int
+put_utf8(PyObject *d, const char *key, const char *text)
+{
+    py_auto *value = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                          "backslashreplace");
+    return value != NULL ? PyDict_SetItemString(d, key, value) : -1;
+}
+
+/* As web servers have long called them (mod_ssl). */
+static int
+put_client(PyObject *d, const struct cg_secure_client *c)
+{
+    cg_auto(free) char *verdict =
+        c->verified ? cg_strdup("SUCCESS") : cg_strf("FAILED:%s", c->why_not);
+    if (put_utf8(d, "SSL_CLIENT_VERIFY", verdict) < 0 ||
+        put_utf8(d, "SSL_CLIENT_S_DN", c->subject) < 0 ||
+        put_utf8(d, "SSL_CLIENT_I_DN", c->issuer) < 0 ||
+        put_utf8(d, "SSL_CLIENT_M_SERIAL", c->serial) < 0) {
+        return -1;
+    }
+    return put_utf8(d, "SSL_CLIENT_CERT", c->pem);
+}
+
+/* What the connection itself knows of TLS, whatever fields say (PEP 3333,
+ * "environ Variables"). */
+static int
+put_secure(struct cg_environ *e, PyObject *d, const struct cg_secure *s)
+{
+    if (PyDict_SetItem(d, e->k_https, e->v_on) < 0 ||
+        py_dict_put(d, e->k_tls_protocol, PyUnicode_FromString(s->protocol)) <
+            0 ||
+        py_dict_put(d, e->k_tls_cipher, PyUnicode_FromString(s->cipher)) < 0) {
+        return -1;
+    }
+    return s->client != NULL ? put_client(d, s->client) : 0;
+}
+
 /* Behind a unix socket gunicorn takes name and port from Host. */
 static int
 put_server_from_host(struct cg_environ *e, PyObject *d,
@@ -496,7 +538,7 @@ put_server_from_host(struct cg_environ *e, PyObject *d,
     struct cg_slice port = CG_SLICE("80");
     if (colon != NULL) {
         port = (struct cg_slice){colon + 1, (size_t)(end - colon - 1)};
-    } else if (ex->req->scheme == CG_SCHEME_HTTPS) {
+    } else if (cg_part_is_https(ex)) {
         port = CG_SLICE("443");
     }
     return py_dict_put(d, e->k_server_name, cg_part_latin1(name)) < 0
@@ -534,7 +576,8 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
         PyDict_SetItem(d, e->k_socket, kit->socket) < 0 ||
         put_line(e, d, ex) < 0 || put_peer(e, d, ex->peer) < 0 ||
         put_fields(e, d, ex) < 0 ||
-        (ex->peer->proxied && put_proxy(d, ex->peer) < 0)) {
+        (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
+        (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
         return -1;
     }
     if (e->o->listeners[ex->listener].is_unix) {

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from . import logcheck, processes, wire
+from . import logcheck, processes, sealed, wire
 from .waiting import DEADLINE, until
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -144,7 +144,8 @@ class Server:
 
     def launch(self):
         """Starts the program; says nothing about readiness."""
-        self.argv = self.program + self._bind_args() + self.args
+        tls = sealed.arguments() if sealed.wanted() else []
+        self.argv = self.program + self._bind_args() + tls + self.args
         with open(self.io / "stdout", "wb") as out, \
                 open(self.io / "stderr", "ab") as err:
             self.process = subprocess.Popen(
@@ -215,7 +216,8 @@ class Server:
     def url(self, path="/"):
         host = self.address[0]
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.address[1]}{path}"
+        scheme = "https" if sealed.wanted() else "http"
+        return f"{scheme}://{host}:{self.address[1]}{path}"
 
     # ---- logs ----
 

@@ -8,6 +8,7 @@ import contextlib
 import re
 import socket
 
+from . import sealed
 from .waiting import DEADLINE
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9]) ([^\r\n]*)\Z")
@@ -47,7 +48,7 @@ class Closed(AssertionError):
 class Peer:
     """A client connection. Addresses: ("host", port) or "/path/of.sock"."""
 
-    def __init__(self, address, seconds=DEADLINE):
+    def __init__(self, address, seconds=DEADLINE, plain=False):
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(seconds)
@@ -55,6 +56,8 @@ class Peer:
         else:
             self.sock = socket.create_connection(address, seconds)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sealed.wanted() and not plain:
+            self.sock = sealed.Sealed(self.sock)
         self.buffer = b""
         self.ended = False
         self.was_reset = False
