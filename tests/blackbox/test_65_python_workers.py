@@ -186,7 +186,7 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/bad":
         start_response("{status}", [])
     else:
-        start_response("200", [])
+        start_response("200 OK", [])
     return []
 """})
     assert s.get("/bad").status == 500

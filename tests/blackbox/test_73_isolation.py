@@ -35,7 +35,10 @@ def workers_of(s, count, booted=None):
     s.wait_log("Booting worker", booted or count)
 
     def found():
-        pids = [p for p in s.workers() if "worker" in processes.command_line(p)]
+        try:
+            pids = [p for p in s.workers() if "worker" in processes.command_line(p)]
+        except FileNotFoundError:  # one of the old has just ended
+            return None
         return pids if len(pids) == count else None
     return until(found, f"{count} workers")
 

@@ -488,13 +488,14 @@ def test_requests_of_a_blocked_loop_go_to_others(server):
         peer.get("/")
         assert peer.reply().status == 200
     with s.connect() as blocked:
-        blocked.get("/blocks_loop?3")
+        blocked.get("/blocks_loop?6")
+        until(lambda: "blocks" in s.stdout(), "the loop is blocked")
         begun = time.monotonic()
         for peer in peers:
             peer.get("/")
         for peer in peers:
             assert peer.reply().status == 200
-        assert time.monotonic() - begun < 2, "they waited for the blocked one"
+        assert time.monotonic() - begun < 5, "they waited for the blocked one"
         assert blocked.reply().status == 200
     for peer in peers:
         peer.close()
@@ -523,13 +524,14 @@ def test_three_of_four_workers_blocked_hold_nobody(server):
     with contextlib.ExitStack() as stack:
         blocked = [stack.enter_context(s.connect()) for _ in range(3)]
         for peer in blocked:
-            peer.get("/blocks_loop?4")
+            peer.get("/blocks_loop?9")
+        until(lambda: s.stdout().count("blocks") == 3, "three loops are blocked")
         peers = [stack.enter_context(s.connect()) for _ in range(8)]
         begun = time.monotonic()
         for peer in peers:
             for _ in range(5):
                 assert peer.get("/").reply().body == b"Hello, world!"
-        assert time.monotonic() - begun < 3, "they waited for a blocked one"
+        assert time.monotonic() - begun < 8, "they waited for a blocked one"
         for peer in blocked:
             assert peer.reply().status == 200
 

@@ -302,6 +302,7 @@ async def slow(scope, receive, send):
 
 
 async def blocks_loop(scope, receive, send):
+    print("blocks", flush=True)
     time.sleep(float(scope["query_string"]))
     await reply(send, "blocked %d" % os.getpid())
 

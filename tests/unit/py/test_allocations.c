@@ -509,6 +509,11 @@ start(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+    if (PY_VERSION_HEX >= 0x030d0000) {
+        puts("100%: skipped: this interpreter dies by itself, in func_clear, "
+             "when the allocation of a function fails");
+        return 0;
+    }
     strcpy(dir, "/tmp/test_allocations.XXXXXX");
     if (mkdtemp(dir) == NULL || !start(argc, argv)) {
         return 1;
