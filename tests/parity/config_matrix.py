@@ -87,9 +87,11 @@ DIFFERENCES = [
                r"^chdir = None"),
     Difference("HTTP/2 needs no Python package",
                r"the h2 package is not installed"),
-    Difference("`paste` is read without Paste's package being asked for its name first", r"No module named \\*'past"),
+    Difference("a `paste` file that is not there is named; gunicorn looks for "
+               "Paste's package first", r"No module named \\*'past"),
     Difference("settings of TLS without `certfile` and `keyfile` are refused; "
-               "gunicorn serves plain HTTP then", r"TLS is asked for, and there is no certificate"),
+               "gunicorn serves plain HTTP then",
+               r"TLS is asked for, and there is no certificate"),
     Difference("`--python` is an option of its own, no abbreviation of "
                "`--pythonpath`", r"^--python = "),
 ]
