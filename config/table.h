@@ -14,6 +14,7 @@ enum cg_type {
     TYPE_CSV,   /* comma string -> list */
     TYPE_ADDRS, /* comma string of addresses and networks -> list */
     TYPE_DICT,
+    TYPE_PAIRS, /* list of strings NAME=VALUE, or a dictionary -> list */
     TYPE_CERTS, /* list of dicts: certfile, keyfile, names */
     TYPE_CLASS, /* import string or class */
     TYPE_HOOK,  /* callable or import string */

@@ -345,6 +345,30 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --static)
+        : # any text
+        return
+        ;;
+    --static-expires)
+        : # any text
+        return
+        ;;
+    --static-index)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --static-fallback)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --static-missing)
+        _cgunicorn_words "$current" application 404
+        return
+        ;;
+    --sendfile-root)
+        : # any text
+        return
+        ;;
     --http-protocols)
         : # any text
         return
@@ -539,6 +563,12 @@ _cgunicorn() {
             --suppress-ragged-eofs \
             --do-handshake-on-connect \
             --ciphers \
+            --static \
+            --static-expires \
+            --static-index \
+            --static-fallback \
+            --static-missing \
+            --sendfile-root \
             --http-protocols \
             --http2-cleartext \
             --http2-max-concurrent-streams \
@@ -680,6 +710,12 @@ _cgunicorn() {
             suppress_ragged_eofs \
             do_handshake_on_connect \
             ciphers \
+            static \
+            static_expires \
+            static_index \
+            static_fallback \
+            static_missing \
+            sendfile_root \
             http_protocols \
             http2_cleartext \
             http2_max_concurrent_streams \
