@@ -81,7 +81,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter $(if $(STRICT),-Werror) \
     $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option -Wno-tsan)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
-CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) \
+# every function is looked up at the start (below): none needs its way there
+CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) -fno-plt \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' -DCG_GUNICORN_VERSION='"$(GUNICORN_VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(SAN)$(DEBUG),-DCG_CHECK_OWNERS) \
