@@ -485,6 +485,7 @@ _cgunicorn() {
             --reload \
             --reload-engine \
             --reload-extra-file \
+            --dev \
             --spew \
             --check-config \
             --show-secrets \
@@ -637,6 +638,7 @@ _cgunicorn() {
             reload \
             reload_engine \
             reload_extra_files \
+            dev \
             spew \
             check_config \
             show_secrets \

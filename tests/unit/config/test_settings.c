@@ -78,7 +78,8 @@ static const char *const ours[] = {"strict",
                                    "static_index",
                                    "static_fallback",
                                    "static_missing",
-                                   "sendfile_root"};
+                                   "sendfile_root",
+                                   "dev"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
