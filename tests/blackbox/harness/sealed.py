@@ -3,6 +3,7 @@
 has every server of the harness started with a certificate, and every client of
 harness/wire.py speak TLS. Half-closes are close_notify with FIN; the handshake
 begins with the first byte; a PROXY line goes before it, in plain text."""
+import functools
 import os
 import socket
 import ssl
@@ -30,14 +31,19 @@ def arguments():
     return ["--certfile", str(pem), "--keyfile", str(key)]
 
 
+@functools.lru_cache(maxsize=None)
+def client_context():
+    context = ssl.create_default_context(
+        cafile=certificates.shared()[0].certificate)
+    context.check_hostname = False
+    return context
+
+
 class Sealed:
     def __init__(self, sock):
         self.sock = sock
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context = ssl.create_default_context(
-            cafile=certificates.shared()[0].certificate)
-        context.check_hostname = False
-        self.tls = context.wrap_bio(self.incoming, self.outgoing,
+        self.tls = client_context().wrap_bio(self.incoming, self.outgoing,
                                     server_hostname="localhost")
         self.shaken = False
         self.preamble = b""  # what may be the beginning of a PROXY line
