@@ -181,6 +181,38 @@ cg_validate_protocols(struct cg_value *v, struct cg_error *err)
     return r;
 }
 
+/* A name goes into titles, the log and the environment. */
+static bool
+is_name(const char *s)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    enum { MOST = 40 };
+    size_t n = strlen(s);
+    return n > 0 && n <= MOST && s[strspn(s, letters)] == '\0';
+}
+
+static int
+check_companions(const struct cg_value *v, struct cg_error *err)
+{
+    for (size_t i = 0; i + 1 < v->list.n; i += 2) {
+        const char *what = v->list.items[i + 1].s;
+        if (!is_name(v->list.items[i].s)) {
+            return cg_error_set(err, EINVAL,
+                                "'%s' is no name of a companion: letters, "
+                                "digits, - _ and ., 40 at most",
+                                v->list.items[i].s);
+        }
+        if (what[strspn(what, " \t")] == '\0') {
+            return cg_error_set(err, EINVAL,
+                                "the companion %s has nothing to run: write a "
+                                "command, or module:callable",
+                                v->list.items[i].s);
+        }
+    }
+    return 0;
+}
+
 int
 cg_validate_dict(const struct cg_row *row, struct cg_value *v,
                  struct cg_error *err)
@@ -190,7 +222,9 @@ cg_validate_dict(const struct cg_row *row, struct cg_value *v,
     }
     /* the others may hold whatever their reader understands */
     bool strings = strcmp(row->name, "secure_scheme_headers") == 0;
-    return strings ? check_strings(v, err) : 0;
+    bool companions = strcmp(row->name, "companions") == 0;
+    int r = strings || companions ? check_strings(v, err) : 0;
+    return r == 0 && companions ? check_companions(v, err) : r;
 }
 
 /* {"/static": "folder", "*.css": 3600} as the strings that a list would have.

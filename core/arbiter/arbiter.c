@@ -230,7 +230,10 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         r = told(a, CG_nworkers_changed,
                  cg_hook_nworkers(a->server, workers, -1, err), err);
     }
-    return r < 0 ? r : cg_arbiter_apply_env(a, err);
+    if (r < 0 || (r = cg_arbiter_apply_env(a, err)) < 0) {
+        return r;
+    }
+    return cg_companions_check(s, err);
 }
 
 static void
@@ -380,6 +383,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
 static void
 on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
 {
+    cg_companions_end(a);
     enum cg_level level = e->status != 0 ? CG_ERROR : CG_INFO;
     cg_log_line(a->log, level, "Shutting down: %s", cg_plan_name(&a->plan));
     if (e->text[0] != '\0') {
@@ -435,6 +439,7 @@ static void
 on_serving(struct cg_arbiter *a)
 {
     cg_ready_tell(&a->start->ready_fd);
+    cg_companions_follow(a);
     cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
                   a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
@@ -507,6 +512,7 @@ static void
 on_commit(struct cg_arbiter *a)
 {
     cg_arbiter_commit(a);
+    cg_companions_follow(a);
     cg_arbiter_end_reload(a, NULL);
 }
 
@@ -582,7 +588,8 @@ static void
 wait_for_events(struct cg_arbiter *a)
 {
     size_t n = (size_t)a->nchildren + 1;
-    struct pollfd *p = cg_calloc(n + 2 * CG_DESK_FDS, sizeof *p);
+    struct pollfd *p =
+        cg_calloc(n + (size_t)a->companions.n + 2 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
@@ -592,6 +599,7 @@ wait_for_events(struct cg_arbiter *a)
     int ms = cg_plan_patience(&a->plan, now);
     n += watch_desk(a->channel, p + n, now, &ms);
     n += watch_desk(a->web, p + n, now, &ms);
+    n += (size_t)cg_companions_watch(a, p + n, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
     }
@@ -664,6 +672,7 @@ turn(struct cg_arbiter *a)
     cg_arbiter_watch(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_companions_turn(a);
     cg_arbiter_pass(a);
     carry_out_all(a);
     cg_arbiter_report(a);
@@ -684,6 +693,7 @@ tear_down(struct cg_arbiter *a)
         cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
+    cg_companions_free(a);
     cg_desk_free(a->channel);
     cg_arbiter_close_web(a);
     cg_events_release(&a->events);

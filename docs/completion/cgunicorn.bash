@@ -608,6 +608,7 @@ _cgunicorn() {
             recycle_share \
             replace \
             connection_keeper \
+            companions \
             timeout \
             graceful_timeout \
             request_timeout \
