@@ -20,6 +20,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 #include "core/base/title.h"
 #include "core/py/compat/written.h"
 #include "core/py/config/config_file.h"
@@ -242,6 +243,24 @@ warn_of_certificate(void *self, const char *text)
     cg_log_line(((struct cg_arbiter *)self)->log, CG_WARNING, "%s", text);
 }
 
+/* Before there are keys in memory. */
+static void
+keep_keys_from_core_files(struct cg_arbiter *a)
+{
+    if (a->core_filter >= 0) {
+        return;
+    }
+    int before = cg_process_core_filter();
+    int r = cg_process_no_core();
+    if (r < 0) {
+        cg_log_line(a->log, CG_WARNING,
+                    "core files of this server will have its TLS keys: the "
+                    "kernel does not let them be left out: %s",
+                    strerror(-r));
+    }
+    a->core_filter = r == 0 && before >= 0 ? before : -1;
+}
+
 int
 cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
                   struct cg_security **ret, struct cg_error *err)
@@ -250,6 +269,7 @@ cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
     if (!cg_settings_are_secure(s)) {
         return 0;
     }
+    keep_keys_from_core_files(a);
     if (a->tickets.board == NULL) {
         int r = cg_tickets_open(a->tickets.fd, &a->tickets, err);
         if (r < 0) {
@@ -670,6 +690,7 @@ turn(struct cg_arbiter *a)
     cg_arbiter_check_parent(a);
     cg_tickets_turn(&a->tickets, (int64_t)time(NULL));
     cg_arbiter_watch(a);
+    cg_arbiter_mend_listeners(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
     cg_companions_turn(a);
@@ -782,6 +803,7 @@ cg_arbiter_run(struct cg_arbiter_start *start)
                              .old_handover = CG_HANDOVER_NONE,
                              .tickets = CG_TICKETS_NONE,
                              .signal_fd = -1,
+                             .core_filter = -1,
                              .alive_read = -1,
                              .alive_write = -1,
                              .wanted_workers = -1};

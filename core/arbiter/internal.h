@@ -80,8 +80,9 @@ struct cg_arbiter {
     pthread_t poker;             /* still waits, if `jammed` */
     bool jammed;
     int master_pid;
-    bool systemd;   /* the sockets came from systemd */
-    long oom_kills; /* of our cgroup so far; -1: not known */
+    int core_filter; /* as it was before we held keys of TLS; -1: it is */
+    bool systemd;    /* the sockets came from systemd */
+    long oom_kills;  /* of our cgroup so far; -1: not known */
     uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
     uint64_t weighed_ms;                  /* when memory was looked at */
     int stranger;         /* a dead child that is not ours to bury, or 0 */
@@ -100,6 +101,10 @@ struct cg_arbiter {
     char *web_bind;                  /* what it was opened for; owned */
     uint64_t web_ms;                 /* when it was tried last */
     bool web_told;                   /* that it does not open */
+    struct {
+        uint64_t looked_ms;   /* when they were examined last */
+        uint64_t replaced_ms; /* not anew before this time */
+    } listeners;
     struct cg_events events;
     struct cg_totals past;             /* of workers that have ended */
     struct cg_sample samples[SAMPLES]; /* of the last minute, a ring */
@@ -190,6 +195,10 @@ void cg_arbiter_forget_env(struct cg_arbiter *a); /* at the end */
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
 /* A reload has ended, well or for that reason. */
 void cg_arbiter_end_reload(struct cg_arbiter *a, const char *failure);
+
+/* listeners.c: what a worker did to the sockets that all share, once a second
+ */
+void cg_arbiter_mend_listeners(struct cg_arbiter *a);
 
 /* preload.c */
 int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);

@@ -120,6 +120,8 @@ struct cg_engine_config {
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;
     const struct cg_trust *proxy_trust; /* who may send a preamble */
+    const struct cg_trust *uwsgi_trust; /* requests are uwsgi packets, and who
+                                           may send one; NULL: HTTP */
     int max_connections;                /* that have sent a whole head */
     int max_open;      /* all of them, so that others find descriptors, too */
     int max_executors; /* of the host; 0 is 1 */
