@@ -182,6 +182,9 @@ cg_transport_poll(const struct cg_transport *t, short events)
     return (struct pollfd){.fd = t->fd, .events = events};
 }
 
+/* Microseconds since its peer sent something; 0: just now, or nobody knows. */
+uint64_t cg_transport_silent_us(const struct cg_transport *t);
+
 /* Waits for POLLIN or POLLOUT. False: not within ms, or a signal came. */
 bool cg_transport_wait(const struct cg_transport *t, short events, int ms);
 

@@ -13,7 +13,8 @@ struct cg_policy {
     struct cg_budget budget;
     int max_in_flight; /* of a class whose requests share a thread */
     struct cg_trust *trust, *proxy_trust;
-    char **forwarder; /* lower case, NULL-terminated */
+    struct cg_slice *exempt; /* borrow from the settings */
+    char **forwarder;        /* lower case, NULL-terminated */
     struct cg_scheme_rule *schemes;
 };
 
