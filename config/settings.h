@@ -67,6 +67,8 @@ struct cg_value cg_value_map(void);
 void cg_value_push(struct cg_value *list, struct cg_value item);
 struct cg_value cg_value_copy(const struct cg_value *v);
 void cg_value_release(struct cg_value *v);
+/* Splits as a shell does; a value of kind LIST. -EINVAL: a quote is open. */
+int cg_split_words(const char *text, struct cg_value *ret);
 /* As Python's repr would show it: 'x', ['a'], True, None. */
 void cg_value_repr(const struct cg_value *v, struct cg_buf *out);
 

@@ -109,7 +109,7 @@ on_connection(struct cg_reply *r, struct cg_slice value)
 }
 
 /* Fields that are the server's business: dropped, some of them heard. */
-static int
+static inline int
 apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
              bool *drop)
 {
@@ -157,7 +157,7 @@ field_fault(struct cg_slice name, struct cg_slice value)
     return NULL;
 }
 
-static void
+static inline void
 put_field(struct cg_buf *out, struct cg_slice name, struct cg_slice value)
 {
     value = cg_slice_trim(value);

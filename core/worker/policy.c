@@ -8,6 +8,7 @@
 #include "core/base/capacity.h"
 #include "core/base/memory.h"
 #include "core/base/tmpfile.h"
+#include "core/worker/folders.h"
 
 enum {
     GUNICORN_LINE_MAX = 8190,
@@ -258,11 +259,15 @@ cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
     if (r == 0) {
         r = init_trust(s, CG_proxy_allow_ips, &p->proxy_trust, err);
     }
+    if (r == 0) {
+        r = cg_folders_open(s, &p->files, err);
+    }
     if (r < 0) {
         cg_policy_release(p);
         return r;
     }
     init_engine(p, s, server);
+    p->engine.files = p->files;
     return 0;
 }
 
@@ -281,5 +286,6 @@ cg_policy_release(struct cg_policy *p)
     free(p->schemes);
     cg_trust_free(p->trust);
     cg_trust_free(p->proxy_trust);
+    cg_folders_close(p->files);
     *p = (struct cg_policy){0};
 }

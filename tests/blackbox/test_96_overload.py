@@ -12,7 +12,7 @@ from harness.blocked import APP, Blocked, ask, pid_of, pinned
 from harness.waiting import until
 
 NOTED = """
-import ctypes, os, pathlib
+import asyncio, ctypes, os, pathlib
 
 usleep = ctypes.CDLL(None).usleep  # no loop has a part in it
 
@@ -41,6 +41,7 @@ def app(environ, start_response):
 async def view(scope, receive, send):
     if scope["type"] != "http":
         return
+    await asyncio.sleep(0)  # all that came together have begun by then
     body = work(scope["path"], scope["query_string"].decode())
     await send({"type": "http.response.start", "status": 200,
                 "headers": [(b"content-length", str(len(body)).encode())]})

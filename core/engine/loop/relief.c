@@ -112,13 +112,15 @@ give_ready(struct cg_executor *x)
     }
 }
 
-/* Who asks for the health of a server that is blocked gets an answer; what else
- * comes goes to the others, or waits here as it would there. */
+/* Who asks a server that is blocked for its health, or for a file, gets an
+ * answer; what else comes goes to the others, or waits here as it would there.
+ */
 static void
 listen_if_useful(struct cg_engine *e)
 {
-    bool answers = cg_health_is_on(&e->config->health) && !cg_sibling_idle(e);
-    if (!answers && !cg_overload_accepts_eagerly(e)) {
+    bool answers =
+        cg_health_is_on(&e->config->health) || e->config->files != NULL;
+    if ((!answers || cg_sibling_idle(e)) && !cg_overload_accepts_eagerly(e)) {
         cg_watch_listeners(e, false);
     }
 }

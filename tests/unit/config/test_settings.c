@@ -43,6 +43,7 @@ static const char *const ours[] = {"strict",
                                    "recycle_share",
                                    "replace",
                                    "connection_keeper",
+                                   "companions",
                                    "no_new_privs",
                                    "request_timeout",
                                    "overload",
@@ -75,7 +76,13 @@ static const char *const ours[] = {"strict",
                                    "control",
                                    "metrics_bind",
                                    "health_path",
-                                   "ready_path"};
+                                   "ready_path",
+                                   "static",
+                                   "static_expires",
+                                   "static_index",
+                                   "static_fallback",
+                                   "static_missing",
+                                   "sendfile_root"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
