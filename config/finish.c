@@ -341,6 +341,19 @@ check_files(const struct cg_settings *s, struct cg_error *err)
                : check_folder(s, CG_sendfile_root, root, err);
 }
 
+/* nginx has no uwsgi over TLS that would end here. */
+static int
+check_protocol(const struct cg_settings *s, struct cg_error *err)
+{
+    if (!cg_settings_is_uwsgi(s) || !cg_settings_are_secure(s)) {
+        return 0;
+    }
+    return cg_error_set(err, EINVAL,
+                        "%s: protocol: uwsgi packets do not come over TLS: "
+                        "leave out certfile, or speak http",
+                        s->source[CG_protocol].text);
+}
+
 int
 cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
 {
@@ -348,6 +361,9 @@ cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
         CG_cert_reqs, CG_ca_certs, CG_ciphers, CG_ssl_context, CG_certificates};
     cg_auto(buf) struct cg_buf asked = {0};
     int r = check_files(s, err);
+    if (r == 0) {
+        r = check_protocol(s, err);
+    }
     if (r < 0) {
         return r;
     }

@@ -172,6 +172,8 @@ int cg_settings_each_variable(const struct cg_settings *s,
                               void *self, struct cg_error *err);
 /* The derived ones of gunicorn's Config. */
 const char *cg_settings_proc_name(const struct cg_settings *s);
+/* Whether requests come as uwsgi packets (protocol). */
+bool cg_settings_is_uwsgi(const struct cg_settings *s);
 bool cg_settings_sendfile(const struct cg_settings *s);
 /* "sync", or "gthread" when threads > 1 upgrades it; a class object's repr. */
 const char *cg_settings_worker_class(const struct cg_settings *s);

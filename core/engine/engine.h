@@ -132,6 +132,8 @@ struct cg_engine_config {
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;
     const struct cg_trust *proxy_trust; /* who may send a preamble */
+    const struct cg_trust *uwsgi_trust; /* requests are uwsgi packets, and who
+                                           may send one; NULL: HTTP */
     bool newest_first;                  /* while the queue stands */
     uint64_t max_queue_us; /* who waited longer gets a 503; 0: any */
     /* who sends no more and waited so long has left; 0: not for that */

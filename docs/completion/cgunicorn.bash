@@ -262,7 +262,7 @@ _cgunicorn() {
         return
         ;;
     --protocol)
-        : # any text
+        _cgunicorn_words "$current" http uwsgi
         return
         ;;
     --uwsgi-allow-from)
