@@ -24,7 +24,7 @@ struct cg_hosted {
     int left;              /* of them */
     bool blocked;          /* the loop was, since the last poll */
     bool called;           /* it is readable */
-    bool polling;          /* the host's thread is in cg_engine_poll */
+    _Atomic bool polling;  /* the host's thread is in cg_engine_poll */
     struct cg_detached *awaited_first, **awaited_last; /* to be told */
     struct cg_detached *overdue; /* the host is to interrupt them */
     struct cg_detached *spare;   /* pool of calls */
