@@ -71,7 +71,11 @@ static const char *const ours[] = {"strict",
                                    "control",
                                    "metrics_bind",
                                    "health_path",
-                                   "ready_path"};
+                                   "ready_path",
+                                   "access_log_skip",
+                                   "log_format",
+                                   "request_id",
+                                   "request_id_response"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
