@@ -81,7 +81,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wwrite-strings -Wvla -Wno-unused-parameter $(if $(STRICT),-Werror) \
     $(if $(SAN),-Wno-format-truncation -Wno-unknown-warning-option -Wno-tsan)
 OPT ?= $(if $(SAN)$(COVERAGE),-O1 -fno-omit-frame-pointer,-O2)
-CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) \
+# every function is looked up at the start (below): none needs its way there
+CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) -fno-plt \
     -fstack-protector-strong $(if $(SAN)$(COVERAGE),,-D_FORTIFY_SOURCE=2) -I. \
     -DCG_VERSION='"$(VERSION)"' -DCG_GUNICORN_VERSION='"$(GUNICORN_VERSION)"' $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) \
     $(if $(SAN)$(DEBUG),-DCG_CHECK_OWNERS) \
@@ -178,7 +179,7 @@ $(GLUEC): core/py/embed.py $(GLUE)
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/worker/policy.o $(OUT)/core/arbiter/plan/%.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/worker/policy.o $(OUT)/core/worker/folders.o $(OUT)/core/arbiter/plan/%.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^

@@ -19,6 +19,7 @@
 #include "core/base/addr.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/app.h"
 #include "core/py/runtime/interp.h"
@@ -243,6 +244,7 @@ static int
 check_security(struct cg_settings *s, struct cg_error *err)
 {
     struct cg_security *security = NULL;
+    cg_process_no_core();
     int r = cg_security_new(s, NULL, &security, err);
     cg_security_warn(security, warn_of_certificate, NULL);
     cg_security_free(security);

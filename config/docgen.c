@@ -36,6 +36,8 @@ cg_docgen_type(const struct cg_row *row)
         return "addresses and networks, separated by commas, "
                "or `*`";
     case TYPE_DICT: return "a dictionary";
+    case TYPE_PAIRS:
+        return "a list of strings with an equals sign, or a dictionary";
     case TYPE_CERTS: return "a list of dictionaries";
     case TYPE_CLASS: return "a name, an import string or a class";
     case TYPE_HOOK: return "a function, or an import string";
@@ -56,6 +58,7 @@ none_text(const struct cg_row *row)
 {
     switch (row->type) {
     case TYPE_LIST:
+    case TYPE_PAIRS:
     case TYPE_CERTS:
     case TYPE_FILES: return "`[]`";
     case TYPE_DICT: return "`{}`";

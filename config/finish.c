@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config/table.h"
 #include "core/base/cpus.h"
@@ -327,15 +328,90 @@ check_logs(const struct cg_settings *s, struct cg_error *err)
     return 0;
 }
 
+/* A folder of the settings, seen from where the server will be. */
+static int
+check_folder(const struct cg_settings *s, enum cg_setting_id id,
+             const char *folder, struct cg_error *err)
+{
+    struct stat st;
+    const char *dir = cg_settings_str(s, CG_chdir);
+    cg_auto(free) char *path = folder[0] == '/' || dir == NULL
+                                   ? cg_strdup(folder)
+                                   : cg_strf("%s/%s", dir, folder);
+    int code = stat(path, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    return code == 0
+               ? 0
+               : cg_error_set(err, code,
+                              "%s: %s: the folder '%.300s' cannot be served: "
+                              "%s; make it, or name another one",
+                              s->source[id].text, cg_setting_name(id), folder,
+                              strerror(code));
+}
+
+/* A number of seconds, or the word. */
+static bool
+is_expiry(const char *text)
+{
+    size_t n = strlen(text);
+    return strcmp(text, "immutable") == 0 ||
+           (n > 0 && n < 10 && strspn(text, "0123456789") == n);
+}
+
+static int
+check_files(const struct cg_settings *s, struct cg_error *err)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_static);
+    const struct cg_value *expires = cg_settings_value(s, CG_static_expires);
+    const char *root = cg_settings_str(s, CG_sendfile_root);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        const char *pair = v->list.items[i].s;
+        r = pair[0] == '/'
+                ? check_folder(s, CG_static, strchr(pair, '=') + 1, err)
+                : cg_error_set(err, EINVAL,
+                               "%s: static: '%.200s' has to begin with the "
+                               "slash of a request's path, as in /%.200s",
+                               s->source[CG_static].text, pair, pair);
+    }
+    for (size_t i = 0; r == 0 && i < expires->list.n; i++) {
+        const char *pair = expires->list.items[i].s;
+        if (!is_expiry(strrchr(pair, '=') + 1)) {
+            r = cg_error_set(err, EINVAL,
+                             "%s: static_expires: '%.200s' names no time: "
+                             "write seconds, or immutable",
+                             s->source[CG_static_expires].text, pair);
+        }
+    }
+    return r < 0 || root == NULL || root[0] == '\0'
+               ? r
+               : check_folder(s, CG_sendfile_root, root, err);
+}
+
+/* nginx has no uwsgi over TLS that would end here. */
+static int
+check_protocol(const struct cg_settings *s, struct cg_error *err)
+{
+    if (!cg_settings_is_uwsgi(s) || !cg_settings_are_secure(s)) {
+        return 0;
+    }
+    return cg_error_set(err, EINVAL,
+                        "%s: protocol: uwsgi packets do not come over TLS: "
+                        "leave out certfile, or speak http",
+                        s->source[CG_protocol].text);
+}
+
 int
 cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
 {
-    if (check_logs(s, err) < 0) {
-        return -EINVAL;
-    }
     static const enum cg_setting_id needs_certificate[] = {
         CG_cert_reqs, CG_ca_certs, CG_ciphers, CG_ssl_context, CG_certificates};
     cg_auto(buf) struct cg_buf asked = {0};
+    int r = check_files(s, err);
+    r = r == 0 ? check_protocol(s, err) : r;
+    r = r == 0 ? check_logs(s, err) : r;
+    if (r < 0) {
+        return r;
+    }
     for (size_t i = 0; i < CG_COUNT(needs_certificate); i++) {
         enum cg_setting_id id = needs_certificate[i];
         if (!cg_settings_are_secure(s) && asks_for(s, id)) {

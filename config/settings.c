@@ -332,6 +332,12 @@ cg_settings_proc_name(const struct cg_settings *s)
 }
 
 bool
+cg_settings_is_uwsgi(const struct cg_settings *s)
+{
+    return strcmp(cg_settings_str(s, CG_protocol), "uwsgi") == 0;
+}
+
+bool
 cg_settings_sendfile(const struct cg_settings *s)
 {
     /* gunicorn: anything that was set, True included, turns it off */

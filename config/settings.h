@@ -67,6 +67,8 @@ struct cg_value cg_value_map(void);
 void cg_value_push(struct cg_value *list, struct cg_value item);
 struct cg_value cg_value_copy(const struct cg_value *v);
 void cg_value_release(struct cg_value *v);
+/* Splits as a shell does; a value of kind LIST. -EINVAL: a quote is open. */
+int cg_split_words(const char *text, struct cg_value *ret);
 /* As Python's repr would show it: 'x', ['a'], True, None. */
 void cg_value_repr(const struct cg_value *v, struct cg_buf *out);
 
@@ -168,6 +170,8 @@ int cg_settings_each_variable(const struct cg_settings *s,
                               void *self, struct cg_error *err);
 /* The derived ones of gunicorn's Config. */
 const char *cg_settings_proc_name(const struct cg_settings *s);
+/* Whether requests come as uwsgi packets (protocol). */
+bool cg_settings_is_uwsgi(const struct cg_settings *s);
 bool cg_settings_sendfile(const struct cg_settings *s);
 /* "sync", or "gthread" when threads > 1 upgrades it; a class object's repr. */
 const char *cg_settings_worker_class(const struct cg_settings *s);

@@ -20,6 +20,7 @@
 #include "core/base/clock.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/base/process.h"
 #include "core/base/title.h"
 #include "core/py/compat/written.h"
 #include "core/py/config/config_file.h"
@@ -230,13 +231,34 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         r = told(a, CG_nworkers_changed,
                  cg_hook_nworkers(a->server, workers, -1, err), err);
     }
-    return r < 0 ? r : cg_arbiter_apply_env(a, err);
+    if (r < 0 || (r = cg_arbiter_apply_env(a, err)) < 0) {
+        return r;
+    }
+    return cg_companions_check(s, err);
 }
 
 static void
 warn_of_certificate(void *self, const char *text)
 {
     cg_log_line(((struct cg_arbiter *)self)->log, CG_WARNING, "%s", text);
+}
+
+/* Before there are keys in memory. */
+static void
+keep_keys_from_core_files(struct cg_arbiter *a)
+{
+    if (a->core_filter >= 0) {
+        return;
+    }
+    int before = cg_process_core_filter();
+    int r = cg_process_no_core();
+    if (r < 0) {
+        cg_log_line(a->log, CG_WARNING,
+                    "core files of this server will have its TLS keys: the "
+                    "kernel does not let them be left out: %s",
+                    strerror(-r));
+    }
+    a->core_filter = r == 0 && before >= 0 ? before : -1;
 }
 
 int
@@ -247,6 +269,7 @@ cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
     if (!cg_settings_are_secure(s)) {
         return 0;
     }
+    keep_keys_from_core_files(a);
     if (a->tickets.board == NULL) {
         int r = cg_tickets_open(a->tickets.fd, &a->tickets, err);
         if (r < 0) {
@@ -380,6 +403,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
 static void
 on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
 {
+    cg_companions_end(a);
     enum cg_level level = e->status != 0 ? CG_ERROR : CG_INFO;
     cg_log_line(a->log, level, "Shutting down: %s", cg_plan_name(&a->plan));
     if (e->text[0] != '\0') {
@@ -435,6 +459,7 @@ static void
 on_serving(struct cg_arbiter *a)
 {
     cg_ready_tell(&a->start->ready_fd);
+    cg_companions_follow(a);
     cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
                   a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
@@ -507,6 +532,7 @@ static void
 on_commit(struct cg_arbiter *a)
 {
     cg_arbiter_commit(a);
+    cg_companions_follow(a);
     cg_arbiter_end_reload(a, NULL);
 }
 
@@ -582,7 +608,8 @@ static void
 wait_for_events(struct cg_arbiter *a)
 {
     size_t n = (size_t)a->nchildren + 1;
-    struct pollfd *p = cg_calloc(n + 2 * CG_DESK_FDS, sizeof *p);
+    struct pollfd *p =
+        cg_calloc(n + (size_t)a->companions.n + 2 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
@@ -592,6 +619,7 @@ wait_for_events(struct cg_arbiter *a)
     int ms = cg_plan_patience(&a->plan, now);
     n += watch_desk(a->channel, p + n, now, &ms);
     n += watch_desk(a->web, p + n, now, &ms);
+    n += (size_t)cg_companions_watch(a, p + n, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
     }
@@ -662,8 +690,10 @@ turn(struct cg_arbiter *a)
     cg_arbiter_check_parent(a);
     cg_tickets_turn(&a->tickets, (int64_t)time(NULL));
     cg_arbiter_watch(a);
+    cg_arbiter_mend_listeners(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_companions_turn(a);
     cg_arbiter_pass(a);
     carry_out_all(a);
     cg_arbiter_report(a);
@@ -684,6 +714,7 @@ tear_down(struct cg_arbiter *a)
         cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
+    cg_companions_free(a);
     cg_desk_free(a->channel);
     cg_arbiter_close_web(a);
     cg_events_release(&a->events);
@@ -772,6 +803,7 @@ cg_arbiter_run(struct cg_arbiter_start *start)
                              .old_handover = CG_HANDOVER_NONE,
                              .tickets = CG_TICKETS_NONE,
                              .signal_fd = -1,
+                             .core_filter = -1,
                              .alive_read = -1,
                              .alive_write = -1,
                              .wanted_workers = -1};

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/arbiter/arbiter.h"
+#include "core/arbiter/companions.h"
 #include "core/arbiter/plan/plan.h"
 #include "core/arbiter/sockets.h"
 #include "core/control/channel.h"
@@ -26,6 +27,7 @@ enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7 };
 /* What the plan's roster does not know: the Python object and the slot. */
 struct cg_child {
     int pid;
+    int number; /* 1, 2 … among those of its generation */
     struct cg_slot *slot;
     int trace_fd; /* a file in memory that its stacks go to, or -1 */
     int news_fd;  /* what it says, one struct cg_worker_news at a time; -1 */
@@ -70,6 +72,7 @@ struct cg_arbiter {
     char *pidfile;      /* absolute; NULL: none was written */
     struct cg_child *children;
     int nchildren;
+    struct cg_companions companions;
     struct cg_variable *originals; /* what raw_env covers */
     size_t noriginals;
     int signal_fd;
@@ -77,8 +80,9 @@ struct cg_arbiter {
     pthread_t poker;             /* still waits, if `jammed` */
     bool jammed;
     int master_pid;
-    bool systemd;   /* the sockets came from systemd */
-    long oom_kills; /* of our cgroup so far; -1: not known */
+    int core_filter; /* as it was before we held keys of TLS; -1: it is */
+    bool systemd;    /* the sockets came from systemd */
+    long oom_kills;  /* of our cgroup so far; -1: not known */
     uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
     uint64_t weighed_ms;                  /* when memory was looked at */
     int stranger;         /* a dead child that is not ours to bury, or 0 */
@@ -97,6 +101,10 @@ struct cg_arbiter {
     char *web_bind;                  /* what it was opened for; owned */
     uint64_t web_ms;                 /* when it was tried last */
     bool web_told;                   /* that it does not open */
+    struct {
+        uint64_t looked_ms;   /* when they were examined last */
+        uint64_t replaced_ms; /* not anew before this time */
+    } listeners;
     struct cg_events events;
     struct cg_totals past;             /* of workers that have ended */
     struct cg_sample samples[SAMPLES]; /* of the last minute, a ring */
@@ -134,6 +142,8 @@ struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
 /* children.c */
 struct cg_child *cg_arbiter_child(struct cg_arbiter *a, int pid);
 void cg_arbiter_spawn(struct cg_arbiter *a);
+/* let_go.c: in a child of the master, what is another process's */
+void cg_arbiter_let_go(struct cg_arbiter *a);
 /* Forks a worker that the plan knows of: its pid, or -errno. */
 int cg_arbiter_fork(struct cg_arbiter *a);
 
@@ -185,6 +195,10 @@ void cg_arbiter_forget_env(struct cg_arbiter *a); /* at the end */
 void cg_arbiter_publish_listeners(struct cg_arbiter *a);
 /* A reload has ended, well or for that reason. */
 void cg_arbiter_end_reload(struct cg_arbiter *a, const char *failure);
+
+/* listeners.c: what a worker did to the sockets that all share, once a second
+ */
+void cg_arbiter_mend_listeners(struct cg_arbiter *a);
 
 /* preload.c */
 int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);

@@ -11,6 +11,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/net/listener_fault.h"
 #include "core/py/config/config_file.h"
 #include "core/py/runtime/interp.h"
 
@@ -121,16 +122,24 @@ take_over(const struct cg_listener *old, struct cg_listener *ret,
                        : 0;
 }
 
-/* A socket file that somebody removed is made anew. */
+/* A socket whose file somebody removed, or that a worker has broken for good,
+ * is made anew. */
 static int
 keep_or_renew(const struct cg_listener *old,
               const struct cg_listener_options *o, struct cg_log *log,
               struct cg_listener *ret, struct cg_error *err)
 {
-    if (!cg_listener_is_lost(old)) {
+    bool lost = cg_listener_is_lost(old);
+    enum cg_listener_fault fault =
+        lost ? CG_LISTENER_WELL : cg_listener_examine(old);
+    if (!lost &&
+        (fault == CG_LISTENER_WELL || !cg_listener_is_replaceable(old) ||
+         cg_listener_mend(old, fault) == 0)) {
         return take_over(old, ret, err);
     }
-    cg_log_line(log, CG_WARNING, "the socket file of %s was gone: made anew",
+    cg_log_line(log, CG_WARNING,
+                lost ? "the socket file of %s was gone: made anew"
+                     : "the socket %s was broken: made anew",
                 old->text);
     return cg_listener_open(&old->addr, o, ret, err);
 }

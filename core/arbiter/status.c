@@ -331,6 +331,7 @@ cg_arbiter_put_status(const struct cg_arbiter *a, struct cg_buf *out)
     put_listeners(a, &j);
     put_counters(a, &j);
     put_workers(a, &j);
+    cg_companions_put(a, &j);
     cg_json_key(&j, "events");
     cg_events_put(&a->events, EVENTS_TOLD, &j);
     cg_json_close(&j, '}');

@@ -205,6 +205,9 @@ become_new_master(struct cg_arbiter *a)
     for (int i = 0; i < n; i++) {
         fds[i] = a->sockets.items[i].fd;
     }
+    if (a->core_filter >= 0) { /* the new program may want no TLS */
+        cg_process_set_core_filter(a->core_filter);
+    }
     if (cg_py_server_reexec(a->server, a->master_pid, fds, n,
                             a->handover.bell_fd, a->tickets.fd,
                             &err) == CG_HOOK_EXIT) {

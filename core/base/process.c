@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -79,8 +80,35 @@ cg_process_is_alive(int pid)
     return state != 'Z' && state != 'X';
 }
 
+/* ---- core files ---- */
+
+static const char filter_path[] = "/proc/self/coredump_filter";
+
+int
+cg_process_core_filter(void)
+{
+    char text[32] = "";
+    cg_auto(fd_close) int fd = open(filter_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) {
+        return -errno;
+    }
+    return (int)strtol(text, NULL, 16);
+}
+
+int
+cg_process_set_core_filter(int filter)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "0x%x", (unsigned)filter);
+    cg_auto(fd_close) int fd = open(filter_path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 || write(fd, text, (size_t)n) != n ? -errno : 0;
+}
+
 int
 cg_process_no_core(void)
 {
+    if (cg_process_set_core_filter(0) == 0) {
+        return 0;
+    }
     return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
 }

@@ -23,11 +23,17 @@ struct cg_process_costs cg_process_costs(int pid);
  * kernel walks all of it: about a millisecond for each 100 MiB. */
 uint64_t cg_process_pss(int pid);
 
+/* What a core file has of this process's memory: the kernel's bits, see
+ * core(5); or -errno. */
+int cg_process_core_filter(void);
+int cg_process_set_core_filter(int filter);
 /*
- * From now on this process, and those that it forks, leave no core file, and
- * nobody but root reads their memory or traces them: for who holds keys of TLS.
- * Ends with the execution of a program. RLIMIT_CORE is left alone, since what
- * workers execute inherits that. 0 or -errno.
+ * From now on a core file of this process, and of those that it forks, has
+ * nothing of its memory: for who holds keys of TLS. The filter of core files
+ * does that. PR_SET_DUMPABLE would give /proc/PID to root, and with it take
+ * from a server that is not root what it and its tools read there; it is used
+ * only where there is no /proc. RLIMIT_CORE does not hold for a core_pattern
+ * that is a program. What is executed inherits the filter. 0 or -errno.
  */
 int cg_process_no_core(void);
 

@@ -6,6 +6,7 @@
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/health.h"
+#include "core/engine/files/answer.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
@@ -78,6 +79,10 @@ on_request(struct cg_executor *x, struct cg_stream *s,
         cg_transport_is_plain(&s->conn->transport)) {
         cg_redirect(x->engine, s->conn, a->req, a->base,
                     e->config->redirect_port);
+        return;
+    }
+    if (__builtin_expect(e->config->files != NULL, 0) &&
+        cg_files_answer(x, s, a)) {
         return;
     }
     if (goes_away(x, s, a)) {

@@ -84,6 +84,10 @@ struct cg_host {
     void (*overdue)(void *self, const struct cg_exchange *ex, size_t page_n);
     /* The same request has not ended some seconds later. */
     void (*stuck)(void *self, const struct cg_exchange *ex);
+    /* The engine answered a request by itself, with a file; maybe with the
+     * baton. The reply is complete, but for what the peer has not taken. NULL:
+     * nobody wants to know. */
+    void (*answered)(void *self, const struct cg_exchange *ex);
     void *self;
 };
 
@@ -100,9 +104,12 @@ struct cg_health_policy {
     uint64_t timeout_us; /* of a worker without a sign of life; 0: any */
 };
 
+struct cg_files; /* core/engine/files/files.h */
+
 struct cg_engine_config {
     struct cg_health_policy health;
     struct cg_request_id_policy request_id;
+    struct cg_files *files; /* served without the host; NULL: none */
     struct cg_intake_policy intake;
     struct cg_spill_policy spill;
     uint64_t response_memory; /* of all outboxes; UINT64_MAX: any */
@@ -120,6 +127,8 @@ struct cg_engine_config {
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;
     const struct cg_trust *proxy_trust; /* who may send a preamble */
+    const struct cg_trust *uwsgi_trust; /* requests are uwsgi packets, and who
+                                           may send one; NULL: HTTP */
     int max_connections;                /* that have sent a whole head */
     int max_open;      /* all of them, so that others find descriptors, too */
     int max_executors; /* of the host; 0 is 1 */

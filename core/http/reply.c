@@ -110,7 +110,7 @@ on_connection(struct cg_reply *r, struct cg_slice value)
 }
 
 /* Fields that are the server's business: dropped, some of them heard. */
-static int
+static inline int
 apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
              bool *drop)
 {
@@ -130,13 +130,21 @@ apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
             *drop = true;
         }
         *drop = *drop || cg_name_is(name.p, "keep-alive", 10);
+        if (cg_name_is(name.p, "x-sendfile", 10)) {
+            r->offload = CG_OFFLOAD_ASKED;
+        }
         break;
     case 14:
         if (cg_name_is(name.p, "content-length", 14)) {
             return on_length(r, value, drop);
         }
         break;
-    case 16: *drop = cg_name_is(name.p, "proxy-connection", 16); break;
+    case 16:
+        *drop = cg_name_is(name.p, "proxy-connection", 16);
+        if (cg_name_is(name.p, "x-accel-redirect", 16)) {
+            r->offload = CG_OFFLOAD_ASKED;
+        }
+        break;
     case 17: *drop = cg_name_is(name.p, "transfer-encoding", 17); break;
     case 18: *drop = cg_name_is(name.p, "proxy-authenticate", 18); break;
     case 19: *drop = cg_name_is(name.p, "proxy-authorization", 19); break;
@@ -158,7 +166,7 @@ field_fault(struct cg_slice name, struct cg_slice value)
     return NULL;
 }
 
-static void
+static inline void
 put_field(struct cg_buf *out, struct cg_slice name, struct cg_slice value)
 {
     value = cg_slice_trim(value);
@@ -187,6 +195,12 @@ cg_reply_field(struct cg_reply *r, struct cg_slice name, struct cg_slice value)
         put_field(r->out, name, value);
     }
     return bad;
+}
+
+struct cg_slice
+cg_reply_lines(const struct cg_reply *r)
+{
+    return (struct cg_slice){r->out->p + PREFIX, r->out->n - PREFIX};
 }
 
 /* What a recipient needs before the body, so that it is void behind it. */

@@ -401,6 +401,17 @@ describe(struct cg_listener *l)
     }
 }
 
+int
+cg_listener_backlog(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+                   info.tcpi_state == TCP_LISTEN
+               ? (int)info.tcpi_sacked
+               : 0;
+}
+
 static int
 fill(struct cg_listener *l, int fd)
 {
@@ -410,6 +421,7 @@ fill(struct cg_listener *l, int fd)
         return errno;
     }
     l->family = l->name.ss_family;
+    l->backlog = cg_listener_backlog(fd);
     describe(l);
     return 0;
 }

@@ -33,6 +33,8 @@ struct cg_listener {
     struct cg_addr addr; /* as configured */
     dev_t file_dev;      /* of the unix socket file, to know it again */
     ino_t file_ino;      /* 0: no file */
+    int backlog;         /* that the kernel grants; 0: not known (unix) */
+    bool given_up;       /* its fault was told, see listener_fault.h */
 };
 
 struct cg_listener_options {
@@ -63,6 +65,8 @@ void cg_listener_set_secure(struct cg_listener *l, bool secure);
 bool cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr);
 /* Whether its socket file was removed since it was bound. */
 bool cg_listener_is_lost(const struct cg_listener *l);
+/* How many clients may wait at a TCP socket that listens; 0: not known. */
+int cg_listener_backlog(int fd);
 /* Closes; with `unlink_path` removes the unix socket file, if it is still the
  * one that was bound and was not adopted. */
 void cg_listener_close(struct cg_listener *l, bool unlink_path);

@@ -8,6 +8,7 @@
 #include "core/base/capacity.h"
 #include "core/base/memory.h"
 #include "core/base/tmpfile.h"
+#include "core/worker/folders.h"
 
 enum {
     GUNICORN_LINE_MAX = 8190,
@@ -208,6 +209,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     e->trust = p->trust;
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
     e->proxy_trust = p->proxy_trust;
+    e->uwsgi_trust = cg_settings_is_uwsgi(s) ? p->uwsgi_trust : NULL;
     e->server = server;
     e->health = (struct cg_health_policy){
         .live = text_of(s, CG_health_path),
@@ -242,11 +244,18 @@ cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
     if (r == 0) {
         r = init_trust(s, CG_proxy_allow_ips, &p->proxy_trust, err);
     }
+    if (r == 0) {
+        r = init_trust(s, CG_uwsgi_allow_ips, &p->uwsgi_trust, err);
+    }
+    if (r == 0) {
+        r = cg_folders_open(s, &p->files, err);
+    }
     if (r < 0) {
         cg_policy_release(p);
         return r;
     }
     init_engine(p, s, server);
+    p->engine.files = p->files;
     return 0;
 }
 
@@ -264,5 +273,7 @@ cg_policy_release(struct cg_policy *p)
     free(p->schemes);
     cg_trust_free(p->trust);
     cg_trust_free(p->proxy_trust);
+    cg_trust_free(p->uwsgi_trust);
+    cg_folders_close(p->files);
     *p = (struct cg_policy){0};
 }

@@ -12,8 +12,9 @@ struct cg_policy {
     struct cg_engine_config engine;
     struct cg_budget budget;
     int max_in_flight; /* of a class whose requests share a thread */
-    struct cg_trust *trust, *proxy_trust;
-    char **forwarder; /* lower case, NULL-terminated */
+    struct cg_trust *trust, *proxy_trust, *uwsgi_trust;
+    struct cg_files *files; /* NULL: nothing is served */
+    char **forwarder;       /* lower case, NULL-terminated */
     struct cg_scheme_rule *schemes;
 };
 

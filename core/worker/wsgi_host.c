@@ -298,6 +298,38 @@ stuck(void *self, const struct cg_exchange *ex)
     }
 }
 
+/* ---- files, which the engine sends by itself ---- */
+
+static void
+answered(void *self, const struct cg_exchange *ex)
+{
+    struct cg_wsgi_host *h = self;
+    struct cg_log *log = h->run->start->log;
+    if (!cg_log_wants_requests(log)) {
+        return;
+    }
+    const struct cg_request *r = ex->req;
+    const struct cg_access_record record = {
+        .remote_addr = cg_slice_of(ex->peer->addr),
+        .authorization = field(ex, CG_FIELD_AUTHORIZATION),
+        .method = cg_span_of(ex->base, r->method),
+        .uri = cg_span_of(ex->base, r->target),
+        .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .path = cg_span_of(ex->base, r->path),
+        .query = cg_span_of(ex->base, r->query),
+        .referer = field(ex, CG_FIELD_REFERER),
+        .user_agent = field(ex, CG_FIELD_USER_AGENT),
+        .status = ex->status,
+        .body_bytes = ex->sent,
+        .duration_us = cg_now_us() - ex->start_us,
+        .pid = (int)getpid(),
+    };
+    cg_log_request(log, h->access, &record);
+    if (cg_log_has_spooled(log) && !cg_exchange_leads(ex)) {
+        cg_log_write_spool(log);
+    }
+}
+
 /* ---- making it ---- */
 
 static void
@@ -466,6 +498,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .over = class->over,
         .overdue = overdue,
         .stuck = stuck,
+        .answered = answered,
         .self = h,
     };
     int r = cg_engine_new(config, &h->host, &h->runner, start->listeners,

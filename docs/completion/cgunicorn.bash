@@ -246,7 +246,7 @@ _cgunicorn() {
         return
         ;;
     --protocol)
-        : # any text
+        _cgunicorn_words "$current" http uwsgi
         return
         ;;
     --uwsgi-allow-from)
@@ -354,6 +354,30 @@ _cgunicorn() {
         return
         ;;
     --ciphers)
+        : # any text
+        return
+        ;;
+    --static)
+        : # any text
+        return
+        ;;
+    --static-expires)
+        : # any text
+        return
+        ;;
+    --static-index)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --static-fallback)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --static-missing)
+        _cgunicorn_words "$current" application 404
+        return
+        ;;
+    --sendfile-root)
         : # any text
         return
         ;;
@@ -555,6 +579,12 @@ _cgunicorn() {
             --suppress-ragged-eofs \
             --do-handshake-on-connect \
             --ciphers \
+            --static \
+            --static-expires \
+            --static-index \
+            --static-fallback \
+            --static-missing \
+            --sendfile-root \
             --http-protocols \
             --http2-cleartext \
             --http2-max-concurrent-streams \
@@ -594,6 +624,7 @@ _cgunicorn() {
             recycle_share \
             replace \
             connection_keeper \
+            companions \
             timeout \
             graceful_timeout \
             request_timeout \
@@ -699,6 +730,12 @@ _cgunicorn() {
             suppress_ragged_eofs \
             do_handshake_on_connect \
             ciphers \
+            static \
+            static_expires \
+            static_index \
+            static_fallback \
+            static_missing \
+            sendfile_root \
             http_protocols \
             http2_cleartext \
             http2_max_concurrent_streams \

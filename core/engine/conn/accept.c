@@ -112,6 +112,15 @@ is_starvation(int code)
            code == ENOMEM;
 }
 
+/* Somebody has shut the listener down, and the kernel says so again and again
+ * until the master has mended it. */
+static void
+on_shut(struct cg_engine *e)
+{
+    cg_watch_listeners(e, false);
+    e->accept.pause_us = e->now_us + PAUSE_US;
+}
+
 static int
 accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
 {
@@ -125,6 +134,8 @@ accept_fd(struct cg_executor *x, int listener, struct sockaddr_storage *sa)
     } while (fd < 0 && is_starvation(errno) && cg_room_make(e));
     if (fd < 0 && is_starvation(errno)) {
         on_starved(x, listener, errno);
+    } else if (fd < 0 && errno == EINVAL) {
+        on_shut(e);
     }
     return cg_fd_above_stdio(fd);
 }

@@ -17,7 +17,8 @@ struct cg_accepting {
     const struct cg_listener *listeners;
     int n;
     int swarm;         /* connections to take at the next wake-up */
-    uint64_t pause_us; /* out of descriptors: not before this time */
+    uint64_t pause_us; /* out of descriptors, or a listener is shut:
+                          not before this time */
     uint64_t full_us;  /* no slot: the next look for one to spare */
     int reserve_fd;    /* given up to turn a peer away */
     int starved;       /* accepts in a row that found no descriptor */

@@ -200,4 +200,10 @@ cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
                           : sa->ss_family == AF_UNIX;
     c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
     c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust, addr);
+    if (e->config->uwsgi_trust != NULL) {
+        /* a client's X-Forwarded-Proto is no word of the proxy's here */
+        c->peer.trusted = false;
+        c->preamble = true;
+        c->may_announce = cg_trust_has(e->config->uwsgi_trust, addr);
+    }
 }

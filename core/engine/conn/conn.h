@@ -35,8 +35,9 @@ struct cg_conn {
     uint8_t armed; /* in the epoll set */
     uint16_t listener;
     uint16_t interest; /* CG_LOOP_READ and the like, when armed */
-    bool preamble;     /* a PROXY preamble may come first */
+    bool preamble;     /* a PROXY preamble may come first, or a packet must */
     bool may_announce; /* and the peer is one that may send it */
+    bool told_https;   /* the packet says so */
     bool counted;      /* a whole head has come, and no part of another */
     uint32_t requests;
 

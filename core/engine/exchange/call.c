@@ -100,8 +100,10 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
     struct cg_flight *f = x->flight;
     const struct cg_exchange *ex = &call->ex;
     int class = ex->status / 100;
-    atomic_store_explicit(&f->running, x->engine->hosted.in_flight > 1,
-                          RELAXED);
+    if (!call->own) {
+        atomic_store_explicit(&f->running, x->engine->hosted.in_flight > 1,
+                              RELAXED);
+    }
     add(&f->requests, 1);
     add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
     add(&f->bytes_out, ex->sent);
@@ -257,6 +259,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     cg_writer_reset(&x->writer);
     call->dropped = call->spent = NULL;
     call->corked = (struct cg_corked){0};
+    call->own = false;
     call->lost = call->stalled_us = 0;
     call->input = NULL;
     call->input_error = 0;

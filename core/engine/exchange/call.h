@@ -41,6 +41,7 @@ struct cg_call {
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_corked corked;
+    bool own;                /* the engine answers, no host */
     uint64_t lost;           /* bytes of the body that found the wire broken */
     uint64_t stalled_us;     /* so long the client took nothing: given up */
     struct cg_intake *input; /* the body that is still coming, or NULL */

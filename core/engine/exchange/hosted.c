@@ -25,6 +25,7 @@
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/wire.h"
+#include "core/engine/files/offload.h"
 #include "core/engine/http1/reply.h"
 #include "core/engine/state.h"
 
@@ -566,6 +567,7 @@ static const struct cg_exchange_ops detached_ops = {
     .late = cg_limit_late,
     .conclude = cg_limit_conclude,
     .leads = detached_leads,
+    .offload = cg_offload,
 };
 
 static void

@@ -113,9 +113,12 @@ static void
 withdraw(struct cg_engine *e)
 {
     e->harvest.relieved = true;
-    /* who asks for the health of a server that is blocked gets an answer; what
-     * else comes goes to the others, or waits here as it would there */
-    if (!cg_health_is_on(&e->config->health) || cg_sibling_idle(e)) {
+    /* who asks a server that is blocked for its health, or for a file, gets an
+     * answer; what else comes goes to the others, or waits here as it would
+     * there */
+    bool answers =
+        cg_health_is_on(&e->config->health) || e->config->files != NULL;
+    if (!answers || cg_sibling_idle(e)) {
         cg_watch_listeners(e, false);
     }
     cg_watch_wakeup(e, false);

@@ -163,6 +163,28 @@ new_template(struct cg_environ *e, const struct cg_wsgi_listener *l,
     return make_room(d) < 0 ? NULL : py_take(&d);
 }
 
+/*
+ * An environ's table is beyond the small blocks of Python's allocator. libc
+ * keeps a few freed blocks by size for each thread, and finds the next one
+ * there if its size is exact; a block that was cut from a larger one is a few
+ * bytes too long, and would be searched for anew in every request. Several made
+ * at once and freed leave blocks that fit.
+ */
+static int
+warm_allocator(PyObject *template)
+{
+    enum { BLOCKS = 8 }; /* one more than libc keeps */
+    PyObject *made[BLOCKS];
+    int n = 0;
+    while (n < BLOCKS && (made[n] = PyDict_Copy(template)) != NULL) {
+        n++;
+    }
+    for (int i = 0; i < n; i++) {
+        Py_DECREF(made[i]);
+    }
+    return n == BLOCKS ? 0 : -1;
+}
+
 int
 cg_environ_init(struct cg_environ *e, const struct cg_wsgi_options *o,
                 PyTypeObject *file_type, PyObject *errors)
@@ -178,7 +200,7 @@ cg_environ_init(struct cg_environ *e, const struct cg_wsgi_options *o,
             return -1;
         }
     }
-    return 0;
+    return warm_allocator(e->base[0]);
 }
 
 void

@@ -43,6 +43,7 @@ static const char *const ours[] = {"strict",
                                    "recycle_share",
                                    "replace",
                                    "connection_keeper",
+                                   "companions",
                                    "no_new_privs",
                                    "request_timeout",
                                    "shutdown_delay",
@@ -75,7 +76,13 @@ static const char *const ours[] = {"strict",
                                    "access_log_skip",
                                    "log_format",
                                    "request_id",
-                                   "request_id_response"};
+                                   "request_id_response",
+                                   "static",
+                                   "static_expires",
+                                   "static_index",
+                                   "static_fallback",
+                                   "static_missing",
+                                   "sendfile_root"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
