@@ -90,16 +90,20 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) -f
 # the module takes others' sources where they lie (`make sources`), not archives
 ifneq ($(and $(filter module,$(FRONT)),$(wildcard third_party/.complete)),)
 THIRD := $(filter-out third_party/zlib/gz%,$(wildcard third_party/*/*.c))
+HTTP2 := $(if $(wildcard third_party/nghttp2/nghttp2_session.c),1)
 CFLAGS := $(patsubst %/,-I%,$(sort $(dir $(THIRD)))) $(CFLAGS)
 LIBS := -lpthread
 else
 # not every system has an archive of zlib; Python has loaded the shared one
 ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a,-lz)
-LIBS := -l:libhttp_parser.a -l:libyaml.a $(ZLIB) -lpthread
+# without it there is no HTTP/2, and a start that asks for it says so
+HTTP2 := $(if $(filter /%,$(shell $(CC) -print-file-name=libnghttp2.a)),1)
+LIBS := -l:libhttp_parser.a -l:libyaml.a $(if $(HTTP2),-l:libnghttp2.a) $(ZLIB) -lpthread
 endif
+CFLAGS += $(if $(HTTP2),-DCG_HTTP2 -DNGHTTP2_STATICLIB)
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not
-HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libz.a,ALL)
+HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libnghttp2.a:libz.a,ALL)
 # `now`: the keeper of a worker drops memory that a late lookup would need
 LDFLAGS += $(if $(THIRD),,-Wl$(comma)--exclude-libs$(comma)$(HIDE)) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 
@@ -162,6 +166,7 @@ module:
 endif
 
 $(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
+    -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H \
     -DYAML_VERSION_STRING='"0.2.5"' -DYAML_VERSION_MAJOR=0 \
     -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)

@@ -469,15 +469,60 @@ expand_access_format(struct cg_settings *s)
     }
 }
 
+bool
+cg_settings_offer_h2(const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_http_protocols);
+    for (size_t i = 0; v->kind == CG_VALUE_LIST && i < v->list.n; i++) {
+        if (strcmp(v->list.items[i].s, "h2") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* gunicorn's words where it has some. */
+static void
+advise_http2(const struct cg_settings *s, const struct cg_cpus *cpus,
+             struct cg_findings *f)
+{
+    const char *clear = cg_settings_str(s, CG_http2_cleartext);
+    bool off = clear == NULL || strcmp(clear, "off") == 0;
+    if (!cg_settings_offer_h2(s)) {
+        return;
+    }
+#ifndef CG_HTTP2
+    cg_findings_warn(f,
+                     "%s: http_protocols includes h2, and this build has no "
+                     "HTTP/2 (libnghttp2-dev was not there when it was made): "
+                     "clients get HTTP/1.1",
+                     s->source[CG_http_protocols].text);
+#endif
+    if (!cg_settings_are_secure(s) && off) {
+        cg_findings_warn(f, "http_protocols includes h2 but there is no TLS "
+                            "and http2_cleartext is off, so HTTP/2 will never "
+                            "be negotiated.");
+    }
+    if (!off && strcmp(clear, "prior-knowledge") != 0) {
+        cg_findings_warn(f,
+                         "%s: http2_cleartext = %s: the upgrade of HTTP/1.1 is "
+                         "not served (RFC 9113 has none): %s",
+                         s->source[CG_http2_cleartext].text, clear,
+                         strcmp(clear, "both") == 0
+                             ? "clients with prior knowledge are"
+                             : "use prior-knowledge or both");
+    }
+}
+
 void
 cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
 {
     static void (*const advice[])(const struct cg_settings *,
                                   const struct cg_cpus *,
                                   struct cg_findings *) = {
-        advise_workers,  advise_threads, advise_keepalive,  advise_timeout,
-        advise_health,   advise_reload,  advise_backlog,    advise_jitter,
-        advise_sendfile, advise_config,  advise_tls_version};
+        advise_workers,  advise_threads, advise_keepalive,   advise_timeout,
+        advise_health,   advise_reload,  advise_backlog,     advise_jitter,
+        advise_sendfile, advise_config,  advise_tls_version, advise_http2};
     struct cg_cpus cpus;
     cg_cpus_read("", &cpus);
     resolve_workers(s, &cpus);

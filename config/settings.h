@@ -144,6 +144,8 @@ void cg_settings_finish(struct cg_settings *s, struct cg_findings *f);
 
 /* Whether TLS is spoken: certfile or keyfile is set. */
 bool cg_settings_are_secure(const struct cg_settings *s);
+/* Whether http_protocols has h2. */
+bool cg_settings_offer_h2(const struct cg_settings *s);
 /* And on a listener, whose bind says tls: or does not. */
 bool cg_settings_bind_is_secure(const struct cg_settings *s, bool says_tls);
 /*

@@ -96,6 +96,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->receipts.last = &e->receipts.first;
     e->accept.reserve_fd = -1;
     cg_pool_init(&e->pool);
+    cg_http2_init(e);
     cg_cork_init(&e->cork);
     e->ready.last = &e->ready.first;
     e->accept.swarm = 1;
@@ -140,6 +141,7 @@ cg_engine_free(struct cg_engine *e)
     while ((s = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, s->conn);
     }
+    cg_http2_release(e);
     cg_give_waiting(e); /* we were told to end at once, the server was not */
     for (int list = 0; list < DEADLINE_STREAM_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);

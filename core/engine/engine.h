@@ -104,6 +104,12 @@ struct cg_health_policy {
     uint64_t timeout_us; /* of a worker without a sign of life; 0: any */
 };
 
+/* HTTP/2 on plain connections, of trusted peers. */
+enum cg_cleartext {
+    CG_CLEARTEXT_OFF,
+    CG_CLEARTEXT_PRIOR, /* it must begin with the preface */
+    CG_CLEARTEXT_BOTH   /* it may */
+};
 struct cg_files; /* core/engine/files/files.h */
 
 struct cg_engine_config {
@@ -144,6 +150,8 @@ struct cg_engine_config {
     const struct cg_transport_maker *transports;
     /* Requests of plain listeners are sent to this port of https; 0: not. */
     uint16_t redirect_port;
+    const struct cg_h2_policy *http2; /* NULL: HTTP/1 only */
+    enum cg_cleartext cleartext;      /* HTTP/2 without TLS */
     bool shakes_ask; /* their handshakes may ask the host something */
 };
 

@@ -132,6 +132,7 @@ struct cg_exchange {
     bool may_keep;  /* the connection may stay open after this; the runner may
                        say no before the head is out */
     bool streaming; /* the body comes through cg_exchange_read, not in body */
+    bool is_h2;     /* it came over HTTP/2: where req says otherwise */
     bool taken;     /* by take_over of an upgrade: it ends with the request */
 
     void *host; /* the runner's own */

@@ -197,6 +197,35 @@ text_of(const struct cg_settings *s, enum cg_setting_id id)
     return cg_slice_of(text != NULL ? text : "");
 }
 
+static enum cg_cleartext
+cleartext(const char *word)
+{
+    bool prior = word != NULL && strcmp(word, "prior-knowledge") == 0;
+    bool both = word != NULL && strcmp(word, "both") == 0;
+    return prior  ? CG_CLEARTEXT_PRIOR
+           : both ? CG_CLEARTEXT_BOTH
+                  : CG_CLEARTEXT_OFF;
+}
+
+static void
+init_http2(struct cg_policy *p, const struct cg_settings *s)
+{
+    enum { LIST_MAX = 65536 };
+    uint64_t list = bound(s, CG_http2_max_header_list_size, UINT32_MAX);
+    if (!cg_settings_offer_h2(s) || !cg_h2_is_built()) {
+        return;
+    }
+    p->http2 = (struct cg_h2_policy){
+        .max_streams =
+            (uint32_t)bound(s, CG_http2_max_concurrent_streams, INT32_MAX),
+        .window = (uint32_t)cg_settings_int(s, CG_http2_initial_window_size),
+        .max_frame = (uint32_t)cg_settings_int(s, CG_http2_max_frame_size),
+        .max_list = list == UINT32_MAX ? LIST_MAX : (uint32_t)list,
+    };
+    p->engine.http2 = &p->http2;
+    p->engine.cleartext = cleartext(cg_settings_str(s, CG_http2_cleartext));
+}
+
 static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
@@ -255,6 +284,7 @@ cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
         return r;
     }
     init_engine(p, s, server);
+    init_http2(p, s);
     p->engine.files = p->files;
     return 0;
 }

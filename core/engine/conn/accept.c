@@ -14,6 +14,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/room.h"
 #include "core/engine/conn/shake.h"
+#include "core/engine/http2/preface.h"
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 
@@ -194,6 +195,9 @@ cg_accept_from(struct cg_executor *x, int listener)
     cg_conn_describe(e, c, &sa);
     if (__builtin_expect(cg_transport_shakes(&c->transport), 0)) {
         cg_shake_begin(e, c);
+    }
+    if (__builtin_expect(e->config->cleartext != CG_CLEARTEXT_OFF, 0)) {
+        cg_preface_begin(e, c);
     }
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     return c;

@@ -4,6 +4,7 @@
 #include "core/engine/conn/preamble.h"
 #include "core/engine/http1/ending.h"
 #include "core/engine/http1/refuse.h"
+#include "core/engine/http2/session.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -132,6 +133,9 @@ go_on(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_FIRST,
                     e->now_us);
     cg_conn_arm(e, c, CG_LOOP_READ);
+    if (c->transport.state->secure->is_h2 && e->config->http2 != NULL) {
+        cg_http2_begin(e, c);
+    }
     return c->protocol->on_event(x, c, a);
 }
 

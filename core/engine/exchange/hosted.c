@@ -614,14 +614,6 @@ lent_expired(struct cg_engine *e, struct cg_stream *s)
     end_wait(e, s);
 }
 
-/* It has closed its side, whatever it sent before. */
-static bool
-has_left(const struct cg_stream *s)
-{
-    struct pollfd p = cg_transport_poll(s->transport, POLLRDHUP);
-    return poll(&p, 1, 0) > 0;
-}
-
 /* All is out. */
 static void
 end_flush(struct cg_engine *e, struct cg_stream *s)
@@ -654,7 +646,7 @@ lent_ready(struct cg_engine *e, struct cg_stream *s)
 {
     struct cg_detached *d = s->call;
     int r = cg_outbox_flush(&s->outbox, s->transport, &e->dropped);
-    if (r < 0 || (d->ends && has_left(s))) {
+    if (r < 0 || (d->ends && cg_transport_has_left(s->transport))) {
         d->call.ex.broken = true;
     }
     cg_hoard_count(e, &s->outbox);
@@ -838,7 +830,7 @@ step(struct cg_executor *x)
         cg_pay_now(x);
         return true;
     }
-    return false;
+    return cg_http2_is_owed(e) && cg_http2_pump(e);
 }
 
 /* The next deadline, in the event set like everything else. It is set anew only
@@ -892,7 +884,7 @@ cg_engine_poll(struct cg_engine *e, struct cg_executor *x)
     }
     x->entered = true;
     take_baton(e, x);
-    e->hosted.polling = true;
+    atomic_store(&e->hosted.polling, true);
     if (e->hosted.called) {
         e->hosted.called = false;
         cg_fd_empty(e->hosted.call_fd);
@@ -900,7 +892,11 @@ cg_engine_poll(struct cg_engine *e, struct cg_executor *x)
     if (cg_loop_goes_on(x)) {
         work(x);
     }
-    e->hosted.polling = false;
+    atomic_store(&e->hosted.polling, false);
+    if (__builtin_expect(cg_http2_is_owed(e), 0)) {
+        cg_http2_pump(e);
+        cg_engine_kick(e); /* for what it left: streams, deadlines */
+    }
     open_baton(e, x);
     return !cg_engine_is_over(e);
 }

@@ -226,12 +226,24 @@ on_special(struct cg_executor *x, void *ptr)
     return true;
 }
 
+/* Streams of HTTP/2 come after the descriptors of the same harvest. */
+static bool
+next_stream(struct cg_executor *x)
+{
+    cg_http2_pump_late(x->engine);
+    struct cg_conn *c = cg_http2_next(x->engine);
+    if (c != NULL) {
+        cg_dispatch_event(x, c);
+    }
+    return true;
+}
+
 bool
 cg_loop_next_event(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     if (e->harvest.at == e->harvest.n) {
-        return false;
+        return e->http2.first != NULL && next_stream(x);
     }
     void *ptr = e->harvest.events[e->harvest.at++].data.ptr;
     if (!on_special(x, ptr)) {
@@ -298,6 +310,7 @@ begin_stop(struct cg_executor *x)
     atomic_store(&e->slot->state, CG_WORKER_STOPPING);
     cg_dispatch_accept_rest(x);
     cg_watch_listeners(e, false);
+    cg_http2_stop(e);
     if (cg_sibling_serves(e)) {
         cg_give_waiting(e);
     }
@@ -421,10 +434,17 @@ bool
 cg_loop_look(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
+    if (__builtin_expect(cg_http2_is_owed(e), 0) && cg_http2_pump(e)) {
+        return true;
+    }
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
     cg_engine_tick(e);
     cg_harvest(x, n);
     int ms = cg_run_timers(e);
+    if (__builtin_expect(cg_http2_is_owed(e), 0)) { /* by a deadline */
+        cg_http2_pump(e);
+        return true;
+    }
     if (n > 0) {
         cg_show_state(x, CG_WORKER_BUSY);
         return true;

@@ -254,8 +254,9 @@ put_line(struct cg_asgi *a, PyObject *d, const RequestObject *r)
         PyDict_SetItem(d, word(a, W_scheme), word(a, https)) < 0) {
         return -1;
     }
-    if (req->minor == 0 &&
-        PyDict_SetItem(d, word(a, W_http_version), word(a, W_http10)) < 0) {
+    if ((req->minor == 0 || ex->is_h2) &&
+        PyDict_SetItem(d, word(a, W_http_version),
+                       word(a, ex->is_h2 ? W_http2 : W_http10)) < 0) {
         return -1;
     }
     if (r->ws == NULL && !req->method_is_get &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/py/request/access.h"
+#include "core/py/request/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -316,7 +317,7 @@ cg_wsgi_log_access(const struct cg_kit *kit, PyObject *env)
         .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
         .method = cg_span_of(ex->base, r->method),
         .uri = cg_span_of(ex->base, r->target),
-        .protocol = r->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .protocol = cg_part_protocol(ex),
         .path = changed_field(env, w->environ.k_path,
                               cg_span_of(ex->base, r->path), &path),
         .query = cg_span_of(ex->base, r->query),

@@ -53,6 +53,11 @@ init_keys(struct cg_environ *e)
         {&e->k_server_port, "SERVER_PORT"},
         {&e->v_https, "https"},
         {&e->v_http10, "HTTP/1.0"},
+        {&e->v_http20, "HTTP/2.0"},
+        {&e->k_http_version, "HTTP_VERSION"},
+        {&e->v_2, "2"},
+        {&e->k_h2_weight, "gunicorn.http2.priority_weight"},
+        {&e->k_h2_depends, "gunicorn.http2.priority_depends_on"},
         {&e->k_early_hints, "wsgi.early_hints"},
         {&e->k_https, "HTTPS"},
         {&e->v_on, "on"},
@@ -571,6 +576,21 @@ put_server_from_host(struct cg_environ *e, PyObject *d,
 
 /* ---- all of it ---- */
 
+/* What gunicorn says of the priorities of RFC 7540 when there are none. */
+static int
+put_http2(struct cg_environ *e, PyObject *d)
+{
+    py_auto *weight = PyLong_FromLong(16);
+    py_auto *depends = PyLong_FromLong(0);
+    return weight == NULL || depends == NULL ||
+                   PyDict_SetItem(d, e->k_protocol, e->v_http20) < 0 ||
+                   PyDict_SetItem(d, e->k_http_version, e->v_2) < 0 ||
+                   PyDict_SetItem(d, e->k_h2_weight, weight) < 0 ||
+                   PyDict_SetItem(d, e->k_h2_depends, depends) < 0
+               ? -1
+               : 0;
+}
+
 static int
 put_line(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 {
@@ -581,6 +601,9 @@ put_line(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
         return -1;
     }
     if (r->minor == 0 && PyDict_SetItem(d, e->k_protocol, e->v_http10) < 0) {
+        return -1;
+    }
+    if (ex->is_h2 && put_http2(e, d) < 0) {
         return -1;
     }
     if (cg_part_is_https(ex) &&
