@@ -28,6 +28,7 @@ cg_docgen_type(const struct cg_row *row)
     switch (row->type) {
     case TYPE_BOOL: return "`True` or `False`";
     case TYPE_UINT: return "a whole number, 0 or more";
+    case TYPE_SECONDS: return "a number of seconds, such as `0.5`";
     case TYPE_STR: return "a string, or `None`";
     case TYPE_LIST: return "a list of strings, or one string";
     case TYPE_FILES: return "a list of files that exist, or of patterns";

@@ -227,6 +227,24 @@ init_http2(struct cg_policy *p, const struct cg_settings *s)
 }
 
 static void
+init_overload(struct cg_policy *p, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_overload_exempt);
+    const char *word = cg_settings_str(s, CG_overload);
+    struct cg_engine_config *e = &p->engine;
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
+    p->exempt = cg_calloc(n + 1, sizeof *p->exempt);
+    for (size_t i = 0; i < n; i++) {
+        p->exempt[i] = cg_slice_of(v->list.items[i].s);
+    }
+    e->exempt = p->exempt;
+    e->exempt_n = (int)n;
+    e->newest_first = word == NULL || strcmp(word, "off") != 0;
+    e->max_queue_us = cg_settings_us(s, CG_max_queue_time);
+    e->abandoned_us = cg_settings_us(s, CG_abandoned_after);
+}
+
+static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
 {
@@ -235,6 +253,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     init_budget(&p->budget, s);
     e->intake.budget = &p->budget;
     init_body(e, s);
+    init_overload(p, s);
     e->trust = p->trust;
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
     e->proxy_trust = p->proxy_trust;
@@ -296,6 +315,7 @@ cg_policy_release(struct cg_policy *p)
         free(p->forwarder[i]);
     }
     free(p->forwarder);
+    free(p->exempt);
     for (size_t i = 0; p->schemes != NULL && p->schemes[i].name != NULL; i++) {
         free((void *)(size_t)p->schemes[i].name);
         free((void *)(size_t)p->schemes[i].value);

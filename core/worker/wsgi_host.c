@@ -167,6 +167,27 @@ stalled(void *self, const struct cg_stalled *what)
 }
 
 static void
+overloaded(void *self, const struct cg_overload_tale *t, bool begins,
+           int waiting)
+{
+    const struct cg_wsgi_host *h = self;
+    uint64_t until = begins ? cg_now_us() : t->ended_us;
+    uint64_t came = t->run + t->abandoned + t->refused + (uint64_t)waiting;
+    cg_log_line(
+        h->run->start->log, begins ? CG_WARNING : CG_INFO,
+        "%s (pid:%d): in %llu.%llu s %llu requests had to wait: %llu "
+        "run, %llu abandoned by their clients, %llu refused, %d wait; "
+        "longest wait of one that was run %llu ms",
+        begins ? "Overloaded, the newest requests are run first"
+               : "No longer overloaded",
+        (int)getpid(), (unsigned long long)((until - t->begun_us) / 1000000),
+        (unsigned long long)((until - t->begun_us) / 100000 % 10),
+        (unsigned long long)came, (unsigned long long)t->run,
+        (unsigned long long)t->abandoned, (unsigned long long)t->refused,
+        waiting, (unsigned long long)(t->longest_us / 1000));
+}
+
+static void
 trouble(void *self, const char *text)
 {
     struct cg_wsgi_host *h = self;
@@ -490,6 +511,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .refused = refused,
         .stalled = stalled,
         .unshaken = unshaken,
+        .overloaded = overloaded,
         .trouble = trouble,
         .report = report,
         .has_lines = has_lines,

@@ -85,6 +85,22 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --overload)
+        _cgunicorn_words "$current" auto off
+        return
+        ;;
+    --max-queue-time)
+        : # any text
+        return
+        ;;
+    --abandoned-after)
+        : # any text
+        return
+        ;;
+    --overload-exempt)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --shutdown-delay)
         : # any text
         return
@@ -472,6 +488,10 @@ _cgunicorn() {
             --timeout \
             --graceful-timeout \
             --request-timeout \
+            --overload \
+            --max-queue-time \
+            --abandoned-after \
+            --overload-exempt \
             --shutdown-delay \
             --keep-alive \
             --asgi-loop \
@@ -628,6 +648,10 @@ _cgunicorn() {
             timeout \
             graceful_timeout \
             request_timeout \
+            overload \
+            max_queue_time \
+            abandoned_after \
+            overload_exempt \
             shutdown_delay \
             keepalive \
             asgi_loop \
