@@ -263,6 +263,26 @@ show_workers(struct cg_screen *s, const struct cg_json_tree *t)
 }
 
 static void
+show_companions(struct cg_screen *s, const struct cg_json_tree *t)
+{
+    const struct cg_json_node *c =
+        cg_json_first(t, cg_json_get(t, cg_json_root(t), "companions"));
+    char age[SMALL], rss[SMALL];
+    if (c != NULL) {
+        cg_buf_putc(s->out, '\n');
+        put_heading(s, "PID      STATE     AGE      STARTS RSS MiB COMPANION");
+    }
+    for (; c != NULL; c = cg_json_next(t, c)) {
+        put_line(s, "%-8.0f %-9s %-8s %6.0f %7s %s: %s",
+                 cg_json_number_of(t, c, "pid"), cg_json_text_of(t, c, "state"),
+                 span(age, cg_json_number_of(t, c, "age_s")),
+                 cg_json_number_of(t, c, "starts"),
+                 mib(rss, cg_json_get(t, c, "rss_bytes")),
+                 cg_json_text_of(t, c, "name"), cg_json_text_of(t, c, "runs"));
+    }
+}
+
+static void
 show_event_list(struct cg_screen *s, const struct cg_json_tree *t)
 {
     const struct cg_json_node *e =
@@ -280,6 +300,7 @@ cg_show_status(struct cg_screen *s, const struct cg_json_tree *t)
     show_listeners(s, t);
     show_traffic(s, t);
     show_workers(s, t);
+    show_companions(s, t);
     cg_buf_putc(s->out, '\n');
     put_heading(s, "EVENTS (UTC)");
     show_event_list(s, t);
@@ -467,7 +488,9 @@ cg_show_stacks(struct cg_screen *s, const struct cg_json_tree *t)
         const char *text = cg_json_text_of(t, w, "stacks");
         cg_buf_puts(s->out, i++ > 0 ? "\n" : "");
         colour(s, BOLD);
-        put_line(s, "worker %.0f", cg_json_number_of(t, w, "pid"));
+        const char *name = cg_json_text_of(t, w, "companion");
+        put_line(s, "%s %s%s%.0f", *name != '\0' ? "companion" : "worker", name,
+                 *name != '\0' ? " " : "", cg_json_number_of(t, w, "pid"));
         colour(s, PLAIN);
         put_text(s, *text != '\0' ? text
                                   : "it gives no stacks: it boots, ends, or "

@@ -8,12 +8,14 @@
 enum cg_type {
     TYPE_BOOL,
     TYPE_UINT,
+    TYPE_SECONDS, /* a decimal number */
     TYPE_STR,
     TYPE_LIST,  /* of strings */
     TYPE_FILES, /* list of files that exist */
     TYPE_CSV,   /* comma string -> list */
     TYPE_ADDRS, /* comma string of addresses and networks -> list */
     TYPE_DICT,
+    TYPE_PAIRS, /* list of strings NAME=VALUE, or a dictionary -> list */
     TYPE_CERTS, /* list of dicts: certfile, keyfile, names */
     TYPE_CLASS, /* import string or class */
     TYPE_HOOK,  /* callable or import string */
@@ -64,8 +66,6 @@ int cg_validate(const struct cg_row *row, struct cg_value *v,
 struct cg_value cg_split_commas(const char *text);
 /* statsd_host: the host in lower case and the port, or the path and -1. */
 bool cg_split_statsd(const char *text, char **ret_host, int *ret_port);
-/* Splits as a shell does; a value of kind LIST. -EINVAL: a quote is open. */
-int cg_split_words(const char *text, struct cg_value *ret);
 /* Python's int(text, base) for base 10, and 0 as gunicorn's auto_int. */
 bool cg_int_parse(const char *text, int base, int64_t *ret);
 /* yaml.c: one value in YAML's flow style, "{a: 1}" (environment variables). */

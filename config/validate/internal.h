@@ -12,6 +12,8 @@
 
 /* scalar.c */
 int cg_validate_bool(struct cg_value *v, struct cg_error *err);
+int cg_validate_seconds(const struct cg_row *row, struct cg_value *v,
+                        struct cg_error *err);
 int cg_validate_uint(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);
 int cg_validate_str(struct cg_value *v, struct cg_error *err);
@@ -30,6 +32,8 @@ int cg_validate_addrs(struct cg_value *v, struct cg_error *err);
 int cg_validate_protocols(struct cg_value *v, struct cg_error *err);
 int cg_validate_dict(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);
+int cg_validate_pairs(const struct cg_row *row, struct cg_value *v,
+                      struct cg_error *err);
 
 /* certificates.c */
 int cg_validate_certs(struct cg_value *v, struct cg_error *err);

@@ -181,6 +181,38 @@ cg_validate_protocols(struct cg_value *v, struct cg_error *err)
     return r;
 }
 
+/* A name goes into titles, the log and the environment. */
+static bool
+is_name(const char *s)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    enum { MOST = 40 };
+    size_t n = strlen(s);
+    return n > 0 && n <= MOST && s[strspn(s, letters)] == '\0';
+}
+
+static int
+check_companions(const struct cg_value *v, struct cg_error *err)
+{
+    for (size_t i = 0; i + 1 < v->list.n; i += 2) {
+        const char *what = v->list.items[i + 1].s;
+        if (!is_name(v->list.items[i].s)) {
+            return cg_error_set(err, EINVAL,
+                                "'%s' is no name of a companion: letters, "
+                                "digits, - _ and ., 40 at most",
+                                v->list.items[i].s);
+        }
+        if (what[strspn(what, " \t")] == '\0') {
+            return cg_error_set(err, EINVAL,
+                                "the companion %s has nothing to run: write a "
+                                "command, or module:callable",
+                                v->list.items[i].s);
+        }
+    }
+    return 0;
+}
+
 int
 cg_validate_dict(const struct cg_row *row, struct cg_value *v,
                  struct cg_error *err)
@@ -190,5 +222,63 @@ cg_validate_dict(const struct cg_row *row, struct cg_value *v,
     }
     /* the others may hold whatever their reader understands */
     bool strings = strcmp(row->name, "secure_scheme_headers") == 0;
-    return strings ? check_strings(v, err) : 0;
+    bool companions = strcmp(row->name, "companions") == 0;
+    int r = strings || companions ? check_strings(v, err) : 0;
+    return r == 0 && companions ? check_companions(v, err) : r;
+}
+
+/* {"/static": "folder", "*.css": 3600} as the strings that a list would have.
+ */
+static struct cg_value
+joined(const struct cg_value *map)
+{
+    struct cg_value list = cg_value_list();
+    for (size_t i = 0; i + 1 < map->list.n; i += 2) {
+        const struct cg_value *value = &map->list.items[i + 1];
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_buf_puts(&b, map->list.items[i].s);
+        cg_buf_putc(&b, '=');
+        if (value->kind == CG_VALUE_STR) {
+            cg_buf_puts(&b, value->s);
+        } else {
+            cg_value_repr(value, &b);
+        }
+        cg_value_push(&list, cg_value_str(cg_buf_str(&b)));
+    }
+    return list;
+}
+
+static bool
+has_names(const struct cg_value *map)
+{
+    for (size_t i = 0; i < map->list.n; i += 2) {
+        if (map->list.items[i].kind != CG_VALUE_STR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int
+cg_validate_pairs(const struct cg_row *row, struct cg_value *v,
+                  struct cg_error *err)
+{
+    if (v->kind == CG_VALUE_MAP) {
+        if (!has_names(v)) {
+            return cg_value_wrong(err, "Not a dictionary of strings: ", v, "");
+        }
+        cg_value_replace(v, joined(v));
+    }
+    int r = cg_validate_list(row, v, err);
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        const char *text = v->list.items[i].s;
+        const char *equals = strchr(text, '=');
+        if (equals == NULL || equals[1] == '\0') {
+            return cg_error_set(err, EINVAL,
+                                "%s: '%.200s' is no %s: write both, with an "
+                                "equals sign between them",
+                                row->name, text, row->meta);
+        }
+    }
+    return r;
 }

@@ -112,12 +112,14 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     switch (row->type) {
     case TYPE_BOOL: return cg_validate_bool(v, err);
     case TYPE_UINT: return cg_validate_uint(row, v, err);
+    case TYPE_SECONDS: return cg_validate_seconds(row, v, err);
     case TYPE_STR: return cg_validate_str(v, err);
     case TYPE_LIST: return cg_validate_list(row, v, err);
     case TYPE_FILES: return cg_validate_files(row, v, err);
     case TYPE_CSV: return cg_validate_csv(v, err);
     case TYPE_ADDRS: return cg_validate_addrs(v, err);
     case TYPE_DICT: return cg_validate_dict(row, v, err);
+    case TYPE_PAIRS: return cg_validate_pairs(row, v, err);
     case TYPE_CERTS: return cg_validate_certs(v, err);
     case TYPE_CLASS: return validate_class(v, err);
     case TYPE_HOOK: return validate_hook(row, v, err);

@@ -231,7 +231,10 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         r = told(a, CG_nworkers_changed,
                  cg_hook_nworkers(a->server, workers, -1, err), err);
     }
-    return r < 0 ? r : cg_arbiter_apply_env(a, err);
+    if (r < 0 || (r = cg_arbiter_apply_env(a, err)) < 0) {
+        return r;
+    }
+    return cg_companions_check(s, err);
 }
 
 static void
@@ -397,9 +400,26 @@ boot(struct cg_arbiter *a, struct cg_error *err)
 
 /* ---- effects ---- */
 
+/* Who waits for the start at a shell hears why it failed: there where the log
+ * goes to a file, else it has been seen. */
+static void
+tell_shell(struct cg_arbiter *a, int status, const char *reason)
+{
+    const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
+    bool in_file = errorlog != NULL && strcmp(errorlog, "-") != 0;
+    if (a->start->ready_fd >= 0) {
+        cg_ready_fail(&a->start->ready_fd, status != 0 ? status : EXIT_ERROR,
+                      reason);
+    } else if (status != 0 && !a->plan.serving && in_file &&
+               a->plan.parent_pid == 0) {
+        fprintf(stderr, "\nError: %s (more in %s)\n", reason, errorlog);
+    }
+}
+
 static void
 on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
 {
+    cg_companions_end(a);
     enum cg_level level = e->status != 0 ? CG_ERROR : CG_INFO;
     cg_log_line(a->log, level, "Shutting down: %s", cg_plan_name(&a->plan));
     if (e->text[0] != '\0') {
@@ -408,8 +428,7 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
     cg_auto(free) char *reason = a->failure[0] != '\0'
                                      ? cg_strf("%s %s", e->text, a->failure)
                                      : cg_strdup(e->text);
-    cg_ready_fail(&a->start->ready_fd, e->status != 0 ? e->status : EXIT_ERROR,
-                  reason);
+    tell_shell(a, e->status, reason);
     a->status = a->exiting ? a->status : e->status;
     a->done = true;
     cg_arbiter_tell_end(a, e->text, a->status);
@@ -455,6 +474,7 @@ static void
 on_serving(struct cg_arbiter *a)
 {
     cg_ready_tell(&a->start->ready_fd);
+    cg_companions_follow(a);
     cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
                   a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
@@ -526,7 +546,13 @@ on_revert(struct cg_arbiter *a)
 static void
 on_commit(struct cg_arbiter *a)
 {
+    const struct cg_plan *p = &a->plan;
+    double took_s = (double)(cg_arbiter_now_ms() - p->gate_begun_ms) / 1000;
+    cg_log_line(a->log, CG_INFO,
+                "Reload done: %d workers, generation %u, %.1f s", p->o.target,
+                p->generation, took_s);
     cg_arbiter_commit(a);
+    cg_companions_follow(a);
     cg_arbiter_end_reload(a, NULL);
 }
 
@@ -602,7 +628,8 @@ static void
 wait_for_events(struct cg_arbiter *a)
 {
     size_t n = (size_t)a->nchildren + 1;
-    struct pollfd *p = cg_calloc(n + 2 * CG_DESK_FDS, sizeof *p);
+    struct pollfd *p =
+        cg_calloc(n + (size_t)a->companions.n + 2 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
@@ -612,6 +639,7 @@ wait_for_events(struct cg_arbiter *a)
     int ms = cg_plan_patience(&a->plan, now);
     n += watch_desk(a->channel, p + n, now, &ms);
     n += watch_desk(a->web, p + n, now, &ms);
+    n += (size_t)cg_companions_watch(a, p + n, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
     }
@@ -685,6 +713,7 @@ turn(struct cg_arbiter *a)
     cg_arbiter_mend_listeners(a);
     cg_plan_tick(&a->plan, cg_arbiter_now_ms());
     carry_out_all(a);
+    cg_companions_turn(a);
     cg_arbiter_pass(a);
     carry_out_all(a);
     cg_arbiter_report(a);
@@ -705,6 +734,7 @@ tear_down(struct cg_arbiter *a)
         cg_fd_close(&a->children[i].beat_fd);
     }
     free(a->children);
+    cg_companions_free(a);
     cg_desk_free(a->channel);
     cg_arbiter_close_web(a);
     cg_events_release(&a->events);

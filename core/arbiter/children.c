@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -17,6 +18,7 @@
 #include "core/base/memory.h"
 #include "core/base/process.h"
 #include "core/py/compat/python_worker.h"
+#include "core/py/config/config_file.h"
 #include "core/py/runtime/interp.h"
 #include "logging/spool.h"
 
@@ -86,21 +88,6 @@ free_slot(struct cg_arbiter *a)
     return NULL;
 }
 
-/* What is the previous generation's or another worker's: a socket or a queue
- * that stays open here would take connections that nobody ever serves. */
-static void
-let_go_of_others(struct cg_arbiter *a)
-{
-    cg_sockets_close(&a->old_sockets, NULL, false);
-    cg_handover_release(&a->old_handover);
-    cg_tickets_enter(&a->tickets);
-    for (int i = 0; i < a->nchildren; i++) {
-        cg_fd_close(&a->children[i].trace_fd);
-        cg_fd_close(&a->children[i].news_fd);
-        cg_fd_close(&a->children[i].beat_fd);
-    }
-}
-
 static void
 in_child(void *self)
 {
@@ -109,7 +96,7 @@ in_child(void *self)
     cg_worker_early_signals();
     cg_fd_close(&a->alive_write);
     cg_fd_close(&a->start->ready_fd);
-    let_go_of_others(a);
+    cg_arbiter_let_go(a);
 }
 
 /* Who waits for orphans may take a moment. One that is still there is a child
@@ -141,9 +128,45 @@ remember_keeper(struct cg_arbiter *a, const struct cg_slot *slot)
     }
 }
 
+/* The lowest that no other worker of its generation has which stays: so the
+ * successor of one that dies or leaves has its number. */
+static bool
+has_number(const struct cg_arbiter *a, int number)
+{
+    for (int i = 0; i < a->nchildren; i++) {
+        const struct cg_child *c = &a->children[i];
+        const struct cg_plan_worker *w = cg_plan_worker(&a->plan, c->pid);
+        if (c->number == number && w != NULL &&
+            w->generation == a->plan.generation &&
+            (w->state == ROSTER_BOOTING || w->state == ROSTER_READY)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+free_number(const struct cg_arbiter *a)
+{
+    int number = 1;
+    while (has_number(a, number)) {
+        number++;
+    }
+    return number;
+}
+
+static void
+publish_number(const struct cg_child *c)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", c->number);
+    cg_python_setenv("CGUNICORN_WORKER_ID", text, NULL);
+}
+
 static _Noreturn void
 run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
 {
+    publish_number(c);
     cg_fd_close(&c->news_fd); /* the master's end */
     cg_fd_close(&c->beat_fd);
     cg_log_part(a->log);
@@ -276,6 +299,8 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
     if (w == NULL) {
         return -ENOMEM;
     }
+    int number = free_number(a);
+    cg_py_worker_set_number(w, number);
     int r = cg_arbiter_hook(a, CG_pre_fork, w);
     if (r == CG_HOOK_EXIT || r == CG_HOOK_HALT) {
         cg_py_worker_free(w);
@@ -286,6 +311,7 @@ fork_worker(struct cg_arbiter *a, struct cg_slot *slot)
     atomic_store(&slot->started_us, cg_now_us());
     cg_auto(fd_close) int news_fd = -1; /* its end */
     struct cg_child c = {.slot = slot,
+                         .number = number,
                          .trace_fd = cg_arbiter_trace_file(),
                          .news_fd = open_news(&news_fd),
                          .object = w};

@@ -136,7 +136,8 @@ check_worker(const struct order *o)
     if (is_all(o)) {
         return true;
     }
-    if (cg_arbiter_child(o->a, atoi(o->words[0])) == NULL) {
+    int pid = atoi(o->words[0]);
+    if (cg_arbiter_child(o->a, pid) == NULL && !cg_companion_is(o->a, pid)) {
         cg_channel_put_error(o->reply, "'%s' is no worker of this server",
                              o->words[0]);
         return false;
@@ -159,6 +160,23 @@ can_trace(const struct cg_arbiter *a, const struct cg_child *c)
            cg_slot_look(c->slot).state != CG_WORKER_ENDING;
 }
 
+struct traced {
+    int pid; /* -1: not meant, or it gives none */
+    int trace_fd;
+    const char *name; /* of a companion */
+};
+
+static struct traced
+companion_of(const struct order *o, int i)
+{
+    struct traced t = {-1, -1, NULL};
+    t.pid = cg_companion_traced(o->a, i, &t.trace_fd, &t.name);
+    if (!is_all(o) && t.pid != atoi(o->words[0])) {
+        t.pid = -1;
+    }
+    return t;
+}
+
 static void
 trace(const struct order *o)
 {
@@ -172,16 +190,21 @@ trace(const struct order *o)
             n += kill(c->pid, CG_TRACE_SIGNAL) == 0;
         }
     }
+    for (int i = 0; i < o->a->companions.n; i++) {
+        struct traced t = companion_of(o, i);
+        n += t.pid > 0 && kill(t.pid, CG_TRACE_SIGNAL) == 0;
+    }
     say_number(o, "asked", n);
 }
 
 static void
-put_trace_of(const struct cg_child *c, struct cg_json *j)
+put_trace_of(const struct traced *c, struct cg_json *j)
 {
     cg_auto(free) char *text = cg_malloc(TRACE_MOST);
     ssize_t n = c->trace_fd >= 0 ? pread(c->trace_fd, text, TRACE_MOST, 0) : -1;
     cg_json_open(j, '{');
     cg_json_put_int(j, "pid", c->pid);
+    cg_json_put_text(j, "companion", c->name);
     cg_json_key(j, "stacks");
     if (n > 0) {
         cg_json_slice(j, (struct cg_slice){text, (size_t)n});
@@ -206,7 +229,14 @@ stacks(const struct order *o)
     cg_json_open(&j, '[');
     for (int i = 0; i < o->a->nchildren; i++) {
         if (is_meant(o, &o->a->children[i])) {
-            put_trace_of(&o->a->children[i], &j);
+            const struct cg_child *c = &o->a->children[i];
+            put_trace_of(&(struct traced){c->pid, c->trace_fd, NULL}, &j);
+        }
+    }
+    for (int i = 0; i < o->a->companions.n; i++) {
+        struct traced t = companion_of(o, i);
+        if (t.pid > 0) {
+            put_trace_of(&t, &j);
         }
     }
     cg_json_close(&j, ']');

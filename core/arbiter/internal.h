@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/arbiter/arbiter.h"
+#include "core/arbiter/companions.h"
 #include "core/arbiter/plan/plan.h"
 #include "core/arbiter/sockets.h"
 #include "core/control/channel.h"
@@ -26,6 +27,7 @@ enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7 };
 /* What the plan's roster does not know: the Python object and the slot. */
 struct cg_child {
     int pid;
+    int number; /* 1, 2 … among those of its generation */
     struct cg_slot *slot;
     int trace_fd; /* a file in memory that its stacks go to, or -1 */
     int news_fd;  /* what it says, one struct cg_worker_news at a time; -1 */
@@ -70,6 +72,7 @@ struct cg_arbiter {
     char *pidfile;      /* absolute; NULL: none was written */
     struct cg_child *children;
     int nchildren;
+    struct cg_companions companions;
     struct cg_variable *originals; /* what raw_env covers */
     size_t noriginals;
     int signal_fd;
@@ -139,6 +142,8 @@ struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
 /* children.c */
 struct cg_child *cg_arbiter_child(struct cg_arbiter *a, int pid);
 void cg_arbiter_spawn(struct cg_arbiter *a);
+/* let_go.c: in a child of the master, what is another process's */
+void cg_arbiter_let_go(struct cg_arbiter *a);
 /* Forks a worker that the plan knows of: its pid, or -errno. */
 int cg_arbiter_fork(struct cg_arbiter *a);
 

@@ -68,6 +68,9 @@ prepare(struct cg_arbiter *a, struct cg_settings **ret, struct cg_sockets *sock,
         e = cg_worker_class_check(s, err);
     }
     if (e == 0) {
+        e = cg_companions_check(s, err);
+    }
+    if (e == 0) {
         e = cg_arbiter_secure(a, s, security, err);
     }
     if (e == 0) {

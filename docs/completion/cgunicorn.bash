@@ -85,6 +85,22 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --overload)
+        _cgunicorn_words "$current" auto off
+        return
+        ;;
+    --max-queue-time)
+        : # any text
+        return
+        ;;
+    --abandoned-after)
+        : # any text
+        return
+        ;;
+    --overload-exempt)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --shutdown-delay)
         : # any text
         return
@@ -246,7 +262,7 @@ _cgunicorn() {
         return
         ;;
     --protocol)
-        : # any text
+        _cgunicorn_words "$current" http uwsgi
         return
         ;;
     --uwsgi-allow-from)
@@ -269,7 +285,19 @@ _cgunicorn() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    --access-log-skip)
+        : # any text
+        return
+        ;;
     --access-logformat)
+        : # any text
+        return
+        ;;
+    --log-format)
+        : # any text
+        return
+        ;;
+    --request-id)
         : # any text
         return
         ;;
@@ -342,6 +370,30 @@ _cgunicorn() {
         return
         ;;
     --ciphers)
+        : # any text
+        return
+        ;;
+    --static)
+        : # any text
+        return
+        ;;
+    --static-expires)
+        : # any text
+        return
+        ;;
+    --static-index)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --static-fallback)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --static-missing)
+        _cgunicorn_words "$current" application 404
+        return
+        ;;
+    --sendfile-root)
         : # any text
         return
         ;;
@@ -436,6 +488,10 @@ _cgunicorn() {
             --timeout \
             --graceful-timeout \
             --request-timeout \
+            --overload \
+            --max-queue-time \
+            --abandoned-after \
+            --overload-exempt \
             --shutdown-delay \
             --keep-alive \
             --asgi-loop \
@@ -509,8 +565,12 @@ _cgunicorn() {
             --forwarder-headers \
             --header-map \
             --access-logfile \
+            --access-log-skip \
             --disable-redirect-access-to-syslog \
             --access-logformat \
+            --log-format \
+            --request-id \
+            --request-id-response \
             --error-logfile \
             --log-file \
             --log-level \
@@ -539,6 +599,12 @@ _cgunicorn() {
             --suppress-ragged-eofs \
             --do-handshake-on-connect \
             --ciphers \
+            --static \
+            --static-expires \
+            --static-index \
+            --static-fallback \
+            --static-missing \
+            --sendfile-root \
             --http-protocols \
             --http2-cleartext \
             --http2-max-concurrent-streams \
@@ -578,9 +644,14 @@ _cgunicorn() {
             recycle_share \
             replace \
             connection_keeper \
+            companions \
             timeout \
             graceful_timeout \
             request_timeout \
+            overload \
+            max_queue_time \
+            abandoned_after \
+            overload_exempt \
             shutdown_delay \
             keepalive \
             asgi_loop \
@@ -649,8 +720,12 @@ _cgunicorn() {
             forwarder_headers \
             header_map \
             accesslog \
+            access_log_skip \
             disable_redirect_access_to_syslog \
             access_log_format \
+            log_format \
+            request_id \
+            request_id_response \
             errorlog \
             loglevel \
             capture_output \
@@ -679,6 +754,12 @@ _cgunicorn() {
             suppress_ragged_eofs \
             do_handshake_on_connect \
             ciphers \
+            static \
+            static_expires \
+            static_index \
+            static_fallback \
+            static_missing \
+            sendfile_root \
             http_protocols \
             http2_cleartext \
             http2_max_concurrent_streams \

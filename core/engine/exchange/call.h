@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "core/engine/conn/conn.h"
+#include "core/engine/exchange/request_id.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
 #include "core/engine/outbox/cork.h"
@@ -40,11 +41,13 @@ struct cg_call {
     struct cg_segment *dropped; /* objects whose bytes are out */
     struct cg_segment *spent;   /* those that the executor drops next */
     struct cg_corked corked;
+    bool own;                /* the engine answers, no host */
     uint64_t lost;           /* bytes of the body that found the wire broken */
     uint64_t stalled_us;     /* so long the client took nothing: given up */
     struct cg_intake *input; /* the body that is still coming, or NULL */
     int input_error;         /* negative errno, for ever */
     char input_fault[256];   /* set with it */
+    char id[CG_REQUEST_ID_MAX]; /* what ex.id is */
     struct cg_limit limit;
 };
 

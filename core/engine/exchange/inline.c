@@ -3,10 +3,13 @@
  * Inline executors: who turns the loop runs a request itself, with the baton
  * open meanwhile; the call lives in its frame.
  */
+#include "core/engine/exchange/inline.h"
+
 #include "core/engine/exchange/drain.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/wire.h"
+#include "core/engine/files/offload.h"
 #include "core/engine/http1/reply.h"
 #include "core/engine/state.h"
 
@@ -43,6 +46,7 @@ static const struct cg_exchange_ops inline_ops = {
     .late = cg_limit_late,
     .conclude = cg_limit_conclude,
     .leads = wire_leads,
+    .offload = cg_offload,
 };
 
 /* All of it is sent, and only the baton is missing, which may take a while:
@@ -101,6 +105,70 @@ run_stream(struct cg_executor *x, struct cg_stream *s)
     call.ex.ops = &inline_ops;
     run(x, &call);
     cg_input_end(x->engine, s, &call);
+    s->conn->protocol->on_answered(x->engine, s);
+}
+
+/* ---- answers of the engine's own ---- */
+
+uint32_t
+cg_inline_open(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (x->id == RELIEF) {
+        return 0;
+    }
+    if (!e->kind->rests_in_app) {
+        cg_alarm_expect(&e->relief.alarm, e->now_us);
+    }
+    return cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+}
+
+void
+cg_inline_back(struct cg_executor *x, uint32_t mine)
+{
+    struct cg_baton *b = &x->engine->baton;
+    if (x->id != RELIEF && !cg_baton_back(b, (unsigned)x->id, mine)) {
+        cg_baton_take(b, (unsigned)x->id);
+    }
+}
+
+static void
+run_own(struct cg_executor *x, struct cg_call *call,
+        void (*answer)(void *self, struct cg_exchange *ex), void *self)
+{
+    struct cg_engine *e = x->engine;
+    call->own = true;
+    call->wire = &inline_wire;
+    call->ex.ops = &inline_ops;
+    call->stream->state = STREAM_RUN;
+    uint32_t mine = cg_inline_open(x);
+    answer(self, &call->ex);
+    if (e->host->answered != NULL) {
+        e->host->answered(e->host->self, &call->ex);
+    }
+    uint64_t end_us = cg_call_finish(call);
+    cg_inline_back(x, mine);
+    cg_call_end(call, end_us);
+}
+
+void
+cg_inline_answer(struct cg_executor *x, struct cg_stream *s,
+                 const struct cg_arrival *a,
+                 void (*answer)(void *self, struct cg_exchange *ex), void *self)
+{
+    struct cg_call call;
+    struct cg_intake *i = s->intake;
+    if (__builtin_expect(i != NULL && !i->done, 0)) {
+        cg_call_init_stream(&call, x, s);
+        run_own(x, &call, answer, self);
+        cg_input_end(x->engine, s, &call);
+    } else {
+        s->intake = NULL;
+        cg_call_init(&call, x, s, a->req, a->base);
+        call.ex.body = a->body;
+        run_own(x, &call, answer, self);
+        cg_intake_free(i);
+    }
     s->conn->protocol->on_answered(x->engine, s);
 }
 

@@ -358,6 +358,13 @@ cg_py_worker_set_pid(struct cg_py_worker *w, int pid)
 }
 
 void
+cg_py_worker_set_number(struct cg_py_worker *w, int number)
+{
+    set_attribute(worker_object(w), "number", PyLong_FromLong(number));
+    set_attribute(worker_object(w), "leader", PyBool_FromLong(number == 1));
+}
+
+void
 cg_py_worker_set_booted(struct cg_py_worker *w)
 {
     set_attribute(worker_object(w), "booted", py_new(Py_True));

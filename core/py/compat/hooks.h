@@ -79,6 +79,8 @@ struct cg_py_worker *cg_py_worker_new(struct cg_py_server *server, int age,
                                       int max_requests, struct cg_error *err);
 void cg_py_worker_free(struct cg_py_worker *w);
 void cg_py_worker_set_pid(struct cg_py_worker *w, int pid);
+/* worker.number, from 1, and worker.leader, which number 1 is. */
+void cg_py_worker_set_number(struct cg_py_worker *w, int number);
 /* After post_worker_init. */
 void cg_py_worker_set_booted(struct cg_py_worker *w);
 /* From here on signals to stop raise nothing. */

@@ -9,15 +9,16 @@
 
 /* By enum cg_type and enum cg_cli: what gunicorn.config goes by. */
 static const char *const types[] = {
-    [TYPE_BOOL] = "bool",     [TYPE_UINT] = "pos_int",
-    [TYPE_STR] = "string",    [TYPE_LIST] = "list_string",
-    [TYPE_FILES] = "files",   [TYPE_CSV] = "string_to_list",
-    [TYPE_ADDRS] = "addrs",   [TYPE_DICT] = "dict",
-    [TYPE_CLASS] = "class",   [TYPE_HOOK] = "hook",
-    [TYPE_USER] = "user",     [TYPE_GROUP] = "group",
-    [TYPE_CHDIR] = "chdir",   [TYPE_WORD] = "word",
-    [TYPE_ANY] = "any",       [TYPE_PROXY] = "proxy_protocol",
-    [TYPE_STATSD] = "statsd", [TYPE_PROTOCOLS] = "http_protocols",
+    [TYPE_BOOL] = "bool",        [TYPE_UINT] = "pos_int",
+    [TYPE_SECONDS] = "seconds",  [TYPE_STR] = "string",
+    [TYPE_LIST] = "list_string", [TYPE_PAIRS] = "pairs",
+    [TYPE_FILES] = "files",      [TYPE_CSV] = "string_to_list",
+    [TYPE_ADDRS] = "addrs",      [TYPE_DICT] = "dict",
+    [TYPE_CLASS] = "class",      [TYPE_HOOK] = "hook",
+    [TYPE_USER] = "user",        [TYPE_GROUP] = "group",
+    [TYPE_CHDIR] = "chdir",      [TYPE_WORD] = "word",
+    [TYPE_ANY] = "any",          [TYPE_PROXY] = "proxy_protocol",
+    [TYPE_STATSD] = "statsd",    [TYPE_PROTOCOLS] = "http_protocols",
 };
 static const char *const clis[] = {
     [CLI_NONE] = "none",     [CLI_ARG] = "arg",

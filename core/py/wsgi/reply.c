@@ -163,7 +163,7 @@ reraise(PyObject *exc_info)
     return -1;
 }
 
-static int
+static inline int
 may_start(ReplyObject *x, PyObject *exc_info)
 {
     if (x->ex == NULL) {
@@ -232,10 +232,9 @@ start_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
     ReplyObject *x = (ReplyObject *)self;
-    PyObject *argv[3] = {NULL, NULL, NULL}; /* the caller's for the call */
-    for (Py_ssize_t i = 0; i < nargs && i < 3; i++) {
-        argv[i] = args[i];
-    }
+    PyObject *argv[3] = {/* the caller's for the call */
+                         nargs > 0 ? args[0] : NULL, nargs > 1 ? args[1] : NULL,
+                         nargs > 2 ? args[2] : NULL};
     if (kwnames != NULL && keyword_arguments(args, nargs, kwnames, argv) < 0) {
         return NULL;
     }

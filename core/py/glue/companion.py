@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Runs a companion that is a callable: module:callable, in a process of its own."""
+import signal
+import sys
+import traceback
+
+
+def _leave(sig, frame):
+    sys.exit(0)
+
+
+def _find(spec):
+    module, _, names = spec.partition(":")
+    __import__(module)
+    found = sys.modules[module]
+    for name in names.split("."):
+        found = getattr(found, name)
+    if not callable(found):
+        raise TypeError("%s is no callable, it is %r" % (spec, type(found).__name__))
+    return found
+
+
+def _status(code):
+    """As the interpreter's own end has it: a number, None, or a text to show."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xff
+    print(code, file=sys.stderr)
+    return 1
+
+
+def run(spec):
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        _find(spec)()
+        return 0
+    except SystemExit as e:
+        return _status(e.code)
+    except BaseException:
+        traceback.print_exc()
+        return 1
