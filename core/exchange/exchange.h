@@ -122,6 +122,8 @@ struct cg_exchange {
     struct cg_body body;
     const struct cg_peer *peer;
     const struct cg_secure *secure; /* TLS; NULL: none */
+    struct cg_slice
+        id; /* names the request (request_id); n = 0: nothing does */
     const struct cg_exchange_ops *ops;
     struct cg_writer *writer; /* the reply; runners read it, see writer.h */
     uint64_t since_us;        /* when the request was complete (monotonic) */
@@ -130,6 +132,7 @@ struct cg_exchange {
     bool may_keep;  /* the connection may stay open after this; the runner may
                        say no before the head is out */
     bool streaming; /* the body comes through cg_exchange_read, not in body */
+    bool is_h2;     /* it came over HTTP/2: where req says otherwise */
     bool taken;     /* by take_over of an upgrade: it ends with the request */
 
     void *host; /* the runner's own */

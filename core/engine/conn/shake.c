@@ -4,6 +4,7 @@
 #include "core/engine/conn/preamble.h"
 #include "core/engine/http1/ending.h"
 #include "core/engine/http1/refuse.h"
+#include "core/engine/http2/session.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -102,6 +103,9 @@ step(struct cg_executor *x, struct cg_conn *c, const char **ret_why)
     uint64_t end_us = cg_now_us();
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
+        if (x->id == RELIEF) { /* an executor had the loop, and left it */
+            cg_relief_withdraw(e);
+        }
     }
     e->now_us = end_us > e->now_us ? end_us : e->now_us;
     e->shaking.spent_us += end_us - start_us;
@@ -132,6 +136,9 @@ go_on(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_FIRST,
                     e->now_us);
     cg_conn_arm(e, c, CG_LOOP_READ);
+    if (c->transport.state->secure->is_h2 && e->config->http2 != NULL) {
+        cg_http2_begin(e, c);
+    }
     return c->protocol->on_event(x, c, a);
 }
 
@@ -172,6 +179,7 @@ leave_to_others(struct cg_executor *x, struct cg_conn *c)
     struct cg_engine *e = x->engine;
     if (x->id == RELIEF && e->config->shakes_ask) {
         cg_conn_disarm(e, c);
+        c->stream.ready_us = e->now_us;
         cg_ready_push(e, &c->stream);
         return CG_STEP_MORE;
     }
