@@ -141,7 +141,8 @@ def test_streams(shop):
 def test_a_stream_waits_for_its_reader_and_ends_with_it(shop):
     assert ask(shop, "/first") == "x" * 10000
     until(lambda: (shop.folder / "stream-ended").exists(), "the generator was closed")
-    assert (shop.folder / "made").stat().st_size < 5000
+    made = shop.folder / "made"  # one is made when the reader has had another
+    assert not made.exists() or made.stat().st_size < 5000
     assert ask(shop, "/echo?after") == "after"
 
 

@@ -141,6 +141,8 @@ def test_a_bad_packet_is_refused_and_told(shop, bad, status, text):
 
 
 def test_an_end_without_a_request_is_silent(shop):
+    assert environ(shop, request())
+    shop.wait_log("Booting worker")
     before = shop.log()
     assert send_and_shut(shop, b"") == b""
     assert send_and_shut(shop, request()[:9]) == b""
