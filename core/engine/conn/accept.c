@@ -217,8 +217,13 @@ cg_accept_one(struct cg_executor *x, int listener)
 }
 
 int
-cg_accept_most(const struct cg_engine *e)
+cg_accept_most(const struct cg_executor *x)
 {
+    enum { ALL = 64 };
+    const struct cg_engine *e = x->engine;
+    if (__builtin_expect(x->id == RELIEF || e->overload.standing, 0)) {
+        return ALL;
+    }
     bool one = e->harvest.waited || e->harvest.quota > 0 ||
                cg_sibling_idle(e) || is_shared(e);
     return one ? 1 : e->accept.swarm;
@@ -228,5 +233,7 @@ void
 cg_accept_learn(struct cg_engine *e, int most, int n)
 {
     enum { SWARM = 8 };
-    e->accept.swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
+    if (most <= SWARM) {
+        e->accept.swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
+    }
 }

@@ -176,6 +176,7 @@ leave_to_others(struct cg_executor *x, struct cg_conn *c)
     struct cg_engine *e = x->engine;
     if (x->id == RELIEF && e->config->shakes_ask) {
         cg_conn_disarm(e, c);
+        c->stream.ready_us = e->now_us;
         cg_ready_push(e, &c->stream);
         return CG_STEP_MORE;
     }
