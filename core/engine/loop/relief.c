@@ -108,9 +108,8 @@ give_ready(struct cg_executor *x)
     }
 }
 
-/* What only an executor may react to leaves the set. */
-static void
-withdraw(struct cg_engine *e)
+void
+cg_relief_withdraw(struct cg_engine *e)
 {
     e->harvest.relieved = true;
     /* who asks a server that is blocked for its health, or for a file, gets an
@@ -159,7 +158,7 @@ hold(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
-    withdraw(e);
+    cg_relief_withdraw(e);
     while (cg_loop_goes_on(x) &&
            atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
         if (!step(x) || is_replaced(x)) {
