@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # make                 ./cgunicorn, built out of tree under build/
-# make run             set up, build, serve the sample application
+# make help            this list
+# make run PORT=8000   set up, build, serve the sample application
 # make sources         others' sources into third_party/, for the next two
 # make sdist           dist/cgunicorn-VERSION.tar.gz
 # make wheels          dist/*.whl for every Python found, old systems, and ARM
@@ -90,16 +91,20 @@ CFLAGS += -std=c11 -D_GNU_SOURCE $(OPT) -g $(WARN) -fvisibility=hidden $(PIC) -f
 # the module takes others' sources where they lie (`make sources`), not archives
 ifneq ($(and $(filter module,$(FRONT)),$(wildcard third_party/.complete)),)
 THIRD := $(filter-out third_party/zlib/gz%,$(wildcard third_party/*/*.c))
+HTTP2 := $(if $(wildcard third_party/nghttp2/nghttp2_session.c),1)
 CFLAGS := $(patsubst %/,-I%,$(sort $(dir $(THIRD)))) $(CFLAGS)
 LIBS := -lpthread
 else
 # not every system has an archive of zlib; Python has loaded the shared one
 ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a,-lz)
-LIBS := -l:libhttp_parser.a -l:libyaml.a $(ZLIB) -lpthread
+# without it there is no HTTP/2, and a start that asks for it says so
+HTTP2 := $(if $(filter /%,$(shell $(CC) -print-file-name=libnghttp2.a)),1)
+LIBS := -l:libhttp_parser.a -l:libyaml.a $(if $(HTTP2),-l:libnghttp2.a) $(ZLIB) -lpthread
 endif
+CFLAGS += $(if $(HTTP2),-DCG_HTTP2 -DNGHTTP2_STATICLIB)
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not
-HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libz.a,ALL)
+HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libnghttp2.a:libz.a,ALL)
 # `now`: the keeper of a worker drops memory that a late lookup would need
 LDFLAGS += $(if $(THIRD),,-Wl$(comma)--exclude-libs$(comma)$(HIDE)) -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage)
 
@@ -133,7 +138,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -162,6 +167,7 @@ module:
 endif
 
 $(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
+    -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H \
     -DYAML_VERSION_STRING='"0.2.5"' -DYAML_VERSION_MAJOR=0 \
     -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
@@ -213,7 +219,10 @@ setup:
 run:
 	@tools/setup build
 	@$(MAKE) --no-print-directory all
-	./cgunicorn -c sample_configs/plain.py --chdir samples/hello hello:app
+	./cgunicorn -c sample_configs/plain.py $(if $(PORT),-b 127.0.0.1:$(PORT)) --chdir samples/hello hello:app
+
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
 test:
 	@tools/setup test

@@ -316,6 +316,14 @@ cg_settings_int(const struct cg_settings *s, enum cg_setting_id id)
     return v->i;
 }
 
+uint64_t
+cg_settings_us(const struct cg_settings *s, enum cg_setting_id id)
+{
+    const struct cg_value *v = &s->value[id];
+    CG_ASSERT(v->kind == CG_VALUE_FLOAT);
+    return (uint64_t)(v->f * 1e6 + 0.5);
+}
+
 const char *
 cg_settings_str(const struct cg_settings *s, enum cg_setting_id id)
 {
@@ -329,6 +337,12 @@ cg_settings_proc_name(const struct cg_settings *s)
 {
     const char *name = cg_settings_str(s, CG_proc_name);
     return name != NULL ? name : cg_settings_str(s, CG_default_proc_name);
+}
+
+bool
+cg_settings_is_uwsgi(const struct cg_settings *s)
+{
+    return strcmp(cg_settings_str(s, CG_protocol), "uwsgi") == 0;
 }
 
 bool

@@ -144,6 +144,8 @@ void cg_settings_finish(struct cg_settings *s, struct cg_findings *f);
 
 /* Whether TLS is spoken: certfile or keyfile is set. */
 bool cg_settings_are_secure(const struct cg_settings *s);
+/* Whether http_protocols has h2. */
+bool cg_settings_offer_h2(const struct cg_settings *s);
 /* And on a listener, whose bind says tls: or does not. */
 bool cg_settings_bind_is_secure(const struct cg_settings *s, bool says_tls);
 /*
@@ -157,6 +159,8 @@ int cg_settings_check_features(const struct cg_settings *s,
 /* Typed views of validated values; borrowed. A wrong type is our mistake. */
 bool cg_settings_bool(const struct cg_settings *s, enum cg_setting_id id);
 int64_t cg_settings_int(const struct cg_settings *s, enum cg_setting_id id);
+/* Of a decimal number of seconds. */
+uint64_t cg_settings_us(const struct cg_settings *s, enum cg_setting_id id);
 /* NULL for None. */
 const char *cg_settings_str(const struct cg_settings *s, enum cg_setting_id id);
 const struct cg_value *cg_settings_value(const struct cg_settings *s,
@@ -170,6 +174,8 @@ int cg_settings_each_variable(const struct cg_settings *s,
                               void *self, struct cg_error *err);
 /* The derived ones of gunicorn's Config. */
 const char *cg_settings_proc_name(const struct cg_settings *s);
+/* Whether requests come as uwsgi packets (protocol). */
+bool cg_settings_is_uwsgi(const struct cg_settings *s);
 bool cg_settings_sendfile(const struct cg_settings *s);
 /* "sync", or "gthread" when threads > 1 upgrades it; a class object's repr. */
 const char *cg_settings_worker_class(const struct cg_settings *s);

@@ -22,6 +22,7 @@ struct cg_secure {
     uint16_t version;     /* as on the wire: 0x0304 */
     uint16_t suite;       /* RFC 8446, B.4 */
     bool resumed;
+    bool is_h2;                            /* what ALPN agreed on (RFC 7301) */
     const struct cg_secure_client *client; /* NULL: it has shown none */
 };
 

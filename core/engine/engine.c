@@ -84,6 +84,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->protocol = &cg_http1;
     e->kind = config->hosted ? &cg_hosted_executors : &cg_inline_executors;
     e->hosted.most = config->hosted ? config->max_in_flight : 1;
+    e->hosted.pace = 1;
     e->board = board;
     e->slot_number = cg_board_number(board, slot);
     e->slot = slot;
@@ -96,8 +97,8 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->receipts.last = &e->receipts.first;
     e->accept.reserve_fd = -1;
     cg_pool_init(&e->pool);
+    cg_http2_init(e);
     cg_cork_init(&e->cork);
-    e->ready.last = &e->ready.first;
     e->accept.swarm = 1;
     e->date_s = -1;
     atomic_store(&e->baton.word, cg_baton_make(BATON_FREE, 0, 1));
@@ -137,9 +138,11 @@ cg_engine_free(struct cg_engine *e)
     atomic_store(&e->stop.over, 1);
     cg_relief_stop(e);
     cg_cork_stop(&e->cork);
+    cg_overload_end(e);
     while ((s = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, s->conn);
     }
+    cg_http2_release(e);
     cg_give_waiting(e); /* we were told to end at once, the server was not */
     for (int list = 0; list < DEADLINE_STREAM_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);

@@ -56,6 +56,8 @@ struct cg_protocol {
     void (*on_answered)(struct cg_engine *e, struct cg_stream *s);
     /* Everything that there is of a connection goes, the transport aside. */
     void (*close)(struct cg_engine *e, struct cg_conn *c);
+    /* One without a descriptor waits for what c->interest says; else NULL. */
+    void (*on_armed)(struct cg_engine *e, struct cg_conn *c);
 };
 
 #endif

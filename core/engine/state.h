@@ -13,10 +13,12 @@
 #include "core/engine/conn/shake.h"
 #include "core/engine/engine.h"
 #include "core/engine/exchange/hosted.h"
+#include "core/engine/http2/http2.h"
 #include "core/engine/kind.h"
 #include "core/engine/loop/baton.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
+#include "core/engine/loop/overload.h"
 #include "core/engine/loop/pool.h"
 #include "core/engine/loop/ready.h"
 #include "core/engine/loop/relief.h"
@@ -47,6 +49,7 @@ struct cg_engine {
     char date[CG_HTTP_DATE_SIZE];
     struct cg_harvest harvest;
     struct cg_ready ready;
+    struct cg_overload overload;
     struct cg_conns conns;
     struct cg_segment *dropped; /* objects that wait for an entered thread */
     struct cg_receipts receipts;
@@ -56,6 +59,7 @@ struct cg_engine {
     struct cg_watches watches;
     struct cg_relief relief;
     struct cg_hosted hosted;
+    struct cg_http2 http2; /* partly any thread, as its header says */
 
     /* ---- any thread, as their headers say ---- */
     struct cg_pool pool;

@@ -104,6 +104,7 @@ struct cg_exchange_ops {
     enum cg_late (*late)(const struct cg_exchange *ex);
     enum cg_late (*conclude)(struct cg_exchange *ex);
     bool (*leads)(const struct cg_exchange *ex);
+    bool (*offload)(struct cg_exchange *ex); /* or NULL */
 };
 
 /* The whole request body: in memory (p, n) or in an unlinked file (fd, n). */
@@ -121,6 +122,8 @@ struct cg_exchange {
     struct cg_body body;
     const struct cg_peer *peer;
     const struct cg_secure *secure; /* TLS; NULL: none */
+    struct cg_slice
+        id; /* names the request (request_id); n = 0: nothing does */
     const struct cg_exchange_ops *ops;
     struct cg_writer *writer; /* the reply; runners read it, see writer.h */
     uint64_t since_us;        /* when the request was complete (monotonic) */
@@ -129,6 +132,7 @@ struct cg_exchange {
     bool may_keep;  /* the connection may stay open after this; the runner may
                        say no before the head is out */
     bool streaming; /* the body comes through cg_exchange_read, not in body */
+    bool is_h2;     /* it came over HTTP/2: where req says otherwise */
     bool taken;     /* by take_over of an upgrade: it ends with the request */
 
     void *host; /* the runner's own */
@@ -147,6 +151,15 @@ struct cg_exchange {
 };
 
 /* ---- the reply ---- */
+
+/* Whether a file was, or is now, sent in place of the body, since a field said
+ * so (X-Sendfile, X-Accel-Redirect): nothing that follows is of any use. */
+static inline bool
+cg_exchange_is_offloaded(struct cg_exchange *ex)
+{
+    return __builtin_expect(ex->writer->reply.offload, 0) &&
+           ex->ops->offload != NULL && ex->ops->offload(ex);
+}
 
 /* Begins the reply: "200 OK" or "200", as an application says it. Forgets what
  * was started before. 0, or -EINVAL with writer->reply.fault. */
@@ -186,7 +199,8 @@ static inline int
 cg_exchange_body(struct cg_exchange *ex, const char *p, size_t n,
                  enum cg_more more, void *owner)
 {
-    return ex->ops->body(ex, p, n, more, owner);
+    return cg_exchange_is_offloaded(ex) ? 1
+                                        : ex->ops->body(ex, p, n, more, owner);
 }
 
 /* All of the body: n bytes of an open file from offset, which is left where it
@@ -195,7 +209,7 @@ cg_exchange_body(struct cg_exchange *ex, const char *p, size_t n,
 static inline int
 cg_exchange_file(struct cg_exchange *ex, int fd, off_t offset, size_t n)
 {
-    return ex->ops->file(ex, fd, offset, n);
+    return cg_exchange_is_offloaded(ex) ? 0 : ex->ops->file(ex, fd, offset, n);
 }
 
 /* An interim response (RFC 9110, 15.2), at once. Nothing happens where it has
@@ -213,7 +227,7 @@ cg_exchange_inform(struct cg_exchange *ex, int status,
 static inline int
 cg_exchange_trailers(struct cg_exchange *ex, const struct cg_fields *fields)
 {
-    return ex->ops->trailers(ex, fields);
+    return cg_exchange_is_offloaded(ex) ? 0 : ex->ops->trailers(ex, fields);
 }
 
 /* Ends the reply by force. While no byte of its head is out: an error page of

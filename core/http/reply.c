@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/http/scan.h"
 
@@ -129,13 +130,21 @@ apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
             *drop = true;
         }
         *drop = *drop || cg_name_is(name.p, "keep-alive", 10);
+        if (cg_name_is(name.p, "x-sendfile", 10)) {
+            r->offload = CG_OFFLOAD_ASKED;
+        }
         break;
     case 14:
         if (cg_name_is(name.p, "content-length", 14)) {
             return on_length(r, value, drop);
         }
         break;
-    case 16: *drop = cg_name_is(name.p, "proxy-connection", 16); break;
+    case 16:
+        *drop = cg_name_is(name.p, "proxy-connection", 16);
+        if (cg_name_is(name.p, "x-accel-redirect", 16)) {
+            r->offload = CG_OFFLOAD_ASKED;
+        }
+        break;
     case 17: *drop = cg_name_is(name.p, "transfer-encoding", 17); break;
     case 18: *drop = cg_name_is(name.p, "proxy-authenticate", 18); break;
     case 19: *drop = cg_name_is(name.p, "proxy-authorization", 19); break;
@@ -186,6 +195,12 @@ cg_reply_field(struct cg_reply *r, struct cg_slice name, struct cg_slice value)
         put_field(r->out, name, value);
     }
     return bad;
+}
+
+struct cg_slice
+cg_reply_lines(const struct cg_reply *r)
+{
+    return (struct cg_slice){r->out->p + PREFIX, r->out->n - PREFIX};
 }
 
 /* What a recipient needs before the body, so that it is void behind it. */
@@ -336,6 +351,21 @@ cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
     r->fields = (uint32_t)start;
     r->end = (uint32_t)out->n;
     return keep;
+}
+
+bool
+cg_reply_has_field(const struct cg_reply *r, struct cg_slice name)
+{
+    const char *p = r->out->p + PREFIX, *end = r->out->p + r->out->n;
+    while (p < end) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        if ((size_t)(end - p) > name.n && p[name.n] == ':' &&
+            strncasecmp(p, name.p, name.n) == 0) {
+            return true;
+        }
+        p = eol != NULL ? eol + 1 : end;
+    }
+    return false;
 }
 
 bool

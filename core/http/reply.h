@@ -22,6 +22,13 @@ enum cg_framing {
     CG_FRAME_CLOSE    /* ends with the connection */
 };
 
+/* Whether a file is to be sent in place of the body. */
+enum cg_offload {
+    CG_OFFLOAD_NONE,
+    CG_OFFLOAD_ASKED, /* by X-Sendfile or X-Accel-Redirect */
+    CG_OFFLOAD_DONE   /* it was: nothing may follow */
+};
+
 struct cg_reply {
     struct cg_buf *out; /* borrowed: the caller's buffer */
     uint32_t begin;     /* head is out->p[begin .. end) after finish */
@@ -32,6 +39,7 @@ struct cg_reply {
     bool has_length;         /* the application gave Content-Length */
     uint64_t length;         /* valid with has_length, or set at finish */
     bool app_close;          /* the application sent Connection: close */
+    uint8_t offload;         /* enum cg_offload */
     bool app_upgrade;        /* Connection: upgrade with Upgrade: websocket */
     enum cg_framing framing; /* after finish */
     const char *fault;       /* after a negative return: what is wrong */
@@ -58,6 +66,9 @@ int cg_reply_status(struct cg_reply *r, struct cg_slice status);
 int cg_reply_field(struct cg_reply *r, struct cg_slice name,
                    struct cg_slice value);
 
+/* The fields so far, each a line with CRLF; before finish, borrowed. */
+struct cg_slice cg_reply_lines(const struct cg_reply *r);
+
 /*
  * Decides framing and persistence and completes the head. known_length is the
  * body's size when the caller knows it (one item) and the application gave no
@@ -65,6 +76,9 @@ int cg_reply_field(struct cg_reply *r, struct cg_slice name,
  */
 bool cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
                      int64_t known_length);
+
+/* Whether the application gave such a field. Before finish. */
+bool cg_reply_has_field(const struct cg_reply *r, struct cg_slice name);
 
 /* The application's fields as they are sent, one after the other: *at is 0 at
  * first. False: there are no more. After finish; borrowed from r->out. */

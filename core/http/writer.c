@@ -10,6 +10,7 @@ cg_writer_reset(struct cg_writer *w)
 {
     w->started = w->headed = w->head_waits = w->full = w->ended = false;
     w->misfit = CG_FITS;
+    w->reply.offload = CG_OFFLOAD_NONE;
     w->sent = 0;
 }
 

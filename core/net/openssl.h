@@ -77,6 +77,8 @@ typedef void cg_openssl_void(void);
     X(const void *, SSL_get_current_cipher, (const struct ssl_st *s))          \
     X(const char *, SSL_CIPHER_get_name, (const void *cipher))                 \
     X(uint32_t, SSL_CIPHER_get_id, (const void *cipher))                       \
+    X(void, SSL_get0_alpn_selected,                                            \
+      (const struct ssl_st *s, const unsigned char **p, unsigned *n))          \
     X(int, SSL_session_reused, (const struct ssl_st *s))                       \
     X(long, SSL_get_verify_result, (const struct ssl_st *s))                   \
     X(const char *, SSL_get_servername, (const struct ssl_st *s, int type))    \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a handshake came to: versions, ciphers, the client's certificate. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/memory.h"
 #include "core/net/tls_internal.h"
@@ -74,6 +75,15 @@ client_of(const struct ssl_st *ssl)
     return c;
 }
 
+static bool
+is_h2(const struct ssl_st *ssl)
+{
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    cg_openssl.SSL_get0_alpn_selected(ssl, &p, &n);
+    return n == 2 && memcmp(p, "h2", 2) == 0;
+}
+
 void
 cg_tls_learn(struct ssl_st *ssl, struct cg_secure *facts)
 {
@@ -86,6 +96,7 @@ cg_tls_learn(struct ssl_st *ssl, struct cg_secure *facts)
         .suite = cipher != NULL ? (uint16_t)o->SSL_CIPHER_get_id(cipher)
                                 : (uint16_t)0,
         .resumed = o->SSL_session_reused(ssl) == 1,
+        .is_h2 = is_h2(ssl),
         .client = client_of(ssl),
     };
 }

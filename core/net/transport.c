@@ -3,11 +3,19 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
+
+static bool
+has_no_descriptor(const struct cg_transport *t)
+{
+    return !cg_transport_is_plain(t) && t->state->kind->wait != NULL;
+}
 
 static int
 domain_of(const struct cg_transport *t)
@@ -22,6 +30,9 @@ uint32_t
 cg_transport_held(const struct cg_transport *t)
 {
     int n = 0;
+    if (has_no_descriptor(t)) {
+        return t->state->kind->held(t);
+    }
     return ioctl(t->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint32_t)n : 0;
 }
 
@@ -93,33 +104,66 @@ cg_transport_send_file(struct cg_transport *t, int fd, off_t *offset, size_t n)
 bool
 cg_transport_wait(const struct cg_transport *t, short events, int ms)
 {
+    if (has_no_descriptor(t)) {
+        return t->state->kind->wait(t, events, ms);
+    }
     struct pollfd p = cg_transport_poll(t, events);
     return poll(&p, 1, ms) > 0;
+}
+
+bool
+cg_transport_has_left(const struct cg_transport *t)
+{
+    if (has_no_descriptor(t)) {
+        return t->state->kind->has_left(t);
+    }
+    struct pollfd p = cg_transport_poll(t, POLLRDHUP);
+    return poll(&p, 1, 0) > 0;
+}
+
+/* False: there is no socket to do it to. */
+static bool
+shut_kind(struct cg_transport *t, int how)
+{
+    if (!has_no_descriptor(t)) {
+        return false;
+    }
+    t->state->kind->shut(t, how);
+    return true;
 }
 
 void
 cg_transport_end(struct cg_transport *t)
 {
     cg_transport_say_end(t);
-    shutdown(t->fd, SHUT_WR);
+    if (!has_no_descriptor(t)) {
+        shutdown(t->fd, SHUT_WR);
+    }
 }
 
 void
 cg_transport_deafen(struct cg_transport *t)
 {
-    shutdown(t->fd, SHUT_RD);
+    if (!shut_kind(t, SHUT_RD)) {
+        shutdown(t->fd, SHUT_RD);
+    }
 }
 
 void
 cg_transport_cut(struct cg_transport *t)
 {
-    shutdown(t->fd, SHUT_RDWR);
+    if (!shut_kind(t, SHUT_RDWR)) {
+        shutdown(t->fd, SHUT_RDWR);
+    }
 }
 
 void
 cg_transport_reset(struct cg_transport *t)
 {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    if (shut_kind(t, SHUT_RDWR)) {
+        return;
+    }
     if (domain_of(t) == AF_UNIX || connect(t->fd, &none, sizeof none) < 0) {
         cg_transport_cut(t);
     }
@@ -128,7 +172,9 @@ cg_transport_reset(struct cg_transport *t)
 void
 cg_transport_unblock(struct cg_transport *t)
 {
-    fcntl(t->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    if (!has_no_descriptor(t)) {
+        fcntl(t->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    }
 }
 
 void
@@ -139,4 +185,14 @@ cg_transport_close(struct cg_transport *t)
         t->state = NULL;
     }
     cg_fd_close(&t->fd);
+}
+
+uint64_t
+cg_transport_silent_us(const struct cg_transport *t)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+    return getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0
+               ? (uint64_t)info.tcpi_last_data_recv * 1000
+               : 0;
 }

@@ -65,6 +65,12 @@ struct cg_transport_kind {
     void (*say_end)(struct cg_transport *t);
     /* Frees the state; the socket is still open. */
     void (*release)(struct cg_transport *t);
+    /* Of a kind without a descriptor (fd is -1), which others leave NULL: as
+     * the functions below of these names. shut: SHUT_RD, or SHUT_RDWR. */
+    bool (*wait)(const struct cg_transport *t, short events, int ms);
+    uint32_t (*held)(const struct cg_transport *t);
+    void (*shut)(struct cg_transport *t, int how);
+    bool (*has_left)(const struct cg_transport *t);
 };
 
 /* First field of what a kind keeps for a connection. */
@@ -81,7 +87,7 @@ struct cg_transport_maker {
 };
 
 struct cg_transport {
-    int fd; /* owned; -1 once it is closed */
+    int fd; /* owned; -1 once it is closed, and of a kind without one */
     /* a process that gets the descriptor and nothing else can go on with it */
     bool movable;
     struct cg_transport_state *state; /* NULL: plain */
@@ -181,6 +187,12 @@ cg_transport_poll(const struct cg_transport *t, short events)
 {
     return (struct pollfd){.fd = t->fd, .events = events};
 }
+
+/* Microseconds since its peer sent something; 0: just now, or nobody knows. */
+uint64_t cg_transport_silent_us(const struct cg_transport *t);
+
+/* Whether the peer has closed its side, whatever it sent before. */
+bool cg_transport_has_left(const struct cg_transport *t);
 
 /* Waits for POLLIN or POLLOUT. False: not within ms, or a signal came. */
 bool cg_transport_wait(const struct cg_transport *t, short events, int ms);

@@ -191,10 +191,57 @@ beat(const struct cg_settings *s)
 
 /* Borrowed from the settings; "" for none. */
 static struct cg_slice
-path_of(const struct cg_settings *s, enum cg_setting_id id)
+text_of(const struct cg_settings *s, enum cg_setting_id id)
 {
-    const char *path = cg_settings_str(s, id);
-    return cg_slice_of(path != NULL ? path : "");
+    const char *text = cg_settings_str(s, id);
+    return cg_slice_of(text != NULL ? text : "");
+}
+
+static enum cg_cleartext
+cleartext(const char *word)
+{
+    bool prior = word != NULL && strcmp(word, "prior-knowledge") == 0;
+    bool both = word != NULL && strcmp(word, "both") == 0;
+    return prior  ? CG_CLEARTEXT_PRIOR
+           : both ? CG_CLEARTEXT_BOTH
+                  : CG_CLEARTEXT_OFF;
+}
+
+static void
+init_http2(struct cg_policy *p, const struct cg_settings *s)
+{
+    enum { LIST_MAX = 65536 };
+    uint64_t list = bound(s, CG_http2_max_header_list_size, UINT32_MAX);
+    if (!cg_settings_offer_h2(s) || !cg_h2_is_built()) {
+        return;
+    }
+    p->http2 = (struct cg_h2_policy){
+        .max_streams =
+            (uint32_t)bound(s, CG_http2_max_concurrent_streams, INT32_MAX),
+        .window = (uint32_t)cg_settings_int(s, CG_http2_initial_window_size),
+        .max_frame = (uint32_t)cg_settings_int(s, CG_http2_max_frame_size),
+        .max_list = list == UINT32_MAX ? LIST_MAX : (uint32_t)list,
+    };
+    p->engine.http2 = &p->http2;
+    p->engine.cleartext = cleartext(cg_settings_str(s, CG_http2_cleartext));
+}
+
+static void
+init_overload(struct cg_policy *p, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_overload_exempt);
+    const char *word = cg_settings_str(s, CG_overload);
+    struct cg_engine_config *e = &p->engine;
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
+    p->exempt = cg_calloc(n + 1, sizeof *p->exempt);
+    for (size_t i = 0; i < n; i++) {
+        p->exempt[i] = cg_slice_of(v->list.items[i].s);
+    }
+    e->exempt = p->exempt;
+    e->exempt_n = (int)n;
+    e->newest_first = word == NULL || strcmp(word, "off") != 0;
+    e->max_queue_us = cg_settings_us(s, CG_max_queue_time);
+    e->abandoned_us = cg_settings_us(s, CG_abandoned_after);
 }
 
 static void
@@ -206,14 +253,19 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     init_budget(&p->budget, s);
     e->intake.budget = &p->budget;
     init_body(e, s);
+    init_overload(p, s);
     e->trust = p->trust;
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
     e->proxy_trust = p->proxy_trust;
+    e->uwsgi_trust = cg_settings_is_uwsgi(s) ? p->uwsgi_trust : NULL;
     e->server = server;
     e->health = (struct cg_health_policy){
-        .live = path_of(s, CG_health_path),
-        .ready = path_of(s, CG_ready_path),
+        .live = text_of(s, CG_health_path),
+        .ready = text_of(s, CG_ready_path),
         .timeout_us = (uint64_t)cg_settings_int(s, CG_timeout) * 1000000};
+    e->request_id = (struct cg_request_id_policy){
+        .field = text_of(s, CG_request_id),
+        .reply = cg_settings_bool(s, CG_request_id_response)};
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
     e->write_timeout_us = seconds(s, CG_write_timeout);
@@ -241,6 +293,9 @@ cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
         r = init_trust(s, CG_proxy_allow_ips, &p->proxy_trust, err);
     }
     if (r == 0) {
+        r = init_trust(s, CG_uwsgi_allow_ips, &p->uwsgi_trust, err);
+    }
+    if (r == 0) {
         r = cg_folders_open(s, &p->files, err);
     }
     if (r < 0) {
@@ -248,6 +303,7 @@ cg_policy_init(struct cg_policy *p, const struct cg_settings *s,
         return r;
     }
     init_engine(p, s, server);
+    init_http2(p, s);
     p->engine.files = p->files;
     return 0;
 }
@@ -259,6 +315,7 @@ cg_policy_release(struct cg_policy *p)
         free(p->forwarder[i]);
     }
     free(p->forwarder);
+    free(p->exempt);
     for (size_t i = 0; p->schemes != NULL && p->schemes[i].name != NULL; i++) {
         free((void *)(size_t)p->schemes[i].name);
         free((void *)(size_t)p->schemes[i].value);
@@ -266,6 +323,7 @@ cg_policy_release(struct cg_policy *p)
     free(p->schemes);
     cg_trust_free(p->trust);
     cg_trust_free(p->proxy_trust);
+    cg_trust_free(p->uwsgi_trust);
     cg_folders_close(p->files);
     *p = (struct cg_policy){0};
 }

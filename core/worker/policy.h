@@ -5,16 +5,19 @@
 
 #include "config/settings.h"
 #include "core/engine/engine.h"
+#include "core/http/h2.h"
 
 /* Owns the lists that the configs point to; must outlive the engine. */
 struct cg_policy {
     struct cg_head_policy head;
     struct cg_engine_config engine;
     struct cg_budget budget;
+    struct cg_h2_policy http2;
     int max_in_flight; /* of a class whose requests share a thread */
-    struct cg_trust *trust, *proxy_trust;
-    struct cg_files *files; /* NULL: nothing is served */
-    char **forwarder;       /* lower case, NULL-terminated */
+    struct cg_trust *trust, *proxy_trust, *uwsgi_trust;
+    struct cg_files *files;  /* NULL: nothing is served */
+    struct cg_slice *exempt; /* borrow from the settings */
+    char **forwarder;        /* lower case, NULL-terminated */
     struct cg_scheme_rule *schemes;
 };
 

@@ -34,9 +34,9 @@ def lay_traps(folder):
 
 @pytest.fixture
 def static(server):
-    def start(*args, app="app:app", traps=False, **kw):
+    def start(*args, app="app:app", traps=False, files=FILES, **kw):
         s = server("--static", "/static=www", "--access-logfile", "a.log",
-                   *args, app, files=FILES, **kw)
+                   *args, app, files=files, **kw)
         if traps:
             lay_traps(s.folder)
         return s
@@ -172,3 +172,44 @@ def test_what_cannot_be_served_is_told_at_the_start(run, args, words):
     done = run(*args, "app:app", files=FILES)
     assert done.status == 1
     done.line_with(*words)
+
+
+SENDING = """
+def app(environ, start_response):
+    name = environ["QUERY_STRING"]
+    field = "X-Sendfile" if environ["PATH_INFO"] == "/file" else "X-Accel-Redirect"
+    fields = [("Content-Type", "text/x-mine"), (field, name), ("X-Kept", "1"),
+              ("Content-Length", "4")]
+    start_response("200 OK", fields)
+    return [b"body"] if environ["PATH_INFO"] != "/parts" else iter([b"bo", b"dy"])
+"""
+
+
+def test_an_application_has_a_file_sent(static):
+    s = static("--sendfile-root", "www", traps=True,
+               files={**FILES, "app.py": SENDING})
+    folder = s.folder / "www"
+    for target in (f"/file?{folder}/a.css", "/file?a.css", "/path?/a.css",
+                   "/path?/%61.css", "/parts?/a.css"):
+        with s.connect() as c:
+            r = c.get(target).reply()
+            assert (r.status, r.body) == (200, CSS), target
+            assert r.one("Content-Type") == "text/x-mine"
+            assert r.one("X-Kept") == "1"
+            assert r.one("X-Sendfile") is r.one("X-Accel-Redirect") is None
+            part = c.get(target, "Range: bytes=0-3").reply()
+            assert (part.status, part.body) == (206, CSS[:4])
+            same = c.get(target, f"If-None-Match: {r.one('ETag')}").reply()
+            assert same.status == 304
+            assert c.get(target, method="HEAD").reply("HEAD").body == b""
+    assert s.get("/file?no").status == 404
+    for outside in ("/file?/etc/passwd", "/file?../secret", "/path?/out",
+                    "/path?/%2e%2e/secret", "/path?/etc/passwd"):
+        r = s.get(outside)
+        assert r.status in (404, 500) and b"SECRET" not in r.body, outside
+    s.wait_log("sendfile_root: cannot send")
+
+
+def test_without_a_folder_the_field_is_one_like_any_other(static):
+    r = static(files={**FILES, "app.py": SENDING}).get("/file?a.css")
+    assert (r.body, r.one("X-Sendfile")) == (b"body", "a.css")

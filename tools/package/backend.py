@@ -67,7 +67,8 @@ def make(out, settings=None):
         raise SystemExit(
             "cgunicorn: the build failed, see above. It needs gcc, make, the headers of "
             "Python and the archives of libyaml and http-parser; on Debian: apt-get "
-            "install gcc make python3-dev libyaml-dev libhttp-parser-dev") from None
+            "install gcc make python3-dev libyaml-dev libhttp-parser-dev (and libnghttp2-dev, "
+            "for HTTP/2)") from None
     return path
 
 

@@ -35,6 +35,7 @@ def third_party():
     zlib = said(r'ZLIB_VERSION "([^"]+)"', "zlib", "zlib.h")[1]
     yaml = re.search(r"YAML_VERSION_STRING='\"([\d.]+)\"'", project.read("Makefile"))[1]
     return [("http-parser", ".".join(http), "MIT"), ("libyaml", yaml, "MIT"),
+            ("nghttp2", said(r'NGHTTP2_VERSION "([^"]+)"', "nghttp2", "nghttp2", "nghttp2ver.h")[1], "MIT"),
             ("zlib", zlib, "Zlib")]
 
 

@@ -14,6 +14,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/room.h"
 #include "core/engine/conn/shake.h"
+#include "core/engine/http2/preface.h"
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 
@@ -201,6 +202,9 @@ cg_accept_from(struct cg_executor *x, int listener)
     if (__builtin_expect(cg_transport_shakes(&c->transport), 0)) {
         cg_shake_begin(e, c);
     }
+    if (__builtin_expect(e->config->cleartext != CG_CLEARTEXT_OFF, 0)) {
+        cg_preface_begin(e, c);
+    }
     atomic_fetch_add_explicit(&e->slot->accepted, 1, memory_order_relaxed);
     return c;
 }
@@ -219,8 +223,13 @@ cg_accept_one(struct cg_executor *x, int listener)
 }
 
 int
-cg_accept_most(const struct cg_engine *e)
+cg_accept_most(const struct cg_executor *x)
 {
+    enum { ALL = 64 };
+    const struct cg_engine *e = x->engine;
+    if (__builtin_expect(x->id == RELIEF || e->overload.standing, 0)) {
+        return ALL;
+    }
     bool one = e->harvest.waited || e->harvest.quota > 0 ||
                cg_sibling_idle(e) || is_shared(e);
     return one ? 1 : e->accept.swarm;
@@ -230,5 +239,7 @@ void
 cg_accept_learn(struct cg_engine *e, int most, int n)
 {
     enum { SWARM = 8 };
-    e->accept.swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
+    if (most <= SWARM) {
+        e->accept.swarm = n < most ? 1 : most < SWARM ? most * 2 : SWARM;
+    }
 }

@@ -18,8 +18,8 @@ count(struct cg_engine *e, int change)
                           memory_order_relaxed);
 }
 
-struct cg_conn *
-cg_conn_new(struct cg_engine *e, struct cg_transport transport)
+static struct cg_conn *
+new_conn(struct cg_engine *e, struct cg_transport transport)
 {
     struct cg_conn *c = e->conns.spare;
     CG_HAS_BATON(e);
@@ -34,7 +34,27 @@ cg_conn_new(struct cg_engine *e, struct cg_transport transport)
     c->stream.conn = c;
     c->stream.transport = &c->transport;
     c->stream.state = STREAM_FRESH;
+    return c;
+}
+
+struct cg_conn *
+cg_conn_new(struct cg_engine *e, struct cg_transport transport)
+{
+    struct cg_conn *c = new_conn(e, transport);
     count(e, 1);
+    return c;
+}
+
+struct cg_conn *
+cg_conn_new_inner(struct cg_engine *e, struct cg_transport transport,
+                  const struct cg_conn *outer,
+                  const struct cg_protocol *protocol)
+{
+    struct cg_conn *c = new_conn(e, transport);
+    c->protocol = protocol;
+    c->inner = c->counted = true;
+    c->listener = outer->listener;
+    c->peer = outer->peer;
     return c;
 }
 
@@ -42,14 +62,16 @@ void
 cg_conn_count(struct cg_engine *e, struct cg_conn *c)
 {
     e->conns.counted += !c->counted;
-    c->counted = true;
+    c->counted = true; /* an inner one always is, here for nothing */
 }
 
 void
 cg_conn_discount(struct cg_engine *e, struct cg_conn *c)
 {
-    e->conns.counted -= c->counted;
-    c->counted = false;
+    if (!c->inner) {
+        e->conns.counted -= c->counted;
+        c->counted = false;
+    }
 }
 
 void
@@ -67,13 +89,21 @@ cg_conn_kept(const struct cg_engine *e, const struct cg_conn *c)
 void
 cg_conn_not_kept(const struct cg_engine *e, const struct cg_conn *c)
 {
-    cg_keeper_mark(e->config->keeper, c->transport.fd, 0);
+    if (!c->inner) {
+        cg_keeper_mark(e->config->keeper, c->transport.fd, 0);
+    }
 }
 
 void
 cg_conn_arm(struct cg_engine *e, struct cg_conn *c, unsigned interest)
 {
     CG_HAS_BATON(e);
+    if (__builtin_expect(c->inner, 0)) {
+        c->armed = 1;
+        c->interest = (uint16_t)interest;
+        c->protocol->on_armed(e, c);
+        return;
+    }
     if (!c->armed) {
         cg_loop_add(&e->loop, c->transport.fd, interest, c);
     } else if (c->interest != interest) {
@@ -87,10 +117,10 @@ void
 cg_conn_disarm(struct cg_engine *e, struct cg_conn *c)
 {
     CG_HAS_BATON(e);
-    if (c->armed) {
+    if (c->armed && !c->inner) {
         cg_loop_remove(&e->loop, c->transport.fd);
-        c->armed = 0;
     }
+    c->armed = 0;
 }
 
 void
@@ -125,7 +155,9 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     c->next = e->conns.dead;
     e->conns.dead = c;
     cg_conn_discount(e, c);
-    count(e, -1);
+    if (!c->inner) {
+        count(e, -1);
+    }
 }
 
 void
@@ -200,4 +232,10 @@ cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
                           : sa->ss_family == AF_UNIX;
     c->preamble = e->config->proxy_mode != CG_PROXY_OFF;
     c->may_announce = c->preamble && cg_trust_has(e->config->proxy_trust, addr);
+    if (e->config->uwsgi_trust != NULL) {
+        /* a client's X-Forwarded-Proto is no word of the proxy's here */
+        c->peer.trusted = false;
+        c->preamble = true;
+        c->may_announce = cg_trust_has(e->config->uwsgi_trust, addr);
+    }
 }

@@ -35,10 +35,13 @@ struct cg_conn {
     uint8_t armed; /* in the epoll set */
     uint16_t listener;
     uint16_t interest; /* CG_LOOP_READ and the like, when armed */
-    bool preamble;     /* a PROXY preamble may come first */
+    bool preamble;     /* a PROXY preamble may come first, or a packet must */
     bool may_announce; /* and the peer is one that may send it */
+    bool told_https;   /* the packet says so */
     bool counted;      /* a whole head has come, and no part of another */
+    bool inner;        /* it is a part of another one, with no descriptor */
     uint32_t requests;
+    struct cg_h2_session *session; /* HTTP/2 (http2.h); else NULL */
 
     /* owner fields */
     uint32_t rest_at;   /* first unused byte of rest */
@@ -56,6 +59,11 @@ struct cg_conns {
 
 /* With the baton. The transport moves in. */
 struct cg_conn *cg_conn_new(struct cg_engine *e, struct cg_transport transport);
+/* One that is a part of another connection: it counts as none. */
+struct cg_conn *cg_conn_new_inner(struct cg_engine *e,
+                                  struct cg_transport transport,
+                                  const struct cg_conn *outer,
+                                  const struct cg_protocol *protocol);
 /* Who is at the other end of a connection that begins, and what it may say. */
 void cg_conn_describe(const struct cg_engine *e, struct cg_conn *c,
                       const struct sockaddr_storage *sa);

@@ -8,6 +8,57 @@
 #include "core/engine/state.h"
 
 static void
+wait_for_first(struct cg_engine *e, struct cg_conn *c)
+{
+    if (c->stream.state !=
+        STREAM_HEAD) { /* the head's time counts from here on */
+        c->stream.state = STREAM_HEAD;
+        cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
+                        e->now_us);
+    }
+    cg_conn_arm(e, c, CG_LOOP_READ);
+}
+
+/* A packet that is whole is a head in c->rest from here on, before what came of
+ * its body. */
+static enum cg_proxy_status
+feed_packet(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
+{
+    cg_auto(buf) struct cg_buf all = c->rest;
+    cg_auto(buf) struct cg_buf head = {0};
+    struct cg_uwsgi packet;
+    enum cg_refusal why = CG_REFUSE_UWSGI_FORBIDDEN;
+    struct cg_span at = {0, 0};
+    c->rest = (struct cg_buf){0};
+    cg_buf_put(&all, p, n);
+    enum cg_uwsgi_status st =
+        c->may_announce ? cg_uwsgi_read(all.p, all.n, &head, &packet, &why, &at)
+                        : CG_UWSGI_REFUSED;
+    switch (st) {
+    case CG_UWSGI_MORE:
+        c->rest = all;
+        all = (struct cg_buf){0};
+        wait_for_first(x->engine, c);
+        return CG_PROXY_MORE;
+    case CG_UWSGI_REFUSED:
+        cg_request_reset(&x->req);
+        x->req.refusal = why;
+        x->req.refused_at = at;
+        cg_refuse(x->engine, c, &x->req, all.p);
+        return CG_PROXY_REFUSED;
+    case CG_UWSGI_DONE: break;
+    }
+    c->preamble = false;
+    c->told_https = packet.https;
+    c->transport.movable = false; /* what the packet told is known here only */
+    cg_buf_put(&head, all.p + packet.n, all.n - packet.n);
+    c->rest = head;
+    c->rest_at = 0;
+    head = (struct cg_buf){0};
+    return CG_PROXY_DONE;
+}
+
+static void
 take_peer(struct cg_conn *c, const struct cg_proxy *p)
 {
     c->preamble = false;
@@ -35,18 +86,6 @@ refuse_preamble(struct cg_executor *x, struct cg_conn *c, enum cg_refusal why,
     cg_refuse(x->engine, c, &x->req, p);
 }
 
-static void
-wait_for_first(struct cg_engine *e, struct cg_conn *c)
-{
-    if (c->stream.state !=
-        STREAM_HEAD) { /* the head's time counts from here on */
-        c->stream.state = STREAM_HEAD;
-        cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_HEAD,
-                        e->now_us);
-    }
-    cg_conn_arm(e, c, CG_LOOP_READ);
-}
-
 static enum cg_proxy_status
 read_preamble(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
               size_t *used)
@@ -71,6 +110,10 @@ enum cg_proxy_status
 cg_preamble_feed(struct cg_executor *x, struct cg_conn *c, const char *p,
                  size_t n, size_t *ret_used)
 {
+    if (x->engine->config->uwsgi_trust != NULL) {
+        *ret_used = n;
+        return feed_packet(x, c, p, n);
+    }
     cg_auto(buf) struct cg_buf all = c->rest;
     size_t used = 0;
     c->rest = (struct cg_buf){0};

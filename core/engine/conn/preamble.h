@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preamble: what a proxy tells before the first request (PROXY protocol), from
- * peers that may send one.
+ * peers that may send one; or the packet that a request is told by where the
+ * service speaks uwsgi.
  */
 #ifndef CG_ENGINE_PREAMBLE_H
 #define CG_ENGINE_PREAMBLE_H
@@ -9,6 +10,7 @@
 #include "core/engine/conn/conn.h"
 #include "core/engine/loop/executor.h"
 #include "core/http/proxy.h"
+#include "core/http/uwsgi.h"
 
 /*
  * Feeds the bytes that came. What has come of one is kept in c->rest until it

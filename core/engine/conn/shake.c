@@ -4,6 +4,7 @@
 #include "core/engine/conn/preamble.h"
 #include "core/engine/http1/ending.h"
 #include "core/engine/http1/refuse.h"
+#include "core/engine/http2/session.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -135,6 +136,9 @@ go_on(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_FIRST,
                     e->now_us);
     cg_conn_arm(e, c, CG_LOOP_READ);
+    if (c->transport.state->secure->is_h2 && e->config->http2 != NULL) {
+        cg_http2_begin(e, c);
+    }
     return c->protocol->on_event(x, c, a);
 }
 
@@ -175,6 +179,7 @@ leave_to_others(struct cg_executor *x, struct cg_conn *c)
     struct cg_engine *e = x->engine;
     if (x->id == RELIEF && e->config->shakes_ask) {
         cg_conn_disarm(e, c);
+        c->stream.ready_us = e->now_us;
         cg_ready_push(e, &c->stream);
         return CG_STEP_MORE;
     }

@@ -9,6 +9,7 @@
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/wire.h"
+#include "core/engine/files/offload.h"
 #include "core/engine/http1/reply.h"
 #include "core/engine/state.h"
 
@@ -45,6 +46,7 @@ static const struct cg_exchange_ops inline_ops = {
     .late = cg_limit_late,
     .conclude = cg_limit_conclude,
     .leads = wire_leads,
+    .offload = cg_offload,
 };
 
 /* All of it is sent, and only the baton is missing, which may take a while:

@@ -75,7 +75,11 @@ int
 cg_files_open_offload(struct cg_files *f, const char *folder,
                       struct cg_error *err)
 {
-    return mount_init(&f->offload, CG_SLICE(""), folder, err);
+    /* applications name files by whole paths */
+    cg_auto(free) char *here = folder[0] != '/' ? getcwd(NULL, 0) : NULL;
+    cg_auto(free) char *whole =
+        here != NULL ? cg_strf("%s/%s", here, folder) : cg_strdup(folder);
+    return mount_init(&f->offload, CG_SLICE(""), whole, err);
 }
 
 void

@@ -188,6 +188,9 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     struct cg_slice body;
     if (st == CG_HEAD_DONE) {
         head_is_whole(x->engine, c);
+        if (__builtin_expect(c->told_https, 0)) {
+            x->req.scheme = CG_SCHEME_HTTPS;
+        }
     }
     if (st == CG_HEAD_DONE) {
         x->req.refusal = cg_intake_too_large(&x->engine->config->intake,

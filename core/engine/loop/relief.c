@@ -102,9 +102,26 @@ static void
 give_ready(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    for (int k = e->ready.n; k > 0 && cg_may_give(e); k--) {
-        struct cg_stream *s = cg_ready_pop(e);
+    bool newest = e->overload.standing;
+    struct cg_stream *next, *s = newest ? e->ready.last : e->ready.first;
+    for (int k = e->ready.n; s != NULL && k > 0 && cg_may_give(e); k--) {
+        next = newest ? s->qprev : s->qnext;
+        cg_ready_take(e, s);
         cg_dispatch_queued(x, s); /* gives it, or queues it again */
+        s = next;
+    }
+}
+
+/* Who asks a server that is blocked for its health, or for a file, gets an
+ * answer; what else comes goes to the others, or waits here as it would there.
+ */
+static void
+listen_if_useful(struct cg_engine *e)
+{
+    bool answers =
+        cg_health_is_on(&e->config->health) || e->config->files != NULL;
+    if ((!answers || cg_sibling_idle(e)) && !cg_overload_accepts_eagerly(e)) {
+        cg_watch_listeners(e, false);
     }
 }
 
@@ -112,14 +129,8 @@ void
 cg_relief_withdraw(struct cg_engine *e)
 {
     e->harvest.relieved = true;
-    /* who asks a server that is blocked for its health, or for a file, gets an
-     * answer; what else comes goes to the others, or waits here as it would
-     * there */
-    bool answers =
-        cg_health_is_on(&e->config->health) || e->config->files != NULL;
-    if (!answers || cg_sibling_idle(e)) {
-        cg_watch_listeners(e, false);
-    }
+    e->relief.held_us = e->now_us = cg_now_us();
+    listen_if_useful(e);
     cg_watch_wakeup(e, false);
     cg_watch_queue(e, false);
     cg_watch_pass_on(e);
@@ -134,6 +145,7 @@ step(struct cg_executor *x)
         return true;
     }
     cg_conn_bury(x->engine);
+    listen_if_useful(x->engine);
     give_ready(x);
     return cg_has_lines(x->engine) ? cg_write_lines(x) : cg_loop_look(x);
 }

@@ -35,8 +35,9 @@ struct cg_alarm {
 struct cg_relief {
     struct cg_alarm alarm;
     /* the thread's own */
-    int fast;  /* short naps left */
-    int asked; /* ticks since the host was asked for an executor */
+    uint64_t held_us; /* it has the loop since then */
+    int fast;         /* short naps left */
+    int asked;        /* ticks since the host was asked for an executor */
     struct cg_executor *executor;
     pthread_t thread;
 };

@@ -379,6 +379,16 @@ cg_cork_take(struct cg_call *call)
 }
 
 void
+cg_cork_nudge(struct cg_cork *p)
+{
+    pthread_mutex_lock(&p->lock);
+    if (is_usable(p) && !is_empty(&p->stuck)) {
+        set_alarm(p, 1);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void
 cg_cork_end(struct cg_call *call)
 {
     struct cg_executor *x = call->executor;

@@ -57,6 +57,9 @@ bool cg_cork_put(struct cg_call *call, const struct iovec *parts, int count,
 void cg_cork_leave(struct cg_call *call);
 /* The outbox is the executor's alone; a negative errno: the peer is gone. */
 int cg_cork_take(struct cg_call *call);
+/* What is stuck may have room now, of a transport that poll(2) does not know.
+ */
+void cg_cork_nudge(struct cg_cork *p);
 /* The last of a call that used it. */
 void cg_cork_end(struct cg_call *call);
 

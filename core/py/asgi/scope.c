@@ -254,8 +254,9 @@ put_line(struct cg_asgi *a, PyObject *d, const RequestObject *r)
         PyDict_SetItem(d, word(a, W_scheme), word(a, https)) < 0) {
         return -1;
     }
-    if (req->minor == 0 &&
-        PyDict_SetItem(d, word(a, W_http_version), word(a, W_http10)) < 0) {
+    if ((req->minor == 0 || ex->is_h2) &&
+        PyDict_SetItem(d, word(a, W_http_version),
+                       word(a, ex->is_h2 ? W_http2 : W_http10)) < 0) {
         return -1;
     }
     if (r->ws == NULL && !req->method_is_get &&
@@ -374,6 +375,10 @@ cg_scope_new(struct cg_asgi *a, RequestObject *r)
         py_dict_put(d, word(a, W_headers), fields_of(a, ex)) < 0 ||
         py_dict_put(d, word(a, W_asgi), PyDict_Copy(a->asgi_versions)) < 0 ||
         py_dict_put(d, word(a, W_extensions), extensions_for(a, r)) < 0) {
+        return NULL;
+    }
+    if (ex->id.n > 0 &&
+        py_dict_put(d, word(a, W_request_id), cg_part_latin1(ex->id)) < 0) {
         return NULL;
     }
     if (a->state != NULL &&

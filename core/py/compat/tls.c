@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/http/h2.h"
 #include "core/py/compat/hooks.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/runtime/ref.h"
@@ -123,9 +124,10 @@ cg_py_tls_new(const struct cg_settings *s, struct cg_py_tls **ret,
     py_auto *make =
         cfg != NULL ? cg_glue_get("_cgunicorn_glue.tls", "make") : NULL;
     PyObject *hook = cg_hook_is_set(s, CG_ssl_context) ? Py_True : Py_False;
-    py_auto *made = make != NULL
-                        ? PyObject_CallFunctionObjArgs(make, cfg, hook, NULL)
-                        : NULL;
+    PyObject *http2 = cg_h2_is_built() ? Py_True : Py_False;
+    py_auto *made = make != NULL ? PyObject_CallFunctionObjArgs(make, cfg, hook,
+                                                                http2, NULL)
+                                 : NULL;
     if (made == NULL) {
         return explain(err);
     }

@@ -4,6 +4,7 @@ the server's own connections. What is wrong with a file is said here, in one lin
 that names it and the way out."""
 import os
 
+_built_with = {"h2": True}  # whether the server speaks HTTP/2
 _passphrases = {}  # of keys that were asked for, by file: for reloads
 
 
@@ -106,7 +107,10 @@ def _context(cfg, certfile, keyfile):
         except ssl.SSLError:
             raise Refused("ciphers: OpenSSL knows none of '%s' (openssl ciphers shows what "
                           "there is)" % cfg.ciphers) from None
-    context.set_alpn_protocols(["http/1.1"])
+    names = {"h1": "http/1.1", "h2": "h2"}
+    listed = getattr(cfg, "http_protocols", None) or ["h1"]
+    offered = [names[p] for p in listed if p != "h2" or _built_with["h2"]]
+    context.set_alpn_protocols(offered or ["http/1.1"])
     return context
 
 
@@ -168,9 +172,10 @@ def _described(context, names, source):
             least, tuple(names or ()), source)
 
 
-def make(cfg, hook):
+def make(cfg, hook, has_http2):
     """What the server needs: the library, the contexts, the file for secrets, whether
     sni_callback is to be asked, and what resumed sessions share."""
+    _built_with["h2"] = has_http2
     library = _library()
     first = _with_hook(cfg, hook)
     contexts = [_described(first, None,

@@ -31,6 +31,15 @@ cg_part_is_https(const struct cg_exchange *ex)
            (ex->req->scheme == CG_SCHEME_TRANSPORT && ex->secure);
 }
 
+/* As SERVER_PROTOCOL and the access log have it. */
+static inline struct cg_slice
+cg_part_protocol(const struct cg_exchange *ex)
+{
+    return ex->is_h2             ? CG_SLICE("HTTP/2.0")
+           : ex->req->minor == 0 ? CG_SLICE("HTTP/1.0")
+                                 : CG_SLICE("HTTP/1.1");
+}
+
 /* The path without its percent-encoding (RFC 3986, 2.1), appended to ret; what
  * is no valid triplet stays as it is. */
 void cg_part_decode_path(struct cg_slice path, struct cg_buf *ret);

@@ -53,11 +53,17 @@ init_keys(struct cg_environ *e)
         {&e->k_server_port, "SERVER_PORT"},
         {&e->v_https, "https"},
         {&e->v_http10, "HTTP/1.0"},
+        {&e->v_http20, "HTTP/2.0"},
+        {&e->k_http_version, "HTTP_VERSION"},
+        {&e->v_2, "2"},
+        {&e->k_h2_weight, "gunicorn.http2.priority_weight"},
+        {&e->k_h2_depends, "gunicorn.http2.priority_depends_on"},
         {&e->k_early_hints, "wsgi.early_hints"},
         {&e->k_https, "HTTPS"},
         {&e->v_on, "on"},
         {&e->k_tls_protocol, "SSL_PROTOCOL"},
         {&e->k_tls_cipher, "SSL_CIPHER"},
+        {&e->k_request_id, "cgunicorn.request_id"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -218,12 +224,12 @@ cg_environ_release(struct cg_environ *e)
         Py_CLEAR(e->names[i].key);
     }
     PyObject **const words[] = {
-        &e->k_method,      &e->k_path,   &e->k_query,  &e->k_raw_uri,
-        &e->k_protocol,    &e->k_scheme, &e->k_input,  &e->k_addr,
-        &e->k_port,        &e->k_script, &e->k_socket, &e->k_server_name,
-        &e->k_server_port, &e->v_https,  &e->v_http10, &e->last_addr,
-        &e->k_early_hints, &e->k_https,  &e->v_on,     &e->k_tls_protocol,
-        &e->k_tls_cipher,
+        &e->k_method,      &e->k_path,       &e->k_query,  &e->k_raw_uri,
+        &e->k_protocol,    &e->k_scheme,     &e->k_input,  &e->k_addr,
+        &e->k_port,        &e->k_script,     &e->k_socket, &e->k_server_name,
+        &e->k_server_port, &e->v_https,      &e->v_http10, &e->last_addr,
+        &e->k_early_hints, &e->k_https,      &e->v_on,     &e->k_tls_protocol,
+        &e->k_tls_cipher,  &e->k_request_id,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -570,6 +576,21 @@ put_server_from_host(struct cg_environ *e, PyObject *d,
 
 /* ---- all of it ---- */
 
+/* What gunicorn says of the priorities of RFC 7540 when there are none. */
+static int
+put_http2(struct cg_environ *e, PyObject *d)
+{
+    py_auto *weight = PyLong_FromLong(16);
+    py_auto *depends = PyLong_FromLong(0);
+    return weight == NULL || depends == NULL ||
+                   PyDict_SetItem(d, e->k_protocol, e->v_http20) < 0 ||
+                   PyDict_SetItem(d, e->k_http_version, e->v_2) < 0 ||
+                   PyDict_SetItem(d, e->k_h2_weight, weight) < 0 ||
+                   PyDict_SetItem(d, e->k_h2_depends, depends) < 0
+               ? -1
+               : 0;
+}
+
 static int
 put_line(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 {
@@ -580,6 +601,9 @@ put_line(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
         return -1;
     }
     if (r->minor == 0 && PyDict_SetItem(d, e->k_protocol, e->v_http10) < 0) {
+        return -1;
+    }
+    if (ex->is_h2 && put_http2(e, d) < 0) {
         return -1;
     }
     if (cg_part_is_https(ex) &&
@@ -600,6 +624,10 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
         put_fields(e, d, ex) < 0 ||
         (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
         (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
+        return -1;
+    }
+    if (ex->id.n > 0 &&
+        py_dict_put(d, e->k_request_id, cg_part_latin1(ex->id)) < 0) {
         return -1;
     }
     if (e->o->listeners[ex->listener].is_unix) {

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The documents say what is so: links lead somewhere, options, settings and
+configurations in them are the program's, and the guide for trouble has each line
+that the server can log at WARNING and above."""
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from harness.control import program
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+GUIDES = [p for p in PAGES if p.name == "README.md" or "guides" in p.parts]
+LOGGED = re.compile(
+    r'CG_(?:WARNING|ERROR|CRITICAL)\s*,\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-")
+            for h in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path) if path else page
+        if not there.exists() or (
+                anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            lost.append(target)
+    assert not lost
+
+
+def blocks(page, language):
+    return re.findall(rf"^[ ]*```{language}\n(.*?)^[ ]*```", page.read_text(),
+                      re.S | re.M)
+
+
+def configurations():
+    for page in GUIDES:
+        for i, text in enumerate(blocks(page, "python")):
+            if re.search(r"^# (gunicorn|cgunicorn)\S*\.py", text):
+                yield pytest.param("py", text, id=f"{page.name}-python-{i}")
+        for i, text in enumerate(blocks(page, "yaml")):
+            if "apiVersion" not in text:
+                yield pytest.param("yaml", text, id=f"{page.name}-yaml-{i}")
+
+
+@pytest.mark.parametrize("suffix, text", configurations())
+def test_configurations_of_the_guides_are_good(suffix, text, tmp_path):
+    text = text.split("gunicorn.yaml\n")[0]
+    text = re.sub(r"/run/[\w-]+/", f"{tmp_path}/", text)
+    text = re.sub(r'"(127\.0\.0\.1|0\.0\.0\.0):\d+"', r'"\1:0"', text)
+    text = re.sub(r'"log/', f'"{tmp_path}/', text)
+    (tmp_path / f"c.{suffix}").write_text(text)
+    (tmp_path / "shop.py").write_text("def app(environ, start_response): pass\n")
+    (tmp_path / "hooks.py").write_text("def __getattr__(name): return lambda *a: 0\n")
+    done = subprocess.run(
+        [*program(), "--check-config", "-c", f"c.{suffix}", "shop:app"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def words():
+    """The options, commands and settings that the program knows."""
+    shown = subprocess.run([*program(), "--help"], capture_output=True,
+                           text=True, timeout=60).stdout
+    return (set(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", shown)),
+            set(re.findall(r"^  ([a-z]+)", shown, re.M)))
+
+
+def command_lines(page):
+    for line in page.read_text().splitlines():
+        found = re.match(r"\s*(?:\$ |web: )?((?:\S+/bin/)?cgunicorn .*)", line)
+        if found and (line.startswith("    ") or line.startswith("web: ")):
+            yield found.group(1).split("  #")[0].rstrip(" \\")
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+def test_options_in_the_guides_are_the_programs(page):
+    options, _ = words()
+    unknown = []
+    for line in command_lines(page):
+        for word in shlex.split(line, comments=True)[1:]:
+            option = word.split("=")[0]
+            if re.match(r"--?[A-Za-z]", word) and option not in options and \
+                    option not in {"--json", "--wait", "--now", "--pid"}:
+                unknown.append(f"{option} in: {line}")
+    assert not unknown
+
+
+def settings():
+    return set(re.findall(r"^### (\w+)$", (ROOT / "docs/settings.md").read_text(),
+                          re.M))
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+def test_settings_in_the_guides_are_the_programs(page):
+    """`name = value` in a sentence names a setting of ours, where the other
+    side of a table does not name another program's."""
+    known = settings()
+    unknown = []
+    for line in page.read_text().splitlines():
+        cells = [c for c in line.split("|") if c.strip()]
+        text = cells[-1] if line.startswith("|") and cells else line
+        unknown += [name for name in re.findall(
+            r"`([a-z][a-z0-9_]+) = [^`]*`", text) if name not in known]
+    assert not unknown
+
+
+def flat(text):
+    return re.sub(r"[^a-z0-9:,;.'()_ ]+", " ", text.lower())
+
+
+def longest_piece(form):
+    """The longest text between two conversions of a printf format."""
+    form = form.replace('\\"', '"').split("\\n")[0].replace("%%", "%")
+    pieces = re.split(r"%[-+ #0]*[\d.*]*(?:ll|l|h|z|j)?[a-zA-Z]", form)
+    return re.sub(r"\s+", " ", flat(max(pieces, key=len))).strip(" :;,.(")
+
+
+def logged_lines():
+    for folder in ("core", "config", "logging", "cmd"):
+        for source in sorted((ROOT / folder).rglob("*.c")):
+            for found in LOGGED.finditer(source.read_text()):
+                form = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', found.group(1)))
+                if len(longest_piece(form)) > 3:
+                    yield source.relative_to(ROOT), form
+
+
+def test_trouble_that_is_logged_is_explained():
+    page = (ROOT / "docs/guides/troubleshooting.md").read_text()
+    page = re.sub(r"\s+", " ", flat(page))
+    lines = list(logged_lines())
+    assert len(lines) > 60, "the sources are not read as they are written"
+    missing = [f"{source}: {form}" for source, form in lines
+               if not any(part in page for part in (
+                   longest_piece(form), longest_piece(form)[:40].rstrip()))]
+    assert not missing, "\n".join(missing)
+
+
+def test_the_index_names_every_document():
+    index = (ROOT / "docs/index.md").read_text()
+    missing = [name_of(p) for p in PAGES if p.parent.name in ("docs", "guides") and
+               p.name != "index.md" and
+               f"({p.relative_to(ROOT / 'docs')})" not in index]
+    assert not missing

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+"""HTTP/2: by ALPN and in clear text; requests, bodies, replies, limits, ends."""
+import re
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from harness import certificates
+from harness.h2wire import (ACK, CANCEL, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
+                            PROTOCOL_ERROR, RST, WINDOW, block, connect, frame)
+from harness.waiting import until
+
+APP = """
+import time
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/echo":
+        body = environ["wsgi.input"].read()
+    elif path == "/environ":
+        body = "\\n".join("%s=%s" % i for i in sorted(environ.items())
+                         if isinstance(i[1], str)).encode()
+    elif path == "/stream":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (b"%05d " % i * 100 for i in range(2000))
+    elif path == "/big":
+        body = b"0123456789abcdef" * 100000
+    elif path == "/slow":
+        time.sleep(0.5)
+        body = b"slow"
+    elif path == "/ignores":
+        body = b"ignored"
+    elif path == "/short":
+        start_response("200 OK", [("Content-Length", "100")])
+        return [b"only this"]
+    elif path == "/hints":
+        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
+        body = b"hinted"
+    else:
+        body = b"hello"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+CLEAR = ("--http-protocols", "h2,h1", "--http2-cleartext", "both")
+pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+
+
+@pytest.fixture(scope="module")
+def h2c(module_server):
+    return module_server(*CLEAR, "shop:app", "--access-logfile", "access.log",
+                         files={"shop.py": APP})
+
+
+def curl(server, path, *options, data=None, scheme="http"):
+    host, port = server.address
+    r = subprocess.run(["curl", "-sS", "-m", "30", "--http2-prior-knowledge", *options,
+                        "%s://127.0.0.1:%d%s" % (scheme, port, path)],
+                       input=data, capture_output=True)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
+
+
+def test_environ_says_http2(h2c):
+    lines = curl(h2c, "/environ?a=b", "-H", "Cookie: a=1; b=2", "-H", "X-Thing: here").decode().split("\n")
+    for line in ("SERVER_PROTOCOL=HTTP/2.0", "HTTP_VERSION=2", "REQUEST_METHOD=GET", "QUERY_STRING=a=b",
+                 "HTTP_COOKIE=a=1; b=2", "HTTP_X_THING=here", "wsgi.url_scheme=http",
+                 "HTTP_HOST=127.0.0.1:%d" % h2c.address[1]):
+        assert line in lines
+    assert not any(line.startswith("HTTP_TRANSFER_ENCODING") for line in lines)
+
+
+def test_bodies_go_both_ways(h2c):
+    data = bytes(range(256)) * 2000
+    assert curl(h2c, "/echo", "--data-binary", "@-", data=data) == data
+
+
+def test_body_of_unknown_length(h2c):
+    data = bytes(range(256)) * 2000
+    assert curl(h2c, "/echo", "-T", "-", data=data) == data
+
+
+def test_large_and_streamed_replies(h2c):
+    assert curl(h2c, "/big") == b"0123456789abcdef" * 100000
+    assert curl(h2c, "/stream") == b"".join(b"%05d " % i * 100 for i in range(2000))
+
+
+def test_head_has_no_body(h2c):
+    text = curl(h2c, "/", "-I").decode()
+    assert text.startswith("HTTP/2 200") and "content-length: 5" in text
+    assert "connection" not in text and "transfer-encoding" not in text
+
+
+def test_early_hints(h2c):
+    text = curl(h2c, "/hints", "-i").decode()
+    assert re.match(r"HTTP/2 103 \r\nlink: </a.css>; rel=preload\r\n\r\nHTTP/2 200", text), text
+
+
+def test_log_names_the_protocol(h2c):
+    curl(h2c, "/logged")
+    log = h2c.path / "access.log" if hasattr(h2c, "path") else None
+    if log is not None:
+        until(lambda: '"GET /logged HTTP/2.0" 200 5' in log.read_text(), "the line of the request")
+
+
+def test_streams_do_not_wait_for_each_other(h2c):
+    c = connect(h2c)
+    streams = [c.request("/") for _ in range(50)]
+    left = set(streams)
+    while left:
+        f = c.until(DATA, flags=END_STREAM)
+        left.discard(f[2])
+    c.close()
+
+
+def test_frames_in_single_bytes(h2c):
+    c = connect(h2c)
+    for b in frame(HEADERS, END_HEADERS, 1, block([
+            (":method", "POST"), (":scheme", "http"), (":path", "/echo"), (":authority", "a"),
+            ("te", "trailers")])) + frame(DATA, 0, 1, b"abc") + frame(DATA, END_STREAM, 1, b"def"):
+        c.send(bytes([b]))
+    assert c.body(1) == b"abcdef"
+    c.close()
+
+
+def test_many_clients_by_h2load(h2c):
+    if not shutil.which("h2load"):
+        pytest.skip("no h2load")
+    r = subprocess.run(["h2load", "-n", "2000", "-c", "8", "-m", "16",
+                        "http://127.0.0.1:%d/" % h2c.address[1]], capture_output=True, text=True,
+                       timeout=60)
+    assert "2000 succeeded, 0 failed" in r.stdout
+
+
+def test_body_that_is_not_read(h2c):
+    c = connect(h2c)
+    s = c.request("/ignores", "POST", [("content-length", "10")], end=False)
+    c.send(frame(DATA, 0, s, b"12345"))
+    c.send(frame(DATA, END_STREAM, s, b"12345"))
+    assert c.body(s) == b"ignored"
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+def test_reply_that_is_too_short_is_a_reset(h2c):
+    c = connect(h2c)
+    s = c.request("/short")
+    with pytest.raises(ConnectionResetError):
+        c.body(s)
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+@pytest.mark.parametrize("fields", [
+    [(":method", "GET"), (":scheme", "http"), (":path", "/a b"), (":authority", "x")],
+    [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "x"), ("host", "y")],
+    [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "x"), ("connection", "close")],
+    [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "x"), ("x-a", "b\r\nc: d")],
+    [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "x"), ("X-Upper", "b")],
+    [(":method", "GET"), (":scheme", "http"), (":authority", "x")],
+], ids=["space", "two hosts", "connection", "line end", "upper case", "no path"])
+def test_malformed_head_resets_its_stream_only(h2c, fields):
+    c = connect(h2c)
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(fields)))
+    f = c.until(RST, 1)
+    assert int.from_bytes(f[3], "big") in (PROTOCOL_ERROR, 2)
+    c.next_id = 3
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+def test_limits_of_heads_are_those_of_http1(h2c):
+    text = curl(h2c, "/", "-H", "X-Long: " + "a" * 9000, "-w", "%{http_code}", "-o", "/dev/null")
+    http1 = curl(h2c, "/", "--http1.1", "-H", "X-Long: " + "a" * 9000, "-w", "%{http_code}", "-o", "/dev/null")
+    assert text == http1 and text[:1] == b"4"
+
+
+def test_http1_is_served_beside_it(h2c):
+    assert curl(h2c, "/", "--http1.1") == b"hello"
+
+
+def test_peer_that_gives_up_is_no_error(h2c):
+    c = connect(h2c)
+    s = c.request("/slow")
+    c.send(frame(RST, 0, s, struct.pack(">I", CANCEL)))
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+def test_body_limit(server):
+    s = server(*CLEAR, "shop:app", "--max-request-body", "1000", files={"shop.py": APP})
+    assert curl(s, "/echo", "--data-binary", "@-", "-o", "/dev/null", "-w", "%{http_code}",
+                data=b"x" * 5000) == b"413"
+
+
+def test_slow_body_times_out(server):
+    s = server(*CLEAR, "shop:app", "--body-timeout", "1", files={"shop.py": APP})
+    c = connect(s)
+    stream = c.request("/echo", "POST", end=False)
+    c.send(frame(DATA, 0, stream, b"a bit"))
+    f = c.until(HEADERS, stream)
+    assert b"408" in f[3]
+    c.close()
+
+
+def test_idle_connection_is_told_to_go(server):
+    s = server(*CLEAR, "shop:app", "--keep-alive", "1", files={"shop.py": APP})
+    c = connect(s)
+    assert c.body(c.request("/")) == b"hello"
+    assert c.ending() == 0
+
+
+def test_window_of_zero_is_cut(server):
+    s = server(*CLEAR, "shop:app", "--write-timeout", "1", files={"shop.py": APP})
+    c = connect(s, settings=[(4, 0)])
+    stream = c.request("/")
+    f = c.until(RST, stream)
+    assert int.from_bytes(f[3], "big") == CANCEL
+    c.close()
+
+
+def test_stop_answers_what_is_under_way(server):
+    s = server(*CLEAR, "shop:app", files={"shop.py": APP})
+    c = connect(s)
+    assert c.body(c.request("/")) == b"hello"
+    stream = c.request("/slow")
+    s.signal("TERM") if hasattr(s, "signal") else s.process.terminate()
+    seen = set()
+    body = b""
+    while True:
+        f = c.read()
+        if f is None:
+            break
+        seen.add(f[0])
+        if f[0] == DATA and f[2] == stream:
+            body += f[3]
+    assert body == b"slow" and GOAWAY in seen
+
+
+def test_connection_ends_after_its_last_request(server):
+    s = server(*CLEAR, "shop:app", "--max-keepalive-requests", "3", files={"shop.py": APP})
+    c = connect(s)
+    for _ in range(3):
+        assert c.body(c.request("/")) == b"hello"
+    assert c.ending() == 0
+
+
+def test_recycled_worker_says_goodbye(server):
+    s = server(*CLEAR, "shop:app", "--max-requests", "2", files={"shop.py": APP})
+    c = connect(s)
+    for _ in range(2):
+        assert c.body(c.request("/")) == b"hello"
+    assert c.ending() == 0
+    c = connect(s)
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+# ---- who may speak it ----
+
+def test_prior_knowledge_refuses_http1(server):
+    s = server("--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge", "shop:app",
+               files={"shop.py": APP})
+    assert curl(s, "/") == b"hello"
+    text = curl(s, "/", "--http1.1", "-i").decode()
+    assert text.startswith("HTTP/1.1 400") and "Expected HTTP/2 connection preface, got b&#x27;GET /" in text
+
+
+def test_untrusted_peer_gets_http1(server):
+    s = server(*CLEAR, "shop:app", "--forwarded-allow-ips", "192.0.2.1", files={"shop.py": APP})
+    assert curl(s, "/", "--http1.1") == b"hello"
+    r = subprocess.run(["curl", "-sS", "-m", "10", "--http2-prior-knowledge",
+                        "http://127.0.0.1:%d/" % s.address[1]], capture_output=True)
+    assert r.returncode != 0
+
+
+def test_alpn_chooses(module_server, tmp_path_factory):
+    authority = certificates.Authority(tmp_path_factory.mktemp("h2pki"))
+    pem, key = authority.issue("server")
+    s = module_server("--certfile", pem, "--keyfile", key, "--http-protocols", "h2,h1", "shop:app",
+                      files={"shop.py": APP})
+    def version(*options):
+        r = subprocess.run(["curl", "-sS", "-m", "20", "--cacert", authority.certificate, *options,
+                            "-w", " %{http_version}", "https://localhost:%d/big" % s.address[1]],
+                           capture_output=True)
+        assert r.returncode == 0, r.stderr
+        body, _, v = r.stdout.rpartition(b" ")
+        assert body == b"0123456789abcdef" * 100000
+        return v
+    assert version("--http2") == b"2"
+    assert version("--http1.1") == b"1.1"
+    assert version("--no-alpn") == b"1.1"
+
+
+def test_without_a_way_to_speak_it_warns(run):
+    r = run("--http-protocols", "h2,h1", "--check-config", "shop:app", files={"shop.py": APP})
+    assert r.status == 0
+    assert "there is no TLS and http2_cleartext is off, so HTTP/2 will never be negotiated" in r.err
+
+
+def test_upgrade_says_that_it_is_not_served(run):
+    r = run("--http-protocols", "h2,h1", "--http2-cleartext", "upgrade", "--check-config", "shop:app",
+            files={"shop.py": APP})
+    assert "the upgrade of HTTP/1.1 is not served" in r.err

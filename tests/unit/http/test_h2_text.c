@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* HTTP/2's fields as HTTP/1.1's head, and HTTP/1.1's replies as its pieces. */
+#include "core/http/h2_text.h"
+
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+#include "tests/unit/check_main.h"
+
+static bool
+add(struct cg_h2_head *h, const char *name, const char *value)
+{
+    return cg_h2_head_add(h, cg_slice_of(name), cg_slice_of(value));
+}
+
+static void
+add_usual(struct cg_h2_head *h)
+{
+    ck_assert(add(h, ":method", "GET"));
+    ck_assert(add(h, ":scheme", "https"));
+    ck_assert(add(h, ":path", "/a?b"));
+    ck_assert(add(h, ":authority", "x.test"));
+}
+
+START_TEST(a_head_is_written_as_http1)
+{
+    struct cg_h2_head h = {0};
+    cg_auto(buf) struct cg_buf out = {0};
+    add_usual(&h);
+    ck_assert(add(&h, "cookie", "a=1"));
+    ck_assert(add(&h, "x-a", "b"));
+    ck_assert(add(&h, "cookie", "b=2"));
+    ck_assert(cg_h2_head_text(&h, true, &out));
+    ck_assert_str_eq(cg_buf_str(&out), "GET /a?b HTTP/1.1\r\nhost: x.test\r\n"
+                                       "x-a: b\r\ncookie: a=1; b=2\r\n\r\n");
+    cg_h2_head_release(&h);
+}
+END_TEST
+
+START_TEST(a_body_of_unknown_length_comes_in_chunks)
+{
+    struct cg_h2_head h = {0};
+    cg_auto(buf) struct cg_buf out = {0};
+    add_usual(&h);
+    ck_assert(cg_h2_head_text(&h, false, &out));
+    ck_assert_ptr_nonnull(
+        strstr(cg_buf_str(&out), "transfer-encoding: chunked\r\n\r\n"));
+    cg_buf_reset(&out);
+    ck_assert(add(&h, "content-length", "3"));
+    ck_assert(cg_h2_head_text(&h, false, &out));
+    ck_assert_ptr_null(strstr(cg_buf_str(&out), "chunked"));
+    cg_h2_head_release(&h);
+}
+END_TEST
+
+START_TEST(what_could_begin_another_line_is_malformed)
+{
+    static const char *const bad[][2] = {
+        {":path", "/ x"},           {":path", "/\r\n"},    {":path", ""},
+        {":method", "G T"},         {":authority", "a b"}, {":other", "x"},
+        {"x-a", "b\r\nc: d"},       {"x-a", "b\nc"},       {"", "x"},
+        {"transfer-encoding", "x"}, {"connection", "x"},   {"upgrade", "h2c"},
+        {":path", "/\x7f"}};
+    for (size_t i = 0; i < CG_COUNT(bad); i++) {
+        struct cg_h2_head h = {0};
+        ck_assert_msg(!add(&h, bad[i][0], bad[i][1]), "%s", bad[i][0]);
+        cg_h2_head_release(&h);
+    }
+}
+END_TEST
+
+START_TEST(a_head_needs_a_method_a_path_and_one_host)
+{
+    struct cg_h2_head h = {0};
+    cg_auto(buf) struct cg_buf out = {0};
+    ck_assert(!cg_h2_head_text(&h, true, &out));
+    add_usual(&h);
+    ck_assert(!add(&h, ":path", "/again"));
+    ck_assert(add(&h, "host", "other.test"));
+    ck_assert(!cg_h2_head_text(&h, true, &out));
+    cg_h2_head_release(&h);
+}
+END_TEST
+
+/* Every piece as text: "head 200 [name: value]", "data ...", "end". */
+static char *
+told(const char *text, size_t step, bool head_request)
+{
+    struct cg_h2_reply r = {.head_request = head_request};
+    struct cg_buf out = {0};
+    cg_auto(buf) struct cg_buf data = {0};
+    size_t n = strlen(text), at = 0;
+    while (at < n) {
+        size_t give = n - at < step ? n - at : step, used = 0, i = 0;
+        struct cg_slice what = {NULL, 0}, name, value;
+        enum cg_h2_piece piece =
+            cg_h2_reply_next(&r, text + at, give, &used, &what);
+        ck_assert(used > 0);
+        at += used;
+        switch (piece) {
+        case CG_H2_HEAD: cg_buf_putf(&out, "head %d", r.status); break;
+        case CG_H2_TRAILERS: cg_buf_puts(&out, "trailers"); break;
+        case CG_H2_DATA: cg_buf_put(&data, what.p, what.n); break;
+        case CG_H2_NOTHING:
+        case CG_H2_END: break;
+        }
+        if (piece != CG_H2_HEAD && piece != CG_H2_TRAILERS) {
+            continue;
+        }
+        while (cg_h2_reply_field(what, &i, &name, &value)) {
+            cg_buf_putf(&out, " [%.*s: %.*s]", (int)name.n, name.p,
+                        (int)value.n, value.p);
+        }
+        cg_buf_puts(&out, ", ");
+    }
+    cg_buf_putf(&out, "body '%.*s'%s", (int)data.n, data.n > 0 ? data.p : "",
+                cg_h2_reply_has_ended(&r) ? " end" : "");
+    cg_h2_reply_release(&r);
+    return cg_buf_take(&out);
+}
+
+START_TEST(a_reply_is_taken_apart_wherever_it_is_split)
+{
+    static const struct {
+        const char *text, *want;
+        bool head_request;
+    } rows[] = {
+        {"HTTP/1.1 200 OK\r\nServer: x\r\nConnection: keep-alive\r\n"
+         "Content-Length: 5\r\n\r\nhello",
+         "head 200 [server: x] [content-length: 5], body 'hello' end", false},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: B\r\n\r\n"
+         "3\r\nabc\r\n1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
+         "head 200 [a: B], body 'abcabcdefghijklmnopqrstuvwxyz' end", false},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1\r\nx\r\n0\r\nX-Sum: 9\r\n\r\n",
+         "head 200, trailers [x-sum: 9], body 'x' end", false},
+        {"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"
+         "HTTP/1.1 204 No Content\r\n\r\n",
+         "head 103 [link: <a>], head 204, body '' end", false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+         "head 200 [content-length: 5], body '' end", true},
+        {"HTTP/1.1 200 OK\r\n\r\nup to the end",
+         "head 200, body 'up to the end'", false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+         "head 200 [content-length: 0], body '' end", false},
+    };
+    for (size_t i = 0; i < CG_COUNT(rows); i++) {
+        for (size_t step = 1; step <= strlen(rows[i].text); step++) {
+            char *got = told(rows[i].text, step, rows[i].head_request);
+            ck_assert_str_eq(got, rows[i].want);
+            free(got);
+        }
+    }
+}
+END_TEST
+
+TESTS("h2_text", a_head_is_written_as_http1,
+      a_body_of_unknown_length_comes_in_chunks,
+      what_could_begin_another_line_is_malformed,
+      a_head_needs_a_method_a_path_and_one_host,
+      a_reply_is_taken_apart_wherever_it_is_split)
