@@ -458,6 +458,15 @@ class Worker:
             _cgunicorn.worker_stop()
 
     @property
+    def booted(self):
+        return self._booted
+
+    @booted.setter
+    def booted(self, yes):
+        # a truth here and now: what ends the worker asks for it
+        self._booted = bool(yes)
+
+    @property
     def nr(self):
         return self._nr + (_cgunicorn.requests() if self is _me else 0)
 
