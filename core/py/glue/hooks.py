@@ -671,13 +671,18 @@ def serves():
     return _serving
 
 
+the_server = None
+
+
 def make_server(cfg):
-    global _serving
+    global _serving, the_server
     _serving = True
     if embedding is None:
-        return Server(cfg)
-    embedding.begin(cfg)
-    return embedding
+        the_server = Server(cfg)
+    else:
+        embedding.begin(cfg)
+        the_server = embedding
+    return the_server
 
 
 def make_listeners(server, texts, fds):
