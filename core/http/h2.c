@@ -52,6 +52,13 @@ struct cg_h2 {
     bool over;     /* terminated */
 };
 
+/* NULL: it is not known, or not any more. */
+static struct cg_h2_stream *
+stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
 /* ---- what a peer costs ---- */
 
 static void
@@ -102,20 +109,17 @@ on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                void *user_data)
 {
     struct cg_h2 *h = user_data;
-    if (hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_HEADERS &&
-        hd->type != NGHTTP2_CONTINUATION && hd->type != NGHTTP2_RST_STREAM) {
+    bool lost =
+        hd->type == NGHTTP2_DATA && stream_of(session, hd->stream_id) == NULL;
+    if (lost ||
+        (hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_HEADERS &&
+         hd->type != NGHTTP2_CONTINUATION && hd->type != NGHTTP2_RST_STREAM)) {
         count_control(h);
     }
     return 0;
 }
 
 /* ---- streams that come ---- */
-
-static struct cg_h2_stream *
-stream_of(nghttp2_session *session, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(session, id);
-}
 
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
@@ -328,6 +332,10 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
     struct cg_h2 *h = user_data;
     if (frame->hd.type == NGHTTP2_DATA) {
         h->sent++;
+    }
+    if (frame->hd.type == NGHTTP2_RST_STREAM &&
+        stream_of(session, frame->hd.stream_id) == NULL) {
+        count_reset(h); /* one that was refused before it was told of */
     }
     if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
@@ -588,7 +596,10 @@ cg_h2_reply(struct cg_h2_stream *s, const char *p, size_t n)
             return -1;
         }
     }
-    if (s->headed && s->body.n > s->at) {
+    if (s->headed && cg_h2_reply_has_ended(&s->reply)) {
+        s->whole = true; /* the end leaves with it, whatever its maker does */
+    }
+    if (s->headed && !s->done && (s->whole || s->body.n > s->at)) {
         nghttp2_session_resume_data(s->h->session, s->id);
     }
     return 0;
