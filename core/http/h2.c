@@ -48,8 +48,9 @@ struct cg_h2 {
     const char *fault;
     uint64_t window_us; /* when the counting began */
     unsigned resets, control, malformed;
-    unsigned sent; /* DATA frames of ours, which window updates answer */
-    bool over;     /* terminated */
+    unsigned sent;        /* DATA frames of ours, which window updates answer */
+    uint64_t fed, useful; /* bytes that came, and of them heads and bodies */
+    bool over;            /* terminated */
 };
 
 /* NULL: it is not known, or not any more. */
@@ -76,6 +77,7 @@ look_at_clock(struct cg_h2 *h, uint64_t now_us)
     if (now_us - h->window_us >= WINDOW_US) {
         h->window_us = now_us;
         h->resets = h->control = h->malformed = h->sent = 0;
+        h->fed = h->useful = 0;
     }
 }
 
@@ -104,6 +106,18 @@ count_malformed(struct cg_h2 *h)
     }
 }
 
+/* Frames that nghttp2 ignores are told of by nobody: padding, DATA of streams
+ * that are reset. */
+static void
+weigh_bytes(struct cg_h2 *h, size_t n)
+{
+    enum { SHARE = 8, FREE = 1 << 20 };
+    h->fed += n;
+    if (h->fed / SHARE > h->useful && h->fed > FREE) {
+        calm_down(h, "too many bytes that mean nothing");
+    }
+}
+
 static int
 on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                void *user_data)
@@ -111,6 +125,9 @@ on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
     struct cg_h2 *h = user_data;
     bool lost =
         hd->type == NGHTTP2_DATA && stream_of(session, hd->stream_id) == NULL;
+    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION) {
+        h->useful += hd->length;
+    }
     if (lost ||
         (hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_HEADERS &&
          hd->type != NGHTTP2_CONTINUATION && hd->type != NGHTTP2_RST_STREAM)) {
@@ -277,6 +294,7 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p,
     struct cg_h2 *h = user_data;
     struct cg_h2_stream *s = stream_of(session, id);
     nghttp2_session_consume_connection(session, n);
+    h->useful += n;
     if (s != NULL && s->owner != NULL && !s->done && n > 0) {
         h->events->on_body(h->self, s->owner, (const char *)p, n, s->chunked);
     } else {
@@ -446,6 +464,7 @@ cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us)
                                ? (uint32_t)CG_H2_ENHANCE_YOUR_CALM
                                : (uint32_t)CG_H2_PROTOCOL_ERROR);
     }
+    weigh_bytes(h, n);
     return h->over ? -1 : 0;
 }
 

@@ -222,6 +222,26 @@ START_TEST(control_frames_are_bounded)
 }
 END_TEST
 
+START_TEST(padding_is_weighed)
+{
+    cg_auto(buf) struct cg_buf bytes = {0}, unit = {0}, last = {0};
+    char padding[256] = {(char)255};
+    struct told t = {0};
+    struct cg_h2 *h = cg_h2_new(&policy, &events, &t);
+    begin(&bytes);
+    put_request(&bytes, 1, "POST", false);
+    put_frame(&unit, 0, 8, 1, padding, sizeof padding);
+    int r = cg_h2_feed(h, bytes.p, bytes.n, 0), n = 0;
+    for (; r == 0 && n < 10000; n++) {
+        r = cg_h2_feed(h, unit.p, unit.n, 0);
+        pulled(h, 7, &last);
+    }
+    ck_assert_int_lt(n, 5000);
+    cg_h2_free(h);
+    cg_buf_release(&t.text);
+}
+END_TEST
+
 START_TEST(what_was_counted_decays)
 {
     cg_auto(buf) struct cg_buf bytes = {0}, ping = {0}, last = {0};
@@ -282,5 +302,5 @@ END_TEST
 
 TESTS("h2", a_request_is_read_wherever_it_is_split, a_reply_leaves_as_frames,
       a_reply_that_breaks_off_is_a_reset, control_frames_are_bounded,
-      what_was_counted_decays, resets_of_what_was_begun_are_bounded,
-      nothing_is_told_after_the_end)
+      padding_is_weighed, what_was_counted_decays,
+      resets_of_what_was_begun_are_bounded, nothing_is_told_after_the_end)
