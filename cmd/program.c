@@ -13,6 +13,7 @@
 
 #include "cmd/config_command.h"
 #include "cmd/control_command.h"
+#include "cmd/generate.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
 #include "core/base/addr.h"
@@ -91,7 +92,8 @@ first_look(struct program *p, char **ret_python)
 {
     struct cg_command cmd = {0};
     struct cg_error err = {0};
-    bool words = cg_config_command_is(p->argc, p->argv);
+    bool words = cg_config_command_is(p->argc, p->argv) ||
+                 cg_generate_is(p->argc, p->argv);
     int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
         words ? cg_command_parse_words : cg_command_parse;
     if (parse(p->argc, p->argv, &cmd, &err) < 0) {
@@ -352,6 +354,13 @@ run_with_python(struct program *p)
     }
     if (cg_config_command_is(p->argc, p->argv)) {
         return cg_config_command_run(&p->load);
+    }
+    if (cg_generate_is(p->argc, p->argv)) {
+        return cg_generate_run(&p->load);
+    }
+    if (cg_generate_is_none(p->argc, p->argv) &&
+        !cg_app_module_exists("generate")) {
+        return cg_generate_say_none(p->argc, p->argv);
     }
     if (cg_config_command_is_none(p->argc, p->argv, &err) &&
         !cg_app_module_exists("config")) {

@@ -176,7 +176,16 @@ put_signals(FILE *to)
                         "fails leaves the old one serving."},
                 {"TTIN, TTOU", "One worker more, one less."},
                 {"USR1", "Open the log files anew."},
-                {"WINCH", "In a daemon: stop the workers, gracefully."});
+                {"USR2", "Start a new master beside this one, from the same "
+                         "command and with the same sockets."},
+                {"WINCH", "In a daemon: stop the workers, gracefully; HUP "
+                          "brings them back."});
+    fputs("A worker understands:\n", to);
+    PUT_ENTRIES(to, {"TERM", "Finish what runs, then end."},
+                {"INT, QUIT", "End at once."},
+                {"ABRT", "What the master sends after timeout: the hook "
+                         "worker_abort, then the end."},
+                {"USR1", "Open the log files anew."});
 }
 
 static void

@@ -316,6 +316,14 @@ cg_settings_int(const struct cg_settings *s, enum cg_setting_id id)
     return v->i;
 }
 
+uint64_t
+cg_settings_us(const struct cg_settings *s, enum cg_setting_id id)
+{
+    const struct cg_value *v = &s->value[id];
+    CG_ASSERT(v->kind == CG_VALUE_FLOAT);
+    return (uint64_t)(v->f * 1e6 + 0.5);
+}
+
 const char *
 cg_settings_str(const struct cg_settings *s, enum cg_setting_id id)
 {

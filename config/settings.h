@@ -159,6 +159,8 @@ int cg_settings_check_features(const struct cg_settings *s,
 /* Typed views of validated values; borrowed. A wrong type is our mistake. */
 bool cg_settings_bool(const struct cg_settings *s, enum cg_setting_id id);
 int64_t cg_settings_int(const struct cg_settings *s, enum cg_setting_id id);
+/* Of a decimal number of seconds. */
+uint64_t cg_settings_us(const struct cg_settings *s, enum cg_setting_id id);
 /* NULL for None. */
 const char *cg_settings_str(const struct cg_settings *s, enum cg_setting_id id);
 const struct cg_value *cg_settings_value(const struct cg_settings *s,

@@ -8,6 +8,7 @@
 enum cg_type {
     TYPE_BOOL,
     TYPE_UINT,
+    TYPE_SECONDS, /* a decimal number */
     TYPE_STR,
     TYPE_LIST,  /* of strings */
     TYPE_FILES, /* list of files that exist */

@@ -12,6 +12,8 @@
 
 /* scalar.c */
 int cg_validate_bool(struct cg_value *v, struct cg_error *err);
+int cg_validate_seconds(const struct cg_row *row, struct cg_value *v,
+                        struct cg_error *err);
 int cg_validate_uint(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);
 int cg_validate_str(struct cg_value *v, struct cg_error *err);

@@ -119,6 +119,32 @@ cg_validate_uint(const struct cg_row *row, struct cg_value *v,
 }
 
 int
+cg_validate_seconds(const struct cg_row *row, struct cg_value *v,
+                    struct cg_error *err)
+{
+    double f = -1;
+    char none = '\0', *end = &none;
+    bool is_text = v->kind == CG_VALUE_STR && v->s[0] != '\0';
+    if (v->kind == CG_VALUE_FLOAT) {
+        f = v->f;
+    } else if (v->kind == CG_VALUE_INT) {
+        f = (double)v->i;
+    } else if (is_text && strspn(v->s, "0123456789.") == strlen(v->s)) {
+        f = strtod(v->s, &end);
+    }
+    if (!(f >= 0 && f <= INT32_MAX) || *end != '\0') {
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_value_repr(v, &b);
+        return cg_error_set(err, EINVAL,
+                            "Value must be a number of seconds, 0 or more: %s "
+                            "(such as %s = 0.5)",
+                            cg_buf_str(&b), row->name);
+    }
+    cg_value_replace(v, cg_value_float(f));
+    return 0;
+}
+
+int
 cg_validate_str(struct cg_value *v, struct cg_error *err)
 {
     if (v->kind == CG_VALUE_NONE) {

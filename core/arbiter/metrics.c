@@ -80,6 +80,17 @@ put_requests(const struct cg_totals *t, struct cg_metrics *m)
     }
     cg_metrics_one(m, COUNTER, "cgunicorn_refused_requests", "",
                    "Requests that were refused before they ran.", t->refused);
+    cg_metrics_one(m, COUNTER, "cgunicorn_abandoned_requests", "",
+                   "Requests that were not run: their clients left while they "
+                   "waited.",
+                   t->abandoned);
+    cg_metrics_one(m, COUNTER, "cgunicorn_shed_requests", "",
+                   "Requests that were answered 503: they waited longer than "
+                   "max_queue_time.",
+                   t->shed);
+    cg_metrics_one(m, COUNTER, "cgunicorn_overloads", "",
+                   "Times that the requests of a worker began to pile up.",
+                   t->overloads);
     cg_metrics_one(m, COUNTER, "cgunicorn_sent_bytes", "bytes",
                    "Bytes of reply bodies.", t->bytes_out);
     cg_metrics_one(m, COUNTER, "cgunicorn_accepted_connections", "",
@@ -116,11 +127,14 @@ put_states(const struct cg_arbiter *a, struct cg_metrics *m)
 static void
 put_load(const struct cg_arbiter *a, struct cg_metrics *m)
 {
-    uint64_t busy = 0, connections = 0, rss = 0;
+    uint64_t busy = 0, connections = 0, rss = 0, waiting = 0, overloaded = 0;
     for (int i = 0; i < a->nchildren; i++) {
         const struct cg_child *c = &a->children[i];
         busy += (uint64_t)cg_flights_count(c->slot);
-        connections += (uint64_t)cg_slot_look(c->slot).connections;
+        struct cg_slot_look look = cg_slot_look(c->slot);
+        connections += (uint64_t)look.connections;
+        waiting += (uint64_t)look.waiting;
+        overloaded += look.overloaded;
         rss += cg_process_costs(c->pid).rss_bytes;
     }
     cg_metrics_one(m, GAUGE, "cgunicorn_busy_executors", "",
@@ -129,6 +143,10 @@ put_load(const struct cg_arbiter *a, struct cg_metrics *m)
                    "Requests that can run at the same time.",
                    (uint64_t)cg_arbiter_executors(a) *
                        (uint64_t)a->plan.o.target);
+    cg_metrics_one(m, GAUGE, "cgunicorn_waiting_requests", "",
+                   "Requests that wait for their turn in workers.", waiting);
+    cg_metrics_one(m, GAUGE, "cgunicorn_overloaded_workers", "",
+                   "Workers whose requests pile up.", overloaded);
     cg_metrics_one(m, GAUGE, "cgunicorn_connections", "",
                    "Open connections of clients.", connections);
     cg_metrics_family(m, GAUGE, "cgunicorn_resident_memory_bytes", "bytes",

@@ -97,6 +97,9 @@ put_counters(const struct cg_arbiter *a, struct cg_json *j)
     cg_arbiter_totals(a, &now);
     cg_json_put_int(j, "requests_total", (int64_t)now.requests);
     cg_json_put_int(j, "refused_total", (int64_t)now.refused);
+    cg_json_put_int(j, "abandoned_total", (int64_t)now.abandoned);
+    cg_json_put_int(j, "shed_total", (int64_t)now.shed);
+    cg_json_put_int(j, "handed_over_total", (int64_t)now.given);
     cg_json_put_int(j, "connections_total", (int64_t)now.accepted);
     cg_json_put_int(j, "bytes_sent_total", (int64_t)now.bytes_out);
     cg_json_key(j, "responses");
@@ -186,6 +189,9 @@ put_flight(const struct cg_flight_look *f, uint64_t now_us, struct cg_json *j)
     cg_json_put_text(j, "path", f->path);
     cg_json_put_seconds(j, "age_s", since(now_us, f->since_us));
     cg_json_put_text(j, "peer", f->peer[0] != '\0' ? f->peer : "unix");
+    if (f->id[0] != '\0') {
+        cg_json_put_text(j, "request_id", f->id);
+    }
     cg_json_put_text(j, "phase", "application");
 }
 
@@ -213,6 +219,9 @@ state_word(const struct cg_plan_worker *w, const struct cg_slot_look *look,
 {
     if (w == NULL || look->state == CG_WORKER_ENDING) {
         return "ending";
+    }
+    if (w->state == ROSTER_READY && look->overloaded) {
+        return "overloaded";
     }
     return w->state == ROSTER_READY ? busy > 0 ? "busy" : "idle"
                                     : cg_roster_word(w->state);
@@ -248,6 +257,7 @@ put_worker(const struct cg_arbiter *a, const struct cg_child *c,
     cg_json_put_int(j, "busy", busy);
     cg_json_put_int(j, "executors", cg_arbiter_executors(a));
     cg_json_put_int(j, "connections", look.connections);
+    cg_json_put_int(j, "waiting", look.waiting);
     put_memory(j, c->pid, &costs, pss_until_us);
     cg_json_put_seconds(j, "silent_s", cg_slot_silent_us(&look, now));
     put_current(c->slot, now, j);

@@ -9,6 +9,7 @@
 #include "core/engine/files/answer.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/protocol.h"
+#include "core/engine/queue.h"
 #include "core/engine/state.h"
 
 /* ---- a request is there ---- */
@@ -67,6 +68,17 @@ run(struct cg_executor *x, struct cg_stream *s, const struct cg_arrival *a)
 }
 
 static void
+put_in_queue(struct cg_executor *x, struct cg_stream *s,
+             const struct cg_arrival *a)
+{
+    s->exempt = cg_queue_is_exempt(x->engine, a);
+    if (s->intake == NULL) {
+        s->intake = intake_of(x, a);
+    }
+    cg_ready_push(x->engine, s);
+}
+
+static void
 on_request(struct cg_executor *x, struct cg_stream *s,
            const struct cg_arrival *a)
 {
@@ -92,10 +104,7 @@ on_request(struct cg_executor *x, struct cg_stream *s,
         run(x, s, a);
         return;
     }
-    if (s->intake == NULL) {
-        s->intake = intake_of(x, a);
-    }
-    cg_ready_push(x->engine, s);
+    put_in_queue(x, s, a);
 }
 
 static void
@@ -118,6 +127,15 @@ cg_dispatch_queued(struct cg_executor *x, struct cg_stream *s)
 }
 
 void
+cg_dispatch_next(struct cg_executor *x)
+{
+    struct cg_stream *s = cg_queue_next(x->engine);
+    if (s != NULL) {
+        cg_dispatch_queued(x, s);
+    }
+}
+
+void
 cg_dispatch_event(struct cg_executor *x, struct cg_conn *c)
 {
     struct cg_arrival a;
@@ -136,11 +154,22 @@ cg_dispatch_expired(struct cg_engine *e, struct cg_stream *s)
 bool
 cg_dispatch_accept_one(struct cg_executor *x, int listener)
 {
+    struct cg_engine *e = x->engine;
     struct cg_conn *c = cg_accept_one(x, listener);
     if (c == NULL) {
         return false;
     }
+    bool waits = x->id == RELIEF || e->overload.standing;
+    uint64_t waited_us =
+        __builtin_expect(waits, 0) ? cg_transport_silent_us(&c->transport) : 0;
     cg_dispatch_event(x, c);
+    if (__builtin_expect(waited_us != 0, 0) &&
+        c->stream.state == STREAM_READY && c->stream.ready_us > waited_us) {
+        /* it has waited since it was sent */
+        cg_ready_take(e, &c->stream);
+        c->stream.ready_us -= waited_us;
+        cg_ready_push(e, &c->stream);
+    }
     return true;
 }
 
@@ -152,7 +181,7 @@ cg_dispatch_accept(struct cg_executor *x, int listener)
     enum { LONG_US = 500 };
     struct cg_engine *e = x->engine;
     uint64_t start_us = e->now_us;
-    int most = cg_accept_most(e), n = 0;
+    int most = cg_accept_most(x), n = 0;
     while (n < most && e->now_us - start_us < LONG_US &&
            cg_dispatch_accept_one(x, listener)) {
         n++;
@@ -179,13 +208,29 @@ cg_dispatch_accept_rest(struct cg_executor *x)
     }
 }
 
+/* While the queue stands what the others gave is a part of it. */
+static void
+on_adopted(struct cg_executor *x, struct cg_stream *s,
+           const struct cg_arrival *a)
+{
+    struct cg_engine *e = x->engine;
+    if (!cg_queue_admits(e, s, a)) {
+        return;
+    }
+    if (e->overload.standing && a->body.p != NULL) {
+        put_in_queue(x, s, a);
+    } else {
+        run(x, s, a);
+    }
+}
+
 bool
 cg_dispatch_adopt(struct cg_executor *x)
 {
     struct cg_adoption a;
     enum cg_adopted what = cg_adopt(x, &a);
     if (what == CG_ADOPTED_REQUEST) {
-        run(x, &a.conn->stream, &a.arrival);
+        on_adopted(x, &a.conn->stream, &a.arrival);
     } else if (what == CG_ADOPTED_FRESH) {
         cg_dispatch_event(x, a.conn);
     }

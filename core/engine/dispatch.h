@@ -13,8 +13,10 @@
 void cg_dispatch_event(struct cg_executor *x, struct cg_conn *c);
 /* Its deadline is over. */
 void cg_dispatch_expired(struct cg_engine *e, struct cg_stream *s);
-/* It was the first of the ready queue. */
+/* It was taken out of the ready queue. */
 void cg_dispatch_queued(struct cg_executor *x, struct cg_stream *s);
+/* The next one of that queue, if there is one that is to be run. */
+void cg_dispatch_next(struct cg_executor *x);
 /* Somebody may wait at a listener; whether somebody did. */
 bool cg_dispatch_accept_one(struct cg_executor *x, int listener);
 /* At a wake-up of the listener: one, or a few. */

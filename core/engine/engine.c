@@ -84,6 +84,7 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     e->protocol = &cg_http1;
     e->kind = config->hosted ? &cg_hosted_executors : &cg_inline_executors;
     e->hosted.most = config->hosted ? config->max_in_flight : 1;
+    e->hosted.pace = 1;
     e->board = board;
     e->slot_number = cg_board_number(board, slot);
     e->slot = slot;
@@ -98,7 +99,6 @@ cg_engine_new(const struct cg_engine_config *config, const struct cg_host *host,
     cg_pool_init(&e->pool);
     cg_http2_init(e);
     cg_cork_init(&e->cork);
-    e->ready.last = &e->ready.first;
     e->accept.swarm = 1;
     e->date_s = -1;
     atomic_store(&e->baton.word, cg_baton_make(BATON_FREE, 0, 1));
@@ -138,6 +138,7 @@ cg_engine_free(struct cg_engine *e)
     atomic_store(&e->stop.over, 1);
     cg_relief_stop(e);
     cg_cork_stop(&e->cork);
+    cg_overload_end(e);
     while ((s = cg_ready_pop(e)) != NULL) {
         cg_conn_close(e, s->conn);
     }

@@ -46,6 +46,14 @@ struct cg_stalled {
     uint64_t since_us;              /* so long */
 };
 
+/* What became of the requests that had to wait, from the begin of an overload
+ * to its end. */
+struct cg_overload_tale {
+    uint64_t begun_us, ended_us;
+    uint64_t run, abandoned, refused;
+    uint64_t longest_us; /* wait of one that was run */
+};
+
 /*
  * Whom the engine belongs to: what it tells its worker, and asks of it. The
  * functions are called by any thread, with the baton, where they do not say
@@ -63,6 +71,10 @@ struct cg_host {
     /* A handshake failed; may be NULL. */
     void (*unshaken)(void *self, const struct cg_peer *peer, const char *why);
     void (*stalled)(void *self, const struct cg_stalled *what);
+    /* More came than could be run, for a second at least; and no longer. NULL:
+     * nobody wants to know. */
+    void (*overloaded)(void *self, const struct cg_overload_tale *tale,
+                       bool begins, int waiting);
     /* Something is wrong with the worker's surroundings. */
     void (*trouble)(void *self, const char *text);
     /* A second after one of the two: what was held back is summed up. */
@@ -91,6 +103,12 @@ struct cg_host {
     void *self;
 };
 
+/* What names a request (exchange.h, `id`). */
+struct cg_request_id_policy {
+    struct cg_slice field; /* where it stands; n = 0: requests have no name */
+    bool reply;            /* it is sent back there, too */
+};
+
 /* Requests that the engine answers by itself (core/engine/conn/health.h): the
  * paths as they are sent, without the query; empty: none. */
 struct cg_health_policy {
@@ -108,6 +126,7 @@ struct cg_files; /* core/engine/files/files.h */
 
 struct cg_engine_config {
     struct cg_health_policy health;
+    struct cg_request_id_policy request_id;
     struct cg_files *files; /* served without the host; NULL: none */
     struct cg_intake_policy intake;
     struct cg_spill_policy spill;
@@ -128,9 +147,15 @@ struct cg_engine_config {
     const struct cg_trust *proxy_trust; /* who may send a preamble */
     const struct cg_trust *uwsgi_trust; /* requests are uwsgi packets, and who
                                            may send one; NULL: HTTP */
-    int max_connections;                /* that have sent a whole head */
-    int max_open;      /* all of them, so that others find descriptors, too */
-    int max_executors; /* of the host; 0 is 1 */
+    bool newest_first;                  /* while the queue stands */
+    uint64_t max_queue_us; /* who waited longer gets a 503; 0: any */
+    /* who sends no more and waited so long has left; 0: not for that */
+    uint64_t abandoned_us;
+    const struct cg_slice *exempt; /* paths of requests that are run first */
+    int exempt_n;
+    int max_connections; /* that have sent a whole head */
+    int max_open;        /* all of them, so that others find descriptors, too */
+    int max_executors;   /* of the host; 0 is 1 */
     /* A long call is no sign of death: who turns the loop shows life, not who
      * runs requests (gthread). */
     bool calls_may_last;

@@ -18,6 +18,7 @@
 #include "core/engine/loop/baton.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
+#include "core/engine/loop/overload.h"
 #include "core/engine/loop/pool.h"
 #include "core/engine/loop/ready.h"
 #include "core/engine/loop/relief.h"
@@ -48,6 +49,7 @@ struct cg_engine {
     char date[CG_HTTP_DATE_SIZE];
     struct cg_harvest harvest;
     struct cg_ready ready;
+    struct cg_overload overload;
     struct cg_conns conns;
     struct cg_segment *dropped; /* objects that wait for an entered thread */
     struct cg_receipts receipts;

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
@@ -183,4 +185,14 @@ cg_transport_close(struct cg_transport *t)
         t->state = NULL;
     }
     cg_fd_close(&t->fd);
+}
+
+uint64_t
+cg_transport_silent_us(const struct cg_transport *t)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+    return getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0
+               ? (uint64_t)info.tcpi_last_data_recv * 1000
+               : 0;
 }

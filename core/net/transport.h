@@ -188,6 +188,9 @@ cg_transport_poll(const struct cg_transport *t, short events)
     return (struct pollfd){.fd = t->fd, .events = events};
 }
 
+/* Microseconds since its peer sent something; 0: just now, or nobody knows. */
+uint64_t cg_transport_silent_us(const struct cg_transport *t);
+
 /* Whether the peer has closed its side, whatever it sent before. */
 bool cg_transport_has_left(const struct cg_transport *t);
 

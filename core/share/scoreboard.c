@@ -152,10 +152,13 @@ cg_slot_look(const struct cg_slot *s)
 {
     int connections = atomic_load(&s->connections);
     int executors = atomic_load(&s->executors);
+    int waiting = atomic_load(&s->waiting);
     return (struct cg_slot_look){
         .state = atomic_load(&s->state),
         .beat_us = atomic_load(&s->beat_us),
         .connections = connections > 0 ? connections : 0,
+        .waiting = waiting > 0 ? waiting : 0,
+        .overloaded = atomic_load(&s->overloaded) != 0,
         .executors = executors < 0                    ? 0
                      : executors > CG_BOARD_EXECUTORS ? CG_BOARD_EXECUTORS
                                                       : executors,

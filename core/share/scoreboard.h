@@ -50,6 +50,7 @@ struct cg_flight {
     char method[8];
     char path[112]; /* NUL-terminated, cut */
     char peer[46];
+    char id[64]; /* of the request (request_id), cut; "" for none */
     /* counters belong to the executor */
     _Atomic uint64_t requests;
     _Atomic uint64_t by_class[6]; /* [2] counts 2xx */
@@ -73,6 +74,11 @@ struct cg_slot {
     _Atomic uint64_t refused;       /* requests refused by the parser */
     _Atomic uint64_t shakes;        /* handshakes of TLS that were done */
     _Atomic uint64_t shakes_failed; /* and that were not */
+    _Atomic int32_t waiting;        /* requests, for their turn */
+    _Atomic uint32_t overloaded;    /* 1 while its queue stands */
+    _Atomic uint64_t overloads;     /* how often that began */
+    _Atomic uint64_t abandoned;     /* requests whose clients left first */
+    _Atomic uint64_t shed;          /* requests that waited too long */
     _Atomic uint64_t given;         /* requests to the shared queue */
     _Atomic uint64_t adopted;       /* requests and idle connections from it */
     _Atomic uint64_t queue_full;    /* requests that it did not take */
@@ -146,8 +152,10 @@ struct cg_slot_look {
     uint32_t state; /* perhaps none of enum cg_worker_state */
     uint64_t beat_us;
     int connections; /* 0 or more */
-    int executors;   /* 0 to CG_BOARD_EXECUTORS */
-    bool kept;       /* a keeper has its idle connections */
+    int waiting;     /* likewise */
+    bool overloaded;
+    int executors; /* 0 to CG_BOARD_EXECUTORS */
+    bool kept;     /* a keeper has its idle connections */
 };
 struct cg_slot_look cg_slot_look(const struct cg_slot *s);
 /*

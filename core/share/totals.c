@@ -29,6 +29,9 @@ cg_totals_add(struct cg_totals *t, const struct cg_slot *slot)
     int executors = cg_slot_look(slot).executors;
     t->accepted += get(&slot->accepted);
     t->refused += get(&slot->refused);
+    t->overloads += get(&slot->overloads);
+    t->abandoned += get(&slot->abandoned);
+    t->shed += get(&slot->shed);
     t->given += get(&slot->given);
     t->adopted += get(&slot->adopted);
     t->queue_full += get(&slot->queue_full);

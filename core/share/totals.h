@@ -13,6 +13,7 @@
 struct cg_totals {
     uint64_t requests, by_class[6]; /* [2] counts 2xx, [0] none at all */
     uint64_t bytes_out;
+    uint64_t overloads, abandoned, shed;
     uint64_t accepted, refused, given, adopted, queue_full, takeovers,
         promotions, spills, spilled;
     uint64_t app_hist[CG_BOARD_HIST];  /* log2 of microseconds */

@@ -191,10 +191,10 @@ beat(const struct cg_settings *s)
 
 /* Borrowed from the settings; "" for none. */
 static struct cg_slice
-path_of(const struct cg_settings *s, enum cg_setting_id id)
+text_of(const struct cg_settings *s, enum cg_setting_id id)
 {
-    const char *path = cg_settings_str(s, id);
-    return cg_slice_of(path != NULL ? path : "");
+    const char *text = cg_settings_str(s, id);
+    return cg_slice_of(text != NULL ? text : "");
 }
 
 static enum cg_cleartext
@@ -227,6 +227,24 @@ init_http2(struct cg_policy *p, const struct cg_settings *s)
 }
 
 static void
+init_overload(struct cg_policy *p, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_overload_exempt);
+    const char *word = cg_settings_str(s, CG_overload);
+    struct cg_engine_config *e = &p->engine;
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
+    p->exempt = cg_calloc(n + 1, sizeof *p->exempt);
+    for (size_t i = 0; i < n; i++) {
+        p->exempt[i] = cg_slice_of(v->list.items[i].s);
+    }
+    e->exempt = p->exempt;
+    e->exempt_n = (int)n;
+    e->newest_first = word == NULL || strcmp(word, "off") != 0;
+    e->max_queue_us = cg_settings_us(s, CG_max_queue_time);
+    e->abandoned_us = cg_settings_us(s, CG_abandoned_after);
+}
+
+static void
 init_engine(struct cg_policy *p, const struct cg_settings *s,
             const char *server)
 {
@@ -235,15 +253,19 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     init_budget(&p->budget, s);
     e->intake.budget = &p->budget;
     init_body(e, s);
+    init_overload(p, s);
     e->trust = p->trust;
     e->proxy_mode = proxy_mode(cg_settings_str(s, CG_proxy_protocol));
     e->proxy_trust = p->proxy_trust;
     e->uwsgi_trust = cg_settings_is_uwsgi(s) ? p->uwsgi_trust : NULL;
     e->server = server;
     e->health = (struct cg_health_policy){
-        .live = path_of(s, CG_health_path),
-        .ready = path_of(s, CG_ready_path),
+        .live = text_of(s, CG_health_path),
+        .ready = text_of(s, CG_ready_path),
         .timeout_us = (uint64_t)cg_settings_int(s, CG_timeout) * 1000000};
+    e->request_id = (struct cg_request_id_policy){
+        .field = text_of(s, CG_request_id),
+        .reply = cg_settings_bool(s, CG_request_id_response)};
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
     e->write_timeout_us = seconds(s, CG_write_timeout);
@@ -293,6 +315,7 @@ cg_policy_release(struct cg_policy *p)
         free(p->forwarder[i]);
     }
     free(p->forwarder);
+    free(p->exempt);
     for (size_t i = 0; p->schemes != NULL && p->schemes[i].name != NULL; i++) {
         free((void *)(size_t)p->schemes[i].name);
         free((void *)(size_t)p->schemes[i].value);

@@ -15,8 +15,9 @@ struct cg_policy {
     struct cg_h2_policy http2;
     int max_in_flight; /* of a class whose requests share a thread */
     struct cg_trust *trust, *proxy_trust, *uwsgi_trust;
-    struct cg_files *files; /* NULL: nothing is served */
-    char **forwarder;       /* lower case, NULL-terminated */
+    struct cg_files *files;  /* NULL: nothing is served */
+    struct cg_slice *exempt; /* borrow from the settings */
+    char **forwarder;        /* lower case, NULL-terminated */
     struct cg_scheme_rule *schemes;
 };
 

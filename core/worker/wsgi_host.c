@@ -11,6 +11,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/exchange/queue.h"
 #include "core/py/compat/written.h"
 #include "core/py/runtime/interp.h"
 
@@ -166,6 +167,27 @@ stalled(void *self, const struct cg_stalled *what)
 }
 
 static void
+overloaded(void *self, const struct cg_overload_tale *t, bool begins,
+           int waiting)
+{
+    const struct cg_wsgi_host *h = self;
+    uint64_t until = begins ? cg_now_us() : t->ended_us;
+    uint64_t came = t->run + t->abandoned + t->refused + (uint64_t)waiting;
+    cg_log_line(
+        h->run->start->log, begins ? CG_WARNING : CG_INFO,
+        "%s (pid:%d): in %llu.%llu s %llu requests had to wait: %llu "
+        "run, %llu abandoned by their clients, %llu refused, %d wait; "
+        "longest wait of one that was run %llu ms",
+        begins ? "Overloaded, the newest requests are run first"
+               : "No longer overloaded",
+        (int)getpid(), (unsigned long long)((until - t->begun_us) / 1000000),
+        (unsigned long long)((until - t->begun_us) / 100000 % 10),
+        (unsigned long long)came, (unsigned long long)t->run,
+        (unsigned long long)t->abandoned, (unsigned long long)t->refused,
+        waiting, (unsigned long long)(t->longest_us / 1000));
+}
+
+static void
 trouble(void *self, const char *text)
 {
     struct cg_wsgi_host *h = self;
@@ -216,9 +238,14 @@ put_late(struct cg_buf *out, const struct cg_exchange *ex)
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(out, ' ');
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->target), 1024);
-    cg_buf_putf(out, " (for %llu.%llu s, from %s)",
+    cg_buf_putf(out, " (for %llu.%llu s, from %s",
                 (unsigned long long)(ms / 1000),
                 (unsigned long long)(ms % 1000 / 100), peer_name(ex->peer));
+    if (ex->id.n > 0) {
+        cg_buf_puts(out, ", request ");
+        cg_buf_put(out, ex->id.p, ex->id.n);
+    }
+    cg_buf_putc(out, ')');
 }
 
 static const char *
@@ -248,6 +275,9 @@ log_late_access(struct cg_wsgi_host *h, const struct cg_exchange *ex,
         .query = cg_span_of(ex->base, r->query),
         .referer = field(ex, CG_FIELD_REFERER),
         .user_agent = field(ex, CG_FIELD_USER_AGENT),
+        .request_id = ex->id,
+        .traceparent = field(ex, CG_FIELD_TRACEPARENT),
+        .queue_us = cg_exchange_queue_us(ex),
         .status = 504,
         .body_bytes = page_n,
         .duration_us = cg_now_us() - ex->start_us,
@@ -394,6 +424,19 @@ most_connections(const struct cg_policy *p, bool keeps_limit)
     return most < most_open() ? most : most_open();
 }
 
+static void
+leave_out(struct cg_access_format *f, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_access_log_skip);
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
+    const char **items = cg_calloc(n + 1, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        items[i] = v->list.items[i].s;
+    }
+    cg_access_leave_out(f, items);
+    free(items);
+}
+
 static int
 init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
             struct cg_error *err)
@@ -403,6 +446,7 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     if (cg_log_has_access(start->log)) {
         h->access = cg_access_compile(cg_settings_str(s, CG_access_log_format),
                                       NULL, NULL);
+        leave_out(h->access, s);
     }
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;
@@ -467,6 +511,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .refused = refused,
         .stalled = stalled,
         .unshaken = unshaken,
+        .overloaded = overloaded,
         .trouble = trouble,
         .report = report,
         .has_lines = has_lines,

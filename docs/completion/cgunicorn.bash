@@ -85,6 +85,22 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --overload)
+        _cgunicorn_words "$current" auto off
+        return
+        ;;
+    --max-queue-time)
+        : # any text
+        return
+        ;;
+    --abandoned-after)
+        : # any text
+        return
+        ;;
+    --overload-exempt)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --shutdown-delay)
         : # any text
         return
@@ -269,7 +285,19 @@ _cgunicorn() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    --access-log-skip)
+        : # any text
+        return
+        ;;
     --access-logformat)
+        : # any text
+        return
+        ;;
+    --log-format)
+        : # any text
+        return
+        ;;
+    --request-id)
         : # any text
         return
         ;;
@@ -460,6 +488,10 @@ _cgunicorn() {
             --timeout \
             --graceful-timeout \
             --request-timeout \
+            --overload \
+            --max-queue-time \
+            --abandoned-after \
+            --overload-exempt \
             --shutdown-delay \
             --keep-alive \
             --asgi-loop \
@@ -533,8 +565,12 @@ _cgunicorn() {
             --forwarder-headers \
             --header-map \
             --access-logfile \
+            --access-log-skip \
             --disable-redirect-access-to-syslog \
             --access-logformat \
+            --log-format \
+            --request-id \
+            --request-id-response \
             --error-logfile \
             --log-file \
             --log-level \
@@ -612,6 +648,10 @@ _cgunicorn() {
             timeout \
             graceful_timeout \
             request_timeout \
+            overload \
+            max_queue_time \
+            abandoned_after \
+            overload_exempt \
             shutdown_delay \
             keepalive \
             asgi_loop \
@@ -680,8 +720,12 @@ _cgunicorn() {
             forwarder_headers \
             header_map \
             accesslog \
+            access_log_skip \
             disable_redirect_access_to_syslog \
             access_log_format \
+            log_format \
+            request_id \
+            request_id_response \
             errorlog \
             loglevel \
             capture_output \

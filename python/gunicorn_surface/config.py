@@ -65,6 +65,13 @@ def validate_pos_int(val):
     return val
 
 
+def _validate_seconds(val):
+    val = float(val)
+    if not 0 <= val <= 2147483647:
+        raise ValueError("Value must be positive: %s" % val)
+    return val
+
+
 def validate_string(val):
     if val is None:
         return None
@@ -399,7 +406,7 @@ dirty_threads dirty_graceful_timeout on_dirty_starting dirty_post_fork dirty_wor
 dirty_worker_exit control_socket control_socket_mode control_socket_disable""".split()
 
 _VALIDATORS = dict(
-    bool=validate_bool, pos_int=validate_pos_int, string=validate_string,
+    bool=validate_bool, pos_int=validate_pos_int, seconds=_validate_seconds, string=validate_string,
     list_string=validate_list_string, files=validate_list_of_files_or_patterns,
     string_to_list=validate_string_to_list, addrs=validate_string_to_addr_list,
     dict=validate_dict, user=validate_user, group=validate_group, chdir=validate_chdir,

@@ -31,9 +31,9 @@ struct cg_conn *cg_accept_from(struct cg_executor *x, int listener);
 /*
  * How many may be taken at a wake-up. More than one only while no sibling would
  * take it at once, and while we are not waiting for clients: a look that finds
- * nobody is a system call.
+ * nobody is a system call. Who does not run them takes what waits.
  */
-int cg_accept_most(const struct cg_engine *e);
+int cg_accept_most(const struct cg_executor *x);
 /* n of these came. */
 void cg_accept_learn(struct cg_engine *e, int most, int n);
 /* Keeps a descriptor back for the time when there are none. */

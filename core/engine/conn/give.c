@@ -36,25 +36,36 @@ has_sibling(const struct cg_engine *e, bool idle)
 }
 
 bool
+cg_queue_waits(const struct cg_engine *e)
+{
+    const struct cg_handover *h = e->config->handover;
+    struct pollfd p = {.fd = h != NULL ? h->read_fd : -1, .events = POLLIN};
+    return poll(&p, 1, 0) > 0;
+}
+
+/* Nobody sees who leaves the shared queue, and it is first come, first served:
+ * so while requests have to wait anyway only the next one of ours lies there,
+ * for a sibling that is free before we are. */
+static bool
+is_hoarding(const struct cg_engine *e)
+{
+    bool chooses = e->overload.standing || e->config->max_queue_us != 0;
+    return __builtin_expect(chooses, 0) && !has_sibling(e, true) &&
+           cg_queue_waits(e);
+}
+
+bool
 cg_may_give(const struct cg_engine *e)
 {
     return e->config->handover != NULL && !e->stop.begun &&
            !atomic_load_explicit(&e->stop.wanted, RELAXED) &&
-           has_sibling(e, false);
+           has_sibling(e, false) && !is_hoarding(e);
 }
 
 bool
 cg_sibling_serves(const struct cg_engine *e)
 {
     return e->config->handover != NULL && has_sibling(e, false);
-}
-
-bool
-cg_queue_waits(const struct cg_engine *e)
-{
-    const struct cg_handover *h = e->config->handover;
-    struct pollfd p = {.fd = h != NULL ? h->read_fd : -1, .events = POLLIN};
-    return poll(&p, 1, 0) > 0;
 }
 
 bool

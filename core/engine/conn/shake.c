@@ -103,6 +103,9 @@ step(struct cg_executor *x, struct cg_conn *c, const char **ret_why)
     uint64_t end_us = cg_now_us();
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
+        if (x->id == RELIEF) { /* an executor had the loop, and left it */
+            cg_relief_withdraw(e);
+        }
     }
     e->now_us = end_us > e->now_us ? end_us : e->now_us;
     e->shaking.spent_us += end_us - start_us;
@@ -176,6 +179,7 @@ leave_to_others(struct cg_executor *x, struct cg_conn *c)
     struct cg_engine *e = x->engine;
     if (x->id == RELIEF && e->config->shakes_ask) {
         cg_conn_disarm(e, c);
+        c->stream.ready_us = e->now_us;
         cg_ready_push(e, &c->stream);
         return CG_STEP_MORE;
     }

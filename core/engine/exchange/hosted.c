@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
+#include "core/engine/conn/give.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/exchange/drain.h"
 #include "core/engine/exchange/input.h"
@@ -211,6 +213,9 @@ start_call(struct cg_executor *x, struct cg_stream *s, struct cg_detached *d)
     d->told = d->lent = d->overdue = d->tunnels = false;
     s->call = d;
     e->hosted.in_flight++;
+    if (--e->hosted.left <= 0) {
+        e->harvest.quota = INT_MAX; /* what else comes is read, and waits */
+    }
     cg_call_begin(&d->call);
     expect_block(e, &d->call);
     open_baton(e, x);
@@ -776,7 +781,7 @@ call_host(struct cg_engine *e)
     uint64_t one = 1;
     ssize_t ignored = write(e->hosted.call_fd, &one, sizeof one);
     (void)ignored;
-    e->hosted.called = true;
+    e->hosted.called = e->hosted.blocked = true;
     /* events wait and the host's loop does not look: from now on it counts as
      * silent (cg_slot_silent_us) */
     atomic_store_explicit(&e->slot->beat_us, cg_now_us(), RELAXED);
@@ -813,9 +818,9 @@ step(struct cg_executor *x)
     if (cg_loop_next_event(x)) {
         return true;
     }
-    if (e->ready.n > 0 && cg_may_run(e)) {
+    if (e->ready.n > 0 && cg_may_run(e) && e->hosted.left > 0) {
         e->harvest.local_due = false;
-        cg_dispatch_queued(x, cg_ready_pop(e));
+        cg_dispatch_next(x);
         return true;
     }
     if (__builtin_expect(e->hosted.awaited_first != NULL, 0)) {
@@ -852,6 +857,32 @@ set_timer(struct cg_engine *e)
     set_timer_to(e, due);
 }
 
+/*
+ * How many requests this poll may start. What is started runs in the host's
+ * loop, one after the other where they do not wait: nobody can give it away or
+ * see that its client left. So a loop that was blocked gets one at a time, and
+ * one while a sibling has nothing to do; the rest waits here, where relief
+ * finds it if the first one blocks.
+ */
+static void
+set_pace(struct cg_engine *e)
+{
+    struct cg_hosted *h = &e->hosted;
+    int waiting = e->harvest.n - e->harvest.at + e->ready.n;
+    h->pace = h->blocked ? 1 : h->pace < STEPS ? h->pace * 2 : STEPS;
+    h->blocked = false;
+    h->left = waiting > 1 && cg_sibling_idle(e) ? 1 : h->pace;
+}
+
+/* Whether there is more to do than this poll did. */
+static bool
+has_more(const struct cg_engine *e)
+{
+    bool starts = e->ready.n > 0 && cg_may_run(e);
+    return starts || cg_owes(e) || e->hosted.awaited_first != NULL ||
+           e->hosted.overdue != NULL;
+}
+
 static void
 work(struct cg_executor *x)
 {
@@ -860,6 +891,7 @@ work(struct cg_executor *x)
     if (e->harvest.at == e->harvest.n) {
         look(x);
     }
+    set_pace(e);
     while (left > 0 && step(x)) {
         left--;
     }
@@ -868,9 +900,14 @@ work(struct cg_executor *x)
     }
     cg_watch_what_we_can(e);
     set_timer(e);
+    if (e->ready.n == 0) {
+        if (__builtin_expect(e->overload.above_us != 0, 0)) {
+            cg_overload_drained(e);
+        }
+        e->overload.drained_us = e->now_us;
+    }
     /* at once again: more to do, or a deadline left something behind */
-    if (left == 0 || cg_owes(e) || e->hosted.awaited_first != NULL ||
-        e->hosted.overdue != NULL) {
+    if (left == 0 || has_more(e)) {
         cg_engine_kick(e);
     }
     cg_show_state(x, CG_WORKER_IDLE);

@@ -20,6 +20,9 @@ struct cg_hosted {
     struct cg_watch timer; /* timerfd: the next deadline, in the loop's set */
     uint64_t timer_us;     /* it is set to that; 0: not set */
     int call_fd;           /* eventfd: relief wants the host to poll */
+    int pace;              /* requests that one poll may start */
+    int left;              /* of them */
+    bool blocked;          /* the loop was, since the last poll */
     bool called;           /* it is readable */
     _Atomic bool polling;  /* the host's thread is in cg_engine_poll */
     struct cg_detached *awaited_first, **awaited_last; /* to be told */

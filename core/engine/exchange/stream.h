@@ -48,14 +48,15 @@ struct cg_receipt;
 
 struct cg_stream {
     struct cg_deadline deadline;
-    struct cg_stream *qnext; /* ready queue */
-    struct cg_conn *conn;    /* whose it is */
+    struct cg_stream *qnext, *qprev; /* ready queue */
+    struct cg_conn *conn;            /* whose it is */
     /* What is under its outbox, and where the bytes of a streamed body come
      * from: the connection's own, where it has one stream. */
     struct cg_transport *transport;
     uint64_t ready_us;        /* when its request was complete */
     struct cg_detached *call; /* hosted engines, in RUN and LENT */
     uint8_t state;            /* enum cg_stream_state */
+    bool exempt; /* in READY: it is served first, and never refused */
 
     /* owner fields */
     bool keep;   /* the connection stays open after the response */

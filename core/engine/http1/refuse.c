@@ -7,6 +7,7 @@
 
 #include "core/base/memory.h"
 #include "core/engine/http1/ending.h"
+#include "core/engine/protocol.h"
 #include "core/engine/state.h"
 #include "core/http/reply.h"
 
@@ -221,4 +222,68 @@ cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
 {
     CG_HAS_BATON(e);
     end_with(e, c, send_page(e, &c->stream, reply));
+}
+
+/* ---- requests that waited in vain ---- */
+
+static struct refused_request
+waiting_request(const struct cg_conn *c, const struct cg_arrival *a)
+{
+    return a != NULL ? (struct refused_request){a->req, a->base}
+                     : request_of(c);
+}
+
+/* One that came behind another is not read yet. */
+static void
+show_waiting(const struct cg_conn *c, struct refused_request r,
+             struct cg_refused *why)
+{
+    show_request(c, r, why);
+    if (r.req == NULL && c->rest.n > c->rest_at) {
+        why->line = first_line(
+            (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at});
+    }
+}
+
+/* What nginx calls it: client closed request. No reply has this status. */
+void
+cg_abandon(struct cg_engine *e, struct cg_conn *c, const struct cg_arrival *a)
+{
+    enum { CLIENT_CLOSED_REQUEST = 499 };
+    struct cg_refused why = {
+        .status = CLIENT_CLOSED_REQUEST, .peer = &c->peer, .minor = 1};
+    CG_HAS_BATON(e);
+    show_waiting(c, waiting_request(c, a), &why);
+    atomic_fetch_add_explicit(&e->slot->abandoned, 1, memory_order_relaxed);
+    cg_tell_unserved(e, &why);
+    c->stream.broken = true;
+    cg_conn_close(e, c);
+}
+
+void
+cg_refuse_busy(struct cg_engine *e, struct cg_conn *c,
+               const struct cg_arrival *a)
+{
+    static const char body[] =
+        "<html><head><title>Service Unavailable</title></head><body><h1>"
+        "<p>Service Unavailable</p></h1>The server is overloaded</body>"
+        "</html>\n";
+    struct refused_request r = waiting_request(c, a);
+    bool head = r.req != NULL && r.req->method_is_head;
+    cg_auto(buf) struct cg_buf page = {0};
+    CG_HAS_BATON(e);
+    cg_buf_putf(&page,
+                "HTTP/1.1 503 Service Unavailable\r\nServer: %s\r\nDate: "
+                "%s\r\nConnection: close\r\nRetry-After: 1\r\n"
+                "Content-Type: text/html\r\nContent-Length: %zu\r\n\r\n%s",
+                e->config->server, e->date, sizeof body - 1, head ? "" : body);
+    int n = send_page(e, &c->stream, &page);
+    struct cg_refused why = {.status = 503,
+                             .peer = &c->peer,
+                             .minor = 1,
+                             .body_bytes = head || n < 0 ? 0 : sizeof body - 1};
+    show_waiting(c, r, &why);
+    atomic_fetch_add_explicit(&e->slot->shed, 1, memory_order_relaxed);
+    cg_tell_unserved(e, &why);
+    end_with(e, c, n);
 }

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/engine/conn/conn.h"
 
+struct cg_arrival;
 struct cg_engine;
 
 /* req says what is wrong with it; base is what its offsets count from. */
@@ -28,6 +29,12 @@ void cg_refuse_fault(struct cg_engine *e, struct cg_conn *c,
  */
 void cg_redirect(struct cg_engine *e, struct cg_conn *c,
                  const struct cg_request *req, const char *base, uint16_t port);
+/* A request that is not run: its client has left, or it has waited too long and
+ * is told so by a 503. a: NULL for one that waits in the ready queue. */
+void cg_abandon(struct cg_engine *e, struct cg_conn *c,
+                const struct cg_arrival *a);
+void cg_refuse_busy(struct cg_engine *e, struct cg_conn *c,
+                    const struct cg_arrival *a);
 /* A whole reply of the engine's own, and the end of the connection. */
 void cg_answer_and_end(struct cg_engine *e, struct cg_conn *c,
                        const struct cg_buf *reply);

@@ -102,25 +102,35 @@ static void
 give_ready(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    for (int k = e->ready.n; k > 0 && cg_may_give(e); k--) {
-        struct cg_stream *s = cg_ready_pop(e);
+    bool newest = e->overload.standing;
+    struct cg_stream *next, *s = newest ? e->ready.last : e->ready.first;
+    for (int k = e->ready.n; s != NULL && k > 0 && cg_may_give(e); k--) {
+        next = newest ? s->qprev : s->qnext;
+        cg_ready_take(e, s);
         cg_dispatch_queued(x, s); /* gives it, or queues it again */
+        s = next;
     }
 }
 
-/* What only an executor may react to leaves the set. */
+/* Who asks a server that is blocked for its health, or for a file, gets an
+ * answer; what else comes goes to the others, or waits here as it would there.
+ */
 static void
-withdraw(struct cg_engine *e)
+listen_if_useful(struct cg_engine *e)
 {
-    e->harvest.relieved = true;
-    /* who asks a server that is blocked for its health, or for a file, gets an
-     * answer; what else comes goes to the others, or waits here as it would
-     * there */
     bool answers =
         cg_health_is_on(&e->config->health) || e->config->files != NULL;
-    if (!answers || cg_sibling_idle(e)) {
+    if ((!answers || cg_sibling_idle(e)) && !cg_overload_accepts_eagerly(e)) {
         cg_watch_listeners(e, false);
     }
+}
+
+void
+cg_relief_withdraw(struct cg_engine *e)
+{
+    e->harvest.relieved = true;
+    e->relief.held_us = e->now_us = cg_now_us();
+    listen_if_useful(e);
     cg_watch_wakeup(e, false);
     cg_watch_queue(e, false);
     cg_watch_pass_on(e);
@@ -135,6 +145,7 @@ step(struct cg_executor *x)
         return true;
     }
     cg_conn_bury(x->engine);
+    listen_if_useful(x->engine);
     give_ready(x);
     return cg_has_lines(x->engine) ? cg_write_lines(x) : cg_loop_look(x);
 }
@@ -159,7 +170,7 @@ hold(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
-    withdraw(e);
+    cg_relief_withdraw(e);
     while (cg_loop_goes_on(x) &&
            atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
         if (!step(x) || is_replaced(x)) {

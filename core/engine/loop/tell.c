@@ -25,6 +25,13 @@ cg_tell_refused(struct cg_engine *e, struct cg_refused why)
 }
 
 void
+cg_tell_unserved(struct cg_engine *e, const struct cg_refused *why)
+{
+    CG_HAS_BATON(e);
+    e->host->refused(e->host->self, why);
+}
+
+void
 cg_tell_trouble(struct cg_engine *e, const char *text)
 {
     CG_HAS_BATON(e);

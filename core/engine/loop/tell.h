@@ -22,6 +22,8 @@ struct cg_telling {
 
 /* With the baton. To the host, with the counter; a report follows. */
 void cg_tell_refused(struct cg_engine *e, struct cg_refused why);
+/* The same of a request that was right, and is counted elsewhere. */
+void cg_tell_unserved(struct cg_engine *e, const struct cg_refused *why);
 void cg_tell_trouble(struct cg_engine *e, const char *text);
 /* The host sums up in a second what it held back. */
 void cg_expect_report(struct cg_engine *e);

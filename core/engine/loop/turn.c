@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/loop/turn.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
@@ -8,6 +9,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/queue.h"
 #include "core/engine/state.h"
 
 enum {
@@ -70,6 +72,12 @@ next_of_others(const struct cg_engine *e)
     if (e->hoard.trim_us != 0) {
         next = earlier(e, next, e->hoard.trim_us);
     }
+    if (__builtin_expect(e->ready.n > 0, 0)) {
+        next = earlier(e, next, cg_queue_sweep_us(e));
+    }
+    if (__builtin_expect(e->overload.tell_us != 0, 0)) {
+        next = earlier(e, next, e->overload.tell_us);
+    }
     return e->stop.begun ? earlier(e, next, e->stop.at_us) : next;
 }
 
@@ -95,6 +103,13 @@ cg_run_timers(struct cg_engine *e)
     if (e->hoard.trim_us != 0 && e->now_us >= e->hoard.trim_us) {
         e->hoard.trim_us = 0;
         e->hoard.trims = true;
+    }
+    if (e->overload.tell_us != 0 && e->now_us >= e->overload.tell_us) {
+        cg_overload_tell(e);
+    }
+    if (__builtin_expect(e->ready.n > 0, 0) &&
+        e->now_us >= cg_queue_sweep_us(e)) {
+        cg_queue_sweep(e);
     }
     uint64_t other = next_of_others(e);
     next = other < next ? other : next;
@@ -284,8 +299,10 @@ cg_harvest(struct cg_executor *x, int n)
      * own look, which is the only one with the listeners in the set. And after
      * a long call all that has come stands in line before any of it runs, or
      * else the first connection would be served again and again. */
-    e->harvest.quota =
-        x->id == RELIEF ? 0 : e->ready.n + (e->harvest.relieved ? n : 0);
+    e->harvest.quota = x->id == RELIEF ? 0
+                       : e->overload.standing
+                           ? INT_MAX
+                           : e->ready.n + (e->harvest.relieved ? n : 0);
     if (x->id != RELIEF && e->harvest.relieved) {
         e->harvest.relieved = false;
         listeners_first(x, n);
@@ -377,7 +394,7 @@ static void
 run_queued(struct cg_executor *x)
 {
     x->engine->harvest.local_due = false;
-    cg_dispatch_queued(x, cg_ready_pop(x->engine));
+    cg_dispatch_next(x);
 }
 
 static bool
@@ -392,7 +409,7 @@ static int
 patience(const struct cg_executor *x, int ms)
 {
     const struct cg_engine *e = x->engine;
-    bool retry = x->id == RELIEF && e->ready.n > 0 && cg_may_give(e);
+    bool retry = x->id == RELIEF && e->ready.n > 0 && cg_sibling_serves(e);
     int most = retry                              ? RETRY_MS
                : x->id == RELIEF || e->stop.begun ? BEAT_MS
                                                   : -1;
@@ -407,6 +424,10 @@ wait_for_events(struct cg_executor *x, int ms)
     struct cg_engine *e = x->engine;
     if (x->id != RELIEF) {
         cg_engine_leave(x);
+        if (__builtin_expect(e->overload.above_us != 0, 0)) {
+            cg_overload_drained(e);
+        }
+        e->overload.drained_us = e->now_us;
         cg_alarm_calm(&e->relief.alarm);
         cg_show_state(x, CG_WORKER_IDLE);
     } else {
