@@ -82,8 +82,9 @@ put_target(struct line *l, const struct cg_access_record *r)
         put_value(l, (struct cg_slice){mark + 1, r->uri.n - n - 1});
     }
     if (r->protocol.n > 5) { /* what stands behind "HTTP/" */
-        KEY(l, "network.protocol.version");
-        put_value(l, (struct cg_slice){r->protocol.p + 5, r->protocol.n - 5});
+        struct cg_slice version = {r->protocol.p + 5, r->protocol.n - 5};
+        KEY(l, "network.protocol.version"); /* "1.1", and "2" */
+        put_value(l, cg_slice_is(version, "2.0") ? CG_SLICE("2") : version);
     }
 }
 
