@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # make                 ./cgunicorn, built out of tree under build/
-# make run             set up, build, serve the sample application
+# make help            this list
+# make run PORT=8000   set up, build, serve the sample application
 # make sources         others' sources into third_party/, for the next two
 # make sdist           dist/cgunicorn-VERSION.tar.gz
 # make wheels          dist/*.whl for every Python found, old systems, and ARM
@@ -137,7 +138,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
 
 all: cgunicorn
 
@@ -218,7 +219,10 @@ setup:
 run:
 	@tools/setup build
 	@$(MAKE) --no-print-directory all
-	./cgunicorn -c sample_configs/plain.py --chdir samples/hello hello:app
+	./cgunicorn -c sample_configs/plain.py $(if $(PORT),-b 127.0.0.1:$(PORT)) --chdir samples/hello hello:app
+
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
 test:
 	@tools/setup test

@@ -108,16 +108,24 @@ present(const struct line *l, struct cg_buf *reply,
     }
 }
 
-/* The command's own word and its argument: a question and its answer. */
+/* Sends the command's own word and its argument. As ask. */
+static int
+ask_line(const struct line *l, const struct cg_server *s, struct cg_buf *reply,
+         struct cg_json_tree *t)
+{
+    cg_auto(free) char *text =
+        cg_strf("%s%s%s", l->op->word, l->argument != NULL ? " " : "",
+                l->argument != NULL ? l->argument : "");
+    return ask(s, text, reply, t);
+}
+
+/* A question and its answer. */
 static int
 question(const struct line *l, const struct cg_server *s)
 {
     cg_auto(buf) struct cg_buf reply = {0};
     cg_auto(json_tree) struct cg_json_tree t = {0};
-    cg_auto(free) char *text =
-        cg_strf("%s%s%s", l->op->word, l->argument != NULL ? " " : "",
-                l->argument != NULL ? l->argument : "");
-    int status = ask(s, text, &reply, &t);
+    int status = ask_line(l, s, &reply, &t);
     if (status >= 0) {
         return status;
     }
@@ -219,10 +227,7 @@ order(const struct line *l, const struct cg_server *s)
 {
     cg_auto(buf) struct cg_buf reply = {0};
     cg_auto(json_tree) struct cg_json_tree t = {0};
-    cg_auto(free) char *text =
-        cg_strf("%s%s%s", l->op->word, l->argument != NULL ? " " : "",
-                l->argument != NULL ? l->argument : "");
-    int status = ask(s, text, &reply, &t);
+    int status = ask_line(l, s, &reply, &t);
     if (status >= 0) {
         return status;
     }

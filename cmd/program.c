@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/check_command.h"
 #include "cmd/config_command.h"
 #include "cmd/control_command.h"
+#include "cmd/generate.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
 #include "core/base/addr.h"
@@ -35,18 +37,30 @@ struct program {
     struct cg_python_reader reader;
     struct cg_python_reader embedding; /* of a program that embeds us */
     struct cg_load load;
+    bool checks; /* `cgunicorn check`: what is found is gathered */
+    struct cg_check check;
 };
 
 static void
 warn(void *self, const char *text)
 {
-    fprintf(stderr, "Warning: %s\n", text);
+    struct program *p = self;
+    if (p->checks) {
+        cg_findings_warn(&p->check.found, "%s", text);
+    } else {
+        fprintf(stderr, "Warning: %s\n", text);
+    }
 }
 
 static void
 problem(void *self, const char *text)
 {
-    fprintf(stderr, "\nError: %s\n", text);
+    struct program *p = self;
+    if (p->checks) {
+        cg_findings_problem(&p->check.found, text);
+    } else {
+        fprintf(stderr, "\nError: %s\n", text);
+    }
 }
 
 static int
@@ -75,6 +89,7 @@ init_program(struct program *p, const struct cg_front *front, int argc,
 static void
 release_program(struct program *p)
 {
+    cg_check_release(&p->check);
     for (int i = 0; i < p->argc; i++) {
         free(p->argv[i]);
     }
@@ -91,7 +106,8 @@ first_look(struct program *p, char **ret_python)
 {
     struct cg_command cmd = {0};
     struct cg_error err = {0};
-    bool words = cg_config_command_is(p->argc, p->argv);
+    bool words = cg_config_command_is(p->argc, p->argv) ||
+                 cg_generate_is(p->argc, p->argv);
     int (*parse)(int, char *const *, struct cg_command *, struct cg_error *) =
         words ? cg_command_parse_words : cg_command_parse;
     if (parse(p->argc, p->argv, &cmd, &err) < 0) {
@@ -143,7 +159,8 @@ init_load(struct program *p)
                                .start_dir = p->start_dir,
                                .python = &p->reader,
                                .warn = warn,
-                               .problem = problem};
+                               .problem = problem,
+                               .say_self = p};
     return cg_python_set_path(p->start_dir, NULL, &err) < 0 ? say_error(&err)
                                                             : -1;
 }
@@ -309,6 +326,33 @@ check(struct cg_settings *s)
     return status | check_app(s);
 }
 
+/* ---- the command check ---- */
+
+/* In a process of its own. */
+static int
+check_in_child(struct cg_settings *s)
+{
+    int status = enter_folder(s);
+    return status >= 0 ? status : check(s);
+}
+
+static int
+run_check(struct program *p)
+{
+    struct cg_settings *s = NULL;
+    int status = init_load(p);
+    status = status >= 0 ? status : load(p, &s);
+    if (status == EXIT_USAGE) {
+        return status;
+    }
+    if (status < 0) {
+        cg_check_system(&p->check, s);
+        status = cg_check_import(&p->check, s, check_in_child);
+    }
+    cg_settings_free(s);
+    return cg_check_report(&p->check, status);
+}
+
 /* ---- all of it ---- */
 
 static int
@@ -352,6 +396,13 @@ run_with_python(struct program *p)
     }
     if (cg_config_command_is(p->argc, p->argv)) {
         return cg_config_command_run(&p->load);
+    }
+    if (cg_generate_is(p->argc, p->argv)) {
+        return cg_generate_run(&p->load);
+    }
+    if (cg_generate_is_none(p->argc, p->argv) &&
+        !cg_app_module_exists("generate")) {
+        return cg_generate_say_none(p->argc, p->argv);
     }
     if (cg_config_command_is_none(p->argc, p->argv, &err) &&
         !cg_app_module_exists("config")) {
@@ -430,11 +481,15 @@ cg_program_run(const struct cg_front *front, int argc, char *const *argv)
         return cg_control_command_run(argc, argv);
     }
     init_program(&p, front, argc, argv);
+    if (cg_check_is(argc, argv)) {
+        p.checks = true;
+        cg_check_take_words(&p.check, &p.argc, p.argv);
+    }
     int status = first_look(&p, &python);
     if (status < 0) {
         status = start_python(&p, python);
         if (status < 0) {
-            status = run_with_python(&p);
+            status = p.checks ? run_check(&p) : run_with_python(&p);
             int finish = front->finish();
             status = status != 0 ? status : finish;
         }

@@ -27,7 +27,9 @@ cg_docgen_type(const struct cg_row *row)
 {
     switch (row->type) {
     case TYPE_BOOL: return "`True` or `False`";
-    case TYPE_UINT: return "a whole number, 0 or more";
+    case TYPE_UINT:
+        return row->words != NULL ? "a whole number, 0 or more, or `auto`"
+                                  : "a whole number, 0 or more";
     case TYPE_SECONDS: return "a number of seconds, such as `0.5`";
     case TYPE_STR: return "a string, or `None`";
     case TYPE_LIST: return "a list of strings, or one string";
@@ -170,6 +172,7 @@ put_preface(FILE *to)
         "`.yaml` or `.yml`. In Python, each setting is a variable; in YAML, a "
         "key. YAML understands `${NAME}` and `${NAME:-default}`, anchors and "
         "`<<`, and writes `true`, `false` and `null`.\n\n"
+        "Every setting is there since 0.1.0; one that comes later says so.\n\n"
         "What comes out:\n\n"
         "- `cgunicorn --print-config` shows every value as gunicorn does;\n"
         "- `cgunicorn --check-config` lists everything that is wrong, and "

@@ -158,7 +158,16 @@ put_commands(FILE *to)
          "with 1 when they do."},
         {"config convert FILE",
          "A Python configuration as YAML, or YAML as Python, on standard "
-         "output. What the other cannot say is told."});
+         "output. What the other cannot say is told."},
+        {"check [--json] [--strict] [OPTIONS] [APP_MODULE]",
+         "What a start would find wrong, and what it would not: limits of the "
+         "system, what the import of the application costs and leaves behind. "
+         "Exits with 0, with 1 for an error, and with 3 for warnings if "
+         "--strict is given."},
+        {"generate KIND [OPTIONS] [APP_MODULE]",
+         "A file that fits the configuration, with the reason of each line, on "
+         "standard output. KIND is systemd, docker, kubernetes, nginx, "
+         "haproxy, logrotate or supervisor."});
     fputs(".PP\nA module of yours that is called config is still served by "
           "\\fBcgunicorn config\\fR and \\fBcgunicorn config:app\\fR; after "
           "\\fB\\-\\-\\fR there are no commands.\n",
@@ -176,7 +185,16 @@ put_signals(FILE *to)
                         "fails leaves the old one serving."},
                 {"TTIN, TTOU", "One worker more, one less."},
                 {"USR1", "Open the log files anew."},
-                {"WINCH", "In a daemon: stop the workers, gracefully."});
+                {"USR2", "Start a new master beside this one, from the same "
+                         "command and with the same sockets."},
+                {"WINCH", "In a daemon: stop the workers, gracefully; HUP "
+                          "brings them back."});
+    fputs("A worker understands:\n", to);
+    PUT_ENTRIES(to, {"TERM", "Finish what runs, then end."},
+                {"INT, QUIT", "End at once."},
+                {"ABRT", "What the master sends after timeout: the hook "
+                         "worker_abort, then the end."},
+                {"USR1", "Open the log files anew."});
 }
 
 static void

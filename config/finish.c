@@ -282,6 +282,52 @@ cg_settings_bind_is_secure(const struct cg_settings *s, bool says_tls)
     return cg_settings_are_secure(s) && (says_tls || count_tls_binds(s) == 0);
 }
 
+/* "/path", "304", "2xx" */
+static bool
+is_skip(const char *item)
+{
+    bool digit = item[0] >= '1' && item[0] <= '5' && strlen(item) == 3;
+    return item[0] == '/' || (digit && (strcasecmp(item + 1, "xx") == 0 ||
+                                        strspn(item, "0123456789") == 3));
+}
+
+static int
+check_logs(const struct cg_settings *s, struct cg_error *err)
+{
+    static const char token[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+                                "abcdefghijklmnopqrstuvwxyz";
+    const char *format = cg_settings_str(s, CG_log_format);
+    const char *field = cg_settings_str(s, CG_request_id);
+    const struct cg_value *skip = cg_settings_value(s, CG_access_log_skip);
+    if (format != NULL && strcmp(format, "text") != 0 &&
+        strcmp(format, "json") != 0) {
+        return cg_error_set(err, EINVAL,
+                            "%s: log_format = '%.100s' is none: write text or "
+                            "json",
+                            s->source[CG_log_format].text, format);
+    }
+    if (field != NULL &&
+        (field[strspn(field, token)] != '\0' || strlen(field) > 64)) {
+        return cg_error_set(err, EINVAL,
+                            "%s: request_id = '%.100s' is no name of a header "
+                            "field: write one like X-Request-ID (letters, "
+                            "digits, '-', 64 at most)",
+                            s->source[CG_request_id].text, field);
+    }
+    size_t n = skip->kind == CG_VALUE_LIST ? skip->list.n : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_skip(skip->list.items[i].s)) {
+            return cg_error_set(err, EINVAL,
+                                "%s: access_log_skip: '%.100s' is neither a "
+                                "path (/healthz, /static/*) nor a status (304, "
+                                "2xx)",
+                                s->source[CG_access_log_skip].text,
+                                skip->list.items[i].s);
+        }
+    }
+    return 0;
+}
+
 /* A folder of the settings, seen from where the server will be. */
 static int
 check_folder(const struct cg_settings *s, enum cg_setting_id id,
@@ -361,9 +407,8 @@ cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
         CG_cert_reqs, CG_ca_certs, CG_ciphers, CG_ssl_context, CG_certificates};
     cg_auto(buf) struct cg_buf asked = {0};
     int r = check_files(s, err);
-    if (r == 0) {
-        r = check_protocol(s, err);
-    }
+    r = r == 0 ? check_protocol(s, err) : r;
+    r = r == 0 ? check_logs(s, err) : r;
     if (r < 0) {
         return r;
     }
@@ -395,6 +440,33 @@ cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
                               "leave this out; plain HTTP is not what it asks "
                               "for",
                               cg_buf_str(&asked));
+}
+
+/* ---- words for what is longer ---- */
+
+static void
+set_text(struct cg_value *v, const char *text, size_t n)
+{
+    cg_auto(free) char *copy = cg_strndup(text, n);
+    cg_value_release(v);
+    *v = cg_value_str(copy);
+}
+
+/* access_log_format = combined | common, so that loggers of Python's see a
+ * format, too. */
+static void
+expand_access_format(struct cg_settings *s)
+{
+    static const char combined_only[] = " \"%(f)s\" \"%(a)s\"";
+    const char *format = cg_settings_str(s, CG_access_log_format);
+    const char *combined = cg_rows[CG_access_log_format].def;
+    size_t n = strlen(combined);
+    if (format != NULL && strcmp(format, "combined") == 0) {
+        set_text(&s->value[CG_access_log_format], combined, n);
+    } else if (format != NULL && strcmp(format, "common") == 0) {
+        set_text(&s->value[CG_access_log_format], combined,
+                 n - (sizeof combined_only - 1));
+    }
 }
 
 bool
@@ -454,6 +526,7 @@ cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
     struct cg_cpus cpus;
     cg_cpus_read("", &cpus);
     resolve_workers(s, &cpus);
+    expand_access_format(s);
     for (size_t i = 0; i < CG_COUNT(advice); i++) {
         advice[i](s, &cpus, f);
     }

@@ -110,7 +110,12 @@ put_preface(const char *prog, FILE *to, int width)
          "effect."},
         {"config diff FILE FILE", "How two configurations differ."},
         {"config convert FILE",
-         "A Python configuration as YAML, or YAML as Python."}};
+         "A Python configuration as YAML, or YAML as Python."},
+        {"check [APP_MODULE]",
+         "What a start would find wrong, and what it would not; --json."},
+        {"generate KIND [APP_MODULE]",
+         "A file that fits the configuration: systemd, docker, kubernetes, "
+         "nginx, haproxy, logrotate, supervisor."}};
     cg_command_usage(prog, to);
     fputs("\nAPP_MODULE is module:object, e.g. app.wsgi or\n"
           "shop:app or \"shop:create_app()\".\n\nCommands:\n",

@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/base/memory.h"
+#include "logging/access_internal.h"
+#include "logging/quote.h"
 #include "logging/stamp.h"
 
 enum { WIDTH_MAX = 4096 };
@@ -24,7 +25,7 @@ struct spec {
 struct step {
     char *text; /* before the atom; owned */
     size_t text_n;
-    char atom;  /* a letter; 0: none; '?': unknown; 'i' 'o' 'e': by name */
+    char atom;  /* a letter; 0: none; '?': unknown; 'i' 'o' 'e' 'x': by name */
     char *name; /* of {name}i; lower case for i and o; owned */
     struct spec *spec; /* NULL: as it is; owned */
 };
@@ -33,6 +34,8 @@ struct cg_access_format {
     struct step *steps;
     size_t n;
     bool environ, response;
+    enum { ATOMS, JSON, LOGFMT } style; /* without steps, but for ATOMS */
+    struct cg_access_skip *skip;        /* NULL: every line is written */
 };
 
 /* ---- compiling ---- */
@@ -52,7 +55,21 @@ take_text(struct step *s, struct cg_buf *text)
     s->text = cg_buf_take(text);
 }
 
-/* {name}x: kind 'i', 'o' or 'e'; 0 when it is none. */
+/* Our own atoms, which gunicorn has not: {name}x. */
+static bool
+is_own(const char *name, size_t n)
+{
+    static const char *const names[] = {"queue", "request_id", "trace_id",
+                                        "span_id"};
+    for (size_t i = 0; i < CG_COUNT(names); i++) {
+        if (cg_slice_is((struct cg_slice){name, n}, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* {name}i: kind 'i', 'o', 'e' or 'x'; 0 when it is none. */
 static char
 named_kind(const char *atom, size_t n)
 {
@@ -60,6 +77,9 @@ named_kind(const char *atom, size_t n)
         return '\0';
     }
     char kind = (char)(atom[n - 1] | 32);
+    if (kind == 'x') {
+        return is_own(atom + 1, n - 3) ? 'x' : '\0';
+    }
     return kind == 'i' || kind == 'o' || kind == 'e' ? kind : '\0';
 }
 
@@ -71,7 +91,7 @@ set_atom(struct cg_access_format *f, struct step *s, const char *atom, size_t n,
     if (kind != '\0') {
         s->atom = kind;
         s->name = cg_strndup(atom + 1, n - 3);
-        for (char *c = s->name; kind != 'e' && *c != '\0'; c++) {
+        for (char *c = s->name; strchr("io", kind) != NULL && *c != '\0'; c++) {
             *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
         }
         f->environ = f->environ || kind == 'e';
@@ -171,13 +191,24 @@ compile_atom(struct cg_access_format *f, const char *p, struct cg_buf *text,
     return rest;
 }
 
+static unsigned
+style_of(const char *format)
+{
+    return strcmp(format, "json") == 0     ? JSON
+           : strcmp(format, "logfmt") == 0 ? LOGFMT
+                                           : ATOMS;
+}
+
 struct cg_access_format *
 cg_access_compile(const char *format,
                   void (*unknown)(void *self, const char *atom), void *self)
 {
     struct cg_access_format *f = cg_calloc(1, sizeof *f);
     struct cg_buf text = {0};
-    for (const char *p = format != NULL ? format : ""; *p != '\0';) {
+    const char *p = format != NULL ? format : "";
+    f->style = style_of(p);
+    p = f->style != ATOMS ? "" : p;
+    while (*p != '\0') {
         if (p[0] == '%' && p[1] == '%') {
             cg_buf_putc(&text, '%');
             p += 2;
@@ -206,6 +237,7 @@ cg_access_free(struct cg_access_format *f)
         free(f->steps[i].spec);
     }
     if (f != NULL) {
+        cg_access_skip_free(f->skip);
         free(f->steps);
         free(f);
     }
@@ -221,6 +253,27 @@ int
 cg_access_needs_response_fields(const struct cg_access_format *f)
 {
     return f->response;
+}
+
+bool
+cg_access_is_structured(const struct cg_access_format *f)
+{
+    return f->style != ATOMS;
+}
+
+void
+cg_access_leave_out(struct cg_access_format *f, const char *const *items)
+{
+    cg_access_skip_free(f->skip);
+    f->skip = *items != NULL ? cg_access_skip_new(items) : NULL;
+}
+
+bool
+cg_access_leaves_out(const struct cg_access_format *f, int status,
+                     struct cg_slice target)
+{
+    return f != NULL && f->skip != NULL &&
+           cg_access_skip_has(f->skip, status, target);
 }
 
 /* ---- formatting ---- */
@@ -256,18 +309,6 @@ put_or_dash(struct cg_buf *out, struct cg_slice s)
     }
 }
 
-static void
-put_number(struct cg_buf *out, uint64_t n)
-{
-    char digits[20];
-    size_t i = sizeof digits;
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    cg_buf_put(out, digits + i, sizeof digits - i);
-}
-
 /* "[10/Oct/2000:13:55:36 -0700]" */
 static void
 put_time(struct cg_buf *out)
@@ -276,47 +317,28 @@ put_time(struct cg_buf *out)
     cg_buf_puts(out, cg_stamp_now(&stamp, "[%d/%b/%Y:%H:%M:%S %z]"));
 }
 
-static int
-base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
-                                 "qrstuvwxyz0123456789+/";
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
 /* The user of HTTP Basic credentials, "-" when there is none. */
 static void
 put_user(struct cg_buf *out, struct cg_slice authorization)
 {
-    char user[256];
-    size_t n = 0;
-    unsigned bits = 0;
-    int have = 0;
-    if (authorization.n < 7 || strncasecmp(authorization.p, "basic ", 6) != 0) {
-        cg_buf_putc(out, '-');
-        return;
-    }
-    struct cg_slice code = cg_slice_trim(
-        (struct cg_slice){authorization.p + 6, authorization.n - 6});
-    for (size_t i = 0; i < code.n && code.p[i] != '='; i++) {
-        int digit = base64_digit(code.p[i]);
-        if (digit < 0) {
-            cg_buf_putc(out, '-');
-            return;
-        }
-        bits = bits << 6 | (unsigned)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            char c = (char)(bits >> have & 0xff);
-            if (c == ':' || n == sizeof user) {
-                break; /* the password stays out of the log */
-            }
-            user[n++] = c;
-        }
-    }
+    char user[CG_ACCESS_USER_MAX];
+    size_t n = cg_access_user(authorization, user);
     put_or_dash(out, (struct cg_slice){n > 0 ? user : NULL, n});
+}
+
+/* Ours: %({name}x)s. */
+static void
+put_own(struct cg_buf *out, const char *name, const struct cg_access_record *r)
+{
+    struct cg_slice trace = {NULL, 0}, span = {NULL, 0};
+    if (strcmp(name, "queue") == 0) {
+        cg_quote_seconds(out, r->queue_us);
+    } else if (strcmp(name, "request_id") == 0) {
+        put_or_dash(out, r->request_id);
+    } else {
+        cg_access_trace(r->traceparent, &trace, &span);
+        put_or_dash(out, strcmp(name, "span_id") == 0 ? span : trace);
+    }
 }
 
 static void
@@ -347,18 +369,19 @@ put_atom(struct cg_buf *out, const struct step *s,
     case 'U': put_safe(out, r->path); break;
     case 'q': put_safe(out, r->query); break;
     case 'H': put_safe(out, r->protocol); break;
-    case 's': put_number(out, (uint64_t)r->status); break;
+    case 's': cg_quote_number(out, (uint64_t)r->status); break;
     case 'B':
-    case 'b': put_number(out, r->body_bytes); break;
+    case 'b': cg_quote_number(out, r->body_bytes); break;
     case 'f': put_or_dash(out, r->referer); break;
     case 'a': put_or_dash(out, r->user_agent); break;
-    case 'T': put_number(out, us / 1000000); break;
-    case 'M': put_number(out, us / 1000); break;
-    case 'D': put_number(out, us); break;
+    case 'T': cg_quote_number(out, us / 1000000); break;
+    case 'M': cg_quote_number(out, us / 1000); break;
+    case 'D': cg_quote_number(out, us); break;
     case 'L':
         cg_buf_putf(out, "%llu.%06llu", (unsigned long long)(us / 1000000),
                     (unsigned long long)(us % 1000000));
         break;
+    case 'x': put_own(out, s->name, r); break;
     case 'p': cg_buf_putf(out, "<%d>", r->pid); break;
     case 'i':
     case 'o':
@@ -456,6 +479,10 @@ void
 cg_access_format(const struct cg_access_format *f,
                  const struct cg_access_record *r, struct cg_buf *out)
 {
+    if (f->style != ATOMS) {
+        cg_access_put_fields(f->style == JSON, r, out);
+        return;
+    }
     cg_buf_reserve(out, 256);
     for (size_t i = 0; i < f->n; i++) {
         cg_buf_put(out, f->steps[i].text, f->steps[i].text_n);
@@ -499,9 +526,9 @@ static struct cg_slice *
 slice_of(struct cg_access_record *r, size_t i)
 {
     struct cg_slice *const all[] = {
-        &r->remote_addr, &r->authorization, &r->method, &r->uri,
-        &r->protocol,    &r->line,          &r->path,   &r->query,
-        &r->referer,     &r->user_agent};
+        &r->remote_addr, &r->authorization, &r->method,     &r->uri,
+        &r->protocol,    &r->line,          &r->path,       &r->query,
+        &r->referer,     &r->user_agent,    &r->request_id, &r->traceparent};
     return i < CG_COUNT(all) ? all[i] : NULL;
 }
 

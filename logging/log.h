@@ -35,6 +35,7 @@ struct cg_log_options {
     const char *errorlog;  /* path, "-" = stderr, NULL as "-" */
     const char *accesslog; /* path, "-" = stdout, NULL = off */
     const char *level;     /* gunicorn's names; unknown = info */
+    bool json;             /* lines of the error log are objects */
     bool capture_output;   /* stdout and stderr into a file errorlog */
     int uid, gid;          /* owner of log files made, -1 = leave */
     const struct cg_syslog_options *syslog; /* NULL: none */

@@ -5,9 +5,11 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "logging/quote.h"
 #include "logging/stamp.h"
 #include "logging/state.h"
 
@@ -34,10 +36,82 @@ level_word(enum cg_level level)
     return level >= CG_INFO ? "INFO" : "DEBUG";
 }
 
+/* ---- as objects ---- */
+
+/* Where the traceback begins that stands behind a message; n: there is none. */
+static size_t
+find_traceback(struct cg_slice text)
+{
+    static const char mark[] = "\nTraceback (most recent call last):\n";
+    const char *at = memmem(text.p, text.n, mark, sizeof mark - 1);
+    return at != NULL ? (size_t)(at - text.p) : text.n;
+}
+
+/* Severities of OpenTelemetry's log data model. */
+static int
+severity_of(enum cg_level level)
+{
+    return level >= CG_CRITICAL  ? 21
+           : level >= CG_ERROR   ? 17
+           : level >= CG_WARNING ? 13
+           : level >= CG_INFO    ? 9
+                                 : 5;
+}
+
+/* Of the last line that is not indented: "module.Type: message". */
+static void
+put_exception(struct cg_buf *b, struct cg_slice traceback)
+{
+    const char *end = traceback.p + traceback.n, *at = end;
+    while (at > traceback.p && (at[-1] != '\n' || at == end || *at == ' ')) {
+        at--;
+    }
+    const char *eol = memchr(at, '\n', (size_t)(end - at));
+    struct cg_slice line = {at, (size_t)((eol != NULL ? eol : end) - at)};
+    const char *colon = memmem(line.p, line.n, ": ", 2);
+    size_t n = colon != NULL ? (size_t)(colon - line.p) : line.n;
+    cg_buf_puts(b, ",\"exception.type\":");
+    cg_quote_json(b, (struct cg_slice){line.p, n});
+    if (colon != NULL) {
+        cg_buf_puts(b, ",\"exception.message\":");
+        cg_quote_json(b, (struct cg_slice){colon + 2, line.n - n - 2});
+    }
+}
+
+static void
+put_object(struct cg_buf *b, enum cg_level level, struct cg_slice text)
+{
+    enum { SHOWN_MAX = 8 * 1024 }; /* six bytes each at most, with both */
+    size_t at = find_traceback(text);
+    size_t body = at < SHOWN_MAX ? at : SHOWN_MAX;
+    cg_buf_puts(b, "{\"timestamp\":\"");
+    cg_quote_now(b);
+    cg_buf_putf(b,
+                "\",\"severity_text\":\"%s\",\"severity_number\":%d,"
+                "\"process.pid\":%d,\"body\":",
+                level_word(level), severity_of(level), (int)getpid());
+    cg_quote_json(b, (struct cg_slice){text.p, body});
+    if (at < text.n) {
+        /* of a long one the end tells more: the exception itself */
+        size_t rest = text.n - at - 1;
+        size_t cut = rest > SHOWN_MAX ? SHOWN_MAX : rest;
+        struct cg_slice traceback = {text.p + text.n - cut, cut};
+        put_exception(b, traceback);
+        cg_buf_puts(b, ",\"exception.stacktrace\":");
+        cg_quote_json(b, traceback);
+    }
+    cg_buf_puts(b, "}\n");
+}
+
 void
 cg_log_put_record(struct cg_log *log, enum cg_level level, struct cg_slice text)
 {
     cg_auto(buf) struct cg_buf b = {0};
+    if (log->json) {
+        put_object(&b, level, text);
+        cg_log_write_error(log, b.p, b.n);
+        return;
+    }
     cg_buf_putf(&b, "%s [%d] [%s] ", now_text(), (int)getpid(),
                 level_word(level));
     size_t room = CG_LOG_LINE_MAX - b.n - 1;

@@ -50,13 +50,18 @@ void
 cg_log_request(struct cg_log *log, const struct cg_access_format *f,
                const struct cg_access_record *r)
 {
-    if (log->routes_access) {
+    bool hidden = cg_access_leaves_out(f, r->status, r->uri);
+    if (log->routes_access && !hidden && f != NULL &&
+        cg_access_is_structured(f)) {
+        cg_auto(buf) struct cg_buf line = {0};
+        cg_access_format(f, r, &line);
+        cg_log_access(log, (struct cg_slice){line.p, line.n});
+    } else if (log->routes_access && !hidden) {
         cg_log_send_event(log, &(struct cg_log_event){.kind = CG_EVENT_REQUEST,
                                                       .level = CG_INFO,
                                                       .request = r});
-        return;
-    }
-    if (f != NULL && cg_log_has_access(log)) {
+        return; /* that logger counts, too */
+    } else if (f != NULL && !hidden && cg_log_has_access(log)) {
         cg_auto(buf) struct cg_buf line = {0};
         cg_access_format(f, r, &line);
         put_access(log, &line);

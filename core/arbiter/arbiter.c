@@ -390,6 +390,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
+    cg_companions_follow(a);
     cg_arbiter_open_channel(a);
     cg_arbiter_set_title(a, "master");
     if (a->app != NULL) {
@@ -399,6 +400,22 @@ boot(struct cg_arbiter *a, struct cg_error *err)
 }
 
 /* ---- effects ---- */
+
+/* Who waits for the start at a shell hears why it failed: there where the log
+ * goes to a file, else it has been seen. */
+static void
+tell_shell(struct cg_arbiter *a, int status, const char *reason)
+{
+    const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
+    bool in_file = errorlog != NULL && strcmp(errorlog, "-") != 0;
+    if (a->start->ready_fd >= 0) {
+        cg_ready_fail(&a->start->ready_fd, status != 0 ? status : EXIT_ERROR,
+                      reason);
+    } else if (status != 0 && !a->plan.serving && in_file &&
+               a->plan.parent_pid == 0) {
+        fprintf(stderr, "\nError: %s (more in %s)\n", reason, errorlog);
+    }
+}
 
 static void
 on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
@@ -412,8 +429,7 @@ on_exit_effect(struct cg_arbiter *a, const struct cg_effect *e)
     cg_auto(free) char *reason = a->failure[0] != '\0'
                                      ? cg_strf("%s %s", e->text, a->failure)
                                      : cg_strdup(e->text);
-    cg_ready_fail(&a->start->ready_fd, e->status != 0 ? e->status : EXIT_ERROR,
-                  reason);
+    tell_shell(a, e->status, reason);
     a->status = a->exiting ? a->status : e->status;
     a->done = true;
     cg_arbiter_tell_end(a, e->text, a->status);
@@ -459,7 +475,6 @@ static void
 on_serving(struct cg_arbiter *a)
 {
     cg_ready_tell(&a->start->ready_fd);
-    cg_companions_follow(a);
     cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
                   a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
@@ -531,6 +546,11 @@ on_revert(struct cg_arbiter *a)
 static void
 on_commit(struct cg_arbiter *a)
 {
+    const struct cg_plan *p = &a->plan;
+    double took_s = (double)(cg_arbiter_now_ms() - p->gate_begun_ms) / 1000;
+    cg_log_line(a->log, CG_INFO,
+                "Reload done: %d workers, generation %u, %.1f s", p->o.target,
+                p->generation, took_s);
     cg_arbiter_commit(a);
     cg_companions_follow(a);
     cg_arbiter_end_reload(a, NULL);

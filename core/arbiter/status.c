@@ -189,6 +189,9 @@ put_flight(const struct cg_flight_look *f, uint64_t now_us, struct cg_json *j)
     cg_json_put_text(j, "path", f->path);
     cg_json_put_seconds(j, "age_s", since(now_us, f->since_us));
     cg_json_put_text(j, "peer", f->peer[0] != '\0' ? f->peer : "unix");
+    if (f->id[0] != '\0') {
+        cg_json_put_text(j, "request_id", f->id);
+    }
     cg_json_put_text(j, "phase", "application");
 }
 

@@ -9,6 +9,10 @@
 /* CLOCK_MONOTONIC in microseconds; comparable between processes. */
 uint64_t cg_now_us(void);
 
+/* Microseconds since 1970, of the clock that jumps: for stamps, never for
+ * waits. */
+uint64_t cg_wall_us(void);
+
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7): 29 bytes, no NUL. */
 #define CG_HTTP_DATE_SIZE 29
 void cg_http_date(time_t t, char out[CG_HTTP_DATE_SIZE]);

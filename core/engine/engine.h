@@ -107,6 +107,12 @@ struct cg_host {
     void *self;
 };
 
+/* What names a request (exchange.h, `id`). */
+struct cg_request_id_policy {
+    struct cg_slice field; /* where it stands; n = 0: requests have no name */
+    bool reply;            /* it is sent back there, too */
+};
+
 /* Requests that the engine answers by itself (core/engine/conn/health.h): the
  * paths as they are sent, without the query; empty: none. */
 struct cg_health_policy {
@@ -124,6 +130,7 @@ struct cg_files; /* core/engine/files/files.h */
 
 struct cg_engine_config {
     struct cg_health_policy health;
+    struct cg_request_id_policy request_id;
     struct cg_files *files; /* served without the host; NULL: none */
     struct cg_intake_policy intake;
     struct cg_spill_policy spill;

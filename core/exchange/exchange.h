@@ -122,6 +122,8 @@ struct cg_exchange {
     struct cg_body body;
     const struct cg_peer *peer;
     const struct cg_secure *secure; /* TLS; NULL: none */
+    struct cg_slice
+        id; /* names the request (request_id); n = 0: nothing does */
     const struct cg_exchange_ops *ops;
     struct cg_writer *writer; /* the reply; runners read it, see writer.h */
     uint64_t since_us;        /* when the request was complete (monotonic) */

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/http/scan.h"
 
@@ -350,6 +351,21 @@ cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
     r->fields = (uint32_t)start;
     r->end = (uint32_t)out->n;
     return keep;
+}
+
+bool
+cg_reply_has_field(const struct cg_reply *r, struct cg_slice name)
+{
+    const char *p = r->out->p + PREFIX, *end = r->out->p + r->out->n;
+    while (p < end) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        if ((size_t)(end - p) > name.n && p[name.n] == ':' &&
+            strncasecmp(p, name.p, name.n) == 0) {
+            return true;
+        }
+        p = eol != NULL ? eol + 1 : end;
+    }
+    return false;
 }
 
 bool

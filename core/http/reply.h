@@ -77,6 +77,9 @@ struct cg_slice cg_reply_lines(const struct cg_reply *r);
 bool cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
                      int64_t known_length);
 
+/* Whether the application gave such a field. Before finish. */
+bool cg_reply_has_field(const struct cg_reply *r, struct cg_slice name);
+
 /* The application's fields as they are sent, one after the other: *at is 0 at
  * first. False: there are no more. After finish; borrowed from r->out. */
 bool cg_reply_next_field(const struct cg_reply *r, size_t *at,

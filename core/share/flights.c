@@ -16,6 +16,7 @@ cg_flight_read(const struct cg_flight *f, struct cg_flight_look *ret)
         memcpy(ret->method, f->method, sizeof ret->method);
         memcpy(ret->path, f->path, sizeof ret->path);
         memcpy(ret->peer, f->peer, sizeof ret->peer);
+        memcpy(ret->id, f->id, sizeof ret->id);
         ret->since_us = atomic_load(&f->since_us);
         if (before % 2 == 0 && atomic_load(&f->seq) == before) {
             break;
@@ -24,6 +25,7 @@ cg_flight_read(const struct cg_flight *f, struct cg_flight_look *ret)
     ret->method[sizeof ret->method - 1] = '\0';
     ret->path[sizeof ret->path - 1] = '\0';
     ret->peer[sizeof ret->peer - 1] = '\0';
+    ret->id[sizeof ret->id - 1] = '\0';
     return true;
 }
 
@@ -61,6 +63,10 @@ put_flight(struct cg_buf *out, const struct cg_flight_look *f, uint64_t now_us)
                 (unsigned long long)(ms / 1000),
                 (unsigned long long)(ms % 1000 / 100));
     put_escaped(out, f->peer[0] != '\0' ? f->peer : "a unix socket");
+    if (f->id[0] != '\0') {
+        cg_buf_puts(out, ", request ");
+        put_escaped(out, f->id);
+    }
     cg_buf_putc(out, ')');
 }
 

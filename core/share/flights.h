@@ -12,7 +12,7 @@
 /* A request in flight, copied while no writer was in the middle of it. Peers'
  * bytes: to be escaped. */
 struct cg_flight_look {
-    char method[8], path[112], peer[46]; /* NUL-terminated, cut */
+    char method[8], path[112], peer[46], id[64]; /* NUL-terminated, cut */
     uint64_t since_us;
 };
 

@@ -50,6 +50,7 @@ struct cg_flight {
     char method[8];
     char path[112]; /* NUL-terminated, cut */
     char peer[46];
+    char id[64]; /* of the request (request_id), cut; "" for none */
     /* counters belong to the executor */
     _Atomic uint64_t requests;
     _Atomic uint64_t by_class[6]; /* [2] counts 2xx */

@@ -191,10 +191,10 @@ beat(const struct cg_settings *s)
 
 /* Borrowed from the settings; "" for none. */
 static struct cg_slice
-path_of(const struct cg_settings *s, enum cg_setting_id id)
+text_of(const struct cg_settings *s, enum cg_setting_id id)
 {
-    const char *path = cg_settings_str(s, id);
-    return cg_slice_of(path != NULL ? path : "");
+    const char *text = cg_settings_str(s, id);
+    return cg_slice_of(text != NULL ? text : "");
 }
 
 static enum cg_cleartext
@@ -260,9 +260,12 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     e->uwsgi_trust = cg_settings_is_uwsgi(s) ? p->uwsgi_trust : NULL;
     e->server = server;
     e->health = (struct cg_health_policy){
-        .live = path_of(s, CG_health_path),
-        .ready = path_of(s, CG_ready_path),
+        .live = text_of(s, CG_health_path),
+        .ready = text_of(s, CG_ready_path),
         .timeout_us = (uint64_t)cg_settings_int(s, CG_timeout) * 1000000};
+    e->request_id = (struct cg_request_id_policy){
+        .field = text_of(s, CG_request_id),
+        .reply = cg_settings_bool(s, CG_request_id_response)};
     e->header_timeout_us = seconds(s, CG_header_timeout);
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
     e->write_timeout_us = seconds(s, CG_write_timeout);

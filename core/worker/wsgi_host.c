@@ -11,6 +11,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/exchange/queue.h"
 #include "core/py/compat/written.h"
 #include "core/py/runtime/interp.h"
 
@@ -237,9 +238,14 @@ put_late(struct cg_buf *out, const struct cg_exchange *ex)
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(out, ' ');
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->target), 1024);
-    cg_buf_putf(out, " (for %llu.%llu s, from %s)",
+    cg_buf_putf(out, " (for %llu.%llu s, from %s",
                 (unsigned long long)(ms / 1000),
                 (unsigned long long)(ms % 1000 / 100), peer_name(ex->peer));
+    if (ex->id.n > 0) {
+        cg_buf_puts(out, ", request ");
+        cg_buf_put(out, ex->id.p, ex->id.n);
+    }
+    cg_buf_putc(out, ')');
 }
 
 static const char *
@@ -269,6 +275,9 @@ log_late_access(struct cg_wsgi_host *h, const struct cg_exchange *ex,
         .query = cg_span_of(ex->base, r->query),
         .referer = field(ex, CG_FIELD_REFERER),
         .user_agent = field(ex, CG_FIELD_USER_AGENT),
+        .request_id = ex->id,
+        .traceparent = field(ex, CG_FIELD_TRACEPARENT),
+        .queue_us = cg_exchange_queue_us(ex),
         .status = 504,
         .body_bytes = page_n,
         .duration_us = cg_now_us() - ex->start_us,
@@ -331,6 +340,9 @@ answered(void *self, const struct cg_exchange *ex)
         .query = cg_span_of(ex->base, r->query),
         .referer = field(ex, CG_FIELD_REFERER),
         .user_agent = field(ex, CG_FIELD_USER_AGENT),
+        .request_id = ex->id,
+        .traceparent = field(ex, CG_FIELD_TRACEPARENT),
+        .queue_us = cg_exchange_queue_us(ex),
         .status = ex->status,
         .body_bytes = ex->sent,
         .duration_us = cg_now_us() - ex->start_us,
@@ -415,6 +427,19 @@ most_connections(const struct cg_policy *p, bool keeps_limit)
     return most < most_open() ? most : most_open();
 }
 
+static void
+leave_out(struct cg_access_format *f, const struct cg_settings *s)
+{
+    const struct cg_value *v = cg_settings_value(s, CG_access_log_skip);
+    size_t n = v->kind == CG_VALUE_LIST ? v->list.n : 0;
+    const char **items = cg_calloc(n + 1, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        items[i] = v->list.items[i].s;
+    }
+    cg_access_leave_out(f, items);
+    free(items);
+}
+
 static int
 init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
             struct cg_error *err)
@@ -424,6 +449,7 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     if (cg_log_has_access(start->log)) {
         h->access = cg_access_compile(cg_settings_str(s, CG_access_log_format),
                                       NULL, NULL);
+        leave_out(h->access, s);
     }
     h->graceful_us =
         (uint64_t)cg_settings_int(s, CG_graceful_timeout) * 1000000u;

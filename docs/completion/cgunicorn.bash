@@ -285,7 +285,19 @@ _cgunicorn() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    --access-log-skip)
+        : # any text
+        return
+        ;;
     --access-logformat)
+        : # any text
+        return
+        ;;
+    --log-format)
+        : # any text
+        return
+        ;;
+    --request-id)
         : # any text
         return
         ;;
@@ -553,8 +565,12 @@ _cgunicorn() {
             --forwarder-headers \
             --header-map \
             --access-logfile \
+            --access-log-skip \
             --disable-redirect-access-to-syslog \
             --access-logformat \
+            --log-format \
+            --request-id \
+            --request-id-response \
             --error-logfile \
             --log-file \
             --log-level \
@@ -704,8 +720,12 @@ _cgunicorn() {
             forwarder_headers \
             header_map \
             accesslog \
+            access_log_skip \
             disable_redirect_access_to_syslog \
             access_log_format \
+            log_format \
+            request_id \
+            request_id_response \
             errorlog \
             loglevel \
             capture_output \

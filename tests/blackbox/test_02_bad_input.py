@@ -315,6 +315,22 @@ def test_four_workers_that_cannot_boot_end_with_status_3_and_no_traceback_of_our
     assert "HaltServer" not in done.err
 
 
+def test_a_start_that_fails_tells_the_terminal_when_the_log_is_a_file(run):
+    done = run(*BIND, "--error-logfile", "e.log", "shop:app",
+               files={"shop.py": "raise RuntimeError('no database')\n"})
+    assert done.status == 3
+    assert "Error: Worker failed to boot." in done.err
+    assert "more in e.log" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_start_that_fails_is_told_once_when_the_log_is_the_terminal(run):
+    done = run(*BIND, "shop:app",
+               files={"shop.py": "raise RuntimeError('no database')\n"},
+               announced=["no database"])
+    assert done.err.count("Worker failed to boot") == 1
+
+
 # ---- the machine ----
 
 

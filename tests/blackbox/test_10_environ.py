@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from harness import classes
+from harness import classes, sealed
 from harness.server import has_ipv6
 
 
@@ -75,7 +75,7 @@ def test_http_1_0_is_told(tcp):
 def test_the_wsgi_keys_are_right_for_one_worker(tcp):
     e = environ(tcp)
     assert e["wsgi.version"] == [1, 0] and e["version is tuple"]
-    assert e["wsgi.url_scheme"] == "http"
+    assert e["wsgi.url_scheme"] == sealed.scheme()
     assert e["wsgi.multithread"] is classes.multithread()
     assert e["wsgi.multiprocess"] is False
     assert e["wsgi.run_once"] is False
@@ -132,7 +132,8 @@ def test_the_peer_and_the_server_are_told_over_a_unix_socket(unix):
     e = environ(unix)
     assert e["REMOTE_ADDR"] == ""
     assert "REMOTE_PORT" not in e
-    assert (e["SERVER_NAME"], e["SERVER_PORT"]) == ("test", "80")
+    assert (e["SERVER_NAME"], e["SERVER_PORT"]) == (
+        "test", "443" if sealed.wanted() else "80")
     e = raw_environ(unix, "GET /environ HTTP/1.1\r\nHost: shop:81\r\n\r\n")
     assert (e["SERVER_NAME"], e["SERVER_PORT"]) == ("shop", "81")
 
@@ -206,7 +207,7 @@ def test_an_untrusted_peer_does_not_tell_the_scheme(server):
     s = server("probe:app", "--forwarded-allow-ips", "192.0.2.1",
                apps=["probe.py"])
     e = environ(s, "/environ", "X-Forwarded-Proto: https")
-    assert e["wsgi.url_scheme"] == "http"
+    assert e["wsgi.url_scheme"] == sealed.scheme()
     assert e["HTTP_X_FORWARDED_PROTO"] == "https"
 
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import classes, processes
+from harness import classes, processes, sealed
 from harness.waiting import until
 from harness.wire import Closed
 
@@ -148,6 +148,7 @@ def test_lm12_without_descriptors_the_oldest_half_head_goes_first(
     s.wait_log("no complete head yet, closed to make room for others")
 
 
+@sealed.in_the_clear("whoever waits for a place has not shaken hands")
 def test_lm13_running_requests_are_never_closed_and_others_wait(server):
     s = server("wait:app", *FIVE, files={"wait.py": """\
 import os
@@ -193,6 +194,7 @@ def has_bytes(peer):
 
 
 @classes.needs_other_than_tornado
+@sealed.in_the_clear("who is not accepted yet has not shaken hands")
 def test_lm13_a_full_worker_does_not_spin(server):
     """Its applications wait for their clients: nothing is put into files."""
     s = server("probe:app", *FIVE, "--response-file-size", "0", apps=APPS)
@@ -248,6 +250,7 @@ def under_way(peer):
     assert peer.interim().status == 100
 
 
+@sealed.in_the_clear("they are only closed")
 def test_lm14_without_descriptors_some_are_turned_away_with_a_503(server):
     s = server("probe:app", apps=APPS)
     worker = s.wait_workers(1)[0]
@@ -275,7 +278,7 @@ def test_lm14_lines_about_descriptors_are_one_a_second_at_most(server):
         with processes.spare_descriptors(s.wait_workers(1)[0], 0):
             for _ in range(6):
                 with s.connect() as peer:
-                    with contextlib.suppress(Closed):
+                    with contextlib.suppress(Closed, OSError):
                         assert peer.send(ONE).reply().status in (200, 503)
         seconds = time.monotonic() - start
     assert s.log_count("Cannot accept a connection") <= seconds + 1
@@ -342,7 +345,8 @@ def test_lm17_an_announced_length_costs_no_memory(server):
 
 
 def test_lm10_lm11_idle_connections_are_small(server):
-    """At most a KiB each; the growth of 500 is within noise of the heap."""
+    """At most a KiB each, 16 over TLS; the growth of 500 is within noise of the
+    heap."""
     s = server("probe:app", apps=APPS)
     worker = s.wait_workers(1)[0]
     with peers(s, 20, ONE) as made:
@@ -350,7 +354,8 @@ def test_lm10_lm11_idle_connections_are_small(server):
         before = memory_kib(worker)
         with peers(s, 500, ONE) as more:
             answered(more)
-            assert memory_kib(worker) - before < 1024
+            grown = memory_kib(worker) - before
+            assert grown < (500 * 16 if sealed.wanted() else 1024)
 
 
 def test_lm18_a_body_that_is_not_read_is_bounded_in_memory(server):
@@ -407,7 +412,7 @@ def test_lm23_connect_and_reset_leaves_nothing(server):
     for data in garbage * 50:
         s.connect().send(data).reset()
     with nothing_is_left(s):
-        for i in range(10_000):
+        for i in range(1_000 if sealed.wanted() else 10_000):
             s.connect().send(garbage[i % 4]).reset()
 
 

@@ -43,6 +43,13 @@ def test_hup_takes_new_values_of_the_config_file(server):
     s.wait_workers(3)
 
 
+def test_the_end_of_a_reload_is_told_with_its_figures(server):
+    s = server("shop:app", "-w", "2", files={"shop.py": shop("x")})
+    s.wait_workers(2)
+    s.signal("HUP")
+    s.wait_log("Reload done: 2 workers, generation 2, ")
+
+
 def test_hup_loads_the_new_application(server):
     s = server("shop:app", files={"shop.py": shop("before")})
     assert s.get("/").body == b"before"

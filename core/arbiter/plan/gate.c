@@ -141,6 +141,7 @@ cg_plan_reloaded(struct cg_plan *p, const struct cg_plan_options *o,
     cg_backoff_forgive_successors(p);
     p->gate = p->o.target;
     p->gate_failures = 0;
+    p->gate_begun_ms = now_ms;
     p->gate_late_ms =
         now_ms + (p->o.timeout_ms != 0 ? p->o.timeout_ms : GATE_LATE_MS);
     p->gate_told = false;

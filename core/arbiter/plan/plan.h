@@ -143,9 +143,10 @@ struct cg_plan {
     uint64_t chance;                /* state of the random numbers */
     struct cg_plan_worker *workers; /* owned */
     int nworkers;
-    int spawning;          /* SPAWN effects without an answer yet */
-    int gate;              /* workers of the new generation that must boot */
-    int gate_failures;     /* boots of it that failed */
+    int spawning;      /* SPAWN effects without an answer yet */
+    int gate;          /* workers of the new generation that must boot */
+    int gate_failures; /* boots of it that failed */
+    uint64_t gate_begun_ms;
     uint64_t gate_late_ms; /* it takes long from then on */
     bool gate_told;        /* that it does */
     int gate_deaths; /* its workers that ended otherwise before they served */

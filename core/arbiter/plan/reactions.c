@@ -155,7 +155,7 @@ static void
 nobody(struct cg_plan *p, uint64_t now_ms)
 {
     if (!p->o.daemon) {
-        cg_plan_say(p, CG_DEBUG, "SIGWINCH ignored. Not daemonized");
+        cg_plan_say(p, CG_INFO, "SIGWINCH ignored. Not daemonized");
         return;
     }
     cg_plan_say(p, CG_INFO, "graceful stop of workers");

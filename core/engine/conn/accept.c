@@ -63,7 +63,16 @@ cg_accept_reserve(struct cg_engine *e)
     }
 }
 
-/* Tells a peer that there is no descriptor for it, by means of the reserve. */
+static struct cg_transport
+transport_of(const struct cg_engine *e, int listener, int fd)
+{
+    const struct cg_transport_maker *m = e->config->transports;
+    struct cg_transport_state *s = m != NULL ? m->make(m, listener) : NULL;
+    return s != NULL ? cg_transport_with(fd, s) : cg_transport_plain(fd);
+}
+
+/* Tells a peer that there is no descriptor for it, by means of the reserve. One
+ * that would have to shake hands first is only closed. */
 static void
 turn_away(struct cg_executor *x, int listener)
 {
@@ -71,9 +80,14 @@ turn_away(struct cg_executor *x, int listener)
     cg_auto(buf) struct cg_buf page = {0};
     cg_fd_close(&e->accept.reserve_fd);
     struct cg_transport t =
-        cg_transport_plain(accept4(e->accept.listeners[listener].fd, NULL, NULL,
-                                   SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (t.fd >= 0) {
+        transport_of(e, listener,
+                     accept4(e->accept.listeners[listener].fd, NULL, NULL,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (cg_transport_shakes(&t)) {
+        atomic_fetch_add_explicit(&e->slot->refused, t.fd >= 0,
+                                  memory_order_relaxed);
+        cg_transport_close(&t);
+    } else if (t.fd >= 0) {
         cg_error_page(&page, 503, (struct cg_slice){"", 0}, e->config->server,
                       e->date, 1, false);
         struct iovec part = {page.p, page.n};
@@ -167,14 +181,6 @@ is_full(struct cg_engine *e, int listener)
     cg_watch_pass_on(e);
     e->accept.full_us = e->now_us + PAUSE_US;
     return true;
-}
-
-static struct cg_transport
-transport_of(const struct cg_engine *e, int listener, int fd)
-{
-    const struct cg_transport_maker *m = e->config->transports;
-    struct cg_transport_state *s = m != NULL ? m->make(m, listener) : NULL;
-    return s != NULL ? cg_transport_with(fd, s) : cg_transport_plain(fd);
 }
 
 struct cg_conn *

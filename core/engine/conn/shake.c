@@ -103,6 +103,9 @@ step(struct cg_executor *x, struct cg_conn *c, const char **ret_why)
     uint64_t end_us = cg_now_us();
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         cg_baton_take(&e->baton, (unsigned)x->id);
+        if (x->id == RELIEF) { /* an executor had the loop, and left it */
+            cg_relief_withdraw(e);
+        }
     }
     e->now_us = end_us > e->now_us ? end_us : e->now_us;
     e->shaking.spent_us += end_us - start_us;

@@ -54,7 +54,9 @@ static void
 copy_text(char *to, size_t size, struct cg_slice from)
 {
     size_t n = from.n < size - 1 ? from.n : size - 1;
-    memcpy(to, from.p, n);
+    if (n > 0) {
+        memcpy(to, from.p, n);
+    }
     to[n] = '\0';
 }
 
@@ -70,6 +72,7 @@ flight_begin(struct cg_executor *x, const struct cg_call *call)
               cg_span_of(ex->base, ex->req->method));
     copy_text(f->path, sizeof f->path, cg_span_of(ex->base, ex->req->target));
     memcpy(f->peer, ex->peer->addr, sizeof f->peer);
+    copy_text(f->id, sizeof f->id, ex->id);
     atomic_store_explicit(&f->since_us, ex->start_us, RELAXED);
     atomic_store_explicit(&f->seq, seq + 2, memory_order_release);
     atomic_store_explicit(&f->running, 1, RELAXED);
@@ -264,6 +267,9 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     atomic_store_explicit(&call->limit.state, 0, RELAXED);
     call->limit.page_n = 0;
     call->limit.deadline.next = call->limit.deadline.prev = NULL;
+    if (x->engine->config->request_id.field.n > 0) {
+        cg_request_id_take(call);
+    }
 }
 
 void

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "core/engine/conn/conn.h"
+#include "core/engine/exchange/request_id.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
 #include "core/engine/outbox/cork.h"
@@ -46,6 +47,7 @@ struct cg_call {
     struct cg_intake *input; /* the body that is still coming, or NULL */
     int input_error;         /* negative errno, for ever */
     char input_fault[256];   /* set with it */
+    char id[CG_REQUEST_ID_MAX]; /* what ex.id is */
     struct cg_limit limit;
 };
 

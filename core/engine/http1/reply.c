@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/request_id.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
 
@@ -33,6 +34,10 @@ complete_head(struct cg_exchange *ex, int64_t known)
 {
     const struct cg_reply_context context = context_of(call_of(ex));
     CG_ASSERT(ex->writer->started);
+    if (call_of(ex)->executor->engine->config->request_id.reply &&
+        ex->id.n > 0) {
+        cg_request_id_reply(call_of(ex));
+    }
     ex->keep = cg_writer_head(ex->writer, &context, known);
     ex->status = ex->writer->reply.status;
 }

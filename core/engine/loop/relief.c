@@ -125,9 +125,8 @@ listen_if_useful(struct cg_engine *e)
     }
 }
 
-/* What only an executor may react to leaves the set. */
-static void
-withdraw(struct cg_engine *e)
+void
+cg_relief_withdraw(struct cg_engine *e)
 {
     e->harvest.relieved = true;
     e->relief.held_us = e->now_us = cg_now_us();
@@ -171,7 +170,7 @@ hold(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
-    withdraw(e);
+    cg_relief_withdraw(e);
     while (cg_loop_goes_on(x) &&
            atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
         if (!step(x) || is_replaced(x)) {

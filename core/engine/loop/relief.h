@@ -45,6 +45,9 @@ struct cg_relief {
 /* Once, after the last fork of the worker's own. */
 int cg_relief_start(struct cg_engine *e, struct cg_error *err);
 void cg_relief_stop(struct cg_engine *e);
+/* By relief, whenever it has taken the loop: what only an executor may react to
+ * leaves the set, and the executors hear of it. */
+void cg_relief_withdraw(struct cg_engine *e);
 
 /* us from now; 0: never. */
 void cg_alarm_set_to(struct cg_alarm *a, long us);

@@ -23,6 +23,11 @@ put_line(struct cg_buf *out, const RequestObject *r, const char *what)
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(out, ' ');
     cg_buf_put_escaped(out, cg_span_of(ex->base, ex->req->target), 1024);
+    if (ex->id.n > 0) {
+        cg_buf_puts(out, " (request ");
+        cg_buf_put(out, ex->id.p, ex->id.n);
+        cg_buf_putc(out, ')');
+    }
 }
 
 /* For what its application says after the reply. */

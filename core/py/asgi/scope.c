@@ -377,6 +377,10 @@ cg_scope_new(struct cg_asgi *a, RequestObject *r)
         py_dict_put(d, word(a, W_extensions), extensions_for(a, r)) < 0) {
         return NULL;
     }
+    if (ex->id.n > 0 &&
+        py_dict_put(d, word(a, W_request_id), cg_part_latin1(ex->id)) < 0) {
+        return NULL;
+    }
     if (a->state != NULL &&
         py_dict_put(d, word(a, W_state), PyDict_Copy(a->state)) < 0) {
         return NULL;

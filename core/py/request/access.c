@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/exchange/queue.h"
 #include "core/py/compat/logger.h"
 #include "core/py/wsgi/bridge.h"
 #include "core/py/wsgi/hooks.h"
@@ -23,6 +24,17 @@ shown(struct cg_slice s, size_t limit)
                                   NULL);
 }
 
+/* Behind what names a request, when it has a name of its own. */
+static void
+put_id(struct cg_buf *out, const struct cg_exchange *ex)
+{
+    if (ex->id.n > 0) {
+        cg_buf_puts(out, " (request ");
+        cg_buf_put(out, ex->id.p, ex->id.n);
+        cg_buf_putc(out, ')');
+    }
+}
+
 /* Through the Python logger, which wants the exception itself. */
 static bool
 route_exception(const struct cg_exchange *ex, const char *what)
@@ -35,6 +47,7 @@ route_exception(const struct cg_exchange *ex, const char *what)
     PyErr_Clear();
     PyErr_Restore(type, value, traceback);
     cg_buf_putf(&fmt, "%s %%s %%s", what);
+    put_id(&fmt, ex); /* its characters hold no percent sign */
     return method != NULL && target != NULL &&
            cg_py_logger_exception(cg_buf_str(&fmt), method, target);
 }
@@ -55,6 +68,7 @@ cg_wsgi_log_exception(const struct cg_kit *kit, const char *what)
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(&text, ' ');
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
+    put_id(&text, ex);
     cg_py_error(&err, &traceback);
     cg_buf_putc(&text, '\n');
     if (traceback.n > 0) {
@@ -283,11 +297,14 @@ cg_wsgi_log_access(const struct cg_kit *kit, PyObject *env)
     if (!cg_log_wants_requests(o->log) || kit->ex->status == 0) {
         return; /* 0: the application took the socket over */
     }
-    if (cg_py_logger_takes_access()) {
-        route_access(kit, env);
+    struct cg_exchange *ex = kit->ex;
+    if (cg_py_logger_takes_access() && !cg_access_is_structured(o->access)) {
+        struct cg_slice target = cg_span_of(ex->base, ex->req->target);
+        if (!cg_access_leaves_out(o->access, ex->status, target)) {
+            route_access(kit, env);
+        }
         return;
     }
-    struct cg_exchange *ex = kit->ex;
     const struct cg_request *r = ex->req;
     uint64_t unsent = cg_exchange_unsent(ex);
     struct lookup self = {kit, env, NULL};
@@ -306,9 +323,12 @@ cg_wsgi_log_access(const struct cg_kit *kit, PyObject *env)
         .query = cg_span_of(ex->base, r->query),
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),
+        .request_id = ex->id,
+        .traceparent = known_field(ex, CG_FIELD_TRACEPARENT),
         .status = ex->status,
         .body_bytes = taken(ex->sent, unsent),
         .duration_us = cg_now_us() - ex->start_us,
+        .queue_us = cg_exchange_queue_us(ex),
         .pid = w->pid,
         .lookup = look_up,
         .self = &self,

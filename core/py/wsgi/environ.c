@@ -63,6 +63,7 @@ init_keys(struct cg_environ *e)
         {&e->v_on, "on"},
         {&e->k_tls_protocol, "SSL_PROTOCOL"},
         {&e->k_tls_cipher, "SSL_CIPHER"},
+        {&e->k_request_id, "cgunicorn.request_id"},
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         if (intern(words[i].to, words[i].text) < 0) {
@@ -223,12 +224,12 @@ cg_environ_release(struct cg_environ *e)
         Py_CLEAR(e->names[i].key);
     }
     PyObject **const words[] = {
-        &e->k_method,      &e->k_path,   &e->k_query,  &e->k_raw_uri,
-        &e->k_protocol,    &e->k_scheme, &e->k_input,  &e->k_addr,
-        &e->k_port,        &e->k_script, &e->k_socket, &e->k_server_name,
-        &e->k_server_port, &e->v_https,  &e->v_http10, &e->last_addr,
-        &e->k_early_hints, &e->k_https,  &e->v_on,     &e->k_tls_protocol,
-        &e->k_tls_cipher,
+        &e->k_method,      &e->k_path,       &e->k_query,  &e->k_raw_uri,
+        &e->k_protocol,    &e->k_scheme,     &e->k_input,  &e->k_addr,
+        &e->k_port,        &e->k_script,     &e->k_socket, &e->k_server_name,
+        &e->k_server_port, &e->v_https,      &e->v_http10, &e->last_addr,
+        &e->k_early_hints, &e->k_https,      &e->v_on,     &e->k_tls_protocol,
+        &e->k_tls_cipher,  &e->k_request_id,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -623,6 +624,10 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
         put_fields(e, d, ex) < 0 ||
         (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
         (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
+        return -1;
+    }
+    if (ex->id.n > 0 &&
+        py_dict_put(d, e->k_request_id, cg_part_latin1(ex->id)) < 0) {
         return -1;
     }
     if (e->o->listeners[ex->listener].is_unix) {

@@ -30,6 +30,8 @@ def environ_of(scope, body):
             key = "HTTP_" + key
         text = value.decode("latin-1")
         environ[key] = environ[key] + "," + text if key in environ else text
+    if "cgunicorn.request_id" in scope:
+        environ["cgunicorn.request_id"] = scope["cgunicorn.request_id"]
     return environ
 
 

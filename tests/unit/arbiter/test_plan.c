@@ -681,7 +681,7 @@ START_TEST(winch_is_for_daemons)
 {
     serve();
     signals("WINCH");
-    expect("20 Handling signal: winch; 10 SIGWINCH ignored. Not daemonized");
+    expect("20 Handling signal: winch; 20 SIGWINCH ignored. Not daemonized");
     clean_up();
     struct cg_plan_options o = usual;
     o.daemon = true;
