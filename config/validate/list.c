@@ -189,7 +189,8 @@ is_name(const char *s)
                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     enum { MOST = 40 };
     size_t n = strlen(s);
-    return n > 0 && n <= MOST && s[strspn(s, letters)] == '\0';
+    return strncmp(s, "dirty-", 6) != 0 && n > 0 && n <= MOST &&
+           s[strspn(s, letters)] == '\0';
 }
 
 static int
@@ -200,7 +201,8 @@ check_companions(const struct cg_value *v, struct cg_error *err)
         if (!is_name(v->list.items[i].s)) {
             return cg_error_set(err, EINVAL,
                                 "'%s' is no name of a companion: letters, "
-                                "digits, - _ and ., 40 at most",
+                                "digits, - _ and ., 40 at most, and "
+                                "not dirty- in front",
                                 v->list.items[i].s);
         }
         if (what[strspn(what, " \t")] == '\0') {

@@ -390,6 +390,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
         (r = hook_or_fail(a, CG_when_ready, err)) < 0) {
         return r;
     }
+    cg_companions_follow(a);
     cg_arbiter_open_channel(a);
     cg_arbiter_set_title(a, "master");
     if (a->app != NULL) {
@@ -474,7 +475,6 @@ static void
 on_serving(struct cg_arbiter *a)
 {
     cg_ready_tell(&a->start->ready_fd);
-    cg_companions_follow(a);
     cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
                   a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);

@@ -98,6 +98,38 @@ check_one(const char *name, const char *what, struct cg_error *err)
     return r;
 }
 
+/* As gunicorn: module:Class, or module:Class:N. */
+static int
+check_dirty_app(const char *spec, struct cg_error *err)
+{
+    const char *name = strchr(spec, ':');
+    const char *count = name != NULL ? strchr(name + 1, ':') : NULL;
+    if (name == NULL || name == spec || name[1] == '\0' || name[1] == ':' ||
+        (count != NULL && strchr(count + 1, ':') != NULL)) {
+        return cg_error_set(err, EINVAL,
+                            "dirty_apps: Invalid import path format: %s. "
+                            "Expected 'module.path:ClassName' or "
+                            "'module.path:ClassName:N'",
+                            spec);
+    }
+    if (count == NULL) {
+        return 0;
+    }
+    char *end = NULL;
+    long n = strtol(count + 1, &end, 10);
+    if (end == count + 1 || *end != '\0') {
+        return cg_error_set(err, EINVAL,
+                            "dirty_apps: Invalid worker count in spec: %s. "
+                            "Expected integer, got '%s'",
+                            spec, count + 1);
+    }
+    return n >= 1 ? 0
+                  : cg_error_set(err, EINVAL,
+                                 "dirty_apps: Invalid worker count in spec: "
+                                 "%s. Worker count must be >= 1, got %ld",
+                                 spec, n);
+}
+
 int
 cg_companions_check(const struct cg_settings *s, struct cg_error *err)
 {
@@ -106,19 +138,60 @@ cg_companions_check(const struct cg_settings *s, struct cg_error *err)
     for (size_t i = 0; r == 0 && i + 1 < map->list.n; i += 2) {
         r = check_one(map->list.items[i].s, map->list.items[i + 1].s, err);
     }
+    const struct cg_value *apps = cg_settings_value(s, CG_dirty_apps);
+    for (size_t i = 0; r == 0 && i < apps->list.n; i++) {
+        r = check_dirty_app(apps->list.items[i].s, err);
+    }
     return r;
 }
 
-static const char *
-wanted(const struct cg_arbiter *a, const char *name)
+/* Dirty workers are kept in the same way, with the process between them and
+ * those who call them. */
+static int
+dirty_workers(const struct cg_settings *s)
+{
+    bool any = cg_settings_value(s, CG_dirty_apps)->list.n > 0;
+    return any ? (int)cg_settings_int(s, CG_dirty_workers) : 0;
+}
+
+struct wish {
+    char name[64];
+    const char *what;
+    enum cg_companion_kind kind;
+};
+
+/* The i-th process that the settings name; false: there are no more. */
+static bool
+get_wish(const struct cg_arbiter *a, int i, struct wish *ret)
 {
     const struct cg_value *map = cg_settings_value(a->settings, CG_companions);
-    for (size_t i = 0; i + 1 < map->list.n; i += 2) {
-        if (strcmp(map->list.items[i].s, name) == 0) {
-            return map->list.items[i + 1].s;
+    int n = (int)(map->list.n / 2), dirty = dirty_workers(a->settings);
+    *ret = (struct wish){.kind = CG_COMPANION_USERS};
+    if (i < n) {
+        snprintf(ret->name, sizeof ret->name, "%s", map->list.items[2 * i].s);
+        ret->what = map->list.items[2 * i + 1].s;
+    } else if (i == n && dirty > 0) {
+        snprintf(ret->name, sizeof ret->name, "dirty-arbiter");
+        ret->what = "_cgunicorn_glue.dirty_broker:main";
+        ret->kind = CG_COMPANION_DIRTY_ARBITER;
+    } else {
+        snprintf(ret->name, sizeof ret->name, "dirty-worker-%d", i - n);
+        ret->what = "_cgunicorn_glue.dirty_worker:main";
+        ret->kind = CG_COMPANION_DIRTY_WORKER;
+        return dirty > 0 && i - n <= dirty;
+    }
+    return true;
+}
+
+static bool
+find_wish(const struct cg_arbiter *a, const char *name, struct wish *ret)
+{
+    for (int i = 0; get_wish(a, i, ret); i++) {
+        if (strcmp(ret->name, name) == 0) {
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static struct cg_companion *
@@ -134,21 +207,28 @@ find(const struct cg_arbiter *a, const char *name)
 }
 
 static void
-add(struct cg_arbiter *a, const char *name, const char *what)
+add(struct cg_arbiter *a, const struct wish *w)
 {
     struct cg_companions *all = &a->companions;
     all->items =
         cg_realloc(all->items, (size_t)(all->n + 1) * sizeof *all->items);
-    all->items[all->n++] = (struct cg_companion){.name = cg_strdup(name),
-                                                 .what = cg_strdup(what),
+    all->items[all->n++] = (struct cg_companion){.name = cg_strdup(w->name),
+                                                 .what = cg_strdup(w->what),
+                                                 .kind = w->kind,
                                                  .out_fd = -1,
                                                  .trace_fd = -1};
 }
 
+/* A dirty worker has what is its own, and a moment to close its applications.
+ */
 static uint64_t
-graceful_ms(const struct cg_arbiter *a)
+graceful_ms(const struct cg_arbiter *a, const struct cg_companion *c)
 {
-    return (uint64_t)cg_settings_int(a->settings, CG_graceful_timeout) * 1000;
+    uint64_t ms = 1000;
+    return c->kind == CG_COMPANION_USERS
+               ? a->plan.o.graceful_ms
+               : ms + ms * (uint64_t)cg_settings_int(a->settings,
+                                                     CG_dirty_graceful_timeout);
 }
 
 static void
@@ -159,30 +239,78 @@ stop(struct cg_arbiter *a, struct cg_companion *c, bool dismiss, uint64_t ms)
     }
 }
 
+/* Where the dirty arbiter's socket is, from the first one on: the workers that
+ * are forked afterwards know it. Of the workers' user, and of nobody else. */
+static void
+make_dirty_folder(struct cg_arbiter *a)
+{
+    const char *tmp = getenv("TMPDIR");
+    uid_t user = (uid_t)cg_settings_int(a->settings, CG_user);
+    gid_t group = (gid_t)cg_settings_int(a->settings, CG_group);
+    if (a->companions.folder != NULL || dirty_workers(a->settings) == 0) {
+        return;
+    }
+    char *folder = cg_strf("%s/gunicorn-dirty-XXXXXX",
+                           tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
+    if (mkdtemp(folder) == NULL ||
+        (geteuid() == 0 && chown(folder, user, group) < 0)) {
+        cg_log_line(a->log, CG_ERROR,
+                    "dirty_workers: there can be no folder '%s' for their "
+                    "socket: %s (TMPDIR names another place)",
+                    folder, strerror(errno));
+        free(folder);
+        return;
+    }
+    a->companions.folder = folder;
+    cg_auto(free) char *path = cg_strf("%s/arbiter.sock", folder);
+    cg_python_setenv("GUNICORN_DIRTY_SOCKET", path, NULL);
+}
+
+static void
+remove_dirty_folder(struct cg_arbiter *a)
+{
+    if (a->companions.folder != NULL) {
+        cg_auto(free) char *path =
+            cg_strf("%s/arbiter.sock", a->companions.folder);
+        unlink(path);
+        rmdir(a->companions.folder);
+        free(a->companions.folder);
+        a->companions.folder = NULL;
+    }
+}
+
+/* The dirty arbiter has no code of the application's, and calls that wait. */
 void
 cg_companions_follow(struct cg_arbiter *a)
 {
-    const struct cg_value *map = cg_settings_value(a->settings, CG_companions);
+    struct wish w;
+    make_dirty_folder(a);
     for (int i = 0; i < a->companions.n; i++) {
         struct cg_companion *c = &a->companions.items[i];
-        const char *what = wanted(a, c->name);
-        if (what != NULL && !c->life.dismissed) {
+        bool stays = find_wish(a, c->name, &w);
+        if (stays && !c->life.dismissed) {
             free(c->what);
-            c->what = cg_strdup(what);
+            c->what = cg_strdup(w.what);
         }
-        stop(a, c, what == NULL, graceful_ms(a));
+        if (!stays || c->kind != CG_COMPANION_DIRTY_ARBITER) {
+            stop(a, c, !stays, graceful_ms(a, c));
+        }
     }
-    for (size_t i = 0; i + 1 < map->list.n; i += 2) {
-        if (find(a, map->list.items[i].s) == NULL) {
-            add(a, map->list.items[i].s, map->list.items[i + 1].s);
+    for (int i = 0; get_wish(a, i, &w); i++) {
+        if (find(a, w.name) == NULL) {
+            add(a, &w);
         }
     }
 }
 
-/* One per server: while an old master is there it has them. */
+/* One per server: while an old master is there it has them. Dirty workers are
+ * each master's own, and there before the workers. */
 static bool
-may_start(const struct cg_arbiter *a)
+may_start(const struct cg_arbiter *a, const struct cg_companion *c)
 {
+    if (c->kind != CG_COMPANION_USERS) {
+        return a->plan.phase < PLAN_STOPPING && a->companions.folder != NULL;
+    }
     return a->plan.serving && a->plan.parent_pid == 0 &&
            a->plan.phase < PLAN_STOPPING;
 }
@@ -348,7 +476,10 @@ run_child(struct cg_arbiter *a, struct cg_companion *c, int out_fd)
     }
     cg_python_setenv("CGUNICORN_COMPANION", c->name, NULL);
     cg_auto(free) char *role = cg_strf("companion %s", c->name);
-    cg_arbiter_set_title(a, role);
+    cg_arbiter_set_title(a, c->kind == CG_COMPANION_USERS ? role
+                            : c->kind == CG_COMPANION_DIRTY_ARBITER
+                                ? "dirty-arbiter"
+                                : "dirty-worker");
     _exit(is_callable(c->what) ? call(c) : execute(c));
 }
 
@@ -466,7 +597,7 @@ release(struct cg_companion *c)
 static void
 carry_out(struct cg_arbiter *a, struct cg_companion *c)
 {
-    switch (cg_companion_due(&c->life, may_start(a), now_ms())) {
+    switch (cg_companion_due(&c->life, may_start(a, c), now_ms())) {
     case COMPANION_NOTHING: break;
     case COMPANION_START: start(a, c); break;
     case COMPANION_KILL:
@@ -503,7 +634,7 @@ cg_companions_watch(const struct cg_arbiter *a, struct pollfd *p, int *ms)
     int n = 0;
     for (int i = 0; i < a->companions.n; i++) {
         const struct cg_companion *c = &a->companions.items[i];
-        int due = cg_companion_patience(&c->life, may_start(a), now_ms());
+        int due = cg_companion_patience(&c->life, may_start(a, c), now_ms());
         *ms = due >= 0 && due < *ms ? due : *ms;
         if (c->out_fd >= 0) {
             p[n++] = (struct pollfd){.fd = c->out_fd, .events = POLLIN};
@@ -540,9 +671,9 @@ wait_a_moment(struct cg_arbiter *a)
 void
 cg_companions_end(struct cg_arbiter *a)
 {
-    uint64_t ms = a->plan.o.graceful_ms;
     for (int i = 0; i < a->companions.n; i++) {
-        stop(a, &a->companions.items[i], true, ms);
+        struct cg_companion *c = &a->companions.items[i];
+        stop(a, c, true, graceful_ms(a, c));
     }
     for (cg_companions_turn(a); a->companions.n > 0; cg_companions_turn(a)) {
         wait_a_moment(a);
@@ -560,6 +691,7 @@ cg_companions_free(struct cg_arbiter *a)
         release(&a->companions.items[i]);
     }
     free(a->companions.items);
+    remove_dirty_folder(a);
     a->companions = (struct cg_companions){0};
 }
 

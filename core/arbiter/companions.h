@@ -21,7 +21,14 @@
 
 struct cg_arbiter;
 
+enum cg_companion_kind {
+    CG_COMPANION_USERS, /* of the setting companions */
+    CG_COMPANION_DIRTY_ARBITER,
+    CG_COMPANION_DIRTY_WORKER
+};
+
 struct cg_companion {
+    enum cg_companion_kind kind;
     char *name, *what;  /* owned */
     int pid;            /* 0: none */
     int out_fd;         /* what it writes; -1: none */
@@ -33,6 +40,7 @@ struct cg_companion {
 struct cg_companions {
     struct cg_companion *items; /* owned */
     int n;
+    char *folder; /* with the dirty arbiter's socket; owned, NULL: none */
 };
 
 /* That every command has a program which can be executed; err names the

@@ -147,9 +147,11 @@ explain(struct cg_error *err)
     bool plain = PyErr_ExceptionMatches(PyExc_RuntimeError);
     int r = cg_py_error(err, &traceback);
     if (plain) {
-        char *text = strchr(err->text, ':');
-        memmove(err->text, text != NULL ? text + 2 : err->text,
-                strlen(text != NULL ? text + 2 : err->text) + 1);
+        /* without the type; one that has no text keeps it */
+        const char *text = strstr(err->text, ": ");
+        if (text != NULL) {
+            memmove(err->text, text + 2, strlen(text + 2) + 1);
+        }
     } else if (traceback.n > 0) {
         cg_error_set(err, -r, "cannot make the server's objects:\n%s",
                      cg_buf_str(&traceback));

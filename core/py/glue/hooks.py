@@ -458,6 +458,15 @@ class Worker:
             _cgunicorn.worker_stop()
 
     @property
+    def booted(self):
+        return self._booted
+
+    @booted.setter
+    def booted(self, yes):
+        # a truth here and now: what ends the worker asks for it
+        self._booted = bool(yes)
+
+    @property
     def nr(self):
         return self._nr + (_cgunicorn.requests() if self is _me else 0)
 
@@ -662,13 +671,18 @@ def serves():
     return _serving
 
 
+the_server = None
+
+
 def make_server(cfg):
-    global _serving
+    global _serving, the_server
     _serving = True
     if embedding is None:
-        return Server(cfg)
-    embedding.begin(cfg)
-    return embedding
+        the_server = Server(cfg)
+    else:
+        embedding.begin(cfg)
+        the_server = embedding
+    return the_server
 
 
 def make_listeners(server, texts, fds):

@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: MIT
+"""The dirty arbiter: takes calls on the socket, gives each to an idle seat of a
+worker that has its application, and passes the frames of the reply on as they
+are. A seat is one connection of a worker, and runs one call at a time. The stash
+is here. One thread, no blocking call.
+"""
+import collections
+import os
+import selectors
+import socket
+import sys
+import time
+
+from _cgunicorn_glue import dirty_app
+from _cgunicorn_glue import dirty_wire as wire
+
+OUT_HIGH, OUT_LOW = 1 << 20, 1 << 18  # bytes that wait for a slow peer
+WAITING_MOST = 10000
+CANCEL_GRACE = 5.0  # seconds that a cancelled call has to end in
+
+_ALL = wire.KINDS | {wire.HELLO, wire.SEAT, wire.CANCEL, wire.BYE, wire.FAILED}
+
+
+class Worker:
+    """What hooks get, and what is known of one."""
+
+    def __init__(self, pid, age, apps, threads):
+        self.pid = pid
+        self.ppid = os.getppid()
+        self.age = age
+        self.app_paths = apps
+        self.threads = threads
+        self.booted = True
+        self.aborted = False
+        self.alive = True
+        self.seats = []
+        self.leaving = False
+        self.control = None
+
+
+class Call:
+    def __init__(self, client, request, app, frame):
+        self.client = client
+        self.request = request
+        self.app = app
+        self.frame = frame
+        self.seat = None
+        self.deadline = None
+
+
+class Peer:
+    """One connection: a client until it says that it is something else."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.data = bytearray()
+        self.out = bytearray()
+        self.events = 0
+        self.worker = None
+        self.is_control = self.is_seat = False
+        self.number = 0
+        self.call = None  # a seat's
+        self.kill_at = None  # of a seat whose call was given up
+        self.calls = set()  # a client's
+        self.held = []  # seats that wait for this client to read
+        self.gone = False
+
+
+class Broker:
+    def __init__(self, path, cfg, log):
+        self.cfg = cfg
+        self.log = log
+        self.pid = os.getpid()
+        self.ppid = os.getppid()
+        self.socket_path = path
+        self.tmpdir = os.path.dirname(path)
+        self.alive = True
+        self.workers = {}
+        self.app_specs = [dirty_app.parse(s)[0] for s in cfg.dirty_apps]
+        self.num_workers = cfg.dirty_workers
+        self.timeout = cfg.dirty_timeout
+        self.failed = {}
+        self.tables = {}
+        self.idle = collections.deque()
+        self.waiting = collections.deque()
+        self.running = {}  # seat: its deadline or when it is to be killed
+        self.peers = set()
+        self.selector = selectors.DefaultSelector()
+        self.listener = None
+        self.next_look = 0.0
+
+    def log_line(self, text):
+        print(text, flush=True)
+
+    # ---- sockets ----
+
+    def listen(self):
+        try:
+            os.unlink(self.socket_path)
+        except FileNotFoundError:
+            pass
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.socket_path)
+        os.chmod(self.socket_path, 0o600)
+        self.listener.listen(1024)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ)
+
+    def accept(self):
+        try:
+            sock, _ = self.listener.accept()
+        except OSError:
+            return
+        sock.setblocking(False)
+        peer = Peer(sock)
+        self.peers.add(peer)
+        self.watch(peer, selectors.EVENT_READ)
+
+    def watch(self, peer, events):
+        if events == peer.events:
+            return
+        if not peer.events:
+            self.selector.register(peer.sock, events, peer)
+        elif not events:
+            self.selector.unregister(peer.sock)
+        else:
+            self.selector.modify(peer.sock, events, peer)
+        peer.events = events
+
+    def send(self, peer, data):
+        if peer.gone:
+            return
+        if not peer.out:
+            try:
+                n = peer.sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                n = 0
+            except OSError:
+                return self.close(peer)
+            if n == len(data):
+                return
+            data = memoryview(data)[n:]
+        peer.out += data
+        self.watch(peer, peer.events | selectors.EVENT_WRITE)
+
+    def flush(self, peer):
+        try:
+            n = peer.sock.send(memoryview(peer.out)[:1 << 20])
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            return self.close(peer)
+        del peer.out[:n]
+        if not peer.out:
+            self.watch(peer, peer.events & ~selectors.EVENT_WRITE)
+        if len(peer.out) < OUT_LOW and peer.held:
+            held, peer.held = peer.held, []
+            for seat in held:
+                if not seat.gone:
+                    self.watch(seat, seat.events | selectors.EVENT_READ)
+
+    def read(self, peer):
+        try:
+            data = peer.sock.recv(1 << 18)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            return self.close(peer)
+        peer.data += data
+        try:
+            self.take_frames(peer)
+        except wire.WireError as e:
+            self.log_line("Client connection error: %s" % e)
+            self.close(peer)
+
+    def take_frames(self, peer):
+        at, data, size = 0, peer.data, wire.HEADER.size
+        while not peer.gone and len(data) - at >= size:
+            kind, n, request = wire.unpack_header(data[at:at + size], _ALL)
+            if len(data) - at < size + n:
+                break
+            self.on_frame(peer, kind, request, bytes(data[at:at + size + n]))
+            at += size + n
+        del data[:at]
+
+    # ---- what frames mean ----
+
+    def on_frame(self, peer, kind, request, frame):
+        if peer.is_seat:
+            return self.on_reply(peer, kind, request, frame)
+        if kind == wire.REQUEST:
+            return self.on_request(peer, request, frame)
+        payload = frame[wire.HEADER.size:]
+        value = wire.decode(payload) if payload else {}
+        if kind == wire.HELLO:
+            self.on_hello(peer, value)
+        elif kind == wire.SEAT:
+            self.on_seat(peer, value)
+        elif kind == wire.FAILED:
+            self.on_failed(value)
+        elif kind == wire.BYE and peer.worker is not None:
+            self.on_bye(peer.worker)
+        elif kind == wire.STASH:
+            self.send(peer, self.stash(request, value))
+        elif kind == wire.STATUS:
+            self.send(peer, wire.pack(wire.RESPONSE, request,
+                                      wire.encode({"result": self.status()})))
+        elif kind == wire.MANAGE:
+            self.send(peer, wire.pack(wire.RESPONSE, request, wire.encode({"result": {
+                "success": False,
+                "error": "the number of dirty workers is the setting dirty_workers: "
+                         "change it, and reload"}})))
+        else:
+            raise wire.WireError("Unknown message type: 0x%02x" % kind)
+
+    def on_request(self, client, request, frame):
+        app = wire.app_of(frame)
+        if app not in self.app_specs:
+            return self.send(client, wire.failure(
+                request, "DirtyAppNotFoundError", "Dirty app not found: " + app, app_path=app))
+        if app in self.failed and not self.serves(app):
+            return self.send(client, self.no_workers(request, app))
+        if len(self.waiting) >= WAITING_MOST:
+            return self.send(client, wire.failure(
+                request, "DirtyError", "%d calls wait already" % WAITING_MOST))
+        call = Call(client, request, app, frame)
+        call.deadline = self.deadline()
+        client.calls.add(call)
+        self.waiting.append(call)
+        self.give()
+
+    def deadline(self):
+        return time.monotonic() + self.timeout if self.timeout > 0 else float("inf")
+
+    def serves(self, app):
+        return any(app in w.app_paths and not w.leaving for w in self.workers.values())
+
+    def no_workers(self, request, app):
+        return wire.failure(request, "DirtyNoWorkersAvailableError",
+                            "No workers available for app: %s (%s)" % (app, self.failed[app]),
+                            app_path=app)
+
+    def give(self):
+        """Calls to seats, in turn; those that nobody can run yet wait."""
+        passed = []
+        while self.waiting and self.idle:
+            call = self.waiting.popleft()
+            seat = self.seat_for(call.app)
+            if seat is None:
+                passed.append(call)
+                continue
+            seat.call, call.seat = call, seat
+            self.running[seat] = call
+            self.send(seat, call.frame)
+            call.frame = None
+        self.waiting.extendleft(reversed(passed))
+
+    def seat_for(self, app):
+        for i, seat in enumerate(self.idle):
+            if app in seat.worker.app_paths:
+                del self.idle[i]
+                return seat
+        return None
+
+    def on_reply(self, seat, kind, request, frame):
+        call = seat.call
+        last = kind != wire.CHUNK
+        if call is not None and request == call.request:
+            self.send(call.client, frame)
+            if last:
+                call.client.calls.discard(call)
+            elif not call.client.gone and len(call.client.out) > OUT_HIGH:
+                self.watch(seat, seat.events & ~selectors.EVENT_READ)
+                call.client.held.append(seat)
+            call.deadline = self.deadline()
+        if last:
+            seat.call = seat.kill_at = None
+            self.running.pop(seat, None)
+            if not seat.worker.leaving:
+                self.idle.append(seat)
+                self.give()
+
+    # ---- workers ----
+
+    def on_hello(self, peer, value):
+        worker = Worker(value["pid"], value["age"], value["apps"], value["threads"])
+        worker.control = peer
+        worker.cfg, worker.log = self.cfg, self.log
+        worker.socket_path = self.socket_path
+        peer.is_control, peer.worker = True, worker
+        self.workers[worker.pid] = worker
+        self.app_specs = value["specs"]
+        self.timeout = value["timeout"]
+        for app in worker.app_paths:
+            self.failed.pop(app, None)
+        self.hook("dirty_post_fork", worker)
+        self.send(peer, wire.pack(wire.HELLO, 0))
+
+    def on_seat(self, peer, value):
+        worker = self.workers.get(value["pid"])
+        if worker is None:
+            return self.close(peer)
+        peer.is_seat, peer.worker, peer.number = True, worker, value["number"]
+        worker.seats.append(peer)
+        self.idle.append(peer)
+        self.give()
+
+    def on_failed(self, value):
+        for app in value["apps"]:
+            self.failed[app] = value["why"]
+        for call in [c for c in self.waiting if c.app in self.failed and not self.serves(c.app)]:
+            self.waiting.remove(call)
+            call.client.calls.discard(call)
+            self.send(call.client, self.no_workers(call.request, call.app))
+
+    def on_bye(self, worker):
+        worker.leaving = True
+        for seat in worker.seats:
+            if seat in self.idle:
+                self.idle.remove(seat)
+
+    def hook(self, name, worker):
+        try:
+            getattr(self.cfg, name)(self, worker)
+        except Exception:
+            self.log.exception("Exception in the hook %s", name)
+
+    # ---- ends ----
+
+    def close(self, peer):
+        if peer.gone:
+            return
+        peer.gone = True
+        self.watch(peer, 0)
+        peer.sock.close()
+        self.peers.discard(peer)
+        if peer.is_seat:
+            self.lose_seat(peer)
+        elif peer.is_control:
+            self.lose_worker(peer.worker)
+        for call in list(peer.calls):
+            self.drop(call)
+        held, peer.held = peer.held, []
+        for seat in held:
+            if not seat.gone:
+                self.watch(seat, seat.events | selectors.EVENT_READ)
+
+    def drop(self, call):
+        """Its client has left."""
+        call.client.calls.discard(call)
+        if call.seat is None:
+            self.waiting.remove(call)
+        else:
+            self.cancel(call.seat)
+
+    def cancel(self, seat):
+        call, seat.call = seat.call, None
+        seat.kill_at = time.monotonic() + CANCEL_GRACE
+        if not seat.worker.control.gone:
+            self.send(seat.worker.control, wire.pack(
+                wire.CANCEL, call.request, wire.encode({"seat": seat.number})))
+
+    def lose_seat(self, seat):
+        if seat in self.idle:
+            self.idle.remove(seat)
+        self.running.pop(seat, None)
+        call = seat.call
+        if call is not None:
+            call.client.calls.discard(call)
+            self.send(call.client, wire.failure(
+                call.request, "DirtyWorkerError",
+                "Worker communication failed: the worker (pid:%d) has ended"
+                % seat.worker.pid, worker_id=seat.worker.pid))
+
+    def lose_worker(self, worker):
+        worker.alive = False
+        self.on_bye(worker)
+        if self.workers.get(worker.pid) is worker:
+            del self.workers[worker.pid]
+        self.hook("dirty_worker_exit", worker)
+
+    def look_at_times(self, now):
+        for call in [c for c in self.waiting if c.deadline <= now]:
+            self.waiting.remove(call)
+            self.expire(call)
+        for seat, call in list(self.running.items()):
+            if seat.call is call and call.deadline <= now and not call.client.out:
+                self.cancel(seat)
+                self.expire(call)
+            elif seat.kill_at is not None and seat.kill_at <= now:
+                seat.kill_at = None
+                self.log_line("DIRTY WORKER TIMEOUT (pid:%d): a call that was given up does "
+                              "not end" % seat.worker.pid)
+                try:
+                    os.kill(seat.worker.pid, 9)
+                except OSError:
+                    pass
+
+    def expire(self, call):
+        call.client.calls.discard(call)
+        self.log_line("Execution timeout for %s after %ss" % (call.app, self.timeout))
+        self.send(call.client, wire.failure(
+            call.request, "DirtyTimeoutError",
+            "The call took longer than dirty_timeout", timeout=self.timeout))
+
+    # ---- questions ----
+
+    def status(self):
+        return {"arbiter_pid": self.pid, "worker_count": len(self.workers),
+                "apps": list(self.app_specs),
+                "workers": [{"pid": w.pid, "age": w.age, "apps": w.app_paths,
+                             "booted": True, "last_heartbeat": None}
+                            for w in self.workers.values()]}
+
+    def stash(self, request, value):
+        from _cgunicorn_glue import dirty_stash
+        try:
+            result = dirty_stash.run(self.tables, value)
+        except KeyError as e:
+            return wire.failure(request, "StashError", e.args[0])
+        return wire.pack(wire.RESPONSE, request, wire.encode({"result": result}))
+
+    # ---- the loop ----
+
+    def run(self):
+        while self.alive:
+            for key, events in self.selector.select(0.25 if self.busy() else 5.0):
+                if key.data is None:
+                    self.accept()
+                    continue
+                if events & selectors.EVENT_WRITE and not key.data.gone:
+                    self.flush(key.data)
+                if events & selectors.EVENT_READ and not key.data.gone:
+                    self.read(key.data)
+            now = time.monotonic()
+            if now >= self.next_look:
+                self.next_look = now + 0.2
+                self.look_at_times(now)
+
+    def busy(self):
+        return bool(self.running or self.waiting)
+
+
+def main():
+    from _cgunicorn_glue import hooks
+    server = hooks.the_server
+    broker = Broker(os.environ["GUNICORN_DIRTY_SOCKET"], server.cfg, server.log)
+    broker.log_line("Dirty arbiter starting (pid: %d)" % broker.pid)
+    server.cfg.on_dirty_starting(broker)
+    broker.listen()
+    broker.log_line("Dirty arbiter listening on %s" % broker.socket_path)
+    try:
+        broker.run()
+    finally:
+        broker.log_line("Dirty arbiter exiting (pid: %d)" % broker.pid)
+        sys.stdout.flush()
