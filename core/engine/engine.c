@@ -175,6 +175,13 @@ cg_engine_watch_master(struct cg_engine *e, int fd)
     return cg_loop_add(&e->loop, fd, CG_LOOP_READ, &e->watches.master);
 }
 
+void
+cg_engine_proved(struct cg_engine *e)
+{
+    atomic_store_explicit(&e->slot->beat_us, cg_now_us(), RELAXED);
+    atomic_store_explicit(&e->proof_us, 0, RELAXED);
+}
+
 uint64_t
 cg_engine_requests(const struct cg_engine *e)
 {

@@ -88,6 +88,10 @@ struct cg_host {
     /* Another executor would be of use; false: there will be none. NULL: the
      * class has one executor. From the relief thread: must not block. */
     bool (*want_executor)(void *self);
+    /* Whoever can take the host's lock is to call cg_engine_proved: calls last,
+     * and perhaps one of them keeps it. Any thread; must not block. NULL: a
+     * long call is a sign of death. */
+    void (*prove)(void *self);
     /* Nobody turns the loop any more; from any thread, once. May be NULL. */
     void (*over)(void *self);
     /* request_timeout is over for a request that is still in run: its client
@@ -245,6 +249,8 @@ void cg_engine_stop(struct cg_engine *e, uint64_t graceful_us);
 /* The loop ends at the next turn, whatever is under way. Any thread. */
 void cg_engine_abort(struct cg_engine *e);
 bool cg_engine_is_stopping(const struct cg_engine *e);
+/* The host's lock can be had. Any thread. */
+void cg_engine_proved(struct cg_engine *e);
 /* Requests run so far (worker.nr). */
 uint64_t cg_engine_requests(const struct cg_engine *e);
 /* From this count of them on, connections close after their replies and the

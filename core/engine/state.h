@@ -74,6 +74,7 @@ struct cg_engine {
     _Atomic int has_forked;         /* a child may hold our sockets */
     _Atomic int entering; /* executors that wait for the host's lock */
     _Atomic int executors;
+    _Atomic uint64_t proof_us; /* the host was asked for one then, or 0 */
 };
 
 /* Whether something waits for an entered thread. */
@@ -99,6 +100,14 @@ cg_owes(const struct cg_engine *e)
 #define CG_HAS_BATON(e) ((void)0)
 #define CG_OWNS_STREAM(s) ((void)0)
 #endif
+
+/* Whether executors besides the one that leads are in calls. */
+static inline bool
+cg_others_run(const struct cg_engine *e)
+{
+    return atomic_load_explicit(&e->executors, memory_order_relaxed) >
+           atomic_load_explicit(&e->pool.n, memory_order_relaxed) + 1;
+}
 
 /* Whether another request may begin here. */
 static inline bool

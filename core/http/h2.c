@@ -48,9 +48,17 @@ struct cg_h2 {
     const char *fault;
     uint64_t window_us; /* when the counting began */
     unsigned resets, control, malformed;
-    unsigned sent; /* DATA frames of ours, which window updates answer */
-    bool over;     /* terminated */
+    unsigned sent;        /* DATA frames of ours, which window updates answer */
+    uint64_t fed, useful; /* bytes that came, and of them heads and bodies */
+    bool over;            /* terminated */
 };
+
+/* NULL: it is not known, or not any more. */
+static struct cg_h2_stream *
+stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
 
 /* ---- what a peer costs ---- */
 
@@ -69,6 +77,7 @@ look_at_clock(struct cg_h2 *h, uint64_t now_us)
     if (now_us - h->window_us >= WINDOW_US) {
         h->window_us = now_us;
         h->resets = h->control = h->malformed = h->sent = 0;
+        h->fed = h->useful = 0;
     }
 }
 
@@ -97,25 +106,37 @@ count_malformed(struct cg_h2 *h)
     }
 }
 
+/* Frames that nghttp2 ignores are told of by nobody: padding, DATA of streams
+ * that are reset. */
+static void
+weigh_bytes(struct cg_h2 *h, size_t n)
+{
+    enum { SHARE = 8, FREE = 1 << 20 };
+    h->fed += n;
+    if (h->fed / SHARE > h->useful && h->fed > FREE) {
+        calm_down(h, "too many bytes that mean nothing");
+    }
+}
+
 static int
 on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                void *user_data)
 {
     struct cg_h2 *h = user_data;
-    if (hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_HEADERS &&
-        hd->type != NGHTTP2_CONTINUATION && hd->type != NGHTTP2_RST_STREAM) {
+    bool lost =
+        hd->type == NGHTTP2_DATA && stream_of(session, hd->stream_id) == NULL;
+    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION) {
+        h->useful += hd->length;
+    }
+    if (lost ||
+        (hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_HEADERS &&
+         hd->type != NGHTTP2_CONTINUATION && hd->type != NGHTTP2_RST_STREAM)) {
         count_control(h);
     }
     return 0;
 }
 
 /* ---- streams that come ---- */
-
-static struct cg_h2_stream *
-stream_of(nghttp2_session *session, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(session, id);
-}
 
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
@@ -273,6 +294,7 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p,
     struct cg_h2 *h = user_data;
     struct cg_h2_stream *s = stream_of(session, id);
     nghttp2_session_consume_connection(session, n);
+    h->useful += n;
     if (s != NULL && s->owner != NULL && !s->done && n > 0) {
         h->events->on_body(h->self, s->owner, (const char *)p, n, s->chunked);
     } else {
@@ -328,6 +350,10 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
     struct cg_h2 *h = user_data;
     if (frame->hd.type == NGHTTP2_DATA) {
         h->sent++;
+    }
+    if (frame->hd.type == NGHTTP2_RST_STREAM &&
+        stream_of(session, frame->hd.stream_id) == NULL) {
+        count_reset(h); /* one that was refused before it was told of */
     }
     if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
@@ -438,6 +464,7 @@ cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us)
                                ? (uint32_t)CG_H2_ENHANCE_YOUR_CALM
                                : (uint32_t)CG_H2_PROTOCOL_ERROR);
     }
+    weigh_bytes(h, n);
     return h->over ? -1 : 0;
 }
 
@@ -588,7 +615,10 @@ cg_h2_reply(struct cg_h2_stream *s, const char *p, size_t n)
             return -1;
         }
     }
-    if (s->headed && s->body.n > s->at) {
+    if (s->headed && cg_h2_reply_has_ended(&s->reply)) {
+        s->whole = true; /* the end leaves with it, whatever its maker does */
+    }
+    if (s->headed && !s->done && (s->whole || s->body.n > s->at)) {
         nghttp2_session_resume_data(s->h->session, s->id);
     }
     return 0;

@@ -38,10 +38,11 @@ struct gthread {
     int most;              /* threads */
     int made;
     struct seat seats[CG_BOARD_EXECUTORS];
-    int look_fd;      /* eventfd: a thread is wanted, or the end has come */
-    _Atomic int want; /* a thread */
-    _Atomic int late; /* a request is to be interrupted */
-    _Atomic int left; /* threads that are done with the engine */
+    int look_fd;       /* eventfd: a thread is wanted, or the end has come */
+    _Atomic int want;  /* a thread */
+    _Atomic int prove; /* that the GIL can be had */
+    _Atomic int late;  /* a request is to be interrupted */
+    _Atomic int left;  /* threads that are done with the engine */
 };
 
 static void
@@ -59,6 +60,14 @@ want_executor(void *self)
     atomic_store(&g->want, 1);
     look(g);
     return true;
+}
+
+static void
+prove(void *self)
+{
+    struct gthread *g = self;
+    atomic_store(&g->prove, 1);
+    look(g);
 }
 
 static void
@@ -152,6 +161,9 @@ attend(struct gthread *g)
     while (!cg_engine_is_over(g->h.engine)) {
         wait_for_look(g, -1);
         cg_wsgi_host_signals(&g->h);
+        if (atomic_exchange(&g->prove, 0)) {
+            cg_engine_proved(g->h.engine);
+        }
         if (atomic_exchange(&g->late, 0)) {
             cg_wsgi_interrupt(g->h.wsgi);
         }
@@ -229,6 +241,7 @@ cg_host_gthread(struct cg_host_run *run, struct cg_error *err)
                                              .spools = true,
                                              .multithread = g->most > 1,
                                              .want_executor = want_executor,
+                                             .prove = prove,
                                              .over = over,
                                              .interrupt = interrupt};
     int r = cg_wsgi_host_init(&g->h, run, &class, err);

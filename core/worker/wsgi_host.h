@@ -45,8 +45,9 @@ struct cg_wsgi_host_class {
     bool multithread;        /* as environ says it */
     struct cg_py_loop *loop; /* of a hosted engine, or NULL */
     size_t high_water;       /* see cg_wsgi_options */
-    bool (*want_executor)(void *self); /* see struct cg_host; `self` is the */
-    void (*over)(void *self);          /* struct cg_wsgi_host */
+    bool (*want_executor)(void *self);
+    void (*prove)(void *self); /* see struct cg_host; `self` is the */
+    void (*over)(void *self);  /* struct cg_wsgi_host */
     /* Makes h->runner of h->wsgi; NULL: WSGI in the thread that calls. */
     int (*make_runner)(struct cg_wsgi_host *h, struct cg_error *err);
     /* A request took too long: where requests do not run in the main thread;

@@ -28,6 +28,7 @@ def app(environ, start_response):
     elif path == "/big":
         body = b"0123456789abcdef" * 100000
     elif path == "/slow":
+        open("slow-began", "w").close()
         time.sleep(0.5)
         body = b"slow"
     elif path == "/ignores":
@@ -100,9 +101,8 @@ def test_early_hints(h2c):
 
 def test_log_names_the_protocol(h2c):
     curl(h2c, "/logged")
-    log = h2c.path / "access.log" if hasattr(h2c, "path") else None
-    if log is not None:
-        until(lambda: '"GET /logged HTTP/2.0" 200 5' in log.read_text(), "the line of the request")
+    log = h2c.folder / "access.log"
+    until(lambda: '"GET /logged HTTP/2.0" 200 5' in log.read_text(), "the line of the request")
 
 
 def test_streams_do_not_wait_for_each_other(h2c):
@@ -226,7 +226,8 @@ def test_stop_answers_what_is_under_way(server):
     c = connect(s)
     assert c.body(c.request("/")) == b"hello"
     stream = c.request("/slow")
-    s.signal("TERM") if hasattr(s, "signal") else s.process.terminate()
+    until((s.folder / "slow-began").exists, "the request to begin")
+    s.signal("TERM")
     seen = set()
     body = b""
     while True:

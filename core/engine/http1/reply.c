@@ -16,7 +16,7 @@ call_of(struct cg_exchange *ex)
     return (struct cg_call *)(void *)ex;
 }
 
-static struct cg_reply_context
+static inline struct cg_reply_context
 context_of(const struct cg_call *call)
 {
     const struct cg_exchange *ex = &call->ex;

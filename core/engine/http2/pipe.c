@@ -114,8 +114,12 @@ send_parts(struct cg_transport *t, const struct iovec *parts, int count,
     struct cg_h2_pipe *p = pipe_of(t);
     lock(p);
     bool broken = p->gone || p->out_cut;
+    bool done = p->done; /* what still comes is beyond the reply */
     ssize_t n = broken ? -EPIPE : (ssize_t)take(p, parts, count);
-    unlock_and_tell(p, n > 0 && mark(p));
+    if (done) {
+        cg_buf_reset(&p->out);
+    }
+    unlock_and_tell(p, !done && n > 0 && mark(p));
     return n;
 }
 
@@ -251,6 +255,15 @@ cg_h2_pipe_put(struct cg_h2_pipe *p, const char *bytes, size_t n, size_t data,
     cg_buf_put(&p->in, bytes, n);
     p->in_data += data;
     p->in_end = p->in_end || end;
+    pthread_cond_broadcast(&p->changed);
+    unlock(p);
+}
+
+void
+cg_h2_pipe_finish(struct cg_h2_pipe *p)
+{
+    lock(p);
+    p->done = p->in_end = true;
     pthread_cond_broadcast(&p->changed);
     unlock(p);
 }

@@ -40,6 +40,7 @@ struct cg_h2_pipe {
     bool full;              /* a send found no room */
     bool in_end;            /* nothing follows what is in `in` */
     bool gone;              /* the peer is: nothing goes through */
+    bool done;              /* it has all of the reply, and wants no more */
     bool out_end;           /* the reply is complete */
     bool out_cut;           /* it never will be */
 };
@@ -51,6 +52,8 @@ void cg_h2_pipe_drop(struct cg_h2_pipe *p);
 /* From the session. data: how many bytes of the body that is. */
 void cg_h2_pipe_put(struct cg_h2_pipe *p, const char *bytes, size_t n,
                     size_t data, bool end);
+/* The peer has all of it. */
+void cg_h2_pipe_finish(struct cg_h2_pipe *p);
 /* Nothing goes through any more. */
 void cg_h2_pipe_break(struct cg_h2_pipe *p);
 /* Its connection is asked at the next step, if it waits for what is there. */

@@ -163,7 +163,11 @@ on_gone(void *self, void *owner, uint32_t code)
 {
     struct cg_h2_pipe *p = owner;
     p->stream = NULL;
-    cg_h2_pipe_break(p);
+    if (code == CG_H2_NO_ERROR) {
+        cg_h2_pipe_finish(p);
+    } else {
+        cg_h2_pipe_break(p);
+    }
     cg_h2_pipe_ask(p);
     settle(p);
 }

@@ -121,12 +121,40 @@ cg_run_timers(struct cg_engine *e)
 
 /* ---- what others see of it ---- */
 
+/* A call keeps the host's lock: the host was asked to show that it can be had,
+ * and has not for a while. */
+static bool
+is_unproven(const struct cg_engine *e)
+{
+    enum { PROOF_US = 300 * 1000 };
+    uint64_t asked = atomic_load_explicit(&e->proof_us, RELAXED);
+    return __builtin_expect(asked != 0, 0) && e->now_us > asked + PROOF_US;
+}
+
+/* While calls last, before each wait. */
+static void
+ask_for_proof(struct cg_engine *e)
+{
+    uint64_t none = 0;
+    if (e->host->prove != NULL &&
+        atomic_compare_exchange_strong(&e->proof_us, &none, e->now_us)) {
+        e->host->prove(e->host->self);
+    }
+}
+
 void
 cg_show_state(const struct cg_executor *x, enum cg_worker_state s)
 {
     struct cg_engine *e = x->engine;
     /* relief shows nothing: the call that it relieves may be stuck */
     if (x->id == RELIEF) {
+        return;
+    }
+    if (__builtin_expect(is_unproven(e), 0)) {
+        /* alive is who can run a request; nobody counts on us meanwhile */
+        atomic_store_explicit(
+            &e->slot->state,
+            e->stop.begun ? CG_WORKER_STOPPING : CG_WORKER_BUSY, RELAXED);
         return;
     }
     atomic_store_explicit(&e->slot->beat_us, e->now_us, RELAXED);
@@ -139,7 +167,8 @@ cg_show_state(const struct cg_executor *x, enum cg_worker_state s)
 static void
 show_relieved(struct cg_engine *e)
 {
-    if (e->config->calls_may_last &&
+    ask_for_proof(e);
+    if (e->config->calls_may_last && !is_unproven(e) &&
         atomic_load_explicit(&e->entering, RELAXED) == 0) {
         atomic_store_explicit(&e->slot->beat_us, e->now_us, RELAXED);
     }
@@ -253,12 +282,33 @@ next_stream(struct cg_executor *x)
     return true;
 }
 
+/* Others are in calls, and one may keep the host's lock for long: nothing is
+ * read, accepted or adopted before we have it, or it would wait with us where
+ * relief and the siblings cannot have it. */
+static void
+enter_first(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    if (x->entered || x->id == RELIEF || !cg_others_run(e)) {
+        return;
+    }
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    cg_engine_enter(x);
+    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
+        cg_baton_take(&e->baton, (unsigned)x->id);
+    }
+}
+
 bool
 cg_loop_next_event(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     if (e->harvest.at == e->harvest.n) {
         return e->http2.first != NULL && next_stream(x);
+    }
+    enter_first(x);
+    if (e->harvest.at == e->harvest.n) {
+        return true; /* relief went on with them meanwhile */
     }
     void *ptr = e->harvest.events[e->harvest.at++].data.ptr;
     if (!on_special(x, ptr)) {
@@ -393,6 +443,7 @@ cg_has_lines(const struct cg_engine *e)
 static void
 run_queued(struct cg_executor *x)
 {
+    enter_first(x);
     x->engine->harvest.local_due = false;
     cg_dispatch_next(x);
 }
@@ -410,9 +461,9 @@ patience(const struct cg_executor *x, int ms)
 {
     const struct cg_engine *e = x->engine;
     bool retry = x->id == RELIEF && e->ready.n > 0 && cg_sibling_serves(e);
-    int most = retry                              ? RETRY_MS
-               : x->id == RELIEF || e->stop.begun ? BEAT_MS
-                                                  : -1;
+    int most = retry                                                  ? RETRY_MS
+               : x->id == RELIEF || e->stop.begun || cg_others_run(e) ? BEAT_MS
+                                                                      : -1;
     return most >= 0 && (ms < 0 || ms > most) ? most : ms;
 }
 
@@ -429,6 +480,9 @@ wait_for_events(struct cg_executor *x, int ms)
         }
         e->overload.drained_us = e->now_us;
         cg_alarm_calm(&e->relief.alarm);
+        if (cg_others_run(e)) {
+            ask_for_proof(e);
+        }
         cg_show_state(x, CG_WORKER_IDLE);
     } else {
         show_relieved(e);

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""gthread: a view that keeps the GIL, as extensions do."""
+import os
+
+from harness.waiting import until
+
+APP = """
+import ctypes, os, pathlib
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hold":
+        fd = os.open("fifo", os.O_RDWR)
+        pathlib.Path("in").touch()
+        ctypes.PyDLL(None).read(fd, ctypes.create_string_buffer(1), 1)
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def start(server, *args):
+    s = server("app:app", "-k", "gthread", *args, files={"app.py": APP})
+    os.mkfifo(s.folder / "fifo")
+    return s
+
+
+def hold(server, peer):
+    peer.get("/hold")
+    until(lambda: (server.folder / "in").exists(), "the GIL is held")
+
+
+def test_a_view_that_keeps_the_gil_is_under_timeout(server):
+    s = start(server, "--threads", "2", "--timeout", "1")
+    s.announce("WORKER TIMEOUT", "is running", "Stacks of worker", "took 1 request",
+               "SIGKILL", "SIGABRT", "longer than timeout")
+    victim, = s.workers()
+    hold(s, s.connect())
+    s.wait_log("WORKER TIMEOUT")
+    until(lambda: victim not in s.workers(), "it is replaced")
+    assert s.get("/").status == 200
