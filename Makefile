@@ -185,7 +185,7 @@ $(GLUEC): core/py/embed.py $(GLUE)
 $(GLUEC:.c=.o): $(GLUEC)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/worker/policy.o $(OUT)/core/worker/folders.o $(OUT)/core/arbiter/plan/%.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
+$(PLAINLIB): $(filter $(addprefix $(OUT)/,$(addsuffix /%,$(PLAIN))) $(OUT)/core/worker/policy.o $(OUT)/core/worker/folders.o $(OUT)/core/worker/reload/tree.o $(OUT)/core/worker/reload/watch.o $(OUT)/core/arbiter/plan/%.o $(OUT)/core/arbiter/pidfile.o $(OUT)/core/arbiter/signals.o $(OUT)/core/arbiter/notify.o,$(OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(ALLLIB): $(filter-out $(OUT)/cmd/main.o,$(OBJ)) $(GLUEC:.c=.o)
 	@rm -f $@; ar rcs $@ $^

@@ -147,17 +147,56 @@ advise_timeout(const struct cg_settings *s, const struct cg_cpus *c,
     }
 }
 
-static void
-advise_reload(const struct cg_settings *s, const struct cg_cpus *c,
-              struct cg_findings *f)
+/* Whoever can reach it reads tracebacks, and makes the server load code. */
+static bool
+is_public(const char *bind)
 {
-    if (cg_settings_bool(s, CG_preload_app) && cg_settings_bool(s, CG_reload)) {
-        cg_findings_warn(f,
-                         "%s: reload has no effect on an application that the "
-                         "master loads (preload_app, %s): leave one of them "
-                         "out",
-                         s->source[CG_reload].text,
-                         s->source[CG_preload_app].text);
+    static const char *const here[] = {"127.", "localhost", "[::1]",
+                                       "unix:", "fd://"};
+    bind = strncmp(bind, "tls:", 4) == 0 ? bind + 4 : bind;
+    for (size_t i = 0; i < CG_COUNT(here); i++) {
+        if (strncmp(bind, here[i], strlen(here[i])) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+advise_dev(const struct cg_settings *s, const struct cg_cpus *c,
+           struct cg_findings *f)
+{
+    const struct cg_value *bind = &s->value[CG_bind];
+    for (size_t i = 0; cg_settings_bool(s, CG_dev) && i < bind->list.n; i++) {
+        if (is_public(bind->list.items[i].s)) {
+            cg_findings_warn(f,
+                             "%s: dev: others can reach '%.200s' and see "
+                             "tracebacks of the application: bind to 127.0.0.1",
+                             s->source[CG_bind].text, bind->list.items[i].s);
+        }
+    }
+}
+
+static void
+set_for_dev(struct cg_settings *s, enum cg_setting_id id, struct cg_value v)
+{
+    if (is_set(s, id)) {
+        cg_value_release(&v);
+        return;
+    }
+    cg_value_release(&s->value[id]);
+    s->value[id] = v;
+}
+
+/* Each where nobody has set it. */
+static void
+resolve_dev(struct cg_settings *s)
+{
+    if (cg_settings_bool(s, CG_dev)) {
+        set_for_dev(s, CG_reload, cg_value_bool(true));
+        set_for_dev(s, CG_workers, cg_value_int(1));
+        set_for_dev(s, CG_timeout, cg_value_int(0));
+        set_for_dev(s, CG_accesslog, cg_value_str("-"));
     }
 }
 
@@ -407,6 +446,12 @@ cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
         CG_cert_reqs, CG_ca_certs, CG_ciphers, CG_ssl_context, CG_certificates};
     cg_auto(buf) struct cg_buf asked = {0};
     int r = check_files(s, err);
+    if (r == 0 && cg_settings_bool(s, CG_dev) &&
+        cg_settings_bool(s, CG_daemon)) {
+        r = cg_error_set(err, EINVAL,
+                         "%s: dev is for a terminal: leave out daemon (%s)",
+                         s->source[CG_dev].text, s->source[CG_daemon].text);
+    }
     r = r == 0 ? check_protocol(s, err) : r;
     r = r == 0 ? check_logs(s, err) : r;
     if (r < 0) {
@@ -521,10 +566,11 @@ cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
                                   const struct cg_cpus *,
                                   struct cg_findings *) = {
         advise_workers,  advise_threads, advise_keepalive,   advise_timeout,
-        advise_health,   advise_reload,  advise_backlog,     advise_jitter,
+        advise_health,   advise_dev,     advise_backlog,     advise_jitter,
         advise_sendfile, advise_config,  advise_tls_version, advise_http2};
     struct cg_cpus cpus;
     cg_cpus_read("", &cpus);
+    resolve_dev(s);
     resolve_workers(s, &cpus);
     expand_access_format(s);
     for (size_t i = 0; i < CG_COUNT(advice); i++) {

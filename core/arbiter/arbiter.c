@@ -367,6 +367,7 @@ warn_of_root(const struct cg_arbiter *a)
 static int
 boot(struct cg_arbiter *a, struct cg_error *err)
 {
+    a->loaded = cg_now_of_files();
     int r = construct(a, err);
     if (r < 0 || (r = cg_arbiter_preload(a, err)) < 0) {
         return r;

@@ -189,6 +189,7 @@ run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
         .server = a->server,
         .worker = c->object,
         .trace_fd = c->trace_fd,
+        .loaded = a->loaded,
         .keeper_parent =
             a->nobody_reaps ? CG_KEEPER_OF_MASTER : CG_KEEPER_ORPHAN,
         .name = name,
@@ -537,6 +538,23 @@ keep_failure(struct cg_arbiter *a, const char *text)
     a->failure[n] = '\0';
 }
 
+/* All workers see a change; the first one that tells it is heard until what
+ * follows from it is over. */
+static void
+on_change(struct cg_arbiter *a, const char *text)
+{
+    cg_auto(buf) struct cg_buf path = {0};
+    if (a->change_heard || !cg_settings_bool(a->settings, CG_reload)) {
+        return;
+    }
+    a->change_heard = true;
+    cg_buf_put_escaped(
+        &path, (struct cg_slice){text, strnlen(text, sizeof a->failure)}, 900);
+    cg_log_line(a->log, CG_INFO, "Worker reloading: %s modified",
+                cg_buf_str(&path));
+    kill(getpid(), SIGHUP);
+}
+
 static void
 on_news(struct cg_arbiter *a, int pid, const struct cg_worker_news *news)
 {
@@ -550,6 +568,7 @@ on_news(struct cg_arbiter *a, int pid, const struct cg_worker_news *news)
     case CG_NEWS_STUCK:
         cg_plan_stuck(&a->plan, pid, cg_arbiter_now_ms());
         break;
+    case CG_NEWS_CHANGED: on_change(a, news->text); break;
     case CG_NEWS_OVER: cg_plan_over(&a->plan, pid); break;
     case CG_NEWS_FAILED: keep_failure(a, news->text); break;
     }

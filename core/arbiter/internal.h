@@ -113,6 +113,8 @@ struct cg_arbiter {
     bool drained; /* readiness withdrawn by hand */
     int reloads_begun, reloads_ended;
     bool reload_good;        /* the one that ended last */
+    struct timespec loaded;  /* when the configuration was read last */
+    bool change_heard;       /* of a file, under `reload`: a reload follows */
     char reload_reason[300]; /* of it, when it was not */
     bool done;
     bool serving; /* when_ready was called */

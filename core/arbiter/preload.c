@@ -126,6 +126,12 @@ cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err)
     if (!cg_settings_bool(a->settings, CG_preload_app)) {
         return 0;
     }
+    if (cg_settings_bool(a->settings, CG_reload)) {
+        cg_log_line(a->log, CG_INFO,
+                    "preload_app: with reload each worker loads the "
+                    "application by itself, so that its changes count");
+        return 0;
+    }
     int r = patch(a, err);
     if (r < 0) {
         return r;

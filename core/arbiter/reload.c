@@ -166,6 +166,7 @@ void
 cg_arbiter_end_reload(struct cg_arbiter *a, const char *failure)
 {
     a->reloads_ended = a->reloads_begun;
+    a->change_heard = false;
     a->reload_good = failure == NULL;
     snprintf(a->reload_reason, sizeof a->reload_reason, "%.299s",
              failure != NULL ? failure : "");
@@ -201,6 +202,7 @@ cg_arbiter_reload(struct cg_arbiter *a)
     cg_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading",
               (unsigned long long)cg_now_us());
     a->reloads_begun++;
+    a->loaded = cg_now_of_files();
     a->failure[0] = '\0';
     cg_events_add(&a->events, CG_HAPPENED_RELOAD, 0, "The reload begins");
     cg_arbiter_restore_env(a);

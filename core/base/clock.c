@@ -35,3 +35,11 @@ cg_http_date(time_t t, char out[CG_HTTP_DATE_SIZE])
              tm.tm_hour, tm.tm_min, tm.tm_sec);
     memcpy(out, text, CG_HTTP_DATE_SIZE);
 }
+
+struct timespec
+cg_now_of_files(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now;
+}

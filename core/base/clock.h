@@ -9,6 +9,8 @@
 /* CLOCK_MONOTONIC in microseconds; comparable between processes. */
 uint64_t cg_now_us(void);
 
+/* The wall clock, to compare with the times of files; never to wait by. */
+struct timespec cg_now_of_files(void);
 /* Microseconds since 1970, of the clock that jumps: for stamps, never for
  * waits. */
 uint64_t cg_wall_us(void);

@@ -29,6 +29,7 @@ struct cg_host_run {
     struct cg_engine *engine;
     struct cg_wsgi_host *wsgi; /* what `worker` reads and writes; or NULL */
     uint64_t graceful_us;
+    struct cg_reloader *reloader; /* or NULL */
 };
 
 void cg_worker_tell(const struct cg_worker_start *start, enum cg_news_kind kind,

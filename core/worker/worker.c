@@ -21,6 +21,7 @@
 #include "core/worker/class.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
+#include "core/worker/reload/reloader.h"
 #include "core/worker/wsgi_host.h"
 
 enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
@@ -184,6 +185,17 @@ check_kind(struct cg_host_run *run)
     return CG_EXIT_APP;
 }
 
+/* While it is developed, a page with what is wrong takes the place of an
+ * application that cannot be loaded; a change of it makes another try. */
+static bool
+stand_in(struct cg_host_run *run, struct cg_slice text)
+{
+    if (cg_settings_bool(run->start->settings, CG_reload)) {
+        run->app = cg_app_fault(text);
+    }
+    return run->app != NULL;
+}
+
 static int
 load_app(struct cg_host_run *run)
 {
@@ -205,7 +217,8 @@ load_app(struct cg_host_run *run)
     }
     cg_buf_puts(&text, err.text);
     cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
-    return status;
+    return stand_in(run, (struct cg_slice){text.p, text.n}) ? check_kind(run)
+                                                            : status;
 }
 
 /* 0, or an exit status. */
@@ -345,6 +358,10 @@ begin(struct cg_host_run *run)
     int status = hook_worker(run, CG_post_fork,
                              "Exception in worker process\npost_fork");
     cg_py_settings_follow(start->server, start->settings, start->log);
+    if (status == 0 && cg_settings_bool(start->settings, CG_spew) &&
+        cg_app_spew(&err) < 0) {
+        cg_log_line(start->log, CG_ERROR, "spew: %s", err.text);
+    }
     if (status == 0 && !run->abort_wanted && start->trace_fd >= 0 &&
         cg_py_trace_start(start->trace_fd, CG_TRACE_SIGNAL, &err) < 0) {
         cg_log_line(start->log, CG_DEBUG, "no stacks of this worker: %s",
@@ -399,6 +416,9 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     status = load_app(run);
     if (status != 0 || run->abort_wanted) {
         return status;
+    }
+    if (cg_settings_bool(start->settings, CG_reload)) {
+        cg_reloader_start(run);
     }
     status = hook_worker(run, CG_post_worker_init,
                          "Exception in worker process\npost_worker_init");
@@ -472,6 +492,7 @@ static int
 end(struct cg_host_run *run, int status)
 {
     const struct cg_worker_start *start = run->start;
+    cg_reloader_stop(run);
     cg_py_worker_over(start->worker);
     cg_slot_end(start->slot, cg_now_us());
     status = say_goodbye(start, status);

@@ -26,11 +26,12 @@
 
 /* X-macro: what a worker tells the master. */
 #define CG_WORKER_NEWS(X)                                                      \
-    X(FAILED, "failed") /* it does not serve; text says why */                 \
-    X(READY, "ready")   /* it serves */                                        \
-    X(RETIRE, "retire") /* it wants to be replaced, and serves until then */   \
-    X(STUCK, "stuck")   /* likewise, since a request of it does not end */     \
-    X(OVER, "over")     /* it serves no more, and ends */
+    X(FAILED, "failed")   /* it does not serve; text says why */               \
+    X(READY, "ready")     /* it serves */                                      \
+    X(RETIRE, "retire")   /* it wants to be replaced, and serves until then */ \
+    X(STUCK, "stuck")     /* likewise, since a request of it does not end */   \
+    X(CHANGED, "changed") /* a file of the application; text is its path */    \
+    X(OVER, "over")       /* it serves no more, and ends */
 enum cg_news_kind {
 #define X(id, word) CG_NEWS_##id,
     CG_WORKER_NEWS(X)
@@ -73,6 +74,7 @@ struct cg_worker_start {
     struct cg_py_worker *worker; /* the object made before the fork */
     const char *name;            /* in the titles of its processes */
     enum cg_keeper_parent keeper_parent;
+    struct timespec loaded; /* when the configuration was, by the wall clock */
 };
 
 /* In the child, signals still blocked, handlers at their default: a USR1 that

@@ -517,6 +517,7 @@ _cgunicorn() {
             --reload \
             --reload-engine \
             --reload-extra-file \
+            --dev \
             --spew \
             --check-config \
             --show-secrets \
@@ -677,6 +678,7 @@ _cgunicorn() {
             reload \
             reload_engine \
             reload_extra_files \
+            dev \
             spew \
             check_config \
             show_secrets \

@@ -338,8 +338,6 @@ def test_conflicting_sources_are_settled_and_shown(run):
     ("keepalive = 5\nforwarded_allow_ips = '*'\n",
      ("conf.py:1", "keepalive = 5", "60 s", "502")),
     ("timeout = 0\n", ("conf.py:1", "timeout = 0", "never replaced")),
-    ("preload_app = True\nreload = True\n", ("conf.py:2", "reload",
-                                             "preload_app, conf.py:1")),
     ("backlog = 2000000000\n", ("conf.py:1", "backlog", "somaxconn")),
     ("max_requests_jitter = 5\n", ("conf.py:1", "max_requests")),
     ("sendfile = True\n", ("conf.py:1", "sendfile", "off")),

@@ -69,10 +69,10 @@ def test_strict_makes_warnings_errors(run):
 
 
 def test_what_has_no_effect_yet_says_so_once(run):
-    done = run("--reload-engine", "poll", *CHECK, files={"shop.py": APP})
+    done = run("--control-socket", "x.ctl", *CHECK, files={"shop.py": APP})
     assert done.status == 0
     assert done.err.count("has no effect yet") == 1
-    done.line_with("command line: the setting 'reload_engine' has no effect yet")
+    done.line_with("command line: the setting 'control_socket' has no effect yet")
 
 
 # ---- environment ----

@@ -179,7 +179,7 @@ void
 cg_py_worker_take_app(struct cg_py_worker *w, struct cg_app *app)
 {
     py_auto *callable = PyObject_GetAttrString(object_of(w), "wsgi");
-    if (callable != NULL) {
+    if (callable != NULL && callable != Py_None) { /* else a page stands in */
         cg_app_replace(app, callable);
     }
     PyErr_Clear();

@@ -153,3 +153,64 @@ cg_app_freeze(void)
     PyErr_Clear();
     (void)frozen;
 }
+
+/* ---- reload, spew ---- */
+
+static PyObject *
+strings_of(const char *const *items)
+{
+    py_auto *list = PyList_New(0);
+    for (; list != NULL && *items != NULL; items++) {
+        py_auto *item = PyUnicode_DecodeFSDefault(*items);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            return NULL;
+        }
+    }
+    return py_take(&list);
+}
+
+int
+cg_app_places(const char *const *extra, const char *config, struct cg_buf *out,
+              struct cg_error *err)
+{
+    py_auto *ask = cg_glue_get("_cgunicorn_glue.reload", "places");
+    py_auto *list = ask != NULL ? strings_of(extra) : NULL;
+    py_auto *bytes =
+        list != NULL ? PyObject_CallFunction(ask, "Os", list, config) : NULL;
+    if (bytes == NULL || !PyBytes_Check(bytes)) {
+        cg_py_error(err, NULL);
+        return err->code != 0 ? err->code : -EINVAL;
+    }
+    cg_buf_put(out, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    return 0;
+}
+
+struct cg_app *
+cg_app_fault(struct cg_slice text)
+{
+    py_auto *class = cg_glue_get("_cgunicorn_glue.reload", "Fault");
+    py_auto *shown =
+        PyUnicode_DecodeUTF8(text.p, (Py_ssize_t)text.n, "replace");
+    py_auto *fault = class != NULL && shown != NULL
+                         ? PyObject_CallOneArg(class, shown)
+                         : NULL;
+    PyErr_Clear();
+    if (fault == NULL) {
+        return NULL;
+    }
+    struct cg_app *app = cg_calloc(1, sizeof *app);
+    app->callable = py_new(fault);
+    return app;
+}
+
+int
+cg_app_spew(struct cg_error *err)
+{
+    py_auto *start = cg_glue_get("_cgunicorn_glue.spew", "start");
+    py_auto *done = start != NULL ? PyObject_CallNoArgs(start) : NULL;
+    if (done == NULL) {
+        cg_py_error(err, NULL);
+        return err->code != 0 ? err->code : -EINVAL;
+    }
+    return 0;
+}

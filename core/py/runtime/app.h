@@ -42,6 +42,16 @@ bool cg_app_module_exists(const char *name);
 void cg_app_freeze(void);
 /* Names of the Python threads besides this one: "reaper", "Thread-1". */
 void cg_app_threads(struct cg_buf *out);
+/* The places whose files are the application's, its configuration file (may be
+ * NULL) and `extra`, NULL-terminated, among them: as struct cg_watch_options of
+ * core/worker/reload/watch.h has them, appended to out. GIL held. */
+int cg_app_places(const char *const *extra, const char *config,
+                  struct cg_buf *out, struct cg_error *err);
+/* One that answers every request with that text and the status 500, by WSGI and
+ * by ASGI; NULL: it cannot be made. GIL held. */
+struct cg_app *cg_app_fault(struct cg_slice text);
+/* From here on every line that Python executes is printed. GIL held. */
+int cg_app_spew(struct cg_error *err);
 /* The callable, borrowed. For core/py only. */
 struct _object *cg_app_callable(struct cg_app *app);
 

@@ -443,11 +443,10 @@ START_TEST(what_has_no_effect_is_said_once_where_it_was_set)
 {
     struct loaded l = {0};
     put_file("gunicorn.conf.py", "control_socket=x\n");
-    load(&l, "app|--reload|--protocol|http|-w|2");
+    load(&l, "app|--protocol|http|-w|2");
     ck_assert_int_eq(l.result, CG_LOAD_OK);
     ck_assert_str_eq(
         cg_buf_str(&l.warnings),
-        "command line: the setting 'reload' has no effect yet\n"
         "conf.py:1: the setting 'control_socket' has no effect yet\n");
     loaded_release(&l);
 }

@@ -86,7 +86,8 @@ static const char *const ours[] = {"strict",
                                    "static_index",
                                    "static_fallback",
                                    "static_missing",
-                                   "sendfile_root"};
+                                   "sendfile_root",
+                                   "dev"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
@@ -460,8 +461,10 @@ START_TEST(contradictions_are_told_with_the_reason)
     ADVICE("", {"keepalive", "5"}, {"forwarded_allow_ips", "127.0.0.1"});
     ADVICE("timeout = 0: a worker that hangs is never replaced",
            {"timeout", "0"});
-    ADVICE("reload has no effect on an application that the master loads",
-           {"reload", "true"}, {"preload_app", "true"});
+    ADVICE("", {"reload", "true"}, {"preload_app", "true"});
+    ADVICE("dev: others can reach '0.0.0.0:80'", {"dev", "true"},
+           {"bind", "0.0.0.0:80"});
+    ADVICE("", {"dev", "true"}, {"bind", "127.0.0.1:80"});
     ADVICE("backlog = 2000000000: the system cuts it to",
            {"backlog", "2000000000"});
     ADVICE("max_requests_jitter has no effect without max_requests",
