@@ -98,7 +98,10 @@ else
 # not every system has an archive of zlib; Python has loaded the shared one
 ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a,-lz)
 # without it there is no HTTP/2, and a start that asks for it says so
-HTTP2 := $(if $(filter /%,$(shell $(CC) -print-file-name=libnghttp2.a)),1)
+# (a module cannot take an archive that was not made for shared objects, as
+# Debian 12's: there it has HTTP/2 after `make sources`)
+LINKS_HTTP2 = t=$$(mktemp) && echo 'int nghttp2_is_fatal(int); int f(void) { return nghttp2_session_mem_recv() + nghttp2_is_fatal(1); }' | sed 's/^/int nghttp2_session_mem_recv(); /' | $(CC) -w -x c -fPIC -shared -Wl,-z,text -o $$t - -l:libnghttp2.a >/dev/null 2>&1 && echo 1; rm -f "$$t"
+HTTP2 := $(if $(filter /%,$(shell $(CC) -print-file-name=libnghttp2.a)),$(if $(filter module,$(FRONT)),$(shell $(LINKS_HTTP2)),1))
 LIBS := -l:libhttp_parser.a -l:libyaml.a $(if $(HTTP2),-l:libnghttp2.a) $(ZLIB) -lpthread
 endif
 CFLAGS += $(if $(HTTP2),-DCG_HTTP2 -DNGHTTP2_STATICLIB)

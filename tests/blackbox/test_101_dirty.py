@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import control, processes
+from harness import control, embedded, processes
 from harness.waiting import until
 
 SHOP = """\
@@ -337,6 +337,8 @@ def dirty_worker_exit(arbiter, worker):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.skipif("not embedded.is_for_everybody()",
+                    reason="Python's library is below a folder of root's")
 def test_the_workers_user_may_call(server, other_user):
     s = server("shop:app", "--preload", "--user", "nobody", "--group", "nogroup",
                *DIRTY, "1", files={**FILES, "shop.py": "import model\n" + SHOP})

@@ -85,7 +85,8 @@ DIFFERENCES = [
                "unhashable", r"^reload_engine = .*unhashable type"),
     Difference("`chdir = None` is the directory of the start, not an error",
                r"^chdir = None"),
-    Difference("HTTP/2 needs no Python package",
+    Difference("HTTP/2 needs no Python package, and is there in `sync`, "
+               "`eventlet` and `tornado`, too",
                r"the h2 package is not installed"),
     Difference("a `paste` file that is not there is named; gunicorn looks for "
                "Paste's package first", r"No module named \\*'past"),

@@ -146,7 +146,6 @@ static void *
 watch_main(void *arg)
 {
     struct cg_watch *w = arg;
-    struct timespec now = cg_now_of_files();
     prctl(PR_SET_NAME, "reload");
     cg_tree_scan(&w->tree, (struct cg_slice){w->places.p, w->places.n},
                  on_folder, w);
@@ -154,7 +153,9 @@ watch_main(void *arg)
         w->o.trouble(w->o.self, "reload: there are too many folders here, some "
                                 "are not watched: start where the code is");
     }
-    const char *path = cg_tree_modified(&w->tree, w->o.since, now);
+    /* what changed while it was scanned counts, times to come do not */
+    const char *path =
+        cg_tree_modified(&w->tree, w->o.since, cg_now_of_files());
     if (path != NULL) {
         w->o.changed(w->o.self, path);
     }

@@ -12,7 +12,8 @@ from .server import command, environment
 
 PROBE = """\
 import importlib.util, json, sys
-told = {"executable": sys.executable, "base_prefix": sys.base_prefix}
+told = {"executable": sys.executable, "base_prefix": sys.base_prefix,
+        "version": sys.version_info[:2]}
 for name in ("apscheduler", "django", "flask", "flask_socketio",
              "geventwebsocket", "requests", "simple_websocket", "socketio",
              "websocket"):

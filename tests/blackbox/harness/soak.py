@@ -36,6 +36,7 @@ LINES = re.compile("|".join([
     r"Listening at: \S+ \(\d+\)$", r"Using worker: \w+$",
     r"Booting worker with pid: \d+$", r"Worker exiting \(pid: \d+\)$",
     r"Handling signal: \w+$", r"Hang up: Master(\.2)?$",
+    r"Reload done: \d+ workers, generation \d+, \d+\.\d s$",
     r"A reload is under way, another one follows it$",
     r"the new master follows the reload under way$",
     r"New master started \(pid:\d+\)$", r"Master has been promoted\.$",
