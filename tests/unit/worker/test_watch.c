@@ -136,8 +136,11 @@ static int told[2];
 static void
 on_changed(void *self, const char *path)
 {
-    ck_assert_int_eq(write(told[1], path, strlen(path) + 1),
-                     (ssize_t)strlen(path) + 1);
+    ck_assert_ptr_nonnull(path);
+    if (path != NULL) { /* says the same to a compiler that checks writes */
+        ck_assert_int_eq(write(told[1], path, strlen(path) + 1),
+                         (ssize_t)strlen(path) + 1);
+    }
 }
 
 static bool
