@@ -52,7 +52,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
 @pytest.fixture(scope="module")
 def h2c(module_server):
     return module_server(*CLEAR, "shop:app", "--access-logfile", "access.log",
-                         files={"shop.py": APP})
+                         "--static", "/files=files",
+                         files={"shop.py": APP, "files/a.txt": "hello"})
 
 
 def curl(server, path, *options, data=None, scheme="http"):
@@ -103,6 +104,13 @@ def test_log_names_the_protocol(h2c):
     curl(h2c, "/logged")
     log = h2c.folder / "access.log"
     until(lambda: '"GET /logged HTTP/2.0" 200 5' in log.read_text(), "the line of the request")
+
+
+def test_a_file_without_python_is_logged_as_http2(h2c):
+    assert curl(h2c, "/files/a.txt") == b"hello"
+    log = h2c.folder / "access.log"
+    until(lambda: '"GET /files/a.txt HTTP/2.0" 200 5' in log.read_text(),
+          "the line of the file")
 
 
 def test_streams_do_not_wait_for_each_other(h2c):

@@ -70,8 +70,8 @@ answer(struct world *w, unsigned choice)
 {
     static const char *const replies[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
-        "X: y\r\n\r\n",
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
+         "X: y\r\n\r\n"),
         "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut"};
     for (int i = 0; i < w->n; i++) {
