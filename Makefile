@@ -164,13 +164,14 @@ module: $(MODULE)
 $(MODULE): $(OBJ) $(GLUEC:.c=.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -shared $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(HTTP2),,@echo "note: this module has no HTTP/2: there is no libnghttp2.a here that a shared object can take (Debian 12's cannot be taken); run 'make sources' first, or install a wheel of a release")
 else
 module:
 	@$(MAKE) --no-print-directory FRONT=module module
 endif
 
 $(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
-    -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H \
+    -DHAVE_TIME_H -DHAVE_CLOCK_GETTIME -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H \
     -DYAML_VERSION_STRING='"0.2.5"' -DYAML_VERSION_MAJOR=0 \
     -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
