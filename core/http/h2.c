@@ -224,18 +224,34 @@ refuse(struct cg_h2_stream *s, uint32_t code)
     nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, code);
 }
 
+/* 501: a tunnel of a protocol that nobody knows here (RFC 9220, 3). */
+static void
+decline(struct cg_h2_stream *s)
+{
+    static const char name[] = ":status", value[] = "501";
+    const nghttp2_nv status = {(uint8_t *)(uintptr_t)name,
+                               (uint8_t *)(uintptr_t)value, sizeof name - 1,
+                               sizeof value - 1, NGHTTP2_NV_FLAG_NONE};
+    s->done = true;
+    nghttp2_submit_response(s->h->session, s->id, &status, 1, NULL);
+}
+
 static void
 tell_head(struct cg_h2_stream *s, bool ends)
 {
     struct cg_h2 *h = s->h;
     cg_auto(buf) struct cg_buf text = {0};
+    if (!s->bad && cg_h2_head_is_foreign(&s->head)) {
+        decline(s);
+        return;
+    }
     if (s->bad || !cg_h2_head_text(&s->head, ends, &text)) {
         count_malformed(h);
         refuse(s, CG_H2_PROTOCOL_ERROR);
         return;
     }
     s->told = true;
-    s->chunked = !ends && !s->head.has_length;
+    s->chunked = !ends && !s->head.has_length && !s->head.has_protocol;
     s->reply.head_request =
         s->head.method.n == 4 && memcmp(s->head.method.p, "HEAD", 4) == 0;
     cg_h2_head_release(&s->head);
@@ -413,9 +429,10 @@ say_hello(struct cg_h2 *h)
         {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, p->max_frame},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, p->max_list},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* the last one */
     };
     int r = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, entries,
-                                    CG_COUNT(entries));
+                                    CG_COUNT(entries) - !p->websockets);
     return r != 0 ? r
                   : nghttp2_session_set_local_window_size(
                         h->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
@@ -563,7 +580,8 @@ submit_head(struct cg_h2_stream *s, struct cg_slice lines)
 {
     nghttp2_nv nv[FIELDS_MAX];
     char status[3];
-    put_status(status, s->reply.status);
+    /* 101 is HTTP/1's word for what is 200 here (RFC 8441, 5) */
+    put_status(status, s->reply.status == 101 ? 200 : s->reply.status);
     nv[0] = nv_of(CG_SLICE(":status"), (struct cg_slice){status, 3});
     int n = fields_of(lines, nv, 1);
     if (n < 0) {

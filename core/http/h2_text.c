@@ -40,6 +40,9 @@ add_pseudo(struct cg_h2_head *h, struct cg_slice name, struct cg_slice value)
     if (cg_slice_is(name, ":authority")) {
         return take_word(&h->authority, &h->has_authority, value);
     }
+    if (cg_slice_is(name, ":protocol")) {
+        return take_word(&h->protocol, &h->has_protocol, value);
+    }
     /* the transport knows the scheme better than who asks */
     return cg_slice_is(name, ":scheme");
 }
@@ -74,6 +77,9 @@ cg_h2_head_add(struct cg_h2_head *h, struct cg_slice name,
         cg_slice_is(name, "connection") || cg_slice_is(name, "upgrade")) {
         return false;
     }
+    if (h->has_protocol && cg_slice_is(name, "sec-websocket-key")) {
+        return true; /* means nothing here (RFC 8441, 5) */
+    }
     if (cg_slice_is(name, "host")) {
         return take_word(&h->host, &h->has_host, value);
     }
@@ -105,14 +111,49 @@ hosts_agree(const struct cg_h2_head *h)
             memcmp(h->host.p, h->authority.p, h->host.n) == 0);
 }
 
+static bool
+is_websocket(const struct cg_h2_head *h)
+{
+    return cg_slice_is((struct cg_slice){h->protocol.p, h->protocol.n},
+                       "websocket");
+}
+
+/* An extended CONNECT is whole, and its tunnel has no length. */
+static bool
+is_tunnel(const struct cg_h2_head *h)
+{
+    return h->has_path && !h->has_length &&
+           cg_slice_is((struct cg_slice){h->method.p, h->method.n}, "CONNECT");
+}
+
+bool
+cg_h2_head_is_foreign(const struct cg_h2_head *h)
+{
+    return h->has_protocol && is_tunnel(h) && !is_websocket(h);
+}
+
+/* The handshake of RFC 6455; the key is any, its answer does not leave. */
+static void
+put_handshake(struct cg_buf *out)
+{
+    cg_buf_puts(out, "upgrade: websocket\r\n"
+                     "connection: upgrade\r\n"
+                     "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n");
+}
+
 bool
 cg_h2_head_text(const struct cg_h2_head *h, bool ends, struct cg_buf *out)
 {
     const struct cg_buf *target = h->has_path ? &h->path : &h->authority;
-    if (!h->has_method || target->n == 0 || !hosts_agree(h)) {
+    if (!h->has_method || target->n == 0 || !hosts_agree(h) ||
+        (h->has_protocol && !(is_tunnel(h) && is_websocket(h)))) {
         return false;
     }
-    cg_buf_put(out, h->method.p, h->method.n);
+    if (h->has_protocol) {
+        cg_buf_puts(out, "GET");
+    } else {
+        cg_buf_put(out, h->method.p, h->method.n);
+    }
     cg_buf_putc(out, ' ');
     cg_buf_put(out, target->p, target->n);
     cg_buf_puts(out, " HTTP/1.1\r\n");
@@ -123,7 +164,9 @@ cg_h2_head_text(const struct cg_h2_head *h, bool ends, struct cg_buf *out)
     if (h->cookie.n > 0) {
         put_field(out, "cookie: ", &h->cookie);
     }
-    if (!ends && !h->has_length) {
+    if (h->has_protocol) {
+        put_handshake(out);
+    } else if (!ends && !h->has_length) {
         cg_buf_puts(out, "transfer-encoding: chunked\r\n");
     }
     cg_buf_put(out, "\r\n", 2);
@@ -139,6 +182,7 @@ cg_h2_head_release(struct cg_h2_head *h)
     cg_buf_release(&h->host);
     cg_buf_release(&h->cookie);
     cg_buf_release(&h->fields);
+    cg_buf_release(&h->protocol);
     *h = (struct cg_h2_head){0};
 }
 
@@ -159,9 +203,9 @@ bool
 cg_h2_reply_field(struct cg_slice lines, size_t *at, struct cg_slice *name,
                   struct cg_slice *value)
 {
-    static const char *const own[] = {"connection", "transfer-encoding",
-                                      "keep-alive", "upgrade",
-                                      "proxy-connection"};
+    static const char *const own[] = {
+        "connection", "transfer-encoding", "keep-alive",
+        "upgrade",    "proxy-connection",  "sec-websocket-accept"};
     while (*at < lines.n && lines.p[*at] != '\r') {
         const char *p = lines.p + *at, *end = lines.p + lines.n;
         const char *eol = memchr(p, '\r', (size_t)(end - p));
