@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/outbox/hoard.h"
 #include "core/engine/state.h"
 
@@ -167,6 +168,9 @@ cg_call_begin(struct cg_call *call)
     if (e->config->request_timeout_us != 0) {
         cg_limit_begin(call);
     }
+    if (__builtin_expect(e->config->slow_request_us != 0, 0)) {
+        cg_slow_begin(call);
+    }
 }
 
 uint64_t
@@ -228,6 +232,9 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_end(call);
     }
+    if (__builtin_expect(call->slow.on, 0)) {
+        cg_slow_end(call, end_us);
+    }
 }
 
 static struct cg_exchange
@@ -266,6 +273,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     call->input_error = 0;
     atomic_store_explicit(&call->limit.state, 0, RELAXED);
     call->limit.page_n = 0;
+    call->slow.on = false;
     call->limit.deadline.next = call->limit.deadline.prev = NULL;
     if (x->engine->config->request_id.field.n > 0) {
         cg_request_id_take(call);

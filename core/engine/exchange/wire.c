@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/state.h"
 
 /* Bytes from which an unsent rest is referenced in place of copied. */
@@ -209,6 +210,7 @@ cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
     struct cg_conn *c = call_of(ex)->stream->conn;
     *ret_unread = (struct cg_slice){NULL, 0};
     cg_limit_taken(ex);
+    cg_slow_taken(ex);
     ex->taken = true;
     ex->may_keep = false;
     if (c->rest.p != NULL) {
