@@ -593,6 +593,7 @@ _cgunicorn() {
             --name \
             --keyfile \
             --certfile \
+            --dev-cert \
             --redirect-https \
             --ssl-version \
             --cert-reqs \
@@ -749,6 +750,7 @@ _cgunicorn() {
             keyfile \
             certfile \
             certificates \
+            dev_cert \
             redirect_https \
             ssl_version \
             cert_reqs \
