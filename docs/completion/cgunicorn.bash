@@ -85,6 +85,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --slow-request)
+        : # any text
+        return
+        ;;
     --overload)
         _cgunicorn_words "$current" auto off
         return
@@ -488,6 +492,7 @@ _cgunicorn() {
             --timeout \
             --graceful-timeout \
             --request-timeout \
+            --slow-request \
             --overload \
             --max-queue-time \
             --abandoned-after \
@@ -650,6 +655,7 @@ _cgunicorn() {
             timeout \
             graceful_timeout \
             request_timeout \
+            slow_request \
             overload \
             max_queue_time \
             abandoned_after \
