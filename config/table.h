@@ -12,6 +12,7 @@ enum cg_type {
     TYPE_STR,
     TYPE_LIST,  /* of strings */
     TYPE_FILES, /* list of files that exist */
+    TYPE_TARGETS, /* list of paths and addresses of http */
     TYPE_CSV,   /* comma string -> list */
     TYPE_ADDRS, /* comma string of addresses and networks -> list */
     TYPE_DICT,

@@ -12,7 +12,7 @@ static const char *const types[] = {
     [TYPE_BOOL] = "bool",        [TYPE_UINT] = "pos_int",
     [TYPE_SECONDS] = "seconds",  [TYPE_STR] = "string",
     [TYPE_LIST] = "list_string", [TYPE_PAIRS] = "pairs",
-    [TYPE_FILES] = "files",      [TYPE_CSV] = "string_to_list",
+    [TYPE_TARGETS] = "targets",  [TYPE_FILES] = "files",      [TYPE_CSV] = "string_to_list",
     [TYPE_ADDRS] = "addrs",      [TYPE_DICT] = "dict",
     [TYPE_CLASS] = "class",      [TYPE_HOOK] = "hook",
     [TYPE_USER] = "user",        [TYPE_GROUP] = "group",

@@ -207,6 +207,13 @@ def check_kind(app, asgi):
             "serve it with -k sync or -k gthread, not with -k asgi" % name)
 
 
+def loaded_files():
+    """The files of all modules, each with a NUL behind it."""
+    files = (getattr(m, "__file__", None) for m in list(sys.modules.values()))
+    return b"".join(os.fsencode(f) + b"\0" for f in files
+                    if isinstance(f, str) and os.path.isabs(f))
+
+
 def other_threads():
     """Names of the threads besides this one; empty when nobody uses threads."""
     threading = sys.modules.get("threading")
