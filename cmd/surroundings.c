@@ -33,10 +33,10 @@ is_writable(const char *path, struct cg_buf *why)
 {
     struct stat st;
     const char *slash = strrchr(path, '/');
-    cg_auto(free) char *folder =
-        slash == NULL   ? cg_strdup(".")
-        : slash == path ? cg_strdup("/")
-                        : cg_strndup(path, (size_t)(slash - path));
+    cg_auto(free) char *folder = slash == NULL ? cg_strdup(".")
+                                 : slash == path
+                                     ? cg_strdup("/")
+                                     : cg_strndup(path, (size_t)(slash - path));
     if (stat(folder, &st) < 0) {
         cg_buf_putf(why,
                     "the folder '%.500s' of '%.500s' cannot be used: %s "

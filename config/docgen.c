@@ -34,7 +34,8 @@ cg_docgen_type(const struct cg_row *row)
     case TYPE_STR: return "a string, or `None`";
     case TYPE_LIST: return "a list of strings, or one string";
     case TYPE_FILES: return "a list of files that exist, or of patterns";
-    case TYPE_TARGETS: return "a list of paths, or of http:// and https:// URLs";
+    case TYPE_TARGETS:
+        return "a list of paths, or of http:// and https:// URLs";
     case TYPE_CSV: return "a string, parts separated by commas";
     case TYPE_ADDRS:
         return "addresses and networks, separated by commas, "

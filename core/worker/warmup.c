@@ -237,10 +237,10 @@ start_thread(struct cg_warmup *w, struct cg_error *err)
     pthread_sigmask(SIG_BLOCK, &all, &old);
     int failure = pthread_create(&w->thread, NULL, warmup_main, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return failure == 0 ? 0
-                        : cg_error_set(err, failure,
-                                       "warmup: cannot start a thread: %s",
-                                       strerror(failure));
+    return failure == 0
+               ? 0
+               : cg_error_set(err, failure, "warmup: cannot start a thread: %s",
+                              strerror(failure));
 }
 
 int

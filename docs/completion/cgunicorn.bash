@@ -101,6 +101,10 @@ _cgunicorn() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    --warmup)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --shutdown-delay)
         : # any text
         return
@@ -492,6 +496,7 @@ _cgunicorn() {
             --max-queue-time \
             --abandoned-after \
             --overload-exempt \
+            --warmup \
             --shutdown-delay \
             --keep-alive \
             --asgi-loop \
@@ -653,6 +658,7 @@ _cgunicorn() {
             max_queue_time \
             abandoned_after \
             overload_exempt \
+            warmup \
             shutdown_delay \
             keepalive \
             asgi_loop \

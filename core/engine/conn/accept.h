@@ -16,13 +16,13 @@
 struct cg_accepting {
     const struct cg_listener *listeners;
     int n;
-    int swarm;         /* connections to take at the next wake-up */
-    uint64_t pause_us; /* out of descriptors, or a listener is shut:
-                          not before this time */
-    uint64_t full_us;  /* no slot: the next look for one to spare */
-    int reserve_fd;    /* given up to turn a peer away */
-    int starved;       /* accepts in a row that found no descriptor */
-    _Atomic int held;  /* nobody is let in yet; any thread clears it */
+    int swarm;           /* connections to take at the next wake-up */
+    uint64_t pause_us;   /* out of descriptors, or a listener is shut:
+                            not before this time */
+    uint64_t full_us;    /* no slot: the next look for one to spare */
+    int reserve_fd;      /* given up to turn a peer away */
+    int starved;         /* accepts in a row that found no descriptor */
+    _Atomic int held;    /* nobody is let in yet; any thread clears it */
     _Atomic int offered; /* a descriptor of the host's, plus one; or 0 */
 };
 
