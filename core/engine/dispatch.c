@@ -88,7 +88,7 @@ on_request(struct cg_executor *x, struct cg_stream *s,
     }
     const struct cg_engine *e = x->engine;
     if (__builtin_expect(e->config->redirect_port != 0, 0) &&
-        cg_transport_is_plain(&s->conn->transport) && !cg_is_held(e)) {
+        cg_transport_secure(&s->conn->transport) == NULL && !cg_is_held(e)) {
         cg_redirect(x->engine, s->conn, a->req, a->base,
                     e->config->redirect_port);
         return;

@@ -501,6 +501,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     }
     config->intake.streams = config->streaming;
     config->max_in_flight = h->policy.max_in_flight;
+    h->policy.http2.websockets = class->websockets;
     h->host = (struct cg_host){
         .signals = run_signals,
         .retire = retire,

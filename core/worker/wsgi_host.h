@@ -41,6 +41,7 @@ struct cg_wsgi_host_class {
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
     bool streams;            /* requests run before their body is there */
+    bool websockets;         /* over HTTP/2, too */
     bool buffers;            /* they never do, whatever the settings say */
     bool spools;             /* lines wait for the end of a pass */
     bool multithread;        /* as environ says it */

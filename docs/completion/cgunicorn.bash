@@ -598,6 +598,7 @@ _cgunicorn() {
             --name \
             --keyfile \
             --certfile \
+            --dev-cert \
             --redirect-https \
             --ssl-version \
             --cert-reqs \
@@ -755,6 +756,7 @@ _cgunicorn() {
             keyfile \
             certfile \
             certificates \
+            dev_cert \
             redirect_https \
             ssl_version \
             cert_reqs \

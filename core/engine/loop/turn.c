@@ -174,20 +174,40 @@ show_relieved(struct cg_engine *e)
     }
 }
 
+/* ---- into the host, other than for a request ---- */
+
+/* The baton is open and the host's lock ours, which may take long: relief sees
+ * to it that nobody waits for that. */
+static uint32_t
+go_in(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    cg_alarm_expect(&e->relief.alarm, e->now_us);
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    return mine;
+}
+
+static void
+come_back(struct cg_executor *x, uint32_t mine)
+{
+    struct cg_baton *b = &x->engine->baton;
+    if (!cg_baton_back(b, (unsigned)x->id, mine)) {
+        cg_baton_take(b, (unsigned)x->id);
+    }
+}
+
 /* ---- events ---- */
 
 static void
 hear_signals(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    if (!x->entered) {
-        cg_engine_enter(x);
-    }
+    uint32_t mine = go_in(x);
     e->host->signals(e->host->self);
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
+    come_back(x, mine);
 }
 
 static void
@@ -293,11 +313,7 @@ enter_first(struct cg_executor *x)
     if (x->entered || x->id == RELIEF || !cg_others_run(e)) {
         return;
     }
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    cg_engine_enter(x);
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
+    come_back(x, go_in(x));
 }
 
 bool
@@ -555,18 +571,13 @@ cg_pay_now(struct cg_executor *x)
     e->dropped = NULL;
     bool trims = e->hoard.trims;
     e->hoard.trims = false;
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    if (!x->entered) {
-        cg_engine_enter(x);
-    }
+    uint32_t mine = go_in(x);
     cg_receipts_tell(&e->runner, settled);
     cg_drop_list(&e->runner, held);
     if (trims) {
         cg_memory_trim();
     }
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
+    come_back(x, mine);
 }
 
 bool

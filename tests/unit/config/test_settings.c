@@ -88,7 +88,8 @@ static const char *const ours[] = {"strict",
                                    "static_fallback",
                                    "static_missing",
                                    "sendfile_root",
-                                   "dev"};
+                                   "dev",
+                                   "dev_cert"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {
