@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/dispatch.h"
 
-#include "core/base/fd.h"
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
@@ -226,7 +225,7 @@ on_adopted(struct cg_executor *x, struct cg_stream *s,
     if (!cg_queue_admits(e, s, a)) {
         return;
     }
-    if (e->overload.standing && a->body.p != NULL) {
+    if (e->overload.standing) {
         put_in_queue(x, s, a);
     } else {
         run(x, s, a);
@@ -243,6 +242,5 @@ cg_dispatch_adopt(struct cg_executor *x)
     } else if (what == CG_ADOPTED_FRESH) {
         cg_dispatch_event(x, a.conn);
     }
-    cg_fd_close(&a.file);
     return what != CG_ADOPTED_NONE;
 }

@@ -19,6 +19,8 @@ enum {
     SKIP_US = 5 * 1000 * 1000,
     /* a request that is over: until the executor in the wire is asked again */
     RETRY_US = 5 * 1000,
+    /* a slow one: until its stack is there */
+    SLOW_AGAIN_US = 10 * 1000,
     /* and until one that does not come back counts as stuck */
     GRACE_US = 5 * 1000 * 1000,
     /* at a slow reader, until its time is over */
@@ -66,6 +68,8 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_LINGER] = LINGER_US;
     length[DEADLINE_LIMIT] = c->request_timeout_us;
     length[DEADLINE_RETRY] = RETRY_US;
+    length[DEADLINE_SLOW] = c->slow_request_us;
+    length[DEADLINE_SLOW_AGAIN] = SLOW_AGAIN_US;
     length[DEADLINE_GRACE] =
         c->request_timeout_us < GRACE_US ? c->request_timeout_us : GRACE_US;
 }

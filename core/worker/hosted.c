@@ -206,6 +206,12 @@ interrupt(void *self, struct cg_exchange *ex)
 }
 
 static void
+show(void *self, struct cg_exchange *ex, struct cg_buf *out)
+{
+    cg_wsgi_show(((struct cg_wsgi_host *)self)->wsgi, ex, out);
+}
+
+static void
 replied(void *self, void *line, uint64_t unsent)
 {
     cg_wsgi_replied(((struct cg_wsgi_host *)self)->wsgi, line, unsent);
@@ -241,6 +247,7 @@ static const struct cg_app_ops ops = {
     .run = run,
     .awaited = drained,
     .interrupt = interrupt,
+    .show = show,
     .hold = cg_wsgi_hold,
     .drop = cg_wsgi_drop,
     .replied = replied,

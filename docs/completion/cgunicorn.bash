@@ -85,6 +85,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --slow-request)
+        : # any text
+        return
+        ;;
     --overload)
         _cgunicorn_words "$current" auto off
         return
@@ -492,6 +496,7 @@ _cgunicorn() {
             --timeout \
             --graceful-timeout \
             --request-timeout \
+            --slow-request \
             --overload \
             --max-queue-time \
             --abandoned-after \
@@ -655,6 +660,7 @@ _cgunicorn() {
             timeout \
             graceful_timeout \
             request_timeout \
+            slow_request \
             overload \
             max_queue_time \
             abandoned_after \
