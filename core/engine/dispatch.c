@@ -87,7 +87,7 @@ on_request(struct cg_executor *x, struct cg_stream *s,
     }
     const struct cg_engine *e = x->engine;
     if (__builtin_expect(e->config->redirect_port != 0, 0) &&
-        cg_transport_secure(&s->conn->transport) == NULL) {
+        cg_transport_secure(&s->conn->transport) == NULL && !cg_is_held(e)) {
         cg_redirect(x->engine, s->conn, a->req, a->base,
                     e->config->redirect_port);
         return;
@@ -204,6 +204,15 @@ cg_dispatch_accept_rest(struct cg_executor *x)
                 cg_dispatch_event(x, c);
             }
         } while (c != NULL && rest);
+    }
+}
+
+void
+cg_dispatch_offered(struct cg_executor *x)
+{
+    struct cg_conn *c = cg_accept_offered(x->engine);
+    if (c != NULL) {
+        cg_dispatch_event(x, c);
     }
 }
 

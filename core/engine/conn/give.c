@@ -59,7 +59,7 @@ cg_may_give(const struct cg_engine *e)
 {
     return e->config->handover != NULL && !e->stop.begun &&
            !atomic_load_explicit(&e->stop.wanted, RELAXED) &&
-           has_sibling(e, false) && !is_hoarding(e);
+           has_sibling(e, false) && !is_hoarding(e) && !cg_is_held(e);
 }
 
 bool
