@@ -2,6 +2,7 @@
 """gthread: a view that keeps the GIL, as extensions do."""
 import os
 
+from harness.blocked import pid_of, pinned
 from harness.waiting import until
 
 APP = """
@@ -38,3 +39,14 @@ def test_a_view_that_keeps_the_gil_is_under_timeout(server):
     s.wait_log("WORKER TIMEOUT")
     until(lambda: victim not in s.workers(), "it is replaced")
     assert s.get("/").status == 200
+
+
+def test_requests_beside_it_go_to_idle_workers(server):
+    s = start(server, "-w", "2", "--threads", "2", "--timeout", "60")
+    victim, peers = pinned(s, count=4)
+    hold(s, peers[0])
+    for peer in [*peers[1:], s.connect(), s.connect(), s.connect()]:
+        peer.get("/")
+        assert pid_of(peer.reply()) != victim
+    (s.folder / "fifo").open("wb", 0).write(b"x")
+    assert pid_of(peers[0].reply()) == victim

@@ -9,6 +9,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/queue.h"
 #include "core/engine/state.h"
 
@@ -92,8 +93,10 @@ cg_run_timers(struct cg_engine *e)
            NULL) {
         if (d->list < DEADLINE_STREAM_LISTS) {
             cg_dispatch_expired(e, cg_stream_of(d));
-        } else {
+        } else if (d->list < DEADLINE_SLOW) {
             cg_limit_expire(e, d);
+        } else {
+            cg_slow_expire(e, d);
         }
     }
     if (e->tell.report_us != 0 && e->now_us >= e->tell.report_us) {
@@ -174,20 +177,40 @@ show_relieved(struct cg_engine *e)
     }
 }
 
+/* ---- into the host, other than for a request ---- */
+
+/* The baton is open and the host's lock ours, which may take long: relief sees
+ * to it that nobody waits for that. */
+static uint32_t
+go_in(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    cg_alarm_expect(&e->relief.alarm, e->now_us);
+    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    if (!x->entered) {
+        cg_engine_enter(x);
+    }
+    return mine;
+}
+
+static void
+come_back(struct cg_executor *x, uint32_t mine)
+{
+    struct cg_baton *b = &x->engine->baton;
+    if (!cg_baton_back(b, (unsigned)x->id, mine)) {
+        cg_baton_take(b, (unsigned)x->id);
+    }
+}
+
 /* ---- events ---- */
 
 static void
 hear_signals(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    if (!x->entered) {
-        cg_engine_enter(x);
-    }
+    uint32_t mine = go_in(x);
     e->host->signals(e->host->self);
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
+    come_back(x, mine);
 }
 
 static void
@@ -262,6 +285,7 @@ on_special(struct cg_executor *x, void *ptr)
     } else if (w == &e->watches.kick) {
         cg_fd_empty(e->watches.kick.fd);
         cg_tell_noted(e);
+        cg_dispatch_offered(x);
     } else if (w == &e->watches.master) {
         on_master_gone(e);
     } else {
@@ -292,11 +316,7 @@ enter_first(struct cg_executor *x)
     if (x->entered || x->id == RELIEF || !cg_others_run(e)) {
         return;
     }
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    cg_engine_enter(x);
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
+    come_back(x, go_in(x));
 }
 
 bool
@@ -554,18 +574,13 @@ cg_pay_now(struct cg_executor *x)
     e->dropped = NULL;
     bool trims = e->hoard.trims;
     e->hoard.trims = false;
-    uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
-    if (!x->entered) {
-        cg_engine_enter(x);
-    }
+    uint32_t mine = go_in(x);
     cg_receipts_tell(&e->runner, settled);
     cg_drop_list(&e->runner, held);
     if (trims) {
         cg_memory_trim();
     }
-    if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
-    }
+    come_back(x, mine);
 }
 
 bool
