@@ -200,14 +200,10 @@ throw_into(const struct cg_py_limits *all, PyObject *greenlet)
     (void)done;
 }
 
-/* NULL: it has none. */
+/* NULL: it has none. Who asks is of a class that runs with a GIL. */
 static struct cg_py_limit *
 in_greenlet(struct cg_py_limits *all, const struct cg_exchange *ex)
 {
-    if (all->timeout_type == NULL) {
-        return;
-    }
-    py_held(all->timeout_type);
     struct cg_py_limit *l = all->first.next;
     while (l != &all->first && l->ex != ex) {
         l = l->next;
