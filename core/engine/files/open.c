@@ -70,7 +70,7 @@ cg_open_beneath(int dir, const char *path)
 {
     enum { TRIES = 8 };
     const struct open_request how = {.flags = FLAGS,
-                                 .resolve = BENEATH | NO_MAGICLINKS};
+                                     .resolve = BENEATH | NO_MAGICLINKS};
     if (atomic_load_explicit(&missing, memory_order_relaxed)) {
         return cg_open_beneath_by_steps(dir, path);
     }
