@@ -388,7 +388,8 @@ put_fields(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
             return -1;
         }
     }
-    return 0;
+    /* HTTP/2 has no field for its framing */
+    return ex->is_h2 && r->chunked && !ex->streaming ? put_length(e, d, ex) : 0;
 }
 
 /* ---- the target ---- */
