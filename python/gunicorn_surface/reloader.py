@@ -15,6 +15,7 @@ class ReloaderBase(threading.Thread):
         self._lock = threading.RLock()
         self._interval, self._callback = interval, callback
         self._extra_files = set(extra_files or ())
+        self._since = time.time()  # what is newer at the first look has changed
 
     def add_extra_file(self, filename):
         with self._lock:
@@ -36,32 +37,20 @@ class ReloaderBase(threading.Thread):
 
 
 class Reloader(ReloaderBase):
-    """Looks at the times of all files, once in an interval; for the first time when
-    it is started, so that nothing which changes from then on is missed."""
-
-    def start(self):
-        self._seen = {}
-        self._changed()
-        super().start()
-
-    def _changed(self):
-        """Files that are not what they were the last time."""
-        found = []
-        for path in self.get_files():
-            try:
-                mtime = os.stat(path).st_mtime
-            except OSError:
-                continue
-            if mtime > self._seen.setdefault(path, mtime):
-                self._seen[path] = mtime
-                found.append(path)
-        return found
+    """Looks at the times of all files, once in an interval."""
 
     def run(self):
+        seen = {}
         while True:
-            for path in self._changed():
-                if self._callback:
-                    self._callback(path)
+            for path in self.get_files():
+                try:
+                    mtime = os.stat(path).st_mtime
+                except OSError:
+                    continue
+                if mtime > seen.setdefault(path, self._since):
+                    seen[path] = mtime
+                    if self._callback:
+                        self._callback(path)
             time.sleep(self._interval)
 
 
