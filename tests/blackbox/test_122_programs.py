@@ -6,6 +6,7 @@ from PyPI; what is not there is skipped."""
 import http.server
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import urllib.request
 import pytest
 
 from harness import classes, embedded
+from harness.server import command
 from harness.waiting import until
 
 pytestmark = pytest.mark.skipif(
@@ -86,6 +88,8 @@ class Envelopes(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
+    do_GET = do_PUT = do_POST
+
     def log_message(self, *args):
         pass
 
@@ -121,6 +125,22 @@ def fail():
     assert request(s, "/fail")[0] == 500
     told = until(lambda: [b for b in collector.bodies if b], "an envelope")
     assert told and request(s, "/") == (200, b"shop")
+    live(s)
+
+
+def test_datadogs_tracer_sees_requests(server, collector):
+    """By the command that its documents name, around the server's."""
+    embedded.needs("ddtrace")
+    embedded.needs("flask")
+    tracer = pathlib.Path(os.environ["VIRTUAL_ENV"], "bin/ddtrace-run")
+    s = server("shop:app", files={"shop.py": "from flask import Flask\napp = Flask(__name__)\n"
+                                             "app.get('/')(lambda: 'shop')\n"},
+               program=[str(tracer), *command()], env={
+        "DD_TRACE_AGENT_URL": f"http://127.0.0.1:{collector.server_port}", "no_proxy": "*",
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+        "DD_REMOTE_CONFIGURATION_ENABLED": "false"})
+    assert request(s, "/") == (200, b"shop")
+    until(lambda: any(b"flask" in b for b in collector.bodies), "a trace")
     live(s)
 
 
