@@ -4,8 +4,10 @@ did worse: for subclasses of them. The rest of the suite runs with such a class,
 (tests/README.md)."""
 import gzip
 import json
+import shutil
 import socket
 import struct
+import subprocess
 
 import pytest
 
@@ -280,3 +282,29 @@ def test_nothing_behind_a_bad_body_is_taken_for_a_request(mine, module, base):
         r = peer.reply()
         assert (r.status, r.body) == (422, b"bad") and r.says_close()
         assert peer.rest() == b""
+
+
+def test_a_class_may_listen_again_with_a_backlog_of_its_own(server):
+    """asyncio does, for aiohttp's class; it is undone without a word."""
+    if shutil.which("ss") is None:
+        pytest.skip("there is no ss to ask for the backlog")
+    s = server("-k", "mine.Mine", "--backlog", "500", "shop:app", files={
+        "shop.py": HELLO, "mine.py": """\
+from gunicorn.workers.sync import SyncWorker
+
+class Mine(SyncWorker):
+    def run(self):
+        for s in self.sockets:
+            s.sock.listen(7)
+        super().run()
+"""})
+    assert s.get("/").body == b"hello"
+    until(lambda: backlog_of(s) == 500, lambda: f"the backlog is {backlog_of(s)}")
+    assert "backlog" not in s.log()
+
+
+def backlog_of(server):
+    """What the kernel says of the listening socket."""
+    done = subprocess.run(["ss", "-Hltn", f"sport = :{server.address[1]}"],
+                          capture_output=True, text=True)
+    return int(done.stdout.split()[2])
