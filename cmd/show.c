@@ -237,13 +237,14 @@ show_worker(struct cg_screen *s, const struct cg_json_tree *t,
             const struct cg_json_node *w)
 {
     char age[SMALL], rss[SMALL], cpu[SMALL], busy[SMALL], now[300];
+    double share = cg_json_number_of(t, w, "busy_share");
     snprintf(busy, sizeof busy, "%.0f/%.0f", cg_json_number_of(t, w, "busy"),
              cg_json_number_of(t, w, "executors"));
     put_current(now, sizeof now, t, w);
-    put_line(s, "%-8.0f %-9s %-8s %8.0f %6s %5.0f %7s %7s %s",
+    put_line(s, "%-8.0f %-9s %-7s %8.0f %6s %3.0f%% %5.0f %6s %6s %s",
              cg_json_number_of(t, w, "pid"), cg_json_text_of(t, w, "state"),
              span(age, cg_json_number_of(t, w, "age_s")),
-             cg_json_number_of(t, w, "requests"), busy,
+             cg_json_number_of(t, w, "requests"), busy, 100 * share,
              cg_json_number_of(t, w, "connections"),
              mib(rss, cg_json_get(t, w, "rss_bytes")),
              span(cpu, cg_json_number_of(t, w, "cpu_s")), now);
@@ -255,10 +256,34 @@ show_workers(struct cg_screen *s, const struct cg_json_tree *t)
     const struct cg_json_node *w =
         cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
     cg_buf_putc(s->out, '\n');
-    put_heading(s, "PID      STATE     AGE      REQUESTS   BUSY CONNS RSS MiB "
-                   "    CPU NOW");
+    put_heading(s, "PID      STATE     AGE     REQUESTS   BUSY    % CONNS    "
+                   "MiB    CPU NOW");
     for (; w != NULL; w = cg_json_next(t, w)) {
         show_worker(s, t, w);
+    }
+}
+
+/* Of the workers that there are. */
+static void
+show_errors(struct cg_screen *s, const struct cg_json_tree *t)
+{
+    const struct cg_json_node *w =
+        cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
+    bool begun = false;
+    for (; w != NULL; w = cg_json_next(t, w)) {
+        const struct cg_json_node *e = cg_json_get(t, w, "last_error");
+        char age[SMALL];
+        if (e == NULL || e->kind != CG_JSON_OBJECT) {
+            continue;
+        }
+        if (!begun) {
+            cg_buf_putc(s->out, '\n');
+            put_heading(s, "PID      AGO     LAST ERROR");
+            begun = true;
+        }
+        put_line(s, "%-8.0f %-7s %s", cg_json_number_of(t, w, "pid"),
+                 span(age, cg_json_number_of(t, e, "age_s")),
+                 cg_json_text_of(t, e, "text"));
     }
 }
 
@@ -300,6 +325,7 @@ cg_show_status(struct cg_screen *s, const struct cg_json_tree *t)
     show_listeners(s, t);
     show_traffic(s, t);
     show_workers(s, t);
+    show_errors(s, t);
     show_companions(s, t);
     cg_buf_putc(s->out, '\n');
     put_heading(s, "EVENTS (UTC)");
