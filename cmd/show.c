@@ -414,23 +414,49 @@ collect_rows(const struct cg_json_tree *t, char sort, struct top_row **ret)
     return n;
 }
 
+/* On a narrow screen the request is worth more than what else is known. */
+static bool
+is_narrow(const struct cg_screen *s)
+{
+    enum { WIDE = 110 };
+    return s->width > 0 && s->width < WIDE;
+}
+
 static void
 show_top_row(struct cg_screen *s, const struct cg_json_tree *t,
              const struct top_row *r)
 {
     char age[SMALL] = "", rss[SMALL], cpu[SMALL];
-    put_line(s, "%-8.0f %-9s %8.0f %7s %7s %-8s %-15s %s %s",
-             cg_json_number_of(t, r->worker, "pid"),
-             cg_json_text_of(t, r->worker, "state"),
-             cg_json_number_of(t, r->worker, "requests"),
-             mib(rss, cg_json_get(t, r->worker, "rss_bytes")),
-             span(cpu, cg_json_number_of(t, r->worker, "cpu_s")),
-             r->flight != NULL
-                 ? span(age, cg_json_number_of(t, r->flight, "age_s"))
-                 : "",
-             cg_json_text_of(t, r->flight, "peer"),
-             cg_json_text_of(t, r->flight, "method"),
-             cg_json_text_of(t, r->flight, "path"));
+    double pid = cg_json_number_of(t, r->worker, "pid");
+    const char *state = cg_json_text_of(t, r->worker, "state");
+    const char *peer = cg_json_text_of(t, r->flight, "peer");
+    const char *method = cg_json_text_of(t, r->flight, "method");
+    const char *path = cg_json_text_of(t, r->flight, "path");
+    mib(rss, cg_json_get(t, r->worker, "rss_bytes"));
+    span(cpu, cg_json_number_of(t, r->worker, "cpu_s"));
+    if (r->flight != NULL) {
+        span(age, cg_json_number_of(t, r->flight, "age_s"));
+    }
+    if (is_narrow(s)) {
+        put_line(s, "%-8.0f %-9s %6s %-7s %-15s %s %s", pid, state, rss, age,
+                 peer, method, path);
+        return;
+    }
+    put_line(s, "%-8.0f %-9s %8.0f %3.0f%% %7s %7s %-8s %-11s %-39s %s %s", pid,
+             state, cg_json_number_of(t, r->worker, "requests"),
+             100 * cg_json_number_of(t, r->worker, "busy_share"), rss, cpu, age,
+             cg_json_text_of(t, r->flight, "phase"), peer, method, path);
+}
+
+static void
+put_top_heading(struct cg_screen *s)
+{
+    put_heading(s, is_narrow(s)
+                       ? "PID      STATE        MiB AGE     PEER            "
+                         "REQUEST"
+                       : "PID      STATE     REQUESTS    %     MiB     CPU AGE "
+                         "     PHASE       PEER                              "
+                         "      REQUEST");
 }
 
 void
@@ -442,8 +468,7 @@ cg_show_top(struct cg_screen *s, const struct cg_json_tree *t,
     show_server(s, t);
     show_listeners(s, t);
     show_traffic(s, t);
-    put_heading(s, "PID      STATE     REQUESTS RSS MiB     CPU AGE      PEER "
-                   "           REQUEST");
+    put_top_heading(s);
     view->row = view->row < (int)n ? view->row : (int)n - 1;
     view->pid = 0;
     for (size_t i = 0; i < n; i++) {

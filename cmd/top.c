@@ -15,7 +15,7 @@
 #include "core/base/memory.h"
 #include "core/control/json.h"
 
-enum { REFRESH_MS = 1000, STACKS_MS = 100, HEIGHT = 24 };
+enum { REFRESH_MS = 1000, STACKS_MS = 100, STACKS_LOOKS = 10, HEIGHT = 24 };
 
 #define CLEAR "\033[H\033[J"
 #define REVERSE "\033[7m"
@@ -175,6 +175,15 @@ recycle(struct top *t)
     }
 }
 
+/* A busy machine may take a moment longer. */
+static bool
+has_stacks(const struct cg_json_tree *t)
+{
+    const struct cg_json_node *w =
+        cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
+    return *cg_json_text_of(t, w, "stacks") != '\0';
+}
+
 static void
 show_stacks(struct top *t)
 {
@@ -187,11 +196,17 @@ show_stacks(struct top *t)
     if (t->view.pid == 0 || cg_server_ask(t->server, trace, &reply, &err) < 0) {
         return;
     }
-    poll(NULL, 0, STACKS_MS); /* the worker writes them meanwhile */
-    cg_buf_reset(&reply);
-    if (cg_server_ask(t->server, stacks, &reply, &err) < 0 ||
-        cg_json_read((struct cg_slice){reply.p, reply.n}, &tree) < 0) {
-        return;
+    for (int looks = 0; looks < STACKS_LOOKS; looks++) {
+        poll(NULL, 0, STACKS_MS); /* the worker writes them meanwhile */
+        cg_buf_reset(&reply);
+        cg_json_release(&tree);
+        if (cg_server_ask(t->server, stacks, &reply, &err) < 0 ||
+            cg_json_read((struct cg_slice){reply.p, reply.n}, &tree) < 0) {
+            return;
+        }
+        if (has_stacks(&tree)) {
+            break;
+        }
     }
     struct cg_screen screen = cg_screen_of_stdout(&out);
     cg_show_stacks(&screen, &tree);

@@ -236,9 +236,9 @@ def app(environ, start_response):
     assert s.get("/bad?q=\x1b").status in (400, 500)
     assert s.get("/bad").status == 500
     told = until(lambda: control.status(s)["workers"][0]["last_error"], "it is told")
-    assert told["text"] == "Error handling request /bad: KeyError: 'no such thing'"
+    assert told["text"] == "Error handling request GET /bad: KeyError: 'no such thing'"
     assert 0 <= told["age_s"] < 60
-    assert re.search(r"^\d+ +\S+ s +Error handling request /bad: KeyError",
+    assert re.search(r"^\d+ +\S+ s +Error handling request GET /bad: KeyError",
                      ask(s, "status").out, re.M)
 
 
@@ -285,17 +285,18 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.mark.parametrize("kind, app", [("gevent", GREENLETS), ("asgi", TASKS)])
+@pytest.mark.parametrize("kind, app", [("gevent", GREENLETS), ("asgi", TASKS)],
+                         ids=["gevent", "asgi"])
 def test_stacks_show_greenlets_and_tasks_that_wait(run, server, kind, app):
     if kind == "gevent":
         classes.skip_unless_installed(run, kind)
     s = server("-k", kind, "app:app", files={"app.py": app})
     with s.connect() as peer:
         request = Blocked(s, peer, "one", "/")
-        told = until(lambda: (lambda out: out if "request_wait" in out else None)(
-            ask(s, "stacks").out), "the request's stack")
+        told = until(lambda: (lambda out: out if "background_wait" in out else None)(
+            ask(s, "stacks").out), "what waits is told")
         assert re.search(r"line \d+ in request_wait", told)
-        assert re.search(r"line \d+ in background_wait", told)
+        assert re.search(r"line \d+ in background_wait", told), told
         assert ("Greenlet " if kind == "gevent" else "Task ") in told
         request.go()
         assert peer.reply().status == 200
