@@ -85,6 +85,12 @@ requests(const struct order *o)
 }
 
 static void
+config(const struct order *o)
+{
+    cg_arbiter_put_config(o->a, o->reply);
+}
+
+static void
 hello(const struct order *o)
 {
     struct cg_json j = {.out = o->reply};
@@ -427,11 +433,12 @@ static const struct command commands[] = {
     {"hello", 0, 0, false, hello},       {"status", 0, 0, false, status},
     {"requests", 0, 0, false, requests}, {"events", 0, 0, false, events},
     {"why", 0, 1, false, why},           {"trace", 0, 1, false, trace},
-    {"stacks", 0, 1, false, stacks},     {"reload", 0, 0, true, reload},
-    {"reopen", 0, 0, true, reopen},      {"scale", 1, 1, true, scale},
-    {"drain", 0, 0, true, drain},        {"resume", 0, 0, true, resume},
-    {"recycle", 0, 1, true, recycle},    {"loglevel", 1, 1, true, loglevel},
-    {"upgrade", 0, 0, true, upgrade},    {"stop", 0, 1, true, stop},
+    {"config", 0, 0, false, config},     {"stacks", 0, 1, false, stacks},
+    {"reload", 0, 0, true, reload},      {"reopen", 0, 0, true, reopen},
+    {"scale", 1, 1, true, scale},        {"drain", 0, 0, true, drain},
+    {"resume", 0, 0, true, resume},      {"recycle", 0, 1, true, recycle},
+    {"loglevel", 1, 1, true, loglevel},  {"upgrade", 0, 0, true, upgrade},
+    {"stop", 0, 1, true, stop},
 };
 
 static void

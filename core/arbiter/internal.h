@@ -254,6 +254,8 @@ void cg_arbiter_look_at_listener(const struct cg_listener *l,
 const char *cg_arbiter_state(const struct cg_arbiter *a);
 void cg_arbiter_put_status(const struct cg_arbiter *a, struct cg_buf *out);
 /* Those in flight, oldest first. */
+/* What it runs with (config_report.c). */
+void cg_arbiter_put_config(const struct cg_arbiter *a, struct cg_buf *out);
 void cg_arbiter_put_requests(const struct cg_arbiter *a, struct cg_buf *out);
 
 /* inquest.c */
