@@ -81,6 +81,14 @@ put_heading(struct cg_screen *s, const char *text)
     colour(s, PLAIN);
 }
 
+/* On a narrow screen the request is worth more than what else is known. */
+static bool
+is_narrow(const struct cg_screen *s)
+{
+    enum { WIDE = 110 };
+    return s->width > 0 && s->width < WIDE;
+}
+
 /* ---- numbers ---- */
 
 static const char *
@@ -241,12 +249,19 @@ show_worker(struct cg_screen *s, const struct cg_json_tree *t,
     snprintf(busy, sizeof busy, "%.0f/%.0f", cg_json_number_of(t, w, "busy"),
              cg_json_number_of(t, w, "executors"));
     put_current(now, sizeof now, t, w);
-    put_line(s, "%-8.0f %-9s %-7s %8.0f %6s %3.0f%% %5.0f %6s %6s %s",
-             cg_json_number_of(t, w, "pid"), cg_json_text_of(t, w, "state"),
-             span(age, cg_json_number_of(t, w, "age_s")),
-             cg_json_number_of(t, w, "requests"), busy, 100 * share,
-             cg_json_number_of(t, w, "connections"),
-             mib(rss, cg_json_get(t, w, "rss_bytes")),
+    double pid = cg_json_number_of(t, w, "pid");
+    double requests = cg_json_number_of(t, w, "requests");
+    const char *state = cg_json_text_of(t, w, "state");
+    span(age, cg_json_number_of(t, w, "age_s"));
+    const char *memory = mib(rss, cg_json_get(t, w, "rss_bytes"));
+    if (is_narrow(s)) {
+        put_line(s, "%-8.0f %-9s %-7s %8.0f %6s %3.0f%% %6s %s", pid, state,
+                 age, requests, busy, 100 * share, memory, now);
+        return;
+    }
+    put_line(s, "%-8.0f %-9s %-7s %8.0f %6s %3.0f%% %5.0f %6s %6s %s", pid,
+             state, age, requests, busy, 100 * share,
+             cg_json_number_of(t, w, "connections"), memory,
              span(cpu, cg_json_number_of(t, w, "cpu_s")), now);
 }
 
@@ -256,8 +271,11 @@ show_workers(struct cg_screen *s, const struct cg_json_tree *t)
     const struct cg_json_node *w =
         cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
     cg_buf_putc(s->out, '\n');
-    put_heading(s, "PID      STATE     AGE     REQUESTS   BUSY    % CONNS    "
-                   "MiB    CPU NOW");
+    put_heading(s, is_narrow(s)
+                       ? "PID      STATE     AGE     REQUESTS   BUSY    %    "
+                         "MiB NOW"
+                       : "PID      STATE     AGE     REQUESTS   BUSY    % "
+                         "CONNS    MiB    CPU NOW");
     for (; w != NULL; w = cg_json_next(t, w)) {
         show_worker(s, t, w);
     }
@@ -412,14 +430,6 @@ collect_rows(const struct cg_json_tree *t, char sort, struct top_row **ret)
         qsort(*ret, n, sizeof **ret, by_key);
     }
     return n;
-}
-
-/* On a narrow screen the request is worth more than what else is known. */
-static bool
-is_narrow(const struct cg_screen *s)
-{
-    enum { WIDE = 110 };
-    return s->width > 0 && s->width < WIDE;
 }
 
 static void

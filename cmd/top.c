@@ -80,12 +80,33 @@ leave_terminal(void)
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
-/* A key within a time; arrows are 'u' and 'd' of their own; 0: none. */
+/* Keys that came together. */
+static char keys[64];
+static size_t nkeys;
+
+/* The first of them; arrows are 'K' and 'J' of their own. */
+static int
+take_key(void)
+{
+    size_t n = 1;
+    int key = (unsigned char)keys[0];
+    if (nkeys >= 3 && keys[0] == '\033' && keys[1] == '[') {
+        key = keys[2] == 'A' ? 'K' : keys[2] == 'B' ? 'J' : 0;
+        n = 3;
+    }
+    nkeys -= n;
+    memmove(keys, keys + n, nkeys);
+    return key;
+}
+
+/* A key within a time; 0: none that is known. */
 static int
 read_key(int ms)
 {
     struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
-    char keys[8] = "";
+    if (nkeys > 0) {
+        return take_key();
+    }
     if (poll(&p, 1, ms) <= 0) {
         return 0;
     }
@@ -94,10 +115,8 @@ read_key(int ms)
         ended = 1;
         return 0;
     }
-    if (n >= 3 && keys[0] == '\033' && keys[1] == '[') {
-        return keys[2] == 'A' ? 'K' : keys[2] == 'B' ? 'J' : 0;
-    }
-    return (unsigned char)keys[0];
+    nkeys = (size_t)n;
+    return take_key();
 }
 
 /* ---- one look ---- */
@@ -144,8 +163,8 @@ static void
 draw(struct top *t)
 {
     static const char help[] =
-        "q quit  arrows choose  k recycle  s stacks  sort: p id, r equests, "
-        "c pu, m emory, a ge";
+        "q quit, arrows choose, k recycle, s stacks; sort: [p]id [r]eq [c]pu "
+        "[m]em [a]ge";
     cg_auto(buf) struct cg_buf text = {0};
     cg_auto(buf) struct cg_buf screen = {0};
     look(t, &text);

@@ -430,12 +430,19 @@ def quick(s):
     return best
 
 
+def in_time(s):
+    """Within 50 ms; where twice as many others want the CPUs, within a second."""
+    crowded = os.getloadavg()[0] > 2 * os.cpu_count()
+    best = quick(s)
+    assert best < (1 if crowded else 0.05), best
+
+
 def test_status_comes_within_50_ms_while_all_workers_are_blocked(server):
     s = server("-w", "2", "app:app", files=FILES)
     peers = [s.connect() for _ in range(2)]
     blocked = [Blocked(s, p, f"n{i}", "/burn") for i, p in enumerate(peers)] \
         if not classes.has_package() else [Blocked(s, peers[0], "n0", "/burn")]
-    assert quick(s) < 0.05
+    in_time(s)
     for b in blocked:
         b.go()
         b.peer.reply()
@@ -449,7 +456,7 @@ def test_status_comes_within_50_ms_while_workers_boot(server):
     until(lambda: control.channel_of(s.pid), "the channel is open")
     until(lambda: len(control.status(s)["workers"]) == 8, "they boot")
     assert not control.status(s)["serving"]
-    assert quick(s) < 0.05
+    in_time(s)
     (s.folder / "go").touch()
     until(lambda: control.status(s)["serving"], "they serve")
 
@@ -467,7 +474,7 @@ def test_hostile_clients_on_the_channel_keep_nobody_waiting(server):
                 peer.send(b"\xff\x00" * 4096)
         except OSError:
             pass
-    assert quick(s) < 0.05
+    in_time(s)
     assert s.get("/").status == 200
     for peer in half + flood:
         peer.close()
@@ -509,7 +516,7 @@ DEATHS = {
     "2 ABRT": ("/abort", "signal", r"SIGABRT"),
     "4 a loop": ("/spin", "timeout", r"silent|no sign of life|timeout"),
     "6 stopped": ("/stop", "timeout", r"silent|no sign of life|timeout"),
-    "7 status 0": ("/exit0", "exit", r"status 0|by itself|ended"),
+    "7 status 0": ("/exit0", "exit", r"ended by itself with code 0"),
     "7 status 7": ("/exit7", "exit", r"7"),
 }
 
@@ -530,7 +537,7 @@ def test_why_names_the_true_cause_of_a_death(server, fault):
         told = until(lambda: deaths(s), "it is dead")[0]
     assert (told["pid"], told["cause"]) == (pid, cause), told
     assert re.search(text, told["text"]), told
-    if cause != "exit":
+    if fault != "7 status 7" or told["story"]:
         assert path + "?q" in told["story"], told  # what it ran
     events = ask(s, "events", "--json").json()["events"]
     assert [e["text"] for e in events
@@ -557,13 +564,17 @@ def test_events_tell_what_was_done_and_why_it_failed(server):
     told("reload", "")
     told("rolled-back", "no database today")
     (s.folder / "broken").unlink()
+    assert "no database today" in [d for d in deaths(s)
+                                   if d["cause"] == "boot"][0]["story"]
     s.signal("HUP")
     told("reloaded", "")
+    until(lambda: [w["generation"] for w in control.status(s)["workers"]] == [2, 2],
+          "the old ones are gone")
     (s.folder / "broken").touch()
     os.kill(s.workers()[0], signal.SIGKILL)
     told("death", "SIGKILL")
-    told("death", "no database today")
-    assert "boot" in [d["cause"] for d in deaths(s)]
+    until(lambda: deaths(s)[0]["cause"] == "boot", "its successor does not boot")
+    assert "no database today" in deaths(s)[0]["story"]
     (s.folder / "broken").unlink()
     until(lambda: len([w for w in control.status(s)["workers"]
                        if w["state"] == "idle"]) == 2, "two serve again")
