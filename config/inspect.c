@@ -77,9 +77,8 @@ cg_config_explain_told(const struct cg_config_told *told, enum cg_setting_id id,
     }
     put_default(id, to);
     fprintf(to, "    changes  %s\n",
-            row->later    ? "have no effect yet: the feature is not there"
-            : row->reload ? "take effect on a reload (HUP)"
-                          : "take effect on a restart");
+            row->reload ? "take effect on a reload (HUP)"
+                        : "take effect on a restart");
     put_ways(row, to);
     fprintf(to, "%*s", INDENT, "");
     cg_help_wrap(to, row->help, INDENT, cg_help_width(to));

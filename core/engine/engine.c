@@ -29,6 +29,28 @@ enum {
 
 #define RELAXED memory_order_relaxed
 
+/* ---- requests of the host's own ---- */
+
+void
+cg_engine_hold(struct cg_engine *e)
+{
+    atomic_store(&e->accept.held, 1);
+}
+
+void
+cg_engine_offer(struct cg_engine *e, int fd)
+{
+    atomic_store(&e->accept.offered, fd + 1);
+    cg_engine_kick(e);
+}
+
+void
+cg_engine_admit(struct cg_engine *e)
+{
+    atomic_store(&e->accept.held, 0);
+    cg_engine_kick(e);
+}
+
 /* ---- making and freeing ---- */
 
 static void

@@ -218,6 +218,17 @@ void cg_engine_watch_wakeup(struct cg_engine *e, int fd);
 /* Leaves at once when fd reports end of file (the master is gone). */
 int cg_engine_watch_master(struct cg_engine *e, int fd);
 
+/*
+ * Before clients are let in the host may send requests of its own: from hold,
+ * before the engine runs, to admit nobody is accepted or adopted, and nothing
+ * is given away. An offered descriptor, one of a pair of sockets that do not
+ * block, becomes the engine's connection, from a peer as near as one on a unix
+ * socket; one at a time. admit and offer: any thread.
+ */
+void cg_engine_hold(struct cg_engine *e);
+void cg_engine_offer(struct cg_engine *e, int fd);
+void cg_engine_admit(struct cg_engine *e);
+
 /* Starts the relief thread, which turns the loop during long calls. After the
  * last fork of the worker's own. */
 int cg_engine_start_relief(struct cg_engine *e, struct cg_error *err);

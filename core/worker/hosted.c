@@ -13,6 +13,7 @@
 #include "core/base/memory.h"
 #include "core/py/runtime/interp.h"
 #include "core/worker/class.h"
+#include "core/worker/warmup.h"
 
 enum { LOOP_HIGH_WATER = 16 << 20 };
 
@@ -295,6 +296,7 @@ static int
 serve_own(struct cg_host_run *r, struct cg_error *err)
 {
     beat(r);
+    cg_warmup_say_none(r);
     atomic_store(&r->start->slot->booted, 1);
     cg_worker_tell(r->start, CG_NEWS_READY, "");
     int end = cg_py_loop_serve_own(r->class->module, r->start->worker, r->app,

@@ -14,6 +14,7 @@
 #include "core/exchange/queue.h"
 #include "core/py/compat/written.h"
 #include "core/py/runtime/interp.h"
+#include "core/worker/warmup.h"
 
 /* Lines about bad peers per second and worker; the rest is counted. */
 enum { BAD_PEERS = 10 };
@@ -598,6 +599,23 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     return 0;
 }
 
+/* Also by another thread, without the GIL. */
+static void
+warmed_up(void *self, const char *wrong)
+{
+    struct cg_wsgi_host *h = self;
+    const struct cg_worker_start *start = h->run->start;
+    if (wrong == NULL) {
+        atomic_store(&start->slot->booted, 1);
+        cg_worker_tell(start, CG_NEWS_READY, "");
+        return;
+    }
+    cg_worker_tell(start, CG_NEWS_FAILED, wrong);
+    cg_log_line(start->log, CG_ERROR, "%s: this worker does not serve", wrong);
+    h->run->exit_status = CG_EXIT_BOOT;
+    cg_engine_abort(h->engine);
+}
+
 int
 cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
 {
@@ -628,15 +646,15 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
     if (run->stop_wanted) { /* told while the application was loading */
         cg_engine_stop(run->engine, run->graceful_us);
     }
-    atomic_store(&run->start->slot->booted, 1);
-    cg_worker_tell(run->start, CG_NEWS_READY, "");
-    return 0;
+    return cg_warmup_start(run, h->engine, warmed_up, h, &h->warmup, err);
 }
 
 void
 cg_wsgi_host_end(struct cg_wsgi_host *h)
 {
     struct cg_host_run *run = h->run;
+    cg_warmup_end(h->warmup);
+    h->warmup = NULL;
     cg_log_set_spool(run->start->log, NULL); /* no pass ends from here on */
     report(h);
     if (cg_engine_end(h->engine) == CG_END_ORPHANED) {

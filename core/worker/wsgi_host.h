@@ -32,6 +32,7 @@ struct cg_wsgi_host {
     struct cg_slow_teller slow;
     pthread_t main;                /* the main thread */
     void (*interrupt)(void *self); /* as its class has it */
+    struct cg_warmup *warmup;      /* or NULL */
     bool stuck;                    /* the master knows; the baton */
     bool spools;                   /* as its class has it */
 };

@@ -105,6 +105,10 @@ _cgunicorn() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    --warmup)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     --shutdown-delay)
         : # any text
         return
@@ -516,6 +520,7 @@ _cgunicorn() {
             --max-queue-time \
             --abandoned-after \
             --overload-exempt \
+            --warmup \
             --shutdown-delay \
             --keep-alive \
             --asgi-loop \
@@ -681,6 +686,7 @@ _cgunicorn() {
             max_queue_time \
             abandoned_after \
             overload_exempt \
+            warmup \
             shutdown_delay \
             keepalive \
             asgi_loop \

@@ -137,7 +137,8 @@ may_keep(const struct cg_engine *e, const struct cg_conn *c,
     bool more = c->rest_at < c->rest.n; /* pipelined: it is answered, too */
     return req->keep_alive && !req->force_close &&
            c->requests < e->config->max_keepalive_requests &&
-           e->config->keepalive_us != 0 && (more || !is_leaving(e));
+           e->config->keepalive_us != 0 && !c->rest_lost &&
+           (more || !is_leaving(e));
 }
 
 static const char *
@@ -215,7 +216,7 @@ may_be_sending(const struct cg_call *call)
     const struct cg_request *req = call->ex.req;
     const struct cg_conn *c = call->stream->conn;
     return req->keep_alive || req->chunked || req->content_length > 0 ||
-           c->rest_at < c->rest.n;
+           c->rest_at < c->rest.n || c->rest_lost;
 }
 
 void
@@ -227,7 +228,7 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     if (end_us > e->now_us) {
         e->now_us = end_us;
     }
-    s->keep = call->ex.keep && !call->ex.taken;
+    s->keep = call->ex.keep && !call->ex.taken && !s->conn->rest_lost;
     s->broken = call->ex.broken;
     s->polite = may_be_sending(call);
     s->taken = call->ex.blocking && !s->keep;

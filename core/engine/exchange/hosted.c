@@ -10,7 +10,6 @@
  * pointer into a C frame or a fact about the engine across it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -49,7 +48,7 @@ struct cg_detached {
     struct cg_buf bytes;      /* head and body of one that came in one piece */
     struct cg_writer writer;  /* lent to the host */
     struct cg_intake *intake; /* of one that did not */
-    int body_fd;              /* of an adopted one */
+    uint64_t held;            /* of the budget, for bytes */
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
     bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
@@ -87,7 +86,6 @@ take_call(struct cg_engine *e)
         return d;
     }
     d = cg_calloc(1, sizeof *d);
-    d->body_fd = -1;
     return d;
 }
 
@@ -105,7 +103,10 @@ give_call(struct cg_engine *e, struct cg_detached *d)
 {
     cg_intake_free(d->intake);
     d->intake = NULL;
-    cg_fd_close(&d->body_fd);
+    if (d->held > 0) {
+        cg_purse_give(&e->config->intake.budget->memory, d->held);
+        d->held = 0;
+    }
     if (e->hosted.nspare >= SPARE_MAX) {
         free_call(d);
         return;
@@ -139,7 +140,18 @@ detached(struct cg_exchange *ex)
     return (struct cg_detached *)(void *)ex;
 }
 
-/* The request and its bytes move out of the thread's buffers. */
+/* It is complete and runs, whatever room there is: others find less. */
+static void
+count_bytes(const struct cg_engine *e, struct cg_detached *d)
+{
+    if (e->config->intake.budget != NULL) {
+        cg_purse_add(&e->config->intake.budget->memory, d->bytes.n);
+        d->held = d->bytes.n;
+    }
+}
+
+/* The request and its bytes move out of the thread's buffers. A body in a file
+ * is an intake's. */
 static void
 take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
              struct cg_body *body)
@@ -150,16 +162,12 @@ take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
     x->req = old;
     cg_buf_reset(&d->bytes);
     cg_buf_put(&d->bytes, base, head);
-    if (body->p != NULL) {
-        cg_buf_put(&d->bytes, body->p, (size_t)body->n);
-    } else {
-        d->body_fd = fcntl(body->fd, F_DUPFD_CLOEXEC, 3);
-        body->fd = d->body_fd;
-    }
+    cg_buf_put(&d->bytes, body->p, (size_t)body->n);
     size_t trailers = d->bytes.n;
     cg_buf_put(&d->bytes, body->trailers.p, body->trailers.n);
-    body->p = body->p != NULL ? d->bytes.p + head : NULL;
+    body->p = d->bytes.p + head;
     body->trailers.p = d->bytes.p + trailers;
+    count_bytes(x->engine, d);
 }
 
 static void

@@ -213,6 +213,9 @@ cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
     cg_slow_taken(ex);
     ex->taken = true;
     ex->may_keep = false;
+    if (__builtin_expect(c->rest_lost, 0)) {
+        cg_transport_deafen(&c->transport); /* a hole is worse than an end */
+    }
     if (c->rest.p != NULL) {
         *ret_unread =
             (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
@@ -228,6 +231,9 @@ cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     const struct cg_transport *t = call_of(ex)->stream->transport;
     if (!cg_transport_is_plain(t)) {
         return -EPROTO; /* the descriptor is not what the peer speaks */
+    }
+    if (ex->req->upgrade && call_of(ex)->stream->conn->rest_lost) {
+        return -ENOMEM;
     }
     int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {

@@ -285,6 +285,7 @@ on_special(struct cg_executor *x, void *ptr)
     } else if (w == &e->watches.kick) {
         cg_fd_empty(e->watches.kick.fd);
         cg_tell_noted(e);
+        cg_dispatch_offered(x);
     } else if (w == &e->watches.master) {
         on_master_gone(e);
     } else {
