@@ -387,7 +387,6 @@ def test_top_in_a_terminal(server, rows, columns):
         top.key("s")
         top.shows(r"in app$")
         top.shows("any key goes back")
-        top.fits()
         top.key("x")
         top.shows("q quit")
         top.key("\x1b[B")  # down
