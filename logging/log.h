@@ -36,6 +36,7 @@ struct cg_log_options {
     const char *accesslog; /* path, "-" = stdout, NULL = off */
     const char *level;     /* gunicorn's names; unknown = info */
     bool json;             /* lines of the error log are objects */
+    bool colour;           /* access lines, by their status, for a terminal */
     bool capture_output;   /* stdout and stderr into a file errorlog */
     int uid, gid;          /* owner of log files made, -1 = leave */
     const struct cg_syslog_options *syslog; /* NULL: none */
@@ -78,6 +79,14 @@ void cg_log_exception(struct cg_log *log, struct cg_slice text);
  * histogram), and a line for the error log. */
 void cg_log_metric(struct cg_log *log, enum cg_level level, const char *metric,
                    long value, const char *type, const char *text);
+
+/* Hears of every line at CG_ERROR and above that is written, by any thread,
+ * several at a time; it must not log. NULL: nobody does. */
+struct cg_log_witness {
+    void (*error)(void *self, struct cg_slice text);
+    void *self;
+};
+void cg_log_set_witness(struct cg_log *log, struct cg_log_witness witness);
 
 /* ---- requests ---- */
 
