@@ -778,6 +778,22 @@ say_several(const struct cg_servers *found)
 }
 
 int
+cg_control_choose(int pid, struct cg_server *ret)
+{
+    const struct line l = {0};
+    struct cg_servers found;
+    cg_servers_find(&(struct cg_server_choice){.pid = pid}, &found);
+    int status = found.n == 0  ? say_none(&l, &found, pid)
+                 : found.n > 1 ? say_several(&found)
+                               : -1;
+    if (status < 0) {
+        *ret = found.items[0];
+    }
+    cg_servers_release(&found);
+    return status;
+}
+
+int
 cg_control_command_run(int argc, char *const *argv)
 {
     struct line l;
