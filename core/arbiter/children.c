@@ -545,6 +545,7 @@ keep_failure(struct cg_arbiter *a, const char *text)
             (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : text[i];
     }
     a->failure[n] = '\0';
+    cg_plan_explain_failure(&a->plan, a->failure);
 }
 
 /* All workers see a change; the first one that tells it is heard until what
