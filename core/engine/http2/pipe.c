@@ -286,6 +286,15 @@ cg_h2_pipe_is_gone(struct cg_h2_pipe *p)
     return gone;
 }
 
+bool
+cg_h2_pipe_was_full(struct cg_h2_pipe *p)
+{
+    lock(p);
+    bool full = p->full;
+    unlock(p);
+    return full;
+}
+
 void
 cg_h2_pipe_ask(struct cg_h2_pipe *p)
 {

@@ -59,6 +59,8 @@ void cg_h2_pipe_break(struct cg_h2_pipe *p);
 /* Its connection is asked at the next step, if it waits for what is there. */
 void cg_h2_pipe_ask(struct cg_h2_pipe *p);
 bool cg_h2_pipe_is_gone(struct cg_h2_pipe *p);
+/* Whether there is more of the reply than had room in it. */
+bool cg_h2_pipe_was_full(struct cg_h2_pipe *p);
 
 static inline struct cg_h2_pipe *
 cg_h2_pipe_of(struct cg_conn *c)

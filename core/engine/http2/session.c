@@ -274,6 +274,20 @@ cg_http2_begin(struct cg_engine *e, struct cg_conn *c)
 }
 
 void
+cg_http2_begin_with(struct cg_engine *e, struct cg_conn *c,
+                    const struct cg_h2_settings *settings, struct cg_slice text,
+                    bool head_request)
+{
+    cg_http2_begin(e, c);
+    struct cg_h2_session *s = c->session;
+    if (cg_h2_upgrade(s->h2, settings->bytes, settings->n, text, head_request) <
+        0) {
+        cg_h2_terminate(s->h2, CG_H2_PROTOCOL_ERROR);
+        s->over = true;
+    }
+}
+
+void
 cg_http2_stop(struct cg_engine *e)
 {
     for (struct cg_h2_session *s = e->http2.sessions; s != NULL; s = s->next) {
