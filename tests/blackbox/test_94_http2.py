@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """HTTP/2: by ALPN and in clear text; requests, bodies, replies, limits, ends."""
 import re
+import select
 import shutil
 import socket
 import struct
@@ -8,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import certificates
+from harness import certificates, processes
 from harness.h2wire import (ACK, CANCEL, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
                             PROTOCOL_ERROR, RST, WINDOW, Client, block, connect, frame)
 from harness.server import free_port
@@ -29,6 +30,8 @@ def app(environ, start_response):
         return (b"%05d " % i * 100 for i in range(2000))
     elif path == "/big":
         body = b"0123456789abcdef" * 100000
+    elif path == "/medium":
+        body = bytes(200000)
     elif path == "/slow":
         open("slow-began", "w").close()
         time.sleep(0.5)
@@ -296,6 +299,29 @@ def test_slow_body_times_out(server):
     c.close()
 
 
+def test_what_waits_in_streams_counts_in_the_memory_for_replies(server):
+    """400 streams that take nothing: 64 KiB each without a bound."""
+    s = server(*CLEAR, "shop:app", "--response-memory", "1000000", "--write-timeout", "60",
+               files={"shop.py": APP})
+    def resident():
+        return processes.resident_kib(s.workers()[0])
+    warm = connect(s, settings=[(4, 0)])
+    warm.until(HEADERS, warm.request("/stream-less"))
+    before = resident()
+    clients = [connect(s, settings=[(4, 0)]) for _ in range(4)]
+    for c in clients:
+        for _ in range(100):
+            c.request("/medium")
+        for _ in range(100):
+            c.until(HEADERS)
+    grown = resident() - before
+    if not processes.is_sanitized(s.workers()[0]):
+        assert grown < 10 * 1024, f"{grown} KiB"
+    for c in clients:
+        c.close()
+    assert curl(s, "/") == b"hello"
+
+
 def test_idle_connection_is_told_to_go(server):
     s = server(*CLEAR, "shop:app", "--keep-alive", "1", files={"shop.py": APP})
     c = connect(s)
@@ -417,6 +443,7 @@ def upgrading(request, module_server):
 def test_a_request_is_upgraded_and_is_the_first_stream(upgrading):
     head, sock = upgrade(upgrading, "/environ")
     assert head == "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert not select.select([sock], [], [], 0)[0]  # nothing more until the client's frames come
     c = Client(sock)
     lines = c.body(1).decode().split("\n")
     assert "SERVER_PROTOCOL=HTTP/2.0" in lines and "HTTP_HOST=test" in lines

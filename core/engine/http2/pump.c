@@ -43,6 +43,7 @@ move_out(struct cg_engine *e, struct cg_h2_pipe *p)
     size_t unsent = p->stream != NULL ? cg_h2_unsent(p->stream) : 0;
     pthread_mutex_lock(&e->http2.lock);
     p->unsent = unsent;
+    cg_h2_pipe_count(p);
     if (p->out.p == NULL && out.cap <= CG_H2_PIPE_MAX && p->conn != NULL) {
         cg_buf_reset(&out);
         p->out = out;
@@ -84,6 +85,7 @@ tell_moved(struct cg_engine *e, struct cg_h2_session *s)
         bool stuck =
             p->full && p->conn != NULL && p->conn->stream.state == STREAM_RUN;
         p->unsent = p->stream != NULL ? cg_h2_unsent(p->stream) : 0;
+        cg_h2_pipe_count(p);
         pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&e->http2.lock);
         cg_h2_pipe_ask(p);
@@ -167,7 +169,8 @@ pump_session(struct cg_engine *e, struct cg_h2_session *s)
     }
     size_t n = 1;
     s->dry = false;
-    while (!s->dying && n > 0 && cg_outbox_is_empty(&s->conn->stream.outbox)) {
+    while (!s->dying && !s->holds && n > 0 &&
+           cg_outbox_is_empty(&s->conn->stream.outbox)) {
         if (send_some(e, s, &n) < 0) {
             cg_h2_die(e, s);
         } else if (s->dry) {

@@ -108,6 +108,7 @@ cg_http2_feed(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
 {
     struct cg_h2_session *s = c->session;
     bool was_over = s->over;
+    s->holds = false;
     if (cg_h2_feed(s->h2, p, n, e->now_us) < 0 && !was_over) {
         s->over = true;
         if (cg_h2_fault(s->h2) != NULL) {
@@ -285,6 +286,7 @@ cg_http2_begin_with(struct cg_engine *e, struct cg_conn *c,
         cg_h2_terminate(s->h2, CG_H2_PROTOCOL_ERROR);
         s->over = true;
     }
+    s->holds = true;
 }
 
 void
