@@ -91,6 +91,7 @@ cg_kit_give(struct cg_kit *kit)
     reply->ex = NULL;
     reply->write = NULL;
     cg_wsgi_reply_turn(reply);
+    cg_wsgi_reply_drop_trailers(reply);
     kit->ex = NULL;
     if (w->nkits < CG_KITS && is_free(kit)) {
         w->kits[w->nkits++] = kit;
