@@ -34,6 +34,8 @@ cg_docgen_type(const struct cg_row *row)
     case TYPE_STR: return "a string, or `None`";
     case TYPE_LIST: return "a list of strings, or one string";
     case TYPE_FILES: return "a list of files that exist, or of patterns";
+    case TYPE_TARGETS:
+        return "a list of paths, or of http:// and https:// URLs";
     case TYPE_CSV: return "a string, parts separated by commas";
     case TYPE_ADDRS:
         return "addresses and networks, separated by commas, "
@@ -63,7 +65,8 @@ none_text(const struct cg_row *row)
     case TYPE_LIST:
     case TYPE_PAIRS:
     case TYPE_CERTS:
-    case TYPE_FILES: return "`[]`";
+    case TYPE_FILES:
+    case TYPE_TARGETS: return "`[]`";
     case TYPE_DICT: return "`{}`";
     case TYPE_HOOK: return "no function";
     case TYPE_USER: return "the user that starts the server";
@@ -117,10 +120,6 @@ static void
 put_row(const struct cg_row *row, FILE *to)
 {
     fprintf(to, "\n### %s\n\n%s\n\n", row->name, row->help);
-    if (row->later) {
-        fprintf(to, "*Accepted, without effect yet: setting it gives a "
-                    "warning.*\n\n");
-    }
     fprintf(to, "- Value: ");
     if (row->type == TYPE_WORD) {
         put_words(row, to);
@@ -139,10 +138,8 @@ put_row(const struct cg_row *row, FILE *to)
         put_flags(row, to);
         fprintf(to, "%s\n", row->cli == CLI_APPEND ? " (may be repeated)" : "");
     }
-    if (!row->later) {
-        fprintf(to, "- A change takes effect: %s\n",
-                row->reload ? "on a reload (HUP)" : "on a restart");
-    }
+    fprintf(to, "- A change takes effect: %s\n",
+            row->reload ? "on a reload (HUP)" : "on a restart");
     if (row->ours) {
         fprintf(to, "- Not in gunicorn\n");
     }

@@ -10,10 +10,11 @@ enum cg_type {
     TYPE_UINT,
     TYPE_SECONDS, /* a decimal number */
     TYPE_STR,
-    TYPE_LIST,  /* of strings */
-    TYPE_FILES, /* list of files that exist */
-    TYPE_CSV,   /* comma string -> list */
-    TYPE_ADDRS, /* comma string of addresses and networks -> list */
+    TYPE_LIST,    /* of strings */
+    TYPE_FILES,   /* list of files that exist */
+    TYPE_TARGETS, /* list of paths and addresses of http */
+    TYPE_CSV,     /* comma string -> list */
+    TYPE_ADDRS,   /* comma string of addresses and networks -> list */
     TYPE_DICT,
     TYPE_PAIRS, /* list of strings NAME=VALUE, or a dictionary -> list */
     TYPE_CERTS, /* list of dicts: certfile, keyfile, names */
@@ -54,7 +55,7 @@ struct cg_row {
     const char *words, *wrong; /* a number may have words, too (auto) */
     int64_t least, most; /* of a number; most 0: no bound. wrong says it */
     int arity;
-    bool later, ours, reload;
+    bool ours, reload;
 };
 
 extern const struct cg_row cg_rows[CG_SETTING_COUNT];

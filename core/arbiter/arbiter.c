@@ -289,6 +289,25 @@ is_interrupted(void *self)
     return poll(&p, 1, 0) > 0;
 }
 
+/* Of a Python that can run without one. */
+static void
+log_gil(struct cg_arbiter *a)
+{
+    cg_auto(buf) struct cg_buf names = {0};
+    if (!cg_python_is_free_threaded()) {
+        return;
+    }
+    if (!cg_python_gil_is_on()) {
+        cg_log_line(a->log, CG_INFO,
+                    "The GIL is off: the threads of a worker run Python at the "
+                    "same time");
+        return;
+    }
+    cg_python_gil_names(&names);
+    cg_log_line(a->log, CG_INFO, "The GIL is on%s%s: workers use the cores",
+                names.n > 0 ? ", turned on by " : "", cg_buf_str(&names));
+}
+
 static int
 open_sockets(struct cg_arbiter *a, struct cg_error *err)
 {
@@ -321,11 +340,7 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
-    if (cg_python_is_free_threaded()) {
-        cg_log_line(a->log, CG_INFO,
-                    "This Python can run without a GIL, this server cannot "
-                    "yet: the GIL is on, and workers use the cores");
-    }
+    log_gil(a);
     if (cg_worker_class_is_replaced(a->settings)) {
         cg_log_line(a->log, CG_INFO,
                     "%s: the class asgi serves in its place (native_asgi)",
@@ -511,6 +526,7 @@ signal_worker(struct cg_arbiter *a, int pid, int sig)
 {
     if (cg_arbiter_child(a, pid) != NULL &&
         !cg_arbiter_asks_to_kill(a, pid, sig)) {
+        a->workers_killed += sig == SIGTERM || sig == SIGKILL;
         kill(pid, sig);
     }
 }
@@ -616,6 +632,10 @@ static void
 serve_desks(struct cg_arbiter *a)
 {
     cg_arbiter_follow_web(a);
+    cg_arbiter_follow_interface(a);
+    if (a->interface.desk != NULL) {
+        cg_desk_turn(a->interface.desk, cg_arbiter_now_ms());
+    }
     if (a->channel != NULL) {
         cg_desk_turn(a->channel, cg_arbiter_now_ms());
     }
@@ -630,7 +650,7 @@ wait_for_events(struct cg_arbiter *a)
 {
     size_t n = (size_t)a->nchildren + 1;
     struct pollfd *p =
-        cg_calloc(n + (size_t)a->companions.n + 2 * CG_DESK_FDS, sizeof *p);
+        cg_calloc(n + (size_t)a->companions.n + 3 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
@@ -640,6 +660,7 @@ wait_for_events(struct cg_arbiter *a)
     int ms = cg_plan_patience(&a->plan, now);
     n += watch_desk(a->channel, p + n, now, &ms);
     n += watch_desk(a->web, p + n, now, &ms);
+    n += watch_desk(a->interface.desk, p + n, now, &ms);
     n += (size_t)cg_companions_watch(a, p + n, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
@@ -738,6 +759,7 @@ tear_down(struct cg_arbiter *a)
     cg_companions_free(a);
     cg_desk_free(a->channel);
     cg_arbiter_close_web(a);
+    cg_arbiter_close_interface(a);
     cg_events_release(&a->events);
     cg_arbiter_forget_env(a);
     bool ours = !cg_plan_shares_sockets(&a->plan);

@@ -13,6 +13,7 @@
 #include "core/py/wsgi/wsgi.h"
 #include "core/worker/host.h"
 #include "core/worker/policy.h"
+#include "core/worker/slow.h"
 #include "logging/limit.h"
 
 struct cg_wsgi_host {
@@ -28,10 +29,12 @@ struct cg_wsgi_host {
     uint64_t graceful_us;
     struct cg_log_limit bad_peers, trouble; /* guarded by the baton */
     struct cg_log_limit late, stalled;      /* the same */
-    pthread_t main;                         /* the main thread */
-    void (*interrupt)(void *self);          /* as its class has it */
-    bool stuck;                             /* the master knows; the baton */
-    bool spools;                            /* as its class has it */
+    struct cg_slow_teller slow;
+    pthread_t main;                /* the main thread */
+    void (*interrupt)(void *self); /* as its class has it */
+    struct cg_warmup *warmup;      /* or NULL */
+    bool stuck;                    /* the master knows; the baton */
+    bool spools;                   /* as its class has it */
 };
 
 /* What differs between the classes. */

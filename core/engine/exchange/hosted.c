@@ -10,7 +10,6 @@
  * pointer into a C frame or a fact about the engine across it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -26,6 +25,7 @@
 #include "core/engine/exchange/drain.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/files/offload.h"
 #include "core/engine/http1/reply.h"
@@ -48,15 +48,16 @@ struct cg_detached {
     struct cg_buf bytes;      /* head and body of one that came in one piece */
     struct cg_writer writer;  /* lent to the host */
     struct cg_intake *intake; /* of one that did not */
-    int body_fd;              /* of an adopted one */
+    uint64_t held;            /* of the budget, for bytes */
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
     bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
     bool tunnels;             /* it speaks another protocol with the peer */
     bool told;                /* in the list of the awaited; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
-    bool overdue;             /* in that list; with the baton */
-    struct cg_detached *overdue_next;
+    bool overdue;             /* the host is to interrupt it; with the baton */
+    bool slow;                /* and to tell where it waits; likewise */
+    struct cg_detached *due_next; /* in the list of those two */
 };
 
 int
@@ -85,7 +86,6 @@ take_call(struct cg_engine *e)
         return d;
     }
     d = cg_calloc(1, sizeof *d);
-    d->body_fd = -1;
     return d;
 }
 
@@ -103,7 +103,10 @@ give_call(struct cg_engine *e, struct cg_detached *d)
 {
     cg_intake_free(d->intake);
     d->intake = NULL;
-    cg_fd_close(&d->body_fd);
+    if (d->held > 0) {
+        cg_purse_give(&e->config->intake.budget->memory, d->held);
+        d->held = 0;
+    }
     if (e->hosted.nspare >= SPARE_MAX) {
         free_call(d);
         return;
@@ -137,7 +140,18 @@ detached(struct cg_exchange *ex)
     return (struct cg_detached *)(void *)ex;
 }
 
-/* The request and its bytes move out of the thread's buffers. */
+/* It is complete and runs, whatever room there is: others find less. */
+static void
+count_bytes(const struct cg_engine *e, struct cg_detached *d)
+{
+    if (e->config->intake.budget != NULL) {
+        cg_purse_add(&e->config->intake.budget->memory, d->bytes.n);
+        d->held = d->bytes.n;
+    }
+}
+
+/* The request and its bytes move out of the thread's buffers. A body in a file
+ * is an intake's. */
 static void
 take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
              struct cg_body *body)
@@ -148,16 +162,12 @@ take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
     x->req = old;
     cg_buf_reset(&d->bytes);
     cg_buf_put(&d->bytes, base, head);
-    if (body->p != NULL) {
-        cg_buf_put(&d->bytes, body->p, (size_t)body->n);
-    } else {
-        d->body_fd = fcntl(body->fd, F_DUPFD_CLOEXEC, 3);
-        body->fd = d->body_fd;
-    }
+    cg_buf_put(&d->bytes, body->p, (size_t)body->n);
     size_t trailers = d->bytes.n;
     cg_buf_put(&d->bytes, body->trailers.p, body->trailers.n);
-    body->p = body->p != NULL ? d->bytes.p + head : NULL;
+    body->p = d->bytes.p + head;
     body->trailers.p = d->bytes.p + trailers;
+    count_bytes(x->engine, d);
 }
 
 static void
@@ -188,8 +198,12 @@ static void
 expect_block(struct cg_engine *e, const struct cg_call *call)
 {
     uint64_t limit = e->config->request_timeout_us, wait = e->config->beat_us;
+    uint64_t slow = e->config->slow_request_us;
     if (cg_limit_is_on(&call->limit) && limit < wait) {
         wait = limit;
+    }
+    if (call->slow.on && slow < wait) {
+        wait = slow;
     }
     uint64_t due = call->ex.start_us + wait;
     if (e->hosted.timer_us == 0 || e->hosted.timer_us > due) {
@@ -210,7 +224,7 @@ start_call(struct cg_executor *x, struct cg_stream *s, struct cg_detached *d)
     d->call.wire = &detached_wire;
     cg_writer_reset(&d->writer);
     d->waits = d->reads = d->rooms = d->ends = false;
-    d->told = d->lent = d->overdue = d->tunnels = false;
+    d->told = d->lent = d->overdue = d->slow = d->tunnels = false;
     s->call = d;
     e->hosted.in_flight++;
     if (--e->hosted.left <= 0) {
@@ -279,6 +293,7 @@ reclaim(struct cg_detached *d)
     if (!d->lent) {
         return;
     }
+    cg_slow_goes_on(&d->call);
     take_baton(e, x);
     d->lent = d->waits = d->reads = d->rooms = d->ends = false;
     if (d->told) {
@@ -314,6 +329,9 @@ static void
 lend_outbox(struct cg_detached *d, bool waits, size_t low)
 {
     struct cg_executor *x = d->call.executor;
+    if (waits) {
+        cg_slow_waits(&d->call);
+    }
     take_baton(x->engine, x);
     d->waits = d->rooms = waits;
     d->low = low;
@@ -493,6 +511,9 @@ detached_await(struct cg_exchange *ex, unsigned what, size_t low)
         (what & CG_AWAIT_ROOM) != 0 && d->call.stream->outbox.bytes <= low;
     if (room) {
         return lend_rest(ex, 0) == 0;
+    }
+    if ((what & CG_AWAIT_ROOM) != 0) {
+        cg_slow_waits(&d->call);
     }
     take_baton(x->engine, x);
     lend_for(d, what, low);
@@ -685,37 +706,64 @@ tell_first(struct cg_executor *x)
 /* ---- requests that take too long ---- */
 
 static void
+put_due(struct cg_engine *e, struct cg_detached *d)
+{
+    if (!d->overdue && !d->slow) {
+        d->due_next = e->hosted.due;
+        e->hosted.due = d;
+    }
+}
+
+static void
 on_overdue(struct cg_engine *e, struct cg_call *call)
 {
     struct cg_detached *d = detached(&call->ex);
-    if (d->overdue) {
-        return;
-    }
+    put_due(e, d);
     d->overdue = true;
-    d->overdue_next = e->hosted.overdue;
-    e->hosted.overdue = d;
 }
 
-static void
-forget_overdue(struct cg_engine *e, struct cg_detached *d)
+/* Its greenlet or task waits, if it is the loop's thread that finds out. */
+static bool
+on_slow(struct cg_engine *e, struct cg_call *call)
 {
-    struct cg_detached **at = &e->hosted.overdue;
-    while (*at != d) {
-        at = &(*at)->overdue_next;
+    struct cg_detached *d = detached(&call->ex);
+    if (!pthread_equal(pthread_self(), call->slow.thread)) {
+        return false;
     }
-    *at = d->overdue_next;
-    d->overdue = false;
+    put_due(e, d);
+    d->slow = true;
+    return true;
 }
 
 static void
-interrupt_first(struct cg_executor *x)
+forget_due(struct cg_engine *e, struct cg_detached *d)
+{
+    struct cg_detached **at = &e->hosted.due;
+    while (*at != d) {
+        at = &(*at)->due_next;
+    }
+    *at = d->due_next;
+    d->overdue = d->slow = false;
+}
+
+/* d may be gone when it returns. */
+static void
+attend_first(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    struct cg_detached *d = e->hosted.overdue;
-    forget_overdue(e, d);
+    struct cg_detached *d = e->hosted.due;
+    bool slow = d->slow, overdue = d->overdue;
+    forget_due(e, d);
+    if (slow && overdue) { /* the second comes next */
+        on_overdue(e, &d->call);
+    }
+    uint64_t waited = cg_slow_so_far(&d->call);
     open_baton(e, x);
-    e->runner.ops->interrupt(e->runner.self,
-                             &d->call.ex); /* d may be gone now */
+    if (slow) {
+        e->host->slow_waits(e->host->self, &d->call.ex, waited);
+    } else {
+        e->runner.ops->interrupt(e->runner.self, &d->call.ex);
+    }
     take_baton(e, x);
 }
 
@@ -734,8 +782,8 @@ cg_engine_done(struct cg_exchange *ex)
     uint64_t end_us = cg_call_finish(&d->call);
     take_baton(e, x);
     cg_call_end(&d->call, end_us);
-    if (d->overdue) {
-        forget_overdue(e, d);
+    if (d->overdue || d->slow) {
+        forget_due(e, d);
     }
     if (d->call.input != NULL) {
         cg_input_end(e, s, &d->call);
@@ -798,6 +846,7 @@ const struct cg_executor_kind cg_hosted_executors = {
     .lent_expired = lent_expired,
     .lent_broken = lent_broken,
     .overdue = on_overdue,
+    .slow = on_slow,
     .relieved = call_host,
 };
 
@@ -827,8 +876,8 @@ step(struct cg_executor *x)
         tell_first(x);
         return true;
     }
-    if (__builtin_expect(e->hosted.overdue != NULL, 0)) {
-        interrupt_first(x);
+    if (__builtin_expect(e->hosted.due != NULL, 0)) {
+        attend_first(x);
         return true;
     }
     if (cg_owes(e)) {
@@ -880,7 +929,7 @@ has_more(const struct cg_engine *e)
 {
     bool starts = e->ready.n > 0 && cg_may_run(e);
     return starts || cg_owes(e) || e->hosted.awaited_first != NULL ||
-           e->hosted.overdue != NULL;
+           e->hosted.due != NULL;
 }
 
 static void

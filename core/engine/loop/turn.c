@@ -9,6 +9,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/queue.h"
 #include "core/engine/state.h"
 
@@ -92,8 +93,10 @@ cg_run_timers(struct cg_engine *e)
            NULL) {
         if (d->list < DEADLINE_STREAM_LISTS) {
             cg_dispatch_expired(e, cg_stream_of(d));
-        } else {
+        } else if (d->list < DEADLINE_SLOW) {
             cg_limit_expire(e, d);
+        } else {
+            cg_slow_expire(e, d);
         }
     }
     if (e->tell.report_us != 0 && e->now_us >= e->tell.report_us) {
@@ -282,6 +285,7 @@ on_special(struct cg_executor *x, void *ptr)
     } else if (w == &e->watches.kick) {
         cg_fd_empty(e->watches.kick.fd);
         cg_tell_noted(e);
+        cg_dispatch_offered(x);
     } else if (w == &e->watches.master) {
         on_master_gone(e);
     } else {
@@ -300,6 +304,21 @@ next_stream(struct cg_executor *x)
         cg_dispatch_event(x, c);
     }
     return true;
+}
+
+/* The bytes of many clients may keep a loop busy for seconds: threads of the
+ * application, and calls that come back, wait for the host's lock no longer
+ * than for each other (the interpreter's switch interval). */
+static void
+let_others_in(struct cg_executor *x)
+{
+    enum { SHARE_US = 5 * 1000 };
+    struct cg_engine *e = x->engine;
+    if (x->entered && e->now_us - x->ran_us >= SHARE_US &&
+        !e->kind->rests_in_app) {
+        cg_engine_leave(x);
+        x->ran_us = e->now_us;
+    }
 }
 
 /* Others are in calls, and one may keep the host's lock for long: nothing is
@@ -322,6 +341,7 @@ cg_loop_next_event(struct cg_executor *x)
     if (e->harvest.at == e->harvest.n) {
         return e->http2.first != NULL && next_stream(x);
     }
+    let_others_in(x);
     enter_first(x);
     if (e->harvest.at == e->harvest.n) {
         return true; /* relief went on with them meanwhile */
@@ -591,6 +611,19 @@ cg_write_lines(struct cg_executor *x)
     return cg_baton_back(&e->baton, (unsigned)x->id, mine);
 }
 
+/* Who comes back from a call has a connection whose next bytes nobody looks at
+ * until it has the baton: a loop that is busy with others' bytes gives way. */
+static bool
+gives_way(struct cg_engine *e)
+{
+    if (__builtin_expect(atomic_load_explicit(&e->baton.want, RELAXED) == 0,
+                         1)) {
+        return false;
+    }
+    cg_baton_free(&e->baton);
+    return true;
+}
+
 /* One step of an executor with the baton; false when it was lost. */
 static bool
 turn(struct cg_executor *x)
@@ -601,7 +634,7 @@ turn(struct cg_executor *x)
         return cg_write_lines(x);
     }
     if (cg_loop_next_event(x)) {
-        return true;
+        return !gives_way(e);
     }
     if (queued_is_due(e)) {
         run_queued(x);

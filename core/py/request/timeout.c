@@ -3,8 +3,10 @@
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/runtime/held.h"
 
-/* For the signal handler, which takes no argument: a worker has one bridge. */
+/* For the signal handler, which takes no argument: a worker has one bridge. It
+ * is set before the first request and after the last one. */
 static struct cg_py_limits *the_limits;
 
 int
@@ -44,12 +46,14 @@ cg_py_limit_begin(struct cg_py_limits *all, struct cg_py_limit *l,
                   struct cg_exchange *ex)
 {
     struct cg_py_limit *ring = &all->first;
+    l->all = all;
     l->ex = ex;
-    l->serial = ++all->begun;
     l->thread = PyThread_get_thread_ident();
     l->greenlet =
         all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
     PyErr_Clear();
+    py_held(all->timeout_type);
+    l->serial = ++all->begun;
     l->told = l->pending = l->traced = false;
     l->next = ring;
     l->prev = ring->prev;
@@ -80,6 +84,7 @@ take_back(struct cg_py_limit *l)
 void
 cg_py_limit_end(struct cg_py_limit *l)
 {
+    py_held(l->all->timeout_type);
     l->prev->next = l->next;
     l->next->prev = l->prev;
     take_back(l); /* it came too late to be raised */
@@ -89,6 +94,7 @@ cg_py_limit_end(struct cg_py_limit *l)
 void
 cg_py_limit_spare(struct cg_py_limit *l)
 {
+    py_held(l->all->timeout_type);
     if (cg_exchange_late(l->ex) != CG_LATE_NO) {
         l->told = true;
         take_back(l);
@@ -146,11 +152,24 @@ interrupt(struct cg_py_limits *all, struct cg_py_limit *l)
 void
 cg_py_limits_interrupt(struct cg_py_limits *all)
 {
+    py_held(all->timeout_type);
     struct cg_py_limit *ring = &all->first, *l = ring->next;
     while (l != ring) {
         bool waits = is_due(l) && !l->traced;
         l = waits && !interrupt(all, l) ? ring->next : l->next;
     }
+}
+
+static void
+put_stack(PyObject *in, struct cg_buf *out)
+{
+    py_auto *greenlet = py_new(in); /* its link may go meanwhile */
+    py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
+    py_auto *lines =
+        stack != NULL ? PyObject_CallOneArg(stack, greenlet) : NULL;
+    const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
+    PyErr_Clear();
+    cg_buf_puts(out, shown != NULL ? shown : "");
 }
 
 /* What it waits for in spite of the exception. */
@@ -163,16 +182,12 @@ log_stack(const struct cg_py_limits *all, const struct cg_py_limit *l)
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(&text, ' ');
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
-    py_auto *greenlet = py_new(l->greenlet); /* its link may go meanwhile */
-    py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
-    py_auto *lines =
-        stack != NULL ? PyObject_CallOneArg(stack, greenlet) : NULL;
-    const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
-    PyErr_Clear();
-    if (shown == NULL || shown[0] == '\0') {
+    cg_buf_putc(&text, '\n');
+    size_t head = text.n;
+    put_stack(l->greenlet, &text);
+    if (text.n == head) {
         return;
     }
-    cg_buf_putf(&text, "\n%s", shown);
     cg_log_text(all->log, CG_ERROR, (struct cg_slice){text.p, text.n});
 }
 
@@ -185,14 +200,32 @@ throw_into(const struct cg_py_limits *all, PyObject *greenlet)
     (void)done;
 }
 
-void
-cg_py_limits_throw(struct cg_py_limits *all, const struct cg_exchange *ex)
+/* NULL: it has none. Who asks is of a class that runs with a GIL. */
+static struct cg_py_limit *
+in_greenlet(struct cg_py_limits *all, const struct cg_exchange *ex)
 {
     struct cg_py_limit *l = all->first.next;
     while (l != &all->first && l->ex != ex) {
         l = l->next;
     }
-    if (l == &all->first || l->greenlet == NULL) {
+    return l != &all->first && l->greenlet != NULL ? l : NULL;
+}
+
+void
+cg_py_limits_show(struct cg_py_limits *all, const struct cg_exchange *ex,
+                  struct cg_buf *out)
+{
+    const struct cg_py_limit *l = in_greenlet(all, ex);
+    if (l != NULL) {
+        put_stack(l->greenlet, out);
+    }
+}
+
+void
+cg_py_limits_throw(struct cg_py_limits *all, const struct cg_exchange *ex)
+{
+    struct cg_py_limit *l = in_greenlet(all, ex);
+    if (l == NULL) {
         return;
     }
     if (is_due(l)) {
@@ -214,6 +247,7 @@ cg_late_is_here(void)
     py_auto *me =
         all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
     PyErr_Clear();
+    py_held(all->timeout_type);
     struct cg_py_limit *l = all->first.next;
     for (; l != &all->first; l = l->next) {
         if (l->thread == thread && l->greenlet == me && is_due(l)) {

@@ -391,7 +391,8 @@ put_fields(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
             return -1;
         }
     }
-    return 0;
+    /* HTTP/2 has no field for its framing */
+    return ex->is_h2 && r->chunked && !ex->streaming ? put_length(e, d, ex) : 0;
 }
 
 /* ---- the target ---- */
@@ -645,7 +646,7 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
 PyObject *
 cg_environ_new(const struct cg_kit *kit)
 {
-    struct cg_environ *e = &kit->wsgi->environ;
+    struct cg_environ *e = &cg_kit_lane(kit)->environ;
     py_auto *d = PyDict_Copy(e->base[kit->ex->listener]);
     if (d == NULL || fill(e, d, kit) < 0) {
         return NULL;

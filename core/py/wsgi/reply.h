@@ -48,9 +48,9 @@ int cg_wsgi_reply_end(ReplyObject *x);
 /* Trailers that were given are not sent any more. */
 void cg_wsgi_reply_drop_trailers(ReplyObject *x);
 
-/* A thread of the application's may wait for the reader in the middle of a
- * write: before anything else is done with the reply, and before the exchange
- * goes. Other Python may run meanwhile. */
+/* The reply is held (held.h). A thread of the application's may wait for the
+ * reader in the middle of a write: before anything else is done with the reply,
+ * and before the exchange goes. Other Python may run meanwhile. */
 void cg_wsgi_reply_wait_turn(ReplyObject *x);
 
 static inline void

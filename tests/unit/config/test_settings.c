@@ -46,10 +46,12 @@ static const char *const ours[] = {"strict",
                                    "companions",
                                    "no_new_privs",
                                    "request_timeout",
+                                   "slow_request",
                                    "overload",
                                    "max_queue_time",
                                    "abandoned_after",
                                    "overload_exempt",
+                                   "warmup",
                                    "shutdown_delay",
                                    "websocket_compression",
                                    "websocket_ping_interval",
@@ -474,6 +476,10 @@ START_TEST(contradictions_are_told_with_the_reason)
     ADVICE("sendfile = True turns sendfile off", {"sendfile", "true"});
     ADVICE("option `ssl_version` is deprecated", {"ssl_version", "TLSv1"});
     ADVICE("config has no effect in a configuration file", {"config", "x.py"});
+    ADVICE("with control_socket_mode = 0o666 every user",
+           {"control_socket", "c"}, {"control_socket_mode", "438"});
+    ADVICE("", {"control_socket_mode", "438"});
+    ADVICE("", {"control_socket", "c"}, {"control_socket_mode", "432"});
 }
 END_TEST
 
