@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,7 +21,8 @@
 #include "core/worker/wsgi_host.h"
 
 enum {
-    SPARE = 2,      /* threads at the start: one that serves, one that waits */
+    SPARE = 2,      /* threads at the start: one that serves, one that waits;
+                       or as many as can compute at the same time */
     LEAVE_MS = 100, /* for threads to leave after a forced end */
     GRAIN_MS = 10
 };
@@ -128,10 +130,20 @@ make_another(struct gthread *g)
 }
 
 static int
+threads_at_start(const struct gthread *g)
+{
+    cpu_set_t cpus;
+    bool known = sched_getaffinity(0, sizeof cpus, &cpus) == 0;
+    int n = known && g->h.policy.engine.parallel ? CPU_COUNT(&cpus) : SPARE;
+    n = n > SPARE ? n : SPARE;
+    return n < g->most ? n : g->most;
+}
+
+static int
 make_first(struct gthread *g, struct cg_error *err)
 {
     int r = make_thread(g, err);
-    while (r == 0 && g->made < SPARE && g->made < g->most) {
+    while (r == 0 && g->made < threads_at_start(g)) {
         make_another(g);
     }
     return r;

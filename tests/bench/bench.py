@@ -26,6 +26,7 @@ import tempfile
 import time
 
 import secure
+import static
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -90,6 +91,8 @@ WORKLOADS = {
                    kind=secure.Kind(True, True), ask=secure.h2load),
     "h2c": Workload("14 bytes, HTTP/2 in clear text, 32 streams each", connections=16, streams=32,
                     kind=secure.Kind(False, True), ask=secure.h2load),
+    **{name: Workload(what, path, connections, fields, floor=False)
+       for name, (what, path, connections, fields) in static.ROWS.items()},
 }
 SECURE = [name for name, w in WORKLOADS.items() if w.kind]
 
@@ -338,9 +341,17 @@ def main():
         fail("wrk is missing: tools/setup bench installs it")
     if not os.sched_getaffinity(0) >= SERVER_CORE | CLIENT_CORE:
         fail("this needs two cores, one for the server and one for wrk")
-    commands = servers(options)
+    dynamic = servers(options)
+    with tempfile.TemporaryDirectory(prefix="bench-files-") as folder:
+        static.make_files(folder)
+        files = static.servers(folder, dynamic, gunicorn_python())
+        run(options, dynamic, files)
+
+
+def run(options, dynamic, files):
     for name in options.workloads.split(","):
         workload, results = WORKLOADS[name], {}
+        commands = files if name in static.ROWS else dynamic
         for _ in range(options.rounds):
             for server, command in of_workload(commands, workload).items():
                 if server == "floor" and not workload.floor:

@@ -85,6 +85,7 @@ struct world {
     const struct cg_keeper *keeper;
     const struct cg_transport_maker *transports;
     bool streaming; /* requests run before their body is there */
+    bool parallel;  /* calls run at the same time; and there is no relief */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
