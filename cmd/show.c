@@ -237,8 +237,10 @@ show_worker(struct cg_screen *s, const struct cg_json_tree *t,
             const struct cg_json_node *w)
 {
     char age[SMALL], rss[SMALL], cpu[SMALL], busy[SMALL], now[300];
+    bool follows = cg_json_number_of(t, w, "executors_least") <
+                   cg_json_number_of(t, w, "executors");
     snprintf(busy, sizeof busy, "%.0f/%.0f", cg_json_number_of(t, w, "busy"),
-             cg_json_number_of(t, w, "executors"));
+             cg_json_number_of(t, w, follows ? "executors_now" : "executors"));
     put_current(now, sizeof now, t, w);
     put_line(s, "%-8.0f %-9s %-8s %8.0f %6s %5.0f %7s %7s %s",
              cg_json_number_of(t, w, "pid"), cg_json_text_of(t, w, "state"),

@@ -476,6 +476,8 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     const struct cg_worker_start *start = h->run->start;
     struct cg_engine_config *config = &h->policy.engine;
     config->max_executors = class->executors;
+    config->min_executors = class->least_executors;
+    config->executor_idle_us = class->idle_us;
     config->calls_may_last = class->calls_may_last;
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->max_open = most_open();

@@ -13,7 +13,7 @@ from harness.server import free_port
 from harness.waiting import until
 
 FILES = {"app.py": APP}
-OPEN = ("Accept", "application/openmetrics-text; version=1.0.0")
+OPEN = "Accept: application/openmetrics-text; version=1.0.0"
 
 
 @pytest.fixture

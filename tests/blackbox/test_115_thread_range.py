@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""threads = "2-8": more threads while calls wait, fewer after, none for the GIL."""
+import pytest
+
+from harness import control
+from harness.blocked import APP, Blocked, ask
+from harness.waiting import until
+
+MOST = 8
+
+
+def start(server, threads=f"2-{MOST}", *args):
+    return server("app:app", "--threads", threads, *args, files={"app.py": APP})
+
+
+def worker(server):
+    return control.status(server)["workers"][0]
+
+
+def test_threads_come_while_calls_wait_and_leave_after(server):
+    s = start(server)
+    assert worker(s)["executors"] == MOST
+    until(lambda: worker(s)["executors_now"] == 2, "the least are there")
+    held = [Blocked(s, s.connect(), f"b{i}") for i in range(MOST)]
+    assert worker(s)["executors_now"] == MOST
+    late = s.connect()
+    late.get("/")  # one more has to wait
+    for b in held:
+        b.go()
+        assert b.peer.reply().status == 200
+    assert late.reply().status == 200
+    until(lambda: worker(s)["executors_now"] == 2, "they leave", 30)
+    held = [Blocked(s, s.connect(), f"c{i}") for i in range(4)]  # and come again
+    for b in held:
+        b.go()
+        assert b.peer.reply().status == 200
+    assert ask(s.connect()).status == 200
+
+
+def test_no_more_threads_burn_the_cpu_than_the_least(server):
+    s = start(server)
+    peers = [s.connect() for _ in range(5)]
+    for i, peer in enumerate(peers):
+        peer.get(f"/burn?b{i}")
+
+    def running():
+        return len(list(s.folder.glob("b*.in")))
+
+    until(lambda: running() == 2, "the least run")
+    begun = worker(s)["cpu_s"]
+    until(lambda: worker(s)["cpu_s"] > begun + 1, "they burn")
+    assert running() == 2
+    assert worker(s)["executors_now"] == 2
+    for i, peer in enumerate(peers):
+        (s.folder / f"b{i}.go").touch()
+    for peer in peers:
+        assert peer.reply().status == 200
+
+
+def test_a_range_of_one_number_is_that_number(server):
+    s = start(server, "3-3")
+    assert worker(s)["executors"] == 3
+
+
+@pytest.mark.parametrize("text, why", [
+    ("16-2", "the larger number comes last"), ("0-4", "the least is 1"),
+    ("2-", "'2-' (such as"), ("2-4-6", "'2-4-6' (such as"),
+    ("2-x", "'2-x' (such as"), ("2 - 4", "'2 - 4' (such as")])
+def test_a_range_that_is_none_is_told(run, text, why):
+    done = run("--threads", text, "--check-config", "app:app",
+               files={"app.py": "app = print"})
+    assert done.status == 1
+    assert done.line_with("command line: threads: Value must be a whole number "
+                          "or a range LEAST-MOST", why)
+
+
+@pytest.mark.parametrize("file, text", [
+    ("gunicorn.conf.py", "threads = '2-16'"), ("gunicorn.yaml", "threads: 2-16")])
+def test_a_range_in_a_file_is_printed_as_it_is(run, file, text):
+    done = run("-c", file, "--print-config", "app:app",
+               files={file: text + "\n", "app.py": "app = print"})
+    assert done.status == 0
+    assert ["threads", "=", "2-16"] in [line.split() for line in done.out.splitlines()]
