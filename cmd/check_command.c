@@ -209,6 +209,25 @@ warn_of_forks(struct cg_check *c, const struct cg_settings *s,
     }
 }
 
+/* Its warnings are findings, whatever else it printed is shown. */
+static void
+take_warnings(struct cg_check *c, struct cg_slice said)
+{
+    static const char mark[] = "Warning: ";
+    while (said.n > 0) {
+        const char *end = memchr(said.p, '\n', said.n);
+        size_t n = end != NULL ? (size_t)(end - said.p) : said.n;
+        if (n > sizeof mark - 1 && memcmp(said.p, mark, sizeof mark - 1) == 0) {
+            cg_findings_warn(&c->found, "%.*s", (int)(n - (sizeof mark - 1)),
+                             said.p + sizeof mark - 1);
+        } else {
+            fwrite(said.p, 1, n + (end != NULL), stderr);
+        }
+        said.p += n + (end != NULL);
+        said.n -= n + (end != NULL);
+    }
+}
+
 /* What the child said: an error's text when it failed, else it is passed on. */
 static void
 take_said(struct cg_check *c, int fd, bool failed)
@@ -219,7 +238,7 @@ take_said(struct cg_check *c, int fd, bool failed)
     ssize_t n = pread(fd, to, SAID_MAX, 0);
     said.n = n > 0 ? (size_t)n : 0;
     if (!failed) {
-        fwrite(said.p, 1, said.n, stderr);
+        take_warnings(c, (struct cg_slice){said.p, said.n});
         return;
     }
     struct cg_slice text = cg_slice_trim((struct cg_slice){said.p, said.n});

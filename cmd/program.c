@@ -15,9 +15,9 @@
 #include "cmd/config_command.h"
 #include "cmd/control_command.h"
 #include "cmd/generate.h"
+#include "cmd/surroundings.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
-#include "core/base/addr.h"
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/base/process.h"
@@ -285,22 +285,6 @@ apply_pythonpath(struct cg_settings *s, struct cg_error *err)
     return cg_python_set_path(NULL, cg_settings_str(s, CG_pythonpath), err);
 }
 
-static int
-check_binds(const struct cg_settings *s)
-{
-    const struct cg_value *bind = cg_settings_value(s, CG_bind);
-    int status = EXIT_GOOD;
-    for (size_t i = 0; i < bind->list.n; i++) {
-        struct cg_addr addr;
-        struct cg_error err = {0};
-        if (cg_addr_parse(bind->list.items[i].s, &addr, &err) < 0) {
-            cg_error_prefix(&err, "%s: bind", s->source[CG_bind].text);
-            status = say_error(&err);
-        }
-    }
-    return status;
-}
-
 /* What a start would find wrong, all of it. gunicorn's check looks at the
  * application alone, without pythonpath and raw_env. */
 static int
@@ -322,8 +306,10 @@ check(struct cg_settings *s)
             status = say_error(&err);
         }
     }
-    status |= check_binds(s);
-    return status | check_app(s);
+    status |= cg_surroundings_check_files(s) | cg_surroundings_check_binds(s);
+    int app = check_app(s);
+    return status | app |
+           (app == EXIT_GOOD ? cg_surroundings_check_user(s) : EXIT_GOOD);
 }
 
 /* ---- the command check ---- */

@@ -36,6 +36,8 @@ cg_docgen_type(const struct cg_row *row)
     case TYPE_STR: return "a string, or `None`";
     case TYPE_LIST: return "a list of strings, or one string";
     case TYPE_FILES: return "a list of files that exist, or of patterns";
+    case TYPE_TARGETS:
+        return "a list of paths, or of http:// and https:// URLs";
     case TYPE_CSV: return "a string, parts separated by commas";
     case TYPE_ADDRS:
         return "addresses and networks, separated by commas, "
@@ -65,7 +67,8 @@ none_text(const struct cg_row *row)
     case TYPE_LIST:
     case TYPE_PAIRS:
     case TYPE_CERTS:
-    case TYPE_FILES: return "`[]`";
+    case TYPE_FILES:
+    case TYPE_TARGETS: return "`[]`";
     case TYPE_DICT: return "`{}`";
     case TYPE_HOOK: return "no function";
     case TYPE_USER: return "the user that starts the server";

@@ -79,7 +79,7 @@ value_of(const struct cg_row *row, const char *text, struct cg_value *ret,
 {
     int64_t n;
     if (row->type == TYPE_LIST || row->type == TYPE_FILES ||
-        row->type == TYPE_PAIRS) {
+        row->type == TYPE_TARGETS || row->type == TYPE_PAIRS) {
         return cg_split_words(text, ret) == 0
                    ? 0
                    : cg_error_set(err, EINVAL, "a quote is not closed in: %s",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/memory.h"
 
 static bool
@@ -20,10 +21,34 @@ is_known(const struct cg_findings *f, bool is_problem, const char *text)
     return false;
 }
 
+static bool
+is_control(char c)
+{
+    return ((unsigned char)c < 0x20 && c != '\t' && c != '\n') || c == 0x7f;
+}
+
+/* What is shown comes out of files and variables: it gives a terminal no
+ * commands. Takes the text; written as repr() does. */
+static char *
+without_controls(char *text)
+{
+    struct cg_buf b = {0};
+    for (const char *p = text; *p != '\0'; p++) {
+        if (is_control(*p)) {
+            cg_buf_putf(&b, "\\x%02x", (unsigned char)*p);
+        } else {
+            cg_buf_putc(&b, *p);
+        }
+    }
+    free(text);
+    return cg_buf_take(&b);
+}
+
 /* Takes the text. */
 static void
 add(struct cg_findings *f, bool is_problem, char *text)
 {
+    text = without_controls(text);
     if (is_known(f, is_problem, text)) {
         free(text);
         return;

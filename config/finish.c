@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/dev_cert.h"
 #include "config/table.h"
 #include "core/base/cpus.h"
 #include "core/base/memory.h"
@@ -454,6 +455,7 @@ cg_settings_check_features(const struct cg_settings *s, struct cg_error *err)
                          "%s: dev is for a terminal: leave out daemon (%s)",
                          s->source[CG_dev].text, s->source[CG_daemon].text);
     }
+    r = r == 0 ? cg_dev_cert_check(s, err) : r;
     r = r == 0 ? check_protocol(s, err) : r;
     r = r == 0 ? check_logs(s, err) : r;
     if (r < 0) {
@@ -573,6 +575,7 @@ cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
     struct cg_cpus cpus;
     cg_cpus_read("", &cpus);
     resolve_dev(s);
+    cg_dev_cert_resolve(s);
     resolve_workers(s, &cpus);
     expand_access_format(s);
     for (size_t i = 0; i < CG_COUNT(advice); i++) {

@@ -11,10 +11,11 @@ enum cg_type {
     TYPE_RANGE,   /* a number, or LEAST-MOST */
     TYPE_SECONDS, /* a decimal number */
     TYPE_STR,
-    TYPE_LIST,  /* of strings */
-    TYPE_FILES, /* list of files that exist */
-    TYPE_CSV,   /* comma string -> list */
-    TYPE_ADDRS, /* comma string of addresses and networks -> list */
+    TYPE_LIST,    /* of strings */
+    TYPE_FILES,   /* list of files that exist */
+    TYPE_TARGETS, /* list of paths and addresses of http */
+    TYPE_CSV,     /* comma string -> list */
+    TYPE_ADDRS,   /* comma string of addresses and networks -> list */
     TYPE_DICT,
     TYPE_PAIRS, /* list of strings NAME=VALUE, or a dictionary -> list */
     TYPE_CERTS, /* list of dicts: certfile, keyfile, names */

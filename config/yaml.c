@@ -3,16 +3,22 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "config/table.h"
+#include "core/base/fd.h"
 #include "core/base/memory.h"
 
 enum { MAX_BYTES = 1 << 20, MAX_NODES = 10000, MAX_DEPTH = 50 };
+
+static const char too_large[] = "too large or too deeply nested";
 
 struct reader {
     yaml_document_t doc;
@@ -72,6 +78,11 @@ expand(struct reader *r, yaml_mark_t mark, const char *s)
             return NULL;
         }
         cg_buf_puts(&b, value);
+        if (b.n > MAX_BYTES) {
+            cg_buf_release(&b);
+            fail_name(r, mark, "with ", name, " it is larger than 1 MiB");
+            return NULL;
+        }
         s = end + 1;
     }
     return cg_buf_take(&b);
@@ -129,11 +140,18 @@ check_tag(struct reader *r, const yaml_node_t *node)
                      ": plain values, lists and maps are understood");
 }
 
+static bool
+has_nul(const yaml_node_t *scalar)
+{
+    return strlen((const char *)scalar->data.scalar.value) !=
+           scalar->data.scalar.length;
+}
+
 static int
 convert_scalar(struct reader *r, const yaml_node_t *node, struct cg_value *ret)
 {
     const char *text = (const char *)node->data.scalar.value;
-    if (strlen(text) != node->data.scalar.length) {
+    if (has_nul(node)) {
         return fail(r, node->start_mark, "a NUL character in a value");
     }
     if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
@@ -156,6 +174,7 @@ convert_scalar(struct reader *r, const yaml_node_t *node, struct cg_value *ret)
 
 /* ---- nodes ---- */
 
+static const char nul_in_key[] = "a NUL character in a key";
 static const char needs_maps[] = "<< needs a map, or a list of maps";
 
 static int convert(struct reader *r, int index, int depth,
@@ -206,6 +225,9 @@ convert_pair(struct reader *r, const yaml_node_pair_t *pair, int depth,
         return fail(r, key->start_mark, "a key must be a plain word");
     }
     const char *name = (const char *)key->data.scalar.value;
+    if (has_nul(key)) {
+        return fail(r, key->start_mark, nul_in_key);
+    }
     if (strcmp(name, "<<") == 0) {
         return 0; /* after the map's own keys */
     }
@@ -289,7 +311,7 @@ convert(struct reader *r, int index, int depth, struct cg_value *ret)
 {
     const yaml_node_t *node = node_at(r, index);
     if (++r->nodes > MAX_NODES || depth > MAX_DEPTH) {
-        return fail(r, node->start_mark, "too large or too deeply nested");
+        return fail(r, node->start_mark, too_large);
     }
     int e = check_tag(r, node);
     if (e < 0) {
@@ -412,6 +434,9 @@ static int
 apply_merge(struct reader *r, struct target *t, int index, int depth)
 {
     const yaml_node_t *node = node_at(r, index);
+    if (++r->nodes > MAX_NODES) {
+        return fail(r, node->start_mark, too_large);
+    }
     if (node->type == YAML_SEQUENCE_NODE && depth < MAX_DEPTH) {
         for (yaml_node_item_t *i = node->data.sequence.items.start;
              i < node->data.sequence.items.top; i++) {
@@ -435,10 +460,13 @@ apply_pair(struct reader *r, struct target *t, const yaml_node_pair_t *pair,
     const yaml_node_t *key = node_at(r, pair->key);
     if (++r->nodes > MAX_NODES || key->type != YAML_SCALAR_NODE) {
         return fail(r, key->start_mark,
-                    r->nodes > MAX_NODES ? "too large"
+                    r->nodes > MAX_NODES ? too_large
                                          : "a key must be a setting's name");
     }
     const char *name = (const char *)key->data.scalar.value;
+    if (has_nul(key)) {
+        return fail(r, key->start_mark, nul_in_key);
+    }
     if (strcmp(name, "<<") == 0) {
         return 0; /* after the map's own keys */
     }
@@ -488,19 +516,28 @@ static int
 slurp(const char *path, const char *shown, struct cg_buf *b,
       struct cg_error *err)
 {
-    FILE *f = fopen(path, "re");
-    if (f == NULL) {
+    /* a pipe would be waited for, at a reload by the master */
+    cg_auto(fd_close) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    ssize_t n;
+    if (fd < 0 || fstat(fd, &st) < 0) {
         return cg_error_set(err, errno, "%s: %s", shown, strerror(errno));
     }
-    size_t n;
+    if (S_ISDIR(st.st_mode)) {
+        return cg_error_set(err, EISDIR, "%s: %s", shown, strerror(EISDIR));
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return cg_error_set(err, EINVAL,
+                            "%s: it is no regular file: name the configuration "
+                            "file with -c",
+                            shown);
+    }
     do {
-        n = fread(cg_buf_reserve(b, 65536), 1, 65536, f);
-        b->n += n;
-    } while (n > 0 && b->n <= MAX_BYTES);
-    int failed = ferror(f) ? errno : 0;
-    fclose(f);
-    if (failed != 0) {
-        return cg_error_set(err, failed, "%s: %s", shown, strerror(failed));
+        n = read(fd, cg_buf_reserve(b, 65536), 65536);
+        b->n += n > 0 ? (size_t)n : 0;
+    } while ((n > 0 && b->n <= MAX_BYTES) || (n < 0 && errno == EINTR));
+    if (n < 0) {
+        return cg_error_set(err, errno, "%s: %s", shown, strerror(errno));
     }
     return b->n > MAX_BYTES ? cg_error_set(err, EFBIG,
                                            "%s: larger than 1 MiB: is this the "
@@ -557,16 +594,58 @@ check_end(struct reader *r, yaml_parser_t *parser)
     return e;
 }
 
+/* The parts of a list or map that begin here; or end, negative. */
+static int
+depth_of(yaml_event_type_t type)
+{
+    bool begins =
+        type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+    bool ends =
+        type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+    return begins - ends;
+}
+
+/* Before anything is built of it: with libyaml, depth and anchors cost the
+ * square of their number. What is no YAML is told later. */
+static int
+check_size(struct reader *r, const char *text, size_t n)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    yaml_event_type_t type = YAML_NO_EVENT;
+    int nodes = 0, depth = 0, e = 0;
+    if (!yaml_parser_initialize(&parser)) {
+        cg_die("out of memory");
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+    while (e == 0 && type != YAML_STREAM_END_EVENT &&
+           yaml_parser_parse(&parser, &event)) {
+        type = event.type;
+        depth += depth_of(type);
+        nodes += depth_of(type) > 0 || type == YAML_SCALAR_EVENT ||
+                 type == YAML_ALIAS_EVENT;
+        if (nodes > MAX_NODES || depth > MAX_DEPTH + 1) {
+            e = fail(r, event.start_mark, too_large);
+        }
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return e;
+}
+
 static int
 parse_text(struct reader *r, struct target *t, const struct cg_buf *text)
 {
     yaml_parser_t parser;
+    int e = check_size(r, text->p, text->n);
+    if (e < 0) {
+        return e;
+    }
     if (!yaml_parser_initialize(&parser)) {
         cg_die("out of memory");
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text->p,
                                  text->n);
-    int e;
     if (!yaml_parser_load(&parser, &r->doc)) {
         e = parse_error(&parser, r->shown, r->err);
     } else {
@@ -620,12 +699,15 @@ cg_yaml_parse_value(const char *text, struct cg_value *ret,
 {
     struct reader r = {.shown = "value", .err = err};
     yaml_parser_t parser;
+    int e = check_size(&r, text, strlen(text));
+    if (e < 0) {
+        return e;
+    }
     if (!yaml_parser_initialize(&parser)) {
         cg_die("out of memory");
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text,
                                  strlen(text));
-    int e = 0;
     if (!yaml_parser_load(&parser, &r.doc)) {
         e = parse_error(&parser, r.shown, err);
     } else {

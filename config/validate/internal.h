@@ -27,6 +27,8 @@ int cg_validate_any(struct cg_value *v);
 /* list.c */
 int cg_validate_list(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);
+int cg_validate_targets(const struct cg_row *row, struct cg_value *v,
+                        struct cg_error *err);
 int cg_validate_files(const struct cg_row *row, struct cg_value *v,
                       struct cg_error *err);
 int cg_validate_csv(struct cg_value *v, struct cg_error *err);

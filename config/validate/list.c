@@ -96,6 +96,39 @@ cg_validate_files(const struct cg_row *row, struct cg_value *v,
     return r;
 }
 
+/* What a request line and a Host field can hold. */
+static bool
+is_target(const char *text)
+{
+    enum { MOST = 500 };
+    const char *rest = strncmp(text, "http://", 7) == 0    ? text + 7
+                       : strncmp(text, "https://", 8) == 0 ? text + 8
+                                                           : text;
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] <= ' ' || text[i] > '~') {
+            return false;
+        }
+    }
+    return n <= MOST && (rest == text ? *text == '/' : strcspn(rest, "/") > 0);
+}
+
+int
+cg_validate_targets(const struct cg_row *row, struct cg_value *v,
+                    struct cg_error *err)
+{
+    int r = cg_validate_list(row, v, err);
+    for (size_t i = 0; r == 0 && i < v->list.n; i++) {
+        if (!is_target(v->list.items[i].s)) {
+            return cg_error_set(err, EINVAL,
+                                "Not a path such as /ready, nor a URL such as "
+                                "https://shop.example/ready: %.200s",
+                                v->list.items[i].s);
+        }
+    }
+    return r;
+}
+
 struct cg_value
 cg_split_commas(const char *text)
 {

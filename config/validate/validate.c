@@ -117,6 +117,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     case TYPE_STR: return cg_validate_str(v, err);
     case TYPE_LIST: return cg_validate_list(row, v, err);
     case TYPE_FILES: return cg_validate_files(row, v, err);
+    case TYPE_TARGETS: return cg_validate_targets(row, v, err);
     case TYPE_CSV: return cg_validate_csv(v, err);
     case TYPE_ADDRS: return cg_validate_addrs(v, err);
     case TYPE_DICT: return cg_validate_dict(row, v, err);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/dispatch.h"
 
-#include "core/base/fd.h"
 #include "core/engine/conn/accept.h"
 #include "core/engine/conn/adopt.h"
 #include "core/engine/conn/give.h"
@@ -88,7 +87,7 @@ on_request(struct cg_executor *x, struct cg_stream *s,
     }
     const struct cg_engine *e = x->engine;
     if (__builtin_expect(e->config->redirect_port != 0, 0) &&
-        cg_transport_is_plain(&s->conn->transport)) {
+        cg_transport_secure(&s->conn->transport) == NULL && !cg_is_held(e)) {
         cg_redirect(x->engine, s->conn, a->req, a->base,
                     e->config->redirect_port);
         return;
@@ -208,6 +207,15 @@ cg_dispatch_accept_rest(struct cg_executor *x)
     }
 }
 
+void
+cg_dispatch_offered(struct cg_executor *x)
+{
+    struct cg_conn *c = cg_accept_offered(x->engine);
+    if (c != NULL) {
+        cg_dispatch_event(x, c);
+    }
+}
+
 /* While the queue stands what the others gave is a part of it. */
 static void
 on_adopted(struct cg_executor *x, struct cg_stream *s,
@@ -217,7 +225,7 @@ on_adopted(struct cg_executor *x, struct cg_stream *s,
     if (!cg_queue_admits(e, s, a)) {
         return;
     }
-    if (e->overload.standing && a->body.p != NULL) {
+    if (e->overload.standing) {
         put_in_queue(x, s, a);
     } else {
         run(x, s, a);
@@ -234,6 +242,5 @@ cg_dispatch_adopt(struct cg_executor *x)
     } else if (what == CG_ADOPTED_FRESH) {
         cg_dispatch_event(x, a.conn);
     }
-    cg_fd_close(&a.file);
     return what != CG_ADOPTED_NONE;
 }

@@ -23,6 +23,8 @@ bool cg_dispatch_accept_one(struct cg_executor *x, int listener);
 void cg_dispatch_accept(struct cg_executor *x, int listener);
 /* At a stop: those that the kernel promised us. */
 void cg_dispatch_accept_rest(struct cg_executor *x);
+/* What the host offers. */
+void cg_dispatch_offered(struct cg_executor *x);
 /* Takes one out of the shared queue; false when there is none. */
 bool cg_dispatch_adopt(struct cg_executor *x);
 

@@ -19,6 +19,8 @@ enum {
     SKIP_US = 5 * 1000 * 1000,
     /* a request that is over: until the executor in the wire is asked again */
     RETRY_US = 5 * 1000,
+    /* a slow one: until its stack is there */
+    SLOW_AGAIN_US = 10 * 1000,
     /* and until one that does not come back counts as stuck */
     GRACE_US = 5 * 1000 * 1000,
     /* at a slow reader, until its time is over */
@@ -26,6 +28,28 @@ enum {
 };
 
 #define RELAXED memory_order_relaxed
+
+/* ---- requests of the host's own ---- */
+
+void
+cg_engine_hold(struct cg_engine *e)
+{
+    atomic_store(&e->accept.held, 1);
+}
+
+void
+cg_engine_offer(struct cg_engine *e, int fd)
+{
+    atomic_store(&e->accept.offered, fd + 1);
+    cg_engine_kick(e);
+}
+
+void
+cg_engine_admit(struct cg_engine *e)
+{
+    atomic_store(&e->accept.held, 0);
+    cg_engine_kick(e);
+}
 
 /* ---- making and freeing ---- */
 
@@ -44,6 +68,8 @@ init_deadlines(struct cg_engine *e)
     length[DEADLINE_LINGER] = LINGER_US;
     length[DEADLINE_LIMIT] = c->request_timeout_us;
     length[DEADLINE_RETRY] = RETRY_US;
+    length[DEADLINE_SLOW] = c->slow_request_us;
+    length[DEADLINE_SLOW_AGAIN] = SLOW_AGAIN_US;
     length[DEADLINE_GRACE] =
         c->request_timeout_us < GRACE_US ? c->request_timeout_us : GRACE_US;
 }

@@ -11,6 +11,8 @@
 #ifndef CG_ENGINE_ENGINE_H
 #define CG_ENGINE_ENGINE_H
 
+#include <pthread.h>
+
 #include "core/engine/exchange/intake.h"
 #include "core/engine/outbox/spill.h"
 #include "core/exchange/app.h"
@@ -44,6 +46,17 @@ struct cg_stalled {
     struct cg_slice method, target; /* raw and cut */
     uint64_t sent, of;              /* bytes of the body; made so far */
     uint64_t since_us;              /* so long */
+};
+
+/* Where the time of a slow request went (slow_request), at its end. */
+struct cg_slow_tale {
+    const struct cg_peer *peer;
+    struct cg_slice method, target; /* raw and cut */
+    struct cg_slice id;             /* see struct cg_exchange */
+    int status;
+    uint64_t queue_us, app_us;
+    uint64_t send_us; /* until its peer had taken the reply */
+    uint64_t unsent;  /* bytes that it never took */
 };
 
 /* What became of the requests that had to wait, from the begin of an overload
@@ -100,6 +113,19 @@ struct cg_host {
     void (*overdue)(void *self, const struct cg_exchange *ex, size_t page_n);
     /* The same request has not ended some seconds later. */
     void (*stuck)(void *self, const struct cg_exchange *ex);
+    /* A request has been in run for slow_request: called again and again until
+     * it says true, which is when the stack of `thread`, which runs it or keeps
+     * it waiting, has been told. waited_us: for its peer. */
+    bool (*slow)(void *self, const struct cg_exchange *ex, pthread_t thread,
+                 uint64_t waited_us);
+    /* The same where requests share a thread and that is free: on it, entered,
+     * without the baton. ex may be gone when it returns. */
+    void (*slow_waits)(void *self, struct cg_exchange *ex, uint64_t waited_us);
+    /* A request of which `slow` said false ends. */
+    void (*slow_over)(void *self, const struct cg_exchange *ex);
+    /* One ended that took that long with its reply; its exchange may be gone.
+     */
+    void (*slow_ended)(void *self, const struct cg_slow_tale *tale);
     /* The engine answered a request by itself, with a file; maybe with the
      * baton. The reply is complete, but for what the peer has not taken. NULL:
      * nobody wants to know. */
@@ -145,6 +171,7 @@ struct cg_engine_config {
     uint64_t body_grace_us;          /* not counted in that average */
     uint64_t write_timeout_us;       /* without progress */
     uint64_t request_timeout_us;     /* in the application; 0: any */
+    uint64_t slow_request_us;        /* told from then on; 0: never */
     uint64_t keepalive_us;           /* 0: every response closes */
     uint32_t max_keepalive_requests; /* of one connection; UINT32_MAX: any */
     enum cg_proxy_mode proxy_mode;
@@ -194,6 +221,17 @@ void cg_engine_free(struct cg_engine *e);
 void cg_engine_watch_wakeup(struct cg_engine *e, int fd);
 /* Leaves at once when fd reports end of file (the master is gone). */
 int cg_engine_watch_master(struct cg_engine *e, int fd);
+
+/*
+ * Before clients are let in the host may send requests of its own: from hold,
+ * before the engine runs, to admit nobody is accepted or adopted, and nothing
+ * is given away. An offered descriptor, one of a pair of sockets that do not
+ * block, becomes the engine's connection, from a peer as near as one on a unix
+ * socket; one at a time. admit and offer: any thread.
+ */
+void cg_engine_hold(struct cg_engine *e);
+void cg_engine_offer(struct cg_engine *e, int fd);
+void cg_engine_admit(struct cg_engine *e);
 
 /* Starts the relief thread, which turns the loop during long calls. After the
  * last fork of the worker's own. */

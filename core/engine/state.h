@@ -109,6 +109,14 @@ cg_others_run(const struct cg_engine *e)
            atomic_load_explicit(&e->pool.n, memory_order_relaxed) + 1;
 }
 
+/* Whether only requests of the host's own are run yet. */
+static inline bool
+cg_is_held(const struct cg_engine *e)
+{
+    return __builtin_expect(
+        atomic_load_explicit(&e->accept.held, memory_order_relaxed) != 0, 0);
+}
+
 /* Whether another request may begin here. */
 static inline bool
 cg_may_run(const struct cg_engine *e)

@@ -4,7 +4,7 @@
  * for its class (WSGI in the thread that calls, WSGI in greenlets or on a loop,
  * ASGI in tasks) and hands it to its engine, which asks nothing else about it.
  *
- * WHO CALLS. The engine's executors call `enter` to `interrupt`, never its
+ * WHO CALLS. The engine's executors call `enter` to `show`, never its
  * relief thread; the worker calls `start` to `free`, on its main thread.
  * `enter` and `leave` stand around all others: what needs the GIL has it.
  */
@@ -28,6 +28,9 @@ struct cg_app_ops {
     /* ex takes too long, or goes on long after it was told that: on the thread
      * that requests share, as awaited. NULL: they share none. */
     void (*interrupt)(void *self, struct cg_exchange *ex);
+    /* Where ex waits, as Python shows stacks, for the log; on the thread that
+     * requests share, as awaited. NULL: they share none. */
+    void (*show)(void *self, struct cg_exchange *ex, struct cg_buf *out);
     /* An object that a reply's bytes belong to: one more and one less user. */
     void (*hold)(void *self, void *owner);
     void (*drop)(void *self, void *owner);

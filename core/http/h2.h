@@ -27,6 +27,7 @@ struct cg_h2_policy {
     uint32_t window; /* initial, of a stream */
     uint32_t max_frame;
     uint32_t max_list; /* of a head, decoded (RFC 9113, 6.5.2) */
+    bool websockets;   /* extended CONNECT is served (RFC 8441) */
 };
 
 /* Reasons of RST_STREAM and GOAWAY (RFC 9113, 7) that are used elsewhere. */

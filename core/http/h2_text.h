@@ -18,9 +18,10 @@
 /* Zeroed memory is a head without fields. */
 struct cg_h2_head {
     struct cg_buf method, path, authority, host, cookie, fields; /* owned */
-    size_t size;     /* as RFC 9113, 6.5.2 counts the list */
-    bool has_length; /* a Content-Length came */
-    bool has_method, has_path, has_authority, has_host;
+    struct cg_buf protocol; /* of an extended CONNECT (RFC 8441); owned */
+    size_t size;            /* as RFC 9113, 6.5.2 counts the list */
+    bool has_length;        /* a Content-Length came */
+    bool has_method, has_path, has_authority, has_host, has_protocol;
 };
 
 /* One field, names in lower case as HTTP/2 has them. False: the request is
@@ -28,8 +29,12 @@ struct cg_h2_head {
 bool cg_h2_head_add(struct cg_h2_head *h, struct cg_slice name,
                     struct cg_slice value);
 /* The head as text, appended to out; `ends`: no body follows. A body without a
- * Content-Length comes in chunks. False: malformed. */
+ * Content-Length comes in chunks. An extended CONNECT for a WebSocket is the
+ * handshake that HTTP/1.1 would have, what follows it are the tunnel's bytes.
+ * False: malformed. */
 bool cg_h2_head_text(const struct cg_h2_head *h, bool ends, struct cg_buf *out);
+/* Whether it asks for a tunnel of a protocol that nobody knows here. */
+bool cg_h2_head_is_foreign(const struct cg_h2_head *h);
 void cg_h2_head_release(struct cg_h2_head *h);
 
 /* ---- a reply ---- */

@@ -53,6 +53,7 @@ static void
 describe(struct cg_wsgi_host_class *class, const struct cg_settings *s)
 {
     class->streams = !is_buffering(s);
+    class->websockets = true;
     class->make_runner = make_runner;
     class->interrupt = interrupt_nobody;
 }

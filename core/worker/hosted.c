@@ -13,6 +13,7 @@
 #include "core/base/memory.h"
 #include "core/py/runtime/interp.h"
 #include "core/worker/class.h"
+#include "core/worker/warmup.h"
 
 enum { LOOP_HIGH_WATER = 16 << 20 };
 
@@ -205,6 +206,12 @@ interrupt(void *self, struct cg_exchange *ex)
 }
 
 static void
+show(void *self, struct cg_exchange *ex, struct cg_buf *out)
+{
+    cg_wsgi_show(((struct cg_wsgi_host *)self)->wsgi, ex, out);
+}
+
+static void
 replied(void *self, void *line, uint64_t unsent)
 {
     cg_wsgi_replied(((struct cg_wsgi_host *)self)->wsgi, line, unsent);
@@ -240,6 +247,7 @@ static const struct cg_app_ops ops = {
     .run = run,
     .awaited = drained,
     .interrupt = interrupt,
+    .show = show,
     .hold = cg_wsgi_hold,
     .drop = cg_wsgi_drop,
     .replied = replied,
@@ -283,6 +291,7 @@ static int
 serve_own(struct cg_host_run *r, struct cg_error *err)
 {
     beat(r);
+    cg_warmup_say_none(r);
     atomic_store(&r->start->slot->booted, 1);
     cg_worker_tell(r->start, CG_NEWS_READY, "");
     int end = cg_py_loop_serve_own(r->class->module, r->start->worker, r->app,

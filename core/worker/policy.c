@@ -270,6 +270,7 @@ init_engine(struct cg_policy *p, const struct cg_settings *s,
     e->first_timeout_us = e->header_timeout_us / 2; /* 15 s by default */
     e->write_timeout_us = seconds(s, CG_write_timeout);
     e->request_timeout_us = seconds(s, CG_request_timeout);
+    e->slow_request_us = cg_settings_us(s, CG_slow_request);
     e->keepalive_us = seconds(s, CG_keepalive);
     e->beat_us = beat(s);
     e->max_keepalive_requests =

@@ -44,6 +44,9 @@ void
 cg_security_warn(const struct cg_security *s,
                  void (*warn)(void *self, const char *text), void *self)
 {
+    if (s != NULL && s->py->notice[0] != '\0') {
+        warn(self, s->py->notice);
+    }
     for (int i = 0; s != NULL && i < s->py->nsites; i++) {
         time_t over = cg_tls_expiry(s->py->sites[i].context);
         time_t left = over - time(NULL);

@@ -36,7 +36,8 @@ int cg_security_renew(struct cg_security *s, const struct cg_settings *settings,
 const struct cg_transport_maker *cg_security_maker(const struct cg_security *s);
 /* Handshakes ask Python (sni_callback). */
 bool cg_security_asks(const struct cg_security *s);
-/* A WARNING for each certificate that is over soon. */
+/* A WARNING for each certificate that is over soon, and for one that is made
+ * for development. */
 void cg_security_warn(const struct cg_security *s,
                       void (*warn)(void *self, const char *text), void *self);
 

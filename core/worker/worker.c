@@ -22,6 +22,7 @@
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
 #include "core/worker/reload/reloader.h"
+#include "core/worker/warmup.h"
 #include "core/worker/wsgi_host.h"
 
 enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
@@ -567,6 +568,7 @@ serve_python(struct cg_host_run *run)
     if (usr1_came) {
         cg_py_server_reopen_logs(start->server);
     }
+    cg_warmup_say_none(run);
     return is_orphan(start)
                ? EXIT_STOPPED
                : cg_python_worker_run(start->server, start->worker, &calls);

@@ -52,6 +52,8 @@ struct cg_worker_news {
 
 /* And what tells it that its keeper is gone. */
 #define CG_KEEPER_SIGNAL (SIGRTMAX - 5)
+/* And what makes a thread write its stack, of a slow request. */
+#define CG_SLOW_SIGNAL (SIGRTMAX - 6)
 
 struct cg_worker_start {
     struct cg_settings *settings; /* the worker's own: hooks may change them */

@@ -14,6 +14,7 @@
 #include "core/exchange/queue.h"
 #include "core/py/compat/written.h"
 #include "core/py/runtime/interp.h"
+#include "core/worker/warmup.h"
 
 /* Lines about bad peers per second and worker; the rest is counted. */
 enum { BAD_PEERS = 10 };
@@ -204,6 +205,7 @@ report(void *self)
     cg_log_limit_take(&h->trouble); /* a state: once a second says it */
     uint64_t late = cg_log_limit_take(&h->late);
     uint64_t silent = cg_log_limit_take(&h->stalled);
+    cg_slow_report(&h->slow);
     if (silent > 0) {
         cg_log_line(h->run->start->log, CG_WARNING,
                     "Client takes nothing ... and %llu more like this",
@@ -329,6 +331,35 @@ stuck(void *self, const struct cg_exchange *ex)
     }
 }
 
+/* ---- slow requests ---- */
+
+static bool
+slow(void *self, const struct cg_exchange *ex, pthread_t thread,
+     uint64_t waited_us)
+{
+    return cg_slow_ask(&((struct cg_wsgi_host *)self)->slow, ex, thread,
+                       waited_us);
+}
+
+static void
+slow_waits(void *self, struct cg_exchange *ex, uint64_t waited_us)
+{
+    struct cg_wsgi_host *h = self;
+    cg_slow_show(&h->slow, &h->runner, ex, waited_us);
+}
+
+static void
+slow_over(void *self, const struct cg_exchange *ex)
+{
+    cg_slow_forget(&((struct cg_wsgi_host *)self)->slow, ex);
+}
+
+static void
+slow_ended(void *self, const struct cg_slow_tale *tale)
+{
+    cg_slow_tell(&((struct cg_wsgi_host *)self)->slow, tale);
+}
+
 /* ---- files, which the engine sends by itself ---- */
 
 static void
@@ -394,6 +425,7 @@ cg_wsgi_host_release(struct cg_wsgi_host *h)
     } else {
         cg_wsgi_free(h->wsgi);
     }
+    cg_slow_release(&h->slow);
     cg_access_free(h->access);
     free(h->listeners);
     cg_policy_release(&h->policy);
@@ -448,7 +480,11 @@ init_bridge(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     init_options(h, class->multithread);
     h->options.loop = class->loop;
     h->options.high_water = class->high_water;
-    h->options.limited = cg_settings_int(s, CG_request_timeout) != 0;
+    /* greenlets are known by their limits, which slow ones are shown by */
+    h->options.limited =
+        cg_settings_int(s, CG_request_timeout) != 0 ||
+        (cg_settings_us(s, CG_slow_request) != 0 && class->loop != NULL &&
+         class->make_runner != NULL && cg_py_loop_parks(class->loop));
     int r = cg_wsgi_new(&h->options, &h->wsgi, err);
     if (r < 0 || class->make_runner != NULL) {
         return r < 0 ? r : class->make_runner(h, err);
@@ -502,6 +538,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     }
     config->intake.streams = config->streaming;
     config->max_in_flight = h->policy.max_in_flight;
+    h->policy.http2.websockets = class->websockets;
     h->host = (struct cg_host){
         .signals = run_signals,
         .retire = retire,
@@ -518,6 +555,10 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
         .over = class->over,
         .overdue = overdue,
         .stuck = stuck,
+        .slow = slow,
+        .slow_waits = slow_waits,
+        .slow_over = slow_over,
+        .slow_ended = slow_ended,
         .answered = answered,
         .self = h,
     };
@@ -537,6 +578,9 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     *h = (struct cg_wsgi_host){.run = run,
                                .main = pthread_self(),
                                .interrupt = class->interrupt,
+                               .slow = {.log = run->start->log,
+                                        .fd = -1,
+                                        .lock = PTHREAD_MUTEX_INITIALIZER},
                                .spools = class->spools};
     int r = cg_policy_init(&h->policy, run->start->settings,
                            cg_py_server_field(), err);
@@ -557,6 +601,23 @@ cg_wsgi_host_init(struct cg_wsgi_host *h, struct cg_host_run *run,
     return 0;
 }
 
+/* Also by another thread, without the GIL. */
+static void
+warmed_up(void *self, const char *wrong)
+{
+    struct cg_wsgi_host *h = self;
+    const struct cg_worker_start *start = h->run->start;
+    if (wrong == NULL) {
+        atomic_store(&start->slot->booted, 1);
+        cg_worker_tell(start, CG_NEWS_READY, "");
+        return;
+    }
+    cg_worker_tell(start, CG_NEWS_FAILED, wrong);
+    cg_log_line(start->log, CG_ERROR, "%s: this worker does not serve", wrong);
+    h->run->exit_status = CG_EXIT_BOOT;
+    cg_engine_abort(h->engine);
+}
+
 int
 cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
 {
@@ -571,6 +632,9 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
             return r;
         }
     }
+    if (cg_settings_us(run->start->settings, CG_slow_request) != 0) {
+        cg_slow_start(&h->slow);
+    }
     forking_host = h;
     pthread_atfork(NULL, on_fork_in_parent, on_fork_in_child);
     if (h->spools) {
@@ -584,15 +648,15 @@ cg_wsgi_host_start(struct cg_wsgi_host *h, struct cg_error *err)
     if (run->stop_wanted) { /* told while the application was loading */
         cg_engine_stop(run->engine, run->graceful_us);
     }
-    atomic_store(&run->start->slot->booted, 1);
-    cg_worker_tell(run->start, CG_NEWS_READY, "");
-    return 0;
+    return cg_warmup_start(run, h->engine, warmed_up, h, &h->warmup, err);
 }
 
 void
 cg_wsgi_host_end(struct cg_wsgi_host *h)
 {
     struct cg_host_run *run = h->run;
+    cg_warmup_end(h->warmup);
+    h->warmup = NULL;
     cg_log_set_spool(run->start->log, NULL); /* no pass ends from here on */
     report(h);
     if (cg_engine_end(h->engine) == CG_END_ORPHANED) {

@@ -13,6 +13,7 @@
 #include "core/py/wsgi/wsgi.h"
 #include "core/worker/host.h"
 #include "core/worker/policy.h"
+#include "core/worker/slow.h"
 #include "logging/limit.h"
 
 struct cg_wsgi_host {
@@ -28,10 +29,12 @@ struct cg_wsgi_host {
     uint64_t graceful_us;
     struct cg_log_limit bad_peers, trouble; /* guarded by the baton */
     struct cg_log_limit late, stalled;      /* the same */
-    pthread_t main;                         /* the main thread */
-    void (*interrupt)(void *self);          /* as its class has it */
-    bool stuck;                             /* the master knows; the baton */
-    bool spools;                            /* as its class has it */
+    struct cg_slow_teller slow;
+    pthread_t main;                /* the main thread */
+    void (*interrupt)(void *self); /* as its class has it */
+    struct cg_warmup *warmup;      /* or NULL */
+    bool stuck;                    /* the master knows; the baton */
+    bool spools;                   /* as its class has it */
 };
 
 /* What differs between the classes. */
@@ -43,6 +46,7 @@ struct cg_wsgi_host_class {
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
     bool streams;            /* requests run before their body is there */
+    bool websockets;         /* over HTTP/2, too */
     bool buffers;            /* they never do, whatever the settings say */
     bool spools;             /* lines wait for the end of a pass */
     bool multithread;        /* as environ says it */

@@ -85,6 +85,10 @@ _cgunicorn() {
         : # any text
         return
         ;;
+    --slow-request)
+        : # any text
+        return
+        ;;
     --overload)
         _cgunicorn_words "$current" auto off
         return
@@ -98,6 +102,10 @@ _cgunicorn() {
         return
         ;;
     --overload-exempt)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --warmup)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
@@ -488,10 +496,12 @@ _cgunicorn() {
             --timeout \
             --graceful-timeout \
             --request-timeout \
+            --slow-request \
             --overload \
             --max-queue-time \
             --abandoned-after \
             --overload-exempt \
+            --warmup \
             --shutdown-delay \
             --keep-alive \
             --asgi-loop \
@@ -593,6 +603,7 @@ _cgunicorn() {
             --name \
             --keyfile \
             --certfile \
+            --dev-cert \
             --redirect-https \
             --ssl-version \
             --cert-reqs \
@@ -649,10 +660,12 @@ _cgunicorn() {
             timeout \
             graceful_timeout \
             request_timeout \
+            slow_request \
             overload \
             max_queue_time \
             abandoned_after \
             overload_exempt \
+            warmup \
             shutdown_delay \
             keepalive \
             asgi_loop \
@@ -749,6 +762,7 @@ _cgunicorn() {
             keyfile \
             certfile \
             certificates \
+            dev_cert \
             redirect_https \
             ssl_version \
             cert_reqs \

@@ -472,7 +472,7 @@ def _default(name, kind, value, qualname, text):
         return ssl.CERT_NONE
     if kind in ("string_to_list", "addrs", "http_protocols") and value is not None:
         return ",".join(value)
-    if kind in ("list_string", "files") and value is None:
+    if kind in ("list_string", "files", "targets") and value is None:
         return []
     if kind == "dict" and value is None:
         return {}

@@ -201,6 +201,16 @@ def test_an_environment_that_is_none_is_told(run, tmp_path):
     done.line_with("--python", "missing")
 
 
+@pytest.mark.parametrize("word", ["shop:app", "nosuch:app"])
+def test_a_module_that_is_missing_with_its_environment_is_told(run, word):
+    """A build in a virtual environment that was removed since."""
+    done = run("--check-config", "-c", "conf.py", word, files={
+        "conf.py": "import sys\nsys.executable = '/gone/bin/python3'\n",
+        "shop.py": "import nosuch\n"}, announced=["Traceback", "nosuch"])
+    assert done.status == 1 and "No module named 'nosuch'" in done.err
+    assert "is gone (/gone/bin/python3): activate another" in done.err
+
+
 @needs_module
 def test_the_environment_of_the_module_may_be_named(same):
     python = embedded.executable()

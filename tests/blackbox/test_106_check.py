@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`cgunicorn check`: what would hurt, before it does."""
 import json
+import os
+import pathlib
+import socket
+import tempfile
 
 import pytest
 
@@ -26,8 +30,13 @@ def findings(done, level):
     return [f["text"] for f in done.json()["findings"] if f["level"] == level]
 
 
-def test_a_good_configuration_is_good(check):
-    done = check("app:app", "--user", "65534", "--group", "65534")
+def test_a_good_configuration_is_good(other_user):
+    with tempfile.TemporaryDirectory() as folder:
+        top = pathlib.Path(folder)
+        top.chmod(0o755)
+        (top / "app.py").write_text(APP["app.py"])
+        done = control.ctl(top, "check", "app:app", "--user", "65534",
+                           "--group", "65534")
     assert done.status == 0, done
     assert "was imported in" in done.out
 
@@ -104,3 +113,64 @@ def test_a_module_of_that_name_is_served(run):
     done = run("check:app", "--check-config",
                files={"check.py": APP["app.py"]})
     assert done.status == 0, done.err
+
+
+# ---- what a start would meet on this machine ----
+
+@pytest.mark.parametrize("words, told", [
+    (("--error-logfile", "/no/such/error.log"), "errorlog: the folder '/no/such'"),
+    (("--access-logfile", "/no/such/a.log"), "accesslog: the folder '/no/such'"),
+    (("--pid", "/no/such/pid"), "pidfile: the folder '/no/such'"),
+    (("--error-logfile", "/"), "errorlog: '/' is a folder"),
+    (("-b", "unix:/no/such/s.sock"), "bind: the folder '/no/such'"),
+    (("-b", "unix:app.py"), "is no socket"),
+    (("-b", "192.0.2.1:8000"), "No interface of this machine"),
+])
+def test_a_place_that_cannot_be_used_is_told(run, check, words, told):
+    done = check("app:app", *words)
+    assert done.status == 1 and told in done.err, done
+    done = run("--check-config", "app:app", *words, files=APP)
+    assert done.status == 1 and told in done.err, done
+
+
+def test_an_address_in_use_is_told_and_is_no_error(run, check):
+    """A reload of the server that has it is checked the same way."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = "127.0.0.1:%d" % taken.getsockname()[1]
+        done = check("--json", "app:app", "-b", where)
+        assert done.status == 0, done
+        assert any(where + " is in use" in t for t in findings(done, "warning"))
+        done = run("--check-config", "app:app", "-b", where, files=APP)
+        assert done.status == 0 and where + " is in use" in done.err
+        done = run("--check-config", "app:app", "-b", where, "--reuse-port",
+                   files=APP)
+        assert done.status == 0 and "in use" not in done.err
+
+
+def test_a_socket_of_a_running_server_is_left_alone(check, tmp_path):
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "s.sock"))
+        taken.listen()
+        done = check("app:app", "-b", "unix:s.sock")
+        assert done.status == 0, done
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "s.sock"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("shut, told", [
+    ("shop", "the folder of the application"), ("shop/app.py", "shop/app.py")])
+def test_code_that_the_user_cannot_read_is_told(run, other_user, shut, told):
+    """At run time it would be "No module named …"."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = pathlib.Path(folder)
+        top.chmod(0o755)
+        (top / "shop").mkdir()
+        (top / "shop" / "app.py").write_text(APP["app.py"])
+        words = ("--check-config", "app:app", "-u", "65534", "-g", "65534")
+        assert run(*words, cwd=top / "shop").status == 0
+        (top / shut).chmod(0o600)
+        done = run(*words, cwd=top / "shop")
+        assert done.status == 1, done.err
+        assert "who runs the workers, may not read" in done.err
+        assert told in done.err

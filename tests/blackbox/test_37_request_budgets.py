@@ -7,6 +7,7 @@ import json
 import pytest
 
 from harness import classes
+from harness.blocked import APP as BLOCKING, Blocked, pid_of, pinned
 
 KIB = 1000
 DISK = 3000 * KIB
@@ -149,3 +150,91 @@ def test_buffered_bodies_of_asgi_count(server):
     with s.connect() as peer:
         peer.get("/", f"Content-Length: {DISK + 1}", method="POST")
         assert peer.reply().status == 413
+
+
+# ---- what does not come from the request's own connection ----
+
+def pipelined(peer, size):
+    """A request, and behind it one with a body: all at once."""
+    peer.send_leniently(
+        b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+        b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"
+        % (size, b"x" * size))
+
+
+def test_what_is_pipelined_counts_and_without_room_the_connection_ends(server):
+    s = server("app:app", "--request-memory", "200000",
+               files={"app.py": BLOCKING})
+    s.announce("no room for a request")
+
+    def ended(count):
+        held = Blocked(s, s.connect(), f"b{count}")
+        peers = [s.connect() for _ in range(count)]
+        for peer in peers:
+            pipelined(peer, 30_000)
+        if count > 5:
+            s.wait_log("no room for a request")
+        held.go()
+        held.peer.reply()
+        return sum(is_ended(peer) for peer in peers)
+
+    def is_ended(peer):
+        with peer:
+            r = peer.reply()
+            assert r.body.split()[1] == b"3"
+            if r.says_close():
+                peer.assert_closed()
+                return True
+            assert peer.reply().body.split()[1] == b"30000"
+            return False
+
+    assert 1 <= ended(10) <= 6
+    assert ended(5) == 0  # it is free again
+
+
+def test_bodies_on_their_way_to_another_worker_have_a_bound(server):
+    """Both are blocked: one body waits in the queue that they share, and the
+    others count where they came."""
+    s = server("app:app", "-w", "2", "--request-buffer-size", "1000",
+               "--request-disk", str(DISK), files={"app.py": BLOCKING})
+    s.announce("no room for a request")
+    first, mine = pinned(s, count=9)
+    second = next(iter(set(s.workers()) - {first}))
+    _, others = pinned(s, second, count=1)
+    held = [Blocked(s, mine.pop(), "b0"), Blocked(s, others[0], "b1")]
+    for peer in mine:
+        peer.send_leniently(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: "
+                            b"%d\r\n\r\n" % (600 * KIB) + b"x" * 600 * KIB)
+    s.wait_log("no room for a request")
+    for b in held:
+        b.go()
+        b.peer.reply()
+    answers = [peer.reply() for peer in mine]
+    served = [r for r in answers if r.status == 200]
+    assert all(r.body.split()[1] == b"600000" for r in served)
+    assert all(r.status == 503 for r in answers if r not in served)
+    assert 4 <= len(served) <= 7
+
+
+def test_bodies_that_another_worker_took_count_with_it(budget, run, server):
+    classes.skip_unless_installed(run, "gevent")
+    s = server("app:app", "-k", "gevent", "-w", "2", "--request-buffer-size",
+               "1000", "--request-disk", str(DISK // 2),
+               files={"app.py": BLOCKING})
+    s.announce("no room for a request")
+    victim, peers = pinned(s, count=5)
+    other = next(iter(set(s.workers()) - {victim}))
+    pinned(s, other)  # it has booted
+    held = Blocked(s, peers.pop(), "b", "/burn")
+    for n, peer in enumerate(peers):
+        peer.send_leniently(b"POST /block?w HTTP/1.1\r\nHost: a\r\n"
+                            b"Content-Length: %d\r\n\r\n" % (600 * KIB)
+                            + b"x" * 600 * KIB)
+    s.wait_log("no room for a request")
+    (s.folder / "w.go").touch()
+    answers = [peer.reply() for peer in peers]
+    served = [r for r in answers if r.status == 200]
+    assert len(served) == 2 and {pid_of(r) for r in served} == {other}
+    assert all(r.status == 503 for r in answers if r not in served)
+    held.go()
+    held.peer.reply()

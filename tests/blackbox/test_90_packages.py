@@ -381,7 +381,7 @@ def test_what_made_a_release_is_written_down(python, tmp_path, wheel):
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
     assert set(sums) == {wheel.name, "sbom.cdx.json"}
     bill = json.loads((tmp_path / "sbom.cdx.json").read_text())
-    assert {"http-parser", "libyaml", "zlib", wheel.name} == {
+    assert {"http-parser", "libyaml", "nghttp2", "zlib", wheel.name} == {
         c["name"] for c in bill["components"]}
 
 
@@ -391,6 +391,9 @@ def test_third_parties_licences_are_theirs():
     text = (ROOT / "LICENSE.third-party").read_text()
     for name in ("http-parser/LICENSE-MIT", "libyaml/License", "zlib/LICENSE"):
         assert (ROOT / "third_party" / name).read_text() in text
+    # behind its licence it has words for those who contribute
+    nghttp2 = (ROOT / "third_party/nghttp2/COPYING").read_text().partition("[The text below")[0]
+    assert " ".join(nghttp2.split()) in " ".join(text.split())
 
 
 # ---- installed without pip ----

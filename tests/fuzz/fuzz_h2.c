@@ -97,7 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                                   "\0\0\0\4\0\0\0\0\0";
-    const struct cg_h2_policy policy = {20, 65535, 16384, 8192};
+    const struct cg_h2_policy policy = {20, 65535, 16384, 8192, true};
     struct fuzz_input in = fuzz_input(data, n);
     struct world *w = cg_calloc(1, sizeof *w);
     struct cg_h2 *h = cg_h2_new(&policy, &events, w);

@@ -222,6 +222,21 @@ cg_accept_one(struct cg_executor *x, int listener)
     return cg_accept_from(x, listener);
 }
 
+/* Plain whatever the listener is: nobody has to be proved or announced. */
+struct cg_conn *
+cg_accept_offered(struct cg_engine *e)
+{
+    struct sockaddr_storage sa = {.ss_family = AF_UNIX};
+    int fd = atomic_exchange(&e->accept.offered, 0) - 1;
+    if (fd < 0) {
+        return NULL;
+    }
+    struct cg_conn *c = cg_conn_new(e, cg_transport_plain(fd));
+    cg_conn_describe(e, c, &sa);
+    c->preamble = c->may_announce = false;
+    return c;
+}
+
 int
 cg_accept_most(const struct cg_executor *x)
 {

@@ -11,6 +11,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/engine/conn/give.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/conn/room.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
@@ -175,33 +176,54 @@ adopt_waiting(struct cg_engine *e, const struct cg_message *m, int fd,
     return CG_ADOPTED_DONE;
 }
 
+/* A body that is a file counts here as if it had come here. */
 static enum cg_adopted
-adopt_request(struct cg_executor *x, const struct cg_message *m, int fd,
+adopt_file(struct cg_executor *x, struct cg_conn *c, const struct cg_message *m,
+           int file, struct cg_adoption *a)
+{
+    struct cg_engine *e = x->engine;
+    struct cg_error err = {0};
+    struct cg_intake *i = c->stream.intake = cg_intake_new();
+    const struct cg_body body = {
+        .n = m->file_n, .fd = file, .trailers = m->trailers};
+    if (cg_intake_adopt(i, &e->config->intake, &x->req, m->head.p, body, &err) <
+        0) {
+        cg_refuse_fault(e, c, &err);
+        return CG_ADOPTED_DONE;
+    }
+    a->arrival = (struct cg_arrival){
+        .req = &i->req, .base = i->head.p, .body = cg_intake_body(i)};
+    return CG_ADOPTED_REQUEST;
+}
+
+static enum cg_adopted
+adopt_request(struct cg_executor *x, const struct cg_message *m, int fds[2],
               struct cg_adoption *a)
 {
     struct cg_engine *e = x->engine;
-    struct cg_conn *c = conn_of(e, m, fd);
+    struct cg_conn *c = conn_of(e, m, fds[0]);
     a->conn = c;
     c->stream.state = STREAM_READY; /* it has waited longer than ours */
     c->stream.ready_us = m->ready_us;
     cg_conn_count(e, c);
     cg_room_bound(e);
     take_peer(c, &m->peer);
-    cg_buf_put(&c->rest, m->rest.p, m->rest.n);
+    cg_rest_put(e, c, m->rest.p, m->rest.n);
     cg_request_reset(&x->req);
     if (cg_head_read(&x->req, e->config->intake.head, c->peer.trusted,
                      m->head.p, m->head.n) != CG_HEAD_DONE) {
+        cg_fd_close(&fds[1]);
         cg_refuse(e, c, &x->req, m->head.p);
         return CG_ADOPTED_DONE;
     }
-    a->arrival =
-        (struct cg_arrival){.req = &x->req,
-                            .base = m->head.p,
-                            .body = {.p = m->body.p, .n = m->body.n, .fd = -1}};
     if (m->has_file) {
-        a->arrival.body = (struct cg_body){.n = m->file_n, .fd = a->file};
+        return adopt_file(x, c, m, fds[1], a);
     }
-    a->arrival.body.trailers = m->trailers;
+    a->arrival = (struct cg_arrival){
+        .req = &x->req,
+        .base = m->head.p,
+        .body = {
+            .p = m->body.p, .n = m->body.n, .fd = -1, .trailers = m->trailers}};
     return CG_ADOPTED_REQUEST;
 }
 
@@ -212,14 +234,12 @@ cg_adopt(struct cg_executor *x, struct cg_adoption *a)
     struct cg_message m;
     int fds[2] = {-1, -1};
     CG_HAS_BATON(e);
-    a->file = -1;
     if (e->config->handover == NULL || !cg_may_run(e) || !has_room(e) ||
         !take_message(x, &m, fds)) {
         return CG_ADOPTED_NONE;
     }
-    a->file = fds[1];
     atomic_fetch_add_explicit(&e->slot->adopted, 1, memory_order_relaxed);
     e->harvest.local_due = true;
     return m.head.n == 0 ? adopt_waiting(e, &m, fds[0], a)
-                         : adopt_request(x, &m, fds[0], a);
+                         : adopt_request(x, &m, fds, a);
 }

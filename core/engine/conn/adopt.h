@@ -19,7 +19,6 @@ enum cg_adopted {
 struct cg_adoption {
     struct cg_conn *conn;
     struct cg_arrival arrival; /* REQUEST */
-    int file;                  /* the caller's; the body may lie in it; or -1 */
 };
 
 enum cg_adopted cg_adopt(struct cg_executor *x, struct cg_adoption *a);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -151,7 +152,7 @@ cg_conn_forget(struct cg_engine *e, struct cg_conn *c)
     cg_conn_not_kept(e, c);
     c->protocol->close(e, c);
     cg_transport_close(&c->transport);
-    cg_buf_release(&c->rest);
+    cg_rest_release(e, c);
     c->next = e->conns.dead;
     e->conns.dead = c;
     cg_conn_discount(e, c);

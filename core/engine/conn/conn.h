@@ -45,7 +45,9 @@ struct cg_conn {
 
     /* owner fields */
     uint32_t rest_at;   /* first unused byte of rest */
-    struct cg_buf rest; /* bytes after the request: pipelining */
+    struct cg_buf rest; /* bytes after the request: pipelining (rest.h) */
+    uint32_t rest_held; /* of them in the budget */
+    bool rest_lost;     /* there was no room for them: it cannot go on */
     struct cg_peer peer;
 };
 

@@ -59,7 +59,7 @@ cg_may_give(const struct cg_engine *e)
 {
     return e->config->handover != NULL && !e->stop.begun &&
            !atomic_load_explicit(&e->stop.wanted, RELAXED) &&
-           has_sibling(e, false) && !is_hoarding(e);
+           has_sibling(e, false) && !is_hoarding(e) && !cg_is_held(e);
 }
 
 bool
@@ -97,7 +97,8 @@ body_file(const struct cg_body *body)
     if (body->p == NULL) {
         return fcntl(body->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     }
-    int fd = memfd_create("cgunicorn-body", MFD_CLOEXEC);
+    /* can be sealed: so the others know that it is memory */
+    int fd = memfd_create("cgunicorn-body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd >= 0 && !write_whole(fd, body->p, (size_t)body->n)) {
         close(fd);
         return -1;
@@ -135,6 +136,8 @@ send_off(struct cg_engine *e, struct cg_conn *c, const struct cg_message *m,
     return true;
 }
 
+/* What lies in the queue counts in nobody's budget: so a body that is a file
+ * goes there only when nothing else does. */
 bool
 cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
         const struct cg_body *body)
@@ -147,12 +150,13 @@ cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
     m.rest = rest_of(c);
     m.body = large ? (struct cg_slice){NULL, 0}
                    : (struct cg_slice){body->p, (size_t)body->n};
-    if (!cg_transport_is_plain(&c->transport) ||
+    m.has_file = large && body->n > 0;
+    if (!cg_transport_is_plain(&c->transport) || c->rest_lost ||
         !cg_outbox_is_empty(&c->stream.outbox) ||
+        (m.has_file && cg_queue_waits(e)) ||
         m.head.n + m.body.n + m.trailers.n + m.rest.n > CG_MESSAGE_MOST) {
         return false;
     }
-    m.has_file = large && body->n > 0;
     cg_auto(fd_close) int file = m.has_file ? body_file(body) : -1;
     if (m.has_file && file < 0) {
         return false;

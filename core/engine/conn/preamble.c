@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/state.h"
 
@@ -24,12 +25,11 @@ wait_for_first(struct cg_engine *e, struct cg_conn *c)
 static enum cg_proxy_status
 feed_packet(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
 {
-    cg_auto(buf) struct cg_buf all = c->rest;
+    cg_auto(buf) struct cg_buf all = cg_rest_take(x->engine, c);
     cg_auto(buf) struct cg_buf head = {0};
     struct cg_uwsgi packet;
     enum cg_refusal why = CG_REFUSE_UWSGI_FORBIDDEN;
     struct cg_span at = {0, 0};
-    c->rest = (struct cg_buf){0};
     cg_buf_put(&all, p, n);
     enum cg_uwsgi_status st =
         c->may_announce ? cg_uwsgi_read(all.p, all.n, &head, &packet, &why, &at)
@@ -38,6 +38,7 @@ feed_packet(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
     case CG_UWSGI_MORE:
         c->rest = all;
         all = (struct cg_buf){0};
+        cg_rest_count(x->engine, c);
         wait_for_first(x->engine, c);
         return CG_PROXY_MORE;
     case CG_UWSGI_REFUSED:
@@ -53,7 +54,7 @@ feed_packet(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n)
     c->transport.movable = false; /* what the packet told is known here only */
     cg_buf_put(&head, all.p + packet.n, all.n - packet.n);
     c->rest = head;
-    c->rest_at = 0;
+    cg_rest_count(x->engine, c);
     head = (struct cg_buf){0};
     return CG_PROXY_DONE;
 }
@@ -114,9 +115,8 @@ cg_preamble_feed(struct cg_executor *x, struct cg_conn *c, const char *p,
         *ret_used = n;
         return feed_packet(x, c, p, n);
     }
-    cg_auto(buf) struct cg_buf all = c->rest;
+    cg_auto(buf) struct cg_buf all = cg_rest_take(x->engine, c);
     size_t used = 0;
-    c->rest = (struct cg_buf){0};
     if (all.n > 0) {
         cg_buf_put(&all, p, n);
         p = all.p;
@@ -125,12 +125,14 @@ cg_preamble_feed(struct cg_executor *x, struct cg_conn *c, const char *p,
     enum cg_proxy_status st = read_preamble(x, c, p, n, &used);
     if (st == CG_PROXY_MORE) {
         cg_buf_put(&c->rest, p, n);
+        cg_rest_count(x->engine, c);
         wait_for_first(x->engine, c);
     } else if (st != CG_PROXY_REFUSED && used == n) {
         wait_for_first(x->engine, c);
     } else if (st != CG_PROXY_REFUSED && all.n > 0) {
         c->rest = all;
         c->rest_at = (uint32_t)used;
+        cg_rest_count(x->engine, c);
         all = (struct cg_buf){0};
     }
     *ret_used = used;

@@ -2,6 +2,7 @@
 #include "core/engine/conn/shake.h"
 
 #include "core/engine/conn/preamble.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/http1/ending.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/http2/session.h"
@@ -110,8 +111,7 @@ step(struct cg_executor *x, struct cg_conn *c, const char **ret_why)
     e->now_us = end_us > e->now_us ? end_us : e->now_us;
     e->shaking.spent_us += end_us - start_us;
     c->stream.state = STREAM_FRESH;
-    cg_buf_release(&c->rest);
-    c->rest_at = 0;
+    cg_rest_release(e, c);
     return what;
 }
 

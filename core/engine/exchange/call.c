@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/outbox/hoard.h"
 #include "core/engine/state.h"
 
@@ -131,7 +132,8 @@ may_keep(const struct cg_engine *e, const struct cg_conn *c,
     bool more = c->rest_at < c->rest.n; /* pipelined: it is answered, too */
     return req->keep_alive && !req->force_close &&
            c->requests < e->config->max_keepalive_requests &&
-           e->config->keepalive_us != 0 && (more || !is_leaving(e));
+           e->config->keepalive_us != 0 && !c->rest_lost &&
+           (more || !is_leaving(e));
 }
 
 static const char *
@@ -166,6 +168,9 @@ cg_call_begin(struct cg_call *call)
     flight_begin(call->executor, call);
     if (e->config->request_timeout_us != 0) {
         cg_limit_begin(call);
+    }
+    if (__builtin_expect(e->config->slow_request_us != 0, 0)) {
+        cg_slow_begin(call);
     }
 }
 
@@ -206,7 +211,7 @@ may_be_sending(const struct cg_call *call)
     const struct cg_request *req = call->ex.req;
     const struct cg_conn *c = call->stream->conn;
     return req->keep_alive || req->chunked || req->content_length > 0 ||
-           c->rest_at < c->rest.n;
+           c->rest_at < c->rest.n || c->rest_lost;
 }
 
 void
@@ -218,7 +223,7 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     if (end_us > e->now_us) {
         e->now_us = end_us;
     }
-    s->keep = call->ex.keep && !call->ex.taken;
+    s->keep = call->ex.keep && !call->ex.taken && !s->conn->rest_lost;
     s->broken = call->ex.broken;
     s->polite = may_be_sending(call);
     s->taken = call->ex.blocking && !s->keep;
@@ -227,6 +232,9 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     }
     if (cg_limit_is_on(&call->limit)) {
         cg_limit_end(call);
+    }
+    if (__builtin_expect(call->slow.on, 0)) {
+        cg_slow_end(call, end_us);
     }
 }
 
@@ -266,6 +274,7 @@ cg_call_init(struct cg_call *call, struct cg_executor *x, struct cg_stream *s,
     call->input_error = 0;
     atomic_store_explicit(&call->limit.state, 0, RELAXED);
     call->limit.page_n = 0;
+    call->slow.on = false;
     call->limit.deadline.next = call->limit.deadline.prev = NULL;
     if (x->engine->config->request_id.field.n > 0) {
         cg_request_id_take(call);

@@ -14,6 +14,7 @@
 #ifndef CG_ENGINE_CALL_H
 #define CG_ENGINE_CALL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/engine/conn/conn.h"
@@ -29,6 +30,16 @@ struct cg_wire;
 struct cg_limit {
     _Atomic uint32_t state;      /* 0: no limit */
     size_t page_n;               /* bytes of a 504's body */
+    struct cg_deadline deadline; /* with the baton */
+};
+
+/* Whether and when it is told that a call is slow: see slow.c. */
+struct cg_slow {
+    bool on;          /* the rest means something */
+    bool asked;       /* the host was told, and wants to be told again */
+    pthread_t thread; /* that runs it */
+    _Atomic uint64_t since_us;   /* it waits for its peer since; 0: does not */
+    _Atomic uint64_t waited_us;  /* so long before */
     struct cg_deadline deadline; /* with the baton */
 };
 
@@ -49,6 +60,7 @@ struct cg_call {
     char input_fault[256];   /* set with it */
     char id[CG_REQUEST_ID_MAX]; /* what ex.id is */
     struct cg_limit limit;
+    struct cg_slow slow;
 };
 
 /* With the baton. */

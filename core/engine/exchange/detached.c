@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/exchange/detached.h"
 
-#include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 
-#include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/lent.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 
 enum {
     SPARE_MAX = 64,        /* calls kept for reuse */
@@ -29,7 +29,6 @@ take_call(struct cg_engine *e)
         return d;
     }
     d = cg_calloc(1, sizeof *d);
-    d->body_fd = -1;
     return d;
 }
 
@@ -47,7 +46,10 @@ give_call(struct cg_engine *e, struct cg_detached *d)
 {
     cg_intake_free(d->intake);
     d->intake = NULL;
-    cg_fd_close(&d->body_fd);
+    if (d->held > 0) {
+        cg_purse_give(&e->config->intake.budget->memory, d->held);
+        d->held = 0;
+    }
     if (e->hosted.nspare >= SPARE_MAX) {
         free_call(d);
         return;
@@ -75,7 +77,18 @@ cg_detached_release(struct cg_engine *e)
 
 /* ---- they begin ---- */
 
-/* The request and its bytes move out of the thread's buffers. */
+/* It is complete and runs, whatever room there is: others find less. */
+static void
+count_bytes(const struct cg_engine *e, struct cg_detached *d)
+{
+    if (e->config->intake.budget != NULL) {
+        cg_purse_add(&e->config->intake.budget->memory, d->bytes.n);
+        d->held = d->bytes.n;
+    }
+}
+
+/* The request and its bytes move out of the thread's buffers. A body in a file
+ * is an intake's. */
 static void
 take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
              struct cg_body *body)
@@ -86,16 +99,12 @@ take_request(struct cg_detached *d, struct cg_executor *x, const char *base,
     x->req = old;
     cg_buf_reset(&d->bytes);
     cg_buf_put(&d->bytes, base, head);
-    if (body->p != NULL) {
-        cg_buf_put(&d->bytes, body->p, (size_t)body->n);
-    } else {
-        d->body_fd = fcntl(body->fd, F_DUPFD_CLOEXEC, 3);
-        body->fd = d->body_fd;
-    }
+    cg_buf_put(&d->bytes, body->p, (size_t)body->n);
     size_t trailers = d->bytes.n;
     cg_buf_put(&d->bytes, body->trailers.p, body->trailers.n);
-    body->p = body->p != NULL ? d->bytes.p + head : NULL;
+    body->p = d->bytes.p + head;
     body->trailers.p = d->bytes.p + trailers;
+    count_bytes(x->engine, d);
 }
 
 void
@@ -114,8 +123,12 @@ static void
 expect_block(struct cg_engine *e, const struct cg_call *call)
 {
     uint64_t limit = e->config->request_timeout_us, wait = e->config->beat_us;
+    uint64_t slow = e->config->slow_request_us;
     if (cg_limit_is_on(&call->limit) && limit < wait) {
         wait = limit;
+    }
+    if (call->slow.on && slow < wait) {
+        wait = slow;
     }
     uint64_t due = call->ex.start_us + wait;
     if (e->hosted.timer_us == 0 || e->hosted.timer_us > due) {
@@ -133,7 +146,7 @@ start_call(struct cg_executor *x, struct cg_stream *s, struct cg_detached *d)
     d->call.wire = &cg_detached_wire;
     cg_writer_reset(&d->writer);
     d->waits = d->reads = d->rooms = d->ends = false;
-    d->told = d->lent = d->overdue = d->tunnels = false;
+    d->told = d->lent = d->overdue = d->slow = d->tunnels = false;
     s->call = d;
     e->hosted.in_flight++;
     if (--e->hosted.left <= 0) {
@@ -173,38 +186,65 @@ cg_detached_run(struct cg_executor *x, struct cg_stream *s,
 
 /* ---- requests that take too long ---- */
 
+static void
+put_due(struct cg_engine *e, struct cg_detached *d)
+{
+    if (!d->overdue && !d->slow) {
+        d->due_next = e->hosted.due;
+        e->hosted.due = d;
+    }
+}
+
 void
 cg_detached_overdue(struct cg_engine *e, struct cg_call *call)
 {
     struct cg_detached *d = cg_detached_of(&call->ex);
-    if (d->overdue) {
-        return;
-    }
+    put_due(e, d);
     d->overdue = true;
-    d->overdue_next = e->hosted.overdue;
-    e->hosted.overdue = d;
+}
+
+/* Its greenlet or task waits, if it is the loop's thread that finds out. */
+bool
+cg_detached_slow(struct cg_engine *e, struct cg_call *call)
+{
+    struct cg_detached *d = cg_detached_of(&call->ex);
+    if (!pthread_equal(pthread_self(), call->slow.thread)) {
+        return false;
+    }
+    put_due(e, d);
+    d->slow = true;
+    return true;
 }
 
 static void
-forget_overdue(struct cg_engine *e, struct cg_detached *d)
+forget_due(struct cg_engine *e, struct cg_detached *d)
 {
-    struct cg_detached **at = &e->hosted.overdue;
+    struct cg_detached **at = &e->hosted.due;
     while (*at != d) {
-        at = &(*at)->overdue_next;
+        at = &(*at)->due_next;
     }
-    *at = d->overdue_next;
-    d->overdue = false;
+    *at = d->due_next;
+    d->overdue = d->slow = false;
 }
 
+/* d may be gone when it returns. */
 void
-cg_detached_interrupt_first(struct cg_executor *x)
+cg_detached_attend_first(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    struct cg_detached *d = e->hosted.overdue;
-    forget_overdue(e, d);
+    struct cg_detached *d = e->hosted.due;
+    bool slow = d->slow, overdue = d->overdue;
+    forget_due(e, d);
+    if (slow && overdue) { /* the second comes next */
+        cg_detached_overdue(e, &d->call);
+    }
+    uint64_t waited = cg_slow_so_far(&d->call);
     cg_hosted_open_baton(e, x);
-    e->runner.ops->interrupt(e->runner.self,
-                             &d->call.ex); /* d may be gone now */
+    if (slow) {
+        e->host->slow_waits(e->host->self, &d->call.ex, waited);
+    } else {
+        e->runner.ops->interrupt(e->runner.self, &d->call.ex);
+    }
     cg_hosted_take_baton(e, x);
 }
 
@@ -223,8 +263,8 @@ cg_engine_done(struct cg_exchange *ex)
     uint64_t end_us = cg_call_finish(&d->call);
     cg_hosted_take_baton(e, x);
     cg_call_end(&d->call, end_us);
-    if (d->overdue) {
-        forget_overdue(e, d);
+    if (d->overdue || d->slow) {
+        forget_due(e, d);
     }
     if (d->call.input != NULL) {
         cg_input_end(e, s, &d->call);

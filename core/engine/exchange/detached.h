@@ -19,15 +19,16 @@ struct cg_detached {
     struct cg_buf bytes;      /* head and body of one that came in one piece */
     struct cg_writer writer;  /* lent to the host */
     struct cg_intake *intake; /* of one that did not */
-    int body_fd;              /* of an adopted one */
+    uint64_t held;            /* of the budget, for bytes */
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
     bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
     bool tunnels;             /* it speaks another protocol with the peer */
     bool told;                /* in the list of the awaited; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */
-    bool overdue;             /* in that list; with the baton */
-    struct cg_detached *overdue_next;
+    bool overdue;             /* the host is to interrupt it; with the baton */
+    bool slow;                /* and to tell where it waits; likewise */
+    struct cg_detached *due_next; /* in the list of those two */
 };
 
 static inline struct cg_detached *
@@ -60,9 +61,12 @@ cg_hosted_is_child(const struct cg_engine *e)
 void cg_detached_run(struct cg_executor *x, struct cg_stream *s,
                      const struct cg_arrival *a, struct cg_intake *intake);
 void cg_detached_run_stream(struct cg_executor *x, struct cg_stream *s);
-/* Its time is over: it is to be interrupted; the first of those is. */
+/* Its time is over: it is to be interrupted. It is slow: true if the host is to
+ * be told where it waits. */
 void cg_detached_overdue(struct cg_engine *e, struct cg_call *call);
-void cg_detached_interrupt_first(struct cg_executor *x);
+bool cg_detached_slow(struct cg_engine *e, struct cg_call *call);
+/* The first of these is interrupted or told. */
+void cg_detached_attend_first(struct cg_executor *x);
 /* The loop of the host is to look at us then. */
 void cg_hosted_wake_at(struct cg_engine *e, uint64_t due_us);
 /* Those that are kept for reuse go. */

@@ -13,6 +13,7 @@
 #include "core/base/memory.h"
 #include "core/engine/exchange/drain.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/outbox/hoard.h"
 #include "core/engine/state.h"
 
@@ -127,10 +128,12 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     struct cg_call *call = (struct cg_call *)(void *)ex;
     const struct cg_outbox *o = &call->stream->outbox;
     uint64_t since = cg_now_us();
+    cg_slow_waits(call);
     int r = take_back(ex);
     while (r == 0 && o->bytes > low) {
         r = step(call, low, since);
     }
+    cg_slow_goes_on(call);
     if (r < 0) {
         return r;
     }

@@ -89,6 +89,7 @@ const struct cg_executor_kind cg_hosted_executors = {
     .lent_expired = cg_lent_expired,
     .lent_broken = cg_lent_broken,
     .overdue = cg_detached_overdue,
+    .slow = cg_detached_slow,
     .relieved = call_host,
 };
 
@@ -118,8 +119,8 @@ step(struct cg_executor *x)
         cg_lent_tell_first(x);
         return true;
     }
-    if (__builtin_expect(e->hosted.overdue != NULL, 0)) {
-        cg_detached_interrupt_first(x);
+    if (__builtin_expect(e->hosted.due != NULL, 0)) {
+        cg_detached_attend_first(x);
         return true;
     }
     if (cg_owes(e)) {
@@ -171,7 +172,7 @@ has_more(const struct cg_engine *e)
 {
     bool starts = e->ready.n > 0 && cg_may_run(e);
     return starts || cg_owes(e) || e->hosted.awaited_first != NULL ||
-           e->hosted.overdue != NULL;
+           e->hosted.due != NULL;
 }
 
 static void

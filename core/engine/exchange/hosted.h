@@ -26,8 +26,8 @@ struct cg_hosted {
     bool called;           /* it is readable */
     _Atomic bool polling;  /* the host's thread is in cg_engine_poll */
     struct cg_detached *awaited_first, **awaited_last; /* to be told */
-    struct cg_detached *overdue; /* the host is to interrupt them */
-    struct cg_detached *spare;   /* pool of calls */
+    struct cg_detached *due;   /* the host is to attend to them */
+    struct cg_detached *spare; /* pool of calls */
     int nspare;
 };
 

@@ -185,6 +185,13 @@ no_interrupt(struct cg_engine *e, struct cg_call *call)
 {
 }
 
+/* It runs in a thread of its own, which may be looked at. */
+static bool
+no_loop(struct cg_engine *e, struct cg_call *call)
+{
+    return false;
+}
+
 static void
 no_call(struct cg_engine *e)
 {
@@ -198,5 +205,6 @@ const struct cg_executor_kind cg_inline_executors = {
     .lent_expired = no_lent,
     .lent_broken = no_lent,
     .overdue = no_interrupt,
+    .slow = no_loop,
     .relieved = no_call,
 };

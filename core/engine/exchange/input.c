@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/http1/body.h"
@@ -127,7 +128,8 @@ feed(struct cg_call *call, const char *p, size_t n)
         return fail(call, -ENOMEM, 503, "No memory for a request body");
     }
     if (st == CG_INTAKE_COMPLETE) {
-        cg_buf_put(&call->stream->conn->rest, p + used, n - used);
+        cg_rest_put(call->executor->engine, call->stream->conn, p + used,
+                    n - used);
         call->ex.body.trailers = cg_intake_body(call->input).trailers;
     }
     return 0;

@@ -2,6 +2,7 @@
 #include "core/engine/exchange/intake.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,25 +61,14 @@ hold(struct cg_intake *i, const struct cg_intake_policy *policy, uint64_t n)
     return true;
 }
 
-static int
-tell_full(struct cg_error *err, const struct cg_purse *p, const char *where,
-          const char *setting)
-{
-    return cg_error_set(err, ENOSPC,
-                        "no room for a request: those under way hold %llu of "
-                        "at most %llu bytes in %s (%s)",
-                        (unsigned long long)atomic_load(&p->held),
-                        (unsigned long long)p->most, where, setting);
-}
-
 int
 cg_intake_charge(struct cg_intake *i, const struct cg_intake_policy *policy,
                  struct cg_error *err)
 {
     return hold(i, policy, i->head.n + i->body.n)
                ? 0
-               : tell_full(err, &policy->budget->memory, "memory",
-                           "request_memory");
+               : cg_budget_tell(err, &policy->budget->memory, "memory",
+                                "request_memory");
 }
 
 void
@@ -86,8 +76,7 @@ cg_intake_count(struct cg_intake *i, const struct cg_intake_policy *policy)
 {
     uint64_t n = i->head.n + i->body.n;
     if (policy->budget != NULL && n > i->memory_n) {
-        atomic_fetch_add_explicit(&policy->budget->memory.held, n - i->memory_n,
-                                  memory_order_relaxed);
+        cg_purse_add(&policy->budget->memory, n - i->memory_n);
         i->budget = policy->budget;
         i->memory_n = n;
     }
@@ -96,17 +85,47 @@ cg_intake_count(struct cg_intake *i, const struct cg_intake_policy *policy)
 /* The same for n more bytes in its file. */
 static int
 hold_on_disk(struct cg_intake *i, const struct cg_intake_policy *policy,
-             size_t n, struct cg_error *err)
+             uint64_t n, struct cg_error *err)
 {
     if (policy->budget == NULL) {
         return 0;
     }
     if (!cg_purse_take(&policy->budget->disk, n)) {
-        return tell_full(err, &policy->budget->disk, "files", "request_disk");
+        return cg_budget_tell(err, &policy->budget->disk, "files",
+                              "request_disk");
     }
     i->budget = policy->budget;
     i->disk_n += n;
     return 0;
+}
+
+/* A sibling makes such a file of a body that lay in its memory: of files of a
+ * file system none can be sealed. */
+static bool
+is_in_memory(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SEAL) == 0;
+}
+
+int
+cg_intake_adopt(struct cg_intake *i, const struct cg_intake_policy *policy,
+                struct cg_request *req, const char *head, struct cg_body body,
+                struct cg_error *err)
+{
+    cg_intake_take_head(i, req, head);
+    cg_buf_put(&i->chunks.fields, body.trailers.p, body.trailers.n);
+    i->body_fd = body.fd;
+    i->body_n = body.n;
+    i->body_left = 0;
+    i->done = true;
+    if (!is_in_memory(body.fd)) {
+        return hold_on_disk(i, policy, body.n, err);
+    }
+    return hold(i, policy, i->head.n + body.n)
+               ? 0
+               : cg_budget_tell(err, &policy->budget->memory, "memory",
+                                "request_memory");
 }
 
 enum cg_refusal

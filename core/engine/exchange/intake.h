@@ -64,6 +64,12 @@ int cg_intake_charge(struct cg_intake *i, const struct cg_intake_policy *policy,
  * there is: others find less. */
 void cg_intake_count(struct cg_intake *i,
                      const struct cg_intake_policy *policy);
+/* Takes over a complete request that another worker has read: its head, as in
+ * cg_intake_take_head, and its body, whose file is i's from here on. A negative
+ * errno, told by err: there is no room for it. */
+int cg_intake_adopt(struct cg_intake *i, const struct cg_intake_policy *policy,
+                    struct cg_request *req, const char *head,
+                    struct cg_body body, struct cg_error *err);
 /* Why a body of n bytes is refused whatever else there is; 0: it is not. */
 enum cg_refusal cg_intake_too_large(const struct cg_intake_policy *policy,
                                     uint64_t n);

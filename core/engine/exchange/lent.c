@@ -4,6 +4,7 @@
 #include "core/engine/exchange/drain.h"
 #include "core/engine/exchange/input.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/files/offload.h"
 #include "core/engine/http1/reply.h"
 
@@ -30,6 +31,7 @@ cg_lent_reclaim(struct cg_detached *d)
     if (!d->lent) {
         return;
     }
+    cg_slow_goes_on(&d->call);
     cg_hosted_take_baton(e, x);
     d->lent = d->waits = d->reads = d->rooms = d->ends = false;
     if (d->told) {
@@ -65,6 +67,9 @@ static void
 lend_outbox(struct cg_detached *d, bool waits, size_t low)
 {
     struct cg_executor *x = d->call.executor;
+    if (waits) {
+        cg_slow_waits(&d->call);
+    }
     cg_hosted_take_baton(x->engine, x);
     d->waits = d->rooms = waits;
     d->low = low;
@@ -244,6 +249,9 @@ detached_await(struct cg_exchange *ex, unsigned what, size_t low)
         (what & CG_AWAIT_ROOM) != 0 && d->call.stream->outbox.bytes <= low;
     if (room) {
         return lend_rest(ex, 0) == 0;
+    }
+    if ((what & CG_AWAIT_ROOM) != 0) {
+        cg_slow_waits(&d->call);
     }
     cg_hosted_take_baton(x->engine, x);
     lend_for(d, what, low);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/state.h"
 
 /* Bytes from which an unsent rest is referenced in place of copied. */
@@ -209,8 +210,12 @@ cg_wire_upgrade(struct cg_exchange *ex, struct cg_slice *ret_unread)
     struct cg_conn *c = call_of(ex)->stream->conn;
     *ret_unread = (struct cg_slice){NULL, 0};
     cg_limit_taken(ex);
+    cg_slow_taken(ex);
     ex->taken = true;
     ex->may_keep = false;
+    if (__builtin_expect(c->rest_lost, 0)) {
+        cg_transport_deafen(&c->transport); /* a hole is worse than an end */
+    }
     if (c->rest.p != NULL) {
         *ret_unread =
             (struct cg_slice){c->rest.p + c->rest_at, c->rest.n - c->rest_at};
@@ -226,6 +231,9 @@ cg_wire_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     const struct cg_transport *t = call_of(ex)->stream->transport;
     if (!cg_transport_is_plain(t)) {
         return -EPROTO; /* the descriptor is not what the peer speaks */
+    }
+    if (ex->req->upgrade && call_of(ex)->stream->conn->rest_lost) {
+        return -ENOMEM;
     }
     int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "core/engine/conn/rest.h"
 #include "core/engine/loop/ready.h"
 #include "core/engine/outbox/hoard.h"
 #include "core/engine/outbox/receipt.h"
@@ -14,8 +15,7 @@ static void
 linger_begin(struct cg_engine *e, struct cg_conn *c)
 {
     cg_stream_drop_intake(&c->stream);
-    cg_buf_release(&c->rest);
-    c->rest_at = 0; /* counts what is read away from here on */
+    cg_rest_release(e, c); /* rest_at counts what is read away from here on */
     cg_transport_end(&c->transport);
     c->stream.state = STREAM_LINGER;
     cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_LINGER,
@@ -66,8 +66,9 @@ skip(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
     cg_buf_reset(&i->body);
     i->skipped += (uint32_t)used;
     if (st == CG_INTAKE_COMPLETE) {
-        cg_buf_put(&c->rest, p + used, n - used);
+        cg_rest_put(e, c, p + used, n - used);
         cg_stream_drop_intake(&c->stream);
+        c->stream.keep = c->stream.keep && !c->rest_lost;
         go_on(e, c);
     } else if (st != CG_INTAKE_MORE || i->skipped > CG_SKIP_MAX) {
         linger_begin(e, c);
@@ -119,8 +120,7 @@ go_on(struct cg_engine *e, struct cg_conn *c)
             cg_ready_push(e, s);
             return;
         }
-        cg_buf_release(&c->rest);
-        c->rest_at = 0;
+        cg_rest_release(e, c);
     }
     cg_conn_idle(e, c);
 }

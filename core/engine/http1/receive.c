@@ -6,6 +6,7 @@
 
 #include "core/base/memory.h"
 #include "core/engine/conn/preamble.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/conn/room.h"
 #include "core/engine/http1/body.h"
 #include "core/engine/http1/refuse.h"
@@ -117,7 +118,7 @@ feed_intake(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
         head_is_whole(x->engine, c);
     }
     if (st == CG_INTAKE_COMPLETE && used < n) {
-        cg_buf_put(&c->rest, p + used, n - used);
+        cg_rest_put(x->engine, c, p + used, n - used);
     }
     return on_intake(x, c, st, &err, a);
 }
@@ -168,9 +169,7 @@ static enum cg_step
 start_intake_from_rest(struct cg_executor *x, struct cg_conn *c, const char *p,
                        size_t n, bool head_done, struct cg_arrival *a)
 {
-    struct cg_buf moved = c->rest;
-    c->rest = (struct cg_buf){0};
-    c->rest_at = 0;
+    struct cg_buf moved = cg_rest_take(x->engine, c);
     enum cg_step step = start_intake(x, c, p, n, head_done, a);
     cg_buf_release(&moved);
     return step;
@@ -209,7 +208,7 @@ feed_fresh(struct cg_executor *x, struct cg_conn *c, const char *p, size_t n,
     if (rest) {
         c->rest_at += (uint32_t)used;
     } else if (used < n) {
-        cg_buf_put(&c->rest, p + used, n - used);
+        cg_rest_put(x->engine, c, p + used, n - used);
     }
     if (c->stream.state != STREAM_READY) {
         c->stream.ready_us = x->engine->now_us;

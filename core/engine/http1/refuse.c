@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/http1/ending.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
@@ -87,7 +88,7 @@ static void
 end_with(struct cg_engine *e, struct cg_conn *c, int sent)
 {
     cg_stream_drop_intake(&c->stream);
-    cg_buf_release(&c->rest);
+    cg_rest_release(e, c);
     c->stream.keep = false;
     c->stream.polite = true;
     c->stream.broken = sent < 0;

@@ -23,6 +23,9 @@ enum cg_deadline_list {
     DEADLINE_LIMIT,
     DEADLINE_RETRY,
     DEADLINE_GRACE,
+    /* likewise: see slow.c */
+    DEADLINE_SLOW,
+    DEADLINE_SLOW_AGAIN,
     DEADLINE_LISTS,
     DEADLINE_STREAM_LISTS = DEADLINE_LIMIT
 };

@@ -9,6 +9,7 @@
 #include "core/engine/conn/give.h"
 #include "core/engine/dispatch.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/queue.h"
 #include "core/engine/state.h"
 
@@ -92,8 +93,10 @@ cg_run_timers(struct cg_engine *e)
            NULL) {
         if (d->list < DEADLINE_STREAM_LISTS) {
             cg_dispatch_expired(e, cg_stream_of(d));
-        } else {
+        } else if (d->list < DEADLINE_SLOW) {
             cg_limit_expire(e, d);
+        } else {
+            cg_slow_expire(e, d);
         }
     }
     if (e->tell.report_us != 0 && e->now_us >= e->tell.report_us) {
@@ -282,6 +285,7 @@ on_special(struct cg_executor *x, void *ptr)
     } else if (w == &e->watches.kick) {
         cg_fd_empty(e->watches.kick.fd);
         cg_tell_noted(e);
+        cg_dispatch_offered(x);
     } else if (w == &e->watches.master) {
         on_master_gone(e);
     } else {

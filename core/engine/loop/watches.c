@@ -126,7 +126,7 @@ is_time_to_listen(const struct cg_engine *e)
 void
 cg_watch_what_we_can(struct cg_engine *e)
 {
-    bool room = cg_may_run(e);
+    bool room = cg_may_run(e) && !cg_is_held(e);
     if (!e->watches.wakeup_on) {
         cg_watch_wakeup(e, true);
     }

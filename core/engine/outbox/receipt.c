@@ -9,6 +9,7 @@
 
 #include "core/base/memory.h"
 #include "core/engine/exchange/limit.h"
+#include "core/engine/exchange/slow.h"
 #include "core/engine/outbox/receipt.h"
 #include "core/engine/state.h"
 
@@ -37,13 +38,18 @@ cg_receipt_make(struct cg_call *call)
 {
     const struct cg_exchange *ex = &call->ex;
     struct cg_slice method = method_of(ex), target = target_of(ex);
-    struct cg_receipt *r = cg_malloc(sizeof *r + method.n + target.n);
+    size_t id_n = call->slow.on ? ex->id.n : 0;
+    struct cg_receipt *r = cg_malloc(sizeof *r + method.n + target.n + id_n);
     *r = (struct cg_receipt){.line = ex->line,
                              .sent = ex->sent,
                              .method_n = method.n,
-                             .target_n = target.n};
+                             .target_n = target.n,
+                             .id_n = id_n};
     memcpy(r->text, method.p, method.n);
     memcpy(r->text + method.n, target.p, target.n);
+    if (id_n > 0) {
+        memcpy(r->text + method.n + target.n, ex->id.p, id_n);
+    }
     call->stream->receipt = r;
 }
 
@@ -60,12 +66,19 @@ cg_receipt_end(struct cg_engine *e, struct cg_stream *s)
 {
     struct cg_receipt *r = s->receipt;
     s->receipt = NULL;
-    if (r->line == NULL) {
+    if (r->line == NULL && !r->slow) {
         free(r);
         return;
     }
     if (r->unsent == 0 && (s->broken || !cg_outbox_is_empty(&s->outbox))) {
         r->unsent = lost(s);
+    }
+    if (r->slow) {
+        cg_slow_sent(e, s, r);
+    }
+    if (r->line == NULL) {
+        free(r);
+        return;
     }
     r->next = NULL;
     *e->receipts.last = r;

@@ -10,12 +10,15 @@
 
 /* A reply that waits for its peer when its request is done. */
 struct cg_receipt {
-    struct cg_receipt *next; /* of those that are settled */
-    void *line;              /* the host's, or NULL */
-    uint64_t sent;           /* body bytes handed over */
-    uint64_t unsent;         /* of these, at the end */
-    size_t method_n, target_n;
-    char text[]; /* method, target */
+    struct cg_receipt *next;   /* of those that are settled */
+    void *line;                /* the host's, or NULL */
+    uint64_t sent;             /* body bytes handed over */
+    uint64_t unsent;           /* of these, at the end */
+    bool slow;                 /* told as such at its end, if it is: */
+    struct cg_slow_tale tale;  /* but for what text says, and the sending */
+    uint64_t since_us, end_us; /* the request was complete, its call over */
+    size_t method_n, target_n, id_n;
+    char text[]; /* method, target; the id of one that may be slow */
 };
 
 /* Those whose lines wait for an entered thread. */

@@ -173,6 +173,22 @@ cg_asgi_interrupt(struct cg_asgi *a, struct cg_exchange *ex)
     (void)alive; /* held, not used */
 }
 
+/* Its task's stack; of one that has not waited yet there is none. */
+void
+cg_asgi_show(struct cg_asgi *a, struct cg_exchange *ex, struct cg_buf *out)
+{
+    CG_HAS_GIL();
+    RequestObject *r = ex->host;
+    if (r == NULL || r->task == NULL) {
+        return;
+    }
+    py_auto *task = py_new(r->task);
+    py_auto *lines = PyObject_CallMethod(a->module, "_stack", "O", task);
+    const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
+    PyErr_Clear();
+    cg_buf_puts(out, shown != NULL ? shown : "");
+}
+
 static void
 tell_stop(RequestObject *r, uint64_t unused)
 {

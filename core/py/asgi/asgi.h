@@ -45,10 +45,12 @@ void cg_asgi_shutdown(struct cg_asgi *a, uint64_t patience_us);
 /* The bridge as a runner; its free takes options.wsgi, too. */
 struct cg_runner cg_asgi_runner(struct cg_asgi *a);
 
-/* run, drained and interrupt of struct cg_app_ops. */
+/* run, drained, interrupt and show of struct cg_app_ops. */
 void cg_asgi_run(struct cg_asgi *a, struct cg_exchange *ex);
 void cg_asgi_drained(struct cg_asgi *a, struct cg_exchange *ex);
 void cg_asgi_interrupt(struct cg_asgi *a, struct cg_exchange *ex);
+void cg_asgi_show(struct cg_asgi *a, struct cg_exchange *ex,
+                  struct cg_buf *out);
 /* A graceful stop has begun: streams of events and WebSockets are told; all
  * others that wait for their client are at half of that time. */
 void cg_asgi_stop(struct cg_asgi *a, uint64_t graceful_us);

@@ -25,6 +25,12 @@ interrupt(void *self, struct cg_exchange *ex)
 }
 
 static void
+show(void *self, struct cg_exchange *ex, struct cg_buf *out)
+{
+    cg_asgi_show(self, ex, out);
+}
+
+static void
 replied(void *self, void *line, uint64_t unsent)
 {
     cg_wsgi_replied(((struct cg_asgi *)self)->wsgi, line, unsent);
@@ -65,6 +71,7 @@ static const struct cg_app_ops ops = {
     .run = run,
     .awaited = drained,
     .interrupt = interrupt,
+    .show = show,
     .hold = cg_wsgi_hold,
     .drop = cg_wsgi_drop,
     .replied = replied,

@@ -71,17 +71,19 @@ take_site(struct cg_py_tls *t, PyObject *described)
 static int
 take_all(struct cg_py_tls *t, PyObject *made)
 {
-    PyObject *library, *contexts, *keylog, *asks; /* borrowed from the tuple */
+    /* borrowed from the tuple */
+    PyObject *library, *contexts, *keylog, *asks, *notice;
     const char *session;
     Py_ssize_t session_n;
     t->objects = PyList_New(0);
     if (t->objects == NULL ||
-        !PyArg_ParseTuple(made, "OO!OOy#", &library, &PyList_Type, &contexts,
-                          &keylog, &asks, &session, &session_n)) {
+        !PyArg_ParseTuple(made, "OO!OOy#O", &library, &PyList_Type, &contexts,
+                          &keylog, &asks, &session, &session_n, &notice)) {
         return -1;
     }
     t->library = text_of(library);
     t->keylog = text_of(keylog);
+    t->notice = text_of(notice);
     t->asks = asks != Py_None ? py_new(asks) : NULL;
     t->session_n = (size_t)session_n < sizeof t->session ? (size_t)session_n
                                                          : sizeof t->session;
@@ -163,6 +165,7 @@ cg_py_tls_free(struct cg_py_tls *t)
     free(t->sites);
     free(t->library);
     free(t->keylog);
+    free(t->notice);
     Py_CLEAR(t->objects);
     Py_CLEAR(t->asks);
     free(t);

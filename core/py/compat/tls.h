@@ -30,6 +30,7 @@ struct cg_py_tls {
     struct cg_py_site *sites;
     int nsites;
     char *keylog; /* path, or "" */
+    char *notice; /* what is to be warned of, or "" */
     uint8_t session[32];
     size_t session_n;
     struct _object *objects; /* the contexts, kept */

@@ -42,6 +42,15 @@ def _found_elsewhere(module):
     return None
 
 
+def _gone():
+    """That the environment which cgunicorn was built for is no more, if so."""
+    if not sys.executable or os.path.exists(sys.executable):
+        return ""
+    return ("; the Python environment that cgunicorn was built for is gone "
+            "(%s): activate another one, or name it with --python, or build "
+            "cgunicorn again" % sys.executable)
+
+
 def _no_module(module, error):
     text = "ModuleNotFoundError: No module named '%s' (looked in %s)" % (
         error.name, ", ".join(_folders()))
@@ -54,7 +63,7 @@ def _no_module(module, error):
                 folder, folder, folder)
         else:
             text += ": start in the folder that has it, or name that with --chdir"
-    return text
+    return text + _gone()
 
 
 def _import(module, name):
@@ -68,7 +77,7 @@ def _import(module, name):
         whole = module == e.name or module.startswith(str(e.name) + ".")
         if whole:  # the traceback would show importlib and nothing else
             raise AppError(BOOT, _no_module(module, e))
-        raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
+        raise AppError(BOOT, "%s: %s%s" % (type(e).__name__, e, _gone()), e)
     except SystemExit as e:
         raise AppError(BOOT, "the module '%s' called sys.exit(%s) while it was imported"
                        % (module, "" if e.code is None else e.code), e)
@@ -205,6 +214,13 @@ def check_kind(app, asgi):
                 "serve it with -k asgi" % name)
     return ("'%s' is a WSGI application, called with (environ, start_response): "
             "serve it with -k sync or -k gthread, not with -k asgi" % name)
+
+
+def loaded_files():
+    """The files of all modules, each with a NUL behind it."""
+    files = (getattr(m, "__file__", None) for m in list(sys.modules.values()))
+    return b"".join(os.fsencode(f) + b"\0" for f in files
+                    if isinstance(f, str) and os.path.isabs(f))
 
 
 def other_threads():

@@ -172,11 +172,26 @@ def _described(context, names, source):
             least, tuple(names or ()), source)
 
 
+_master = []  # the process that makes certificates for development
+
+
+def _make_for_development(cfg):
+    """In the master; a worker reads what is there."""
+    if not _master:
+        _master.append(os.getpid())
+    if _master[0] != os.getpid():
+        return ""
+    from _cgunicorn_glue.dev_cert import ensure
+
+    return ensure(cfg)
+
+
 def make(cfg, hook, has_http2):
     """What the server needs: the library, the contexts, the file for secrets, whether
-    sni_callback is to be asked, and what resumed sessions share."""
+    sni_callback is to be asked, what resumed sessions share, and what to warn of."""
     _built_with["h2"] = has_http2
     library = _library()
+    notice = _make_for_development(cfg) if getattr(cfg, "dev_cert", False) else ""
     first = _with_hook(cfg, hook)
     contexts = [_described(first, None,
                            "ssl_context" if hook else "certfile '%s'" % cfg.certfile)]
@@ -189,7 +204,7 @@ def make(cfg, hook, has_http2):
                       "they may be: name a file with ca_certs")
     asks = getattr(first, "sni_callback", None)
     return (library, contexts, getattr(first, "keylog_filename", None) or "",
-            asks, _session_seed(cfg, first))
+            asks, _session_seed(cfg, first), notice)
 
 
 # ---- sni_callback ----

@@ -153,6 +153,18 @@ cg_py_limits_interrupt(struct cg_py_limits *all)
     }
 }
 
+static void
+put_stack(PyObject *in, struct cg_buf *out)
+{
+    py_auto *greenlet = py_new(in); /* its link may go meanwhile */
+    py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
+    py_auto *lines =
+        stack != NULL ? PyObject_CallOneArg(stack, greenlet) : NULL;
+    const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
+    PyErr_Clear();
+    cg_buf_puts(out, shown != NULL ? shown : "");
+}
+
 /* What it waits for in spite of the exception. */
 static void
 log_stack(const struct cg_py_limits *all, const struct cg_py_limit *l)
@@ -163,16 +175,12 @@ log_stack(const struct cg_py_limits *all, const struct cg_py_limit *l)
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->method), 32);
     cg_buf_putc(&text, ' ');
     cg_buf_put_escaped(&text, cg_span_of(ex->base, ex->req->target), 1024);
-    py_auto *greenlet = py_new(l->greenlet); /* its link may go meanwhile */
-    py_auto *stack = cg_glue_get("_cgunicorn_glue.late", "stack");
-    py_auto *lines =
-        stack != NULL ? PyObject_CallOneArg(stack, greenlet) : NULL;
-    const char *shown = lines != NULL ? PyUnicode_AsUTF8(lines) : NULL;
-    PyErr_Clear();
-    if (shown == NULL || shown[0] == '\0') {
+    cg_buf_putc(&text, '\n');
+    size_t head = text.n;
+    put_stack(l->greenlet, &text);
+    if (text.n == head) {
         return;
     }
-    cg_buf_putf(&text, "\n%s", shown);
     cg_log_text(all->log, CG_ERROR, (struct cg_slice){text.p, text.n});
 }
 
@@ -185,14 +193,32 @@ throw_into(const struct cg_py_limits *all, PyObject *greenlet)
     (void)done;
 }
 
-void
-cg_py_limits_throw(struct cg_py_limits *all, const struct cg_exchange *ex)
+/* NULL: it has none. */
+static struct cg_py_limit *
+in_greenlet(struct cg_py_limits *all, const struct cg_exchange *ex)
 {
     struct cg_py_limit *l = all->first.next;
     while (l != &all->first && l->ex != ex) {
         l = l->next;
     }
-    if (l == &all->first || l->greenlet == NULL) {
+    return l != &all->first && l->greenlet != NULL ? l : NULL;
+}
+
+void
+cg_py_limits_show(struct cg_py_limits *all, const struct cg_exchange *ex,
+                  struct cg_buf *out)
+{
+    const struct cg_py_limit *l = in_greenlet(all, ex);
+    if (l != NULL) {
+        put_stack(l->greenlet, out);
+    }
+}
+
+void
+cg_py_limits_throw(struct cg_py_limits *all, const struct cg_exchange *ex)
+{
+    struct cg_py_limit *l = in_greenlet(all, ex);
+    if (l == NULL) {
         return;
     }
     if (is_due(l)) {

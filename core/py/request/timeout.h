@@ -56,6 +56,9 @@ void cg_py_limit_spare(struct cg_py_limit *l);
  * comes. Each one once. */
 void cg_py_limits_interrupt(struct cg_py_limits *all);
 void cg_py_limits_throw(struct cg_py_limits *all, const struct cg_exchange *ex);
+/* The stack of that request's greenlet, if it waits in one. */
+void cg_py_limits_show(struct cg_py_limits *all, const struct cg_exchange *ex,
+                       struct cg_buf *out);
 int cg_py_limits_listen(int sig, struct cg_error *err);
 
 #endif

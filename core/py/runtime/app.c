@@ -142,6 +142,19 @@ cg_app_threads(struct cg_buf *out)
     PyErr_Clear();
 }
 
+int
+cg_app_files(struct cg_buf *out)
+{
+    py_auto *make = cg_glue_get("_cgunicorn_glue.app", "loaded_files");
+    py_auto *bytes = make != NULL ? PyObject_CallNoArgs(make) : NULL;
+    if (bytes == NULL || !PyBytes_Check(bytes)) {
+        PyErr_Clear();
+        return -EINVAL;
+    }
+    cg_buf_put(out, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    return 0;
+}
+
 void
 cg_app_freeze(void)
 {

@@ -42,6 +42,9 @@ bool cg_app_module_exists(const char *name);
 void cg_app_freeze(void);
 /* Names of the Python threads besides this one: "reaper", "Thread-1". */
 void cg_app_threads(struct cg_buf *out);
+/* The files of all modules that are loaded, each with a NUL behind it, appended
+ * to out. 0 or -errno. GIL held. */
+int cg_app_files(struct cg_buf *out);
 /* The places whose files are the application's, its configuration file (may be
  * NULL) and `extra`, NULL-terminated, among them: as struct cg_watch_options of
  * core/worker/reload/watch.h has them, appended to out. GIL held. */

@@ -26,6 +26,16 @@ enable(PyObject *faulthandler, int fd)
     return call_with(f, args, kwargs);
 }
 
+static int
+listen(PyObject *faulthandler, int fd, int sig, PyObject *all_threads)
+{
+    py_auto *f = PyObject_GetAttrString(faulthandler, "register");
+    py_auto *args = Py_BuildValue("(i)", sig);
+    py_auto *kwargs =
+        Py_BuildValue("{s:i,s:O}", "file", fd, "all_threads", all_threads);
+    return call_with(f, args, kwargs);
+}
+
 int
 cg_py_trace_start(int fd, int sig, struct cg_error *err)
 {
@@ -33,9 +43,16 @@ cg_py_trace_start(int fd, int sig, struct cg_error *err)
     if (faulthandler == NULL || enable(faulthandler, fd) < 0) {
         return cg_py_error(err, NULL);
     }
-    py_auto *f = PyObject_GetAttrString(faulthandler, "register");
-    py_auto *args = Py_BuildValue("(i)", sig);
-    py_auto *kwargs =
-        Py_BuildValue("{s:i,s:O}", "file", fd, "all_threads", Py_True);
-    return call_with(f, args, kwargs) < 0 ? cg_py_error(err, NULL) : 0;
+    return listen(faulthandler, fd, sig, Py_True) < 0 ? cg_py_error(err, NULL)
+                                                      : 0;
+}
+
+int
+cg_py_trace_thread(int fd, int sig, struct cg_error *err)
+{
+    py_auto *faulthandler = PyImport_ImportModule("faulthandler");
+    if (faulthandler == NULL || listen(faulthandler, fd, sig, Py_False) < 0) {
+        return cg_py_error(err, NULL);
+    }
+    return 0;
 }

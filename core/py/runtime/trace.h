@@ -16,5 +16,9 @@
  * caller's and must stay open. GIL held.
  */
 int cg_py_trace_start(int fd, int sig, struct cg_error *err);
+/* `sig` makes the thread that it is sent to write its own stack to fd,
+ * likewise.
+ */
+int cg_py_trace_thread(int fd, int sig, struct cg_error *err);
 
 #endif

@@ -468,6 +468,14 @@ cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex)
     cg_py_limits_throw(&w->limits, ex);
 }
 
+void
+cg_wsgi_show(struct cg_wsgi *w, const struct cg_exchange *ex,
+             struct cg_buf *out)
+{
+    CG_HAS_GIL();
+    cg_py_limits_show(&w->limits, ex, out);
+}
+
 int
 cg_wsgi_listen(int sig, struct cg_error *err)
 {

@@ -76,6 +76,9 @@ bool cg_wsgi_logs_in_python(const struct cg_wsgi *w);
  */
 void cg_wsgi_interrupt(struct cg_wsgi *w);
 void cg_wsgi_throw(struct cg_wsgi *w, const struct cg_exchange *ex);
+/* show of struct cg_app_ops, where requests run in greenlets; `limited`. */
+void cg_wsgi_show(struct cg_wsgi *w, const struct cg_exchange *ex,
+                  struct cg_buf *out);
 int cg_wsgi_listen(int sig, struct cg_error *err);
 
 /* replied of struct cg_app_ops: the access line of a reply that was still under

@@ -46,10 +46,12 @@ static const char *const ours[] = {"strict",
                                    "companions",
                                    "no_new_privs",
                                    "request_timeout",
+                                   "slow_request",
                                    "overload",
                                    "max_queue_time",
                                    "abandoned_after",
                                    "overload_exempt",
+                                   "warmup",
                                    "shutdown_delay",
                                    "websocket_compression",
                                    "websocket_ping_interval",
@@ -87,7 +89,8 @@ static const char *const ours[] = {"strict",
                                    "static_fallback",
                                    "static_missing",
                                    "sendfile_root",
-                                   "dev"};
+                                   "dev",
+                                   "dev_cert"};
 
 START_TEST(every_setting_of_gunicorn_is_there)
 {

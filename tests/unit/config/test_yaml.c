@@ -2,6 +2,7 @@
 /* YAML files: what a scalar is, what is refused and where, and the bounds. */
 #include <check.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/yaml.h"
@@ -339,7 +340,108 @@ START_TEST(a_list_in_itself_ends)
     CHECK({"logconfig_dict: &a {a: *a}",
            "error: c.yaml:1:17: too large or too deeply nested"},
           {"x-a: &a {<<: *a, workers: 1}\n<<: *a\n",
-           "error: c.yaml:1:6: << needs a map, or a list of maps"});
+           "error: c.yaml:1:6: << needs a map, or a list of maps"},
+          {"<<: &a [*a, *a]\n",
+           "error: c.yaml:1:5: << needs a map, or a list of maps"});
+}
+END_TEST
+
+static void
+put_repeated(struct cg_buf *b, const char *text, int n)
+{
+    for (int i = 0; i < n; i++) {
+        cg_buf_puts(b, text);
+    }
+}
+
+static void
+expect_too_large(const struct cg_buf *b)
+{
+    cg_auto(free) char *got = outcome(b->p, b->n);
+    ck_assert_msg(strstr(got, "too large or too deeply nested") != NULL,
+                  "%.200s", got);
+}
+
+/* Each would take longer than the test may, or all memory. */
+START_TEST(merges_of_nothing_cannot_blow_up)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_buf_puts(&b, "x-0: &x0 {}\n");
+    for (int i = 1; i < 12; i++) {
+        cg_buf_putf(&b, "x-%d: &x%d [", i, i);
+        for (int k = 0; k < 10; k++) {
+            cg_buf_putf(&b, "*x%d,", i - 1);
+        }
+        cg_buf_puts(&b, "]\n");
+    }
+    cg_buf_puts(&b, "<<: *x11\n");
+    expect_too_large(&b);
+}
+END_TEST
+
+START_TEST(what_libyaml_is_slow_with_is_bounded)
+{
+    static const char *const unit[] = {"[", "{a: ", "- ", "? "};
+    for (size_t i = 0; i < CG_COUNT(unit); i++) {
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_buf_puts(&b, i < 2 ? "x-a: " : "");
+        put_repeated(&b, unit[i], 200 * 1000);
+        expect_too_large(&b);
+    }
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_buf_puts(&b, "x-a:\n");
+    for (int i = 0; i < 60000; i++) {
+        cg_buf_putf(&b, "- &a%d 1\n", i);
+    }
+    expect_too_large(&b);
+}
+END_TEST
+
+START_TEST(variables_cannot_blow_up)
+{
+    cg_auto(buf) struct cg_buf big = {0};
+    cg_auto(buf) struct cg_buf b = {0};
+    put_repeated(&big, "x", 100 * 1000);
+    setenv("SHOP", cg_buf_str(&big), 1);
+    cg_buf_puts(&b, "proc_name: ");
+    put_repeated(&b, "${SHOP}", 100 * 1000);
+    cg_auto(free) char *got = outcome(b.p, b.n);
+    ck_assert_str_eq(got, "error: c.yaml:1:12: with SHOP it is larger than 1 "
+                          "MiB");
+}
+END_TEST
+
+START_TEST(a_nul_in_a_key_is_refused)
+{
+    static const char top[] = "\"workers\\0x\": 3\n";
+    static const char inner[] = "logconfig_dict: {\"a\\0x\": 3}\n";
+    cg_auto(free) char *got = outcome(top, sizeof top - 1);
+    ck_assert_str_eq(got, "error: c.yaml:1:1: a NUL character in a key");
+    cg_auto(free) char *deep = outcome(inner, sizeof inner - 1);
+    ck_assert_str_eq(deep, "error: c.yaml:1:18: a NUL character in a key");
+}
+END_TEST
+
+START_TEST(a_terminal_is_given_no_commands)
+{
+    CHECK({"\"\\e]0;a\\a\": 3", "warning: c.yaml:1:1: '\\x1b]0;a\\x07' is no "
+                                "setting and has no effect\n"});
+}
+END_TEST
+
+START_TEST(a_pipe_is_not_waited_for)
+{
+    struct cg_settings *s = NULL;
+    struct cg_error err = {0};
+    cg_auto(findings) struct cg_findings f = {0};
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(cg_settings_new(&s, &err), 0);
+    ck_assert_int_lt(cg_yaml_read(path, "c.yaml", s, &f), 0);
+    ck_assert_str_eq(f.items[0].text,
+                     "c.yaml: it is no regular file: name the configuration "
+                     "file with -c");
+    cg_settings_free(s);
 }
 END_TEST
 
@@ -389,6 +491,12 @@ main(void)
     Suite *suite = suite_create("yaml");
     TCase *t = tcase_create("yaml");
     tcase_add_checked_fixture(t, make_file, remove_file);
+    tcase_add_test(t, merges_of_nothing_cannot_blow_up);
+    tcase_add_test(t, what_libyaml_is_slow_with_is_bounded);
+    tcase_add_test(t, variables_cannot_blow_up);
+    tcase_add_test(t, a_nul_in_a_key_is_refused);
+    tcase_add_test(t, a_terminal_is_given_no_commands);
+    tcase_add_test(t, a_pipe_is_not_waited_for);
     tcase_add_test(t, scalars_follow_the_core_schema);
     tcase_add_test(t, lists_maps_and_long_strings_are_values);
     tcase_add_test(t, an_empty_file_says_nothing);

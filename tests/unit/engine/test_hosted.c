@@ -186,6 +186,21 @@ START_TEST(a_body_is_waited_for_without_blocking)
 }
 END_TEST
 
+START_TEST(a_request_in_one_piece_counts_while_it_runs)
+{
+    static struct cg_budget budget = {.memory.most = 1000, .disk.most = 1000};
+    config.intake.budget = &budget;
+    start();
+    int fd = begin(get);
+    ck_assert_uint_eq(atomic_load(&budget.memory.held), strlen(get));
+    answer(running);
+    ck_assert_uint_eq(atomic_load(&budget.memory.held), 0);
+    ck_assert_ptr_nonnull(client_read(fd));
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(a_body_without_progress_times_out)
 {
     config.body_timeout_us = 1000;
@@ -481,6 +496,7 @@ main(void)
 {
     const TTest *const tests[] = {
         a_body_is_waited_for_without_blocking,
+        a_request_in_one_piece_counts_while_it_runs,
         a_body_without_progress_times_out,
         a_body_that_ends_early_says_so_at_every_read,
         a_request_that_ends_while_it_waits_is_not_told,

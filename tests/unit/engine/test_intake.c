@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/base/tmpfile.h"
 #include "tests/unit/check_main.h"
 
 #define GET "GET /g HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -544,7 +546,52 @@ START_TEST(a_body_that_the_budget_never_holds_is_refused)
 }
 END_TEST
 
-TESTS("intake", what_an_intake_holds_is_taken_from_the_budget_and_given_back,
+/* With a body of 40 bytes in fd; 0, or why it cannot be held. */
+static int
+adopt(struct cg_intake *i, const struct cg_intake_policy *p, int fd)
+{
+    static const char head[] = LENGTH(40);
+    const struct cg_body body = {
+        .n = 40, .fd = fd, .trailers = CG_SLICE("A: b\n")};
+    struct cg_request req = {0};
+    struct cg_error err = {0};
+    cg_request_reset(&req);
+    ck_assert_int_eq(cg_head_read(&req, p->head, false, head, sizeof head - 1),
+                     CG_HEAD_DONE);
+    int r = cg_intake_adopt(i, p, &req, head, body, &err);
+    ck_assert_int_eq(r, err.code);
+    cg_request_release(&req);
+    return r;
+}
+
+START_TEST(a_body_that_another_worker_stored_counts_where_it_is)
+{
+    struct cg_budget budget = {.memory.most = 1000, .disk.most = 50};
+    struct cg_intake_policy p = policy_of(20, NULL);
+    p.budget = &budget;
+    struct cg_intake *one = cg_intake_new(), *two = cg_intake_new();
+    ck_assert_int_eq(adopt(one, &p, cg_tmpfile_open("/tmp", "test")), 0);
+    ck_assert_uint_eq(budget.disk.held, 40);
+    ck_assert(one->done && one->head_done);
+    ck_assert_uint_eq(cg_intake_body(one).n, 40);
+    ck_assert(cg_slice_is(cg_intake_body(one).trailers, "A: b\n"));
+    ck_assert_int_eq(adopt(two, &p, cg_tmpfile_open("/tmp", "test")), -ENOSPC);
+    cg_intake_free(two);
+    two = cg_intake_new();
+    ck_assert_int_eq(
+        adopt(two, &p, memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING)),
+        0);
+    ck_assert_uint_eq(budget.disk.held, 40);
+    ck_assert_uint_eq(budget.memory.held, strlen(LENGTH(40)) + 40);
+    cg_intake_free(one);
+    cg_intake_free(two);
+    ck_assert_uint_eq(budget.disk.held, 0);
+    ck_assert_uint_eq(budget.memory.held, 0);
+}
+END_TEST
+
+TESTS("intake", a_body_that_another_worker_stored_counts_where_it_is,
+      what_an_intake_holds_is_taken_from_the_budget_and_given_back,
       a_body_that_the_budget_never_holds_is_refused,
       a_request_in_pieces_is_complete_with_its_last_byte,
       what_follows_a_request_is_not_its_own, a_part_of_a_request_waits,

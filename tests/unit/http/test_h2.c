@@ -10,7 +10,7 @@
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-static const struct cg_h2_policy policy = {100, 65535, 16384, 65536};
+static const struct cg_h2_policy policy = {100, 65535, 16384, 65536, true};
 
 struct told {
     struct cg_buf text;

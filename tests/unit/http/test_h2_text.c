@@ -69,6 +69,48 @@ START_TEST(what_could_begin_another_line_is_malformed)
 }
 END_TEST
 
+static void
+add_connect(struct cg_h2_head *h, const char *protocol)
+{
+    ck_assert(add(h, ":method", "CONNECT"));
+    ck_assert(add(h, ":protocol", protocol));
+    ck_assert(add(h, ":scheme", "https"));
+    ck_assert(add(h, ":path", "/chat"));
+    ck_assert(add(h, ":authority", "x.test"));
+}
+
+START_TEST(an_extended_connect_is_a_handshake)
+{
+    struct cg_h2_head h = {0};
+    cg_auto(buf) struct cg_buf out = {0};
+    add_connect(&h, "websocket");
+    ck_assert(add(&h, "sec-websocket-version", "13"));
+    ck_assert(add(&h, "sec-websocket-key", "of the client's"));
+    ck_assert(!cg_h2_head_is_foreign(&h));
+    ck_assert(cg_h2_head_text(&h, false, &out));
+    ck_assert_str_eq(cg_buf_str(&out),
+                     "GET /chat HTTP/1.1\r\nhost: x.test\r\n"
+                     "sec-websocket-version: 13\r\nupgrade: websocket\r\n"
+                     "connection: upgrade\r\n"
+                     "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n");
+    ck_assert(add(&h, "content-length", "1"));
+    ck_assert(!cg_h2_head_text(&h, false, &out));
+    cg_h2_head_release(&h);
+}
+END_TEST
+
+START_TEST(a_tunnel_of_another_protocol_is_foreign)
+{
+    struct cg_h2_head h = {0};
+    cg_auto(buf) struct cg_buf out = {0};
+    add_connect(&h, "connect-udp");
+    ck_assert(cg_h2_head_is_foreign(&h));
+    ck_assert(!cg_h2_head_text(&h, false, &out));
+    ck_assert(!add(&h, ":protocol", "websocket"));
+    cg_h2_head_release(&h);
+}
+END_TEST
+
 START_TEST(a_head_needs_a_method_a_path_and_one_host)
 {
     struct cg_h2_head h = {0};
@@ -157,5 +199,7 @@ END_TEST
 TESTS("h2_text", a_head_is_written_as_http1,
       a_body_of_unknown_length_comes_in_chunks,
       what_could_begin_another_line_is_malformed,
+      an_extended_connect_is_a_handshake,
+      a_tunnel_of_another_protocol_is_foreign,
       a_head_needs_a_method_a_path_and_one_host,
       a_reply_is_taken_apart_wherever_it_is_split)

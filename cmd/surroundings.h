@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Surroundings: what a start would meet on this machine, looked at without
+ * changing it: folders of the files that it writes, addresses that somebody
+ * has, code that the workers' user cannot read.
+ */
+#ifndef CG_CMD_SURROUNDINGS_H
+#define CG_CMD_SURROUNDINGS_H
+
+#include "config/settings.h"
+
+/* Each of them writes to stderr what a start would fail with, "Error: …", and
+ * returns 1 then; and what it may fail with, "Warning: …"; 0. */
+int cg_surroundings_check_files(const struct cg_settings *s);
+int cg_surroundings_check_binds(const struct cg_settings *s);
+/* After the application was loaded: what that has imported. GIL held. */
+int cg_surroundings_check_user(const struct cg_settings *s);
+
+#endif
