@@ -1,12 +1,41 @@
 # SPDX-License-Identifier: MIT
 """threads = "2-8": more threads while calls wait, fewer after, none for the GIL."""
+import os
+
 import pytest
 
 from harness import control
-from harness.blocked import APP, Blocked, ask
+from harness.blocked import ask
 from harness.waiting import until
 
 MOST = 8
+APP = """
+import os, pathlib
+
+def app(environ, start_response):
+    path, name = environ["PATH_INFO"], environ["QUERY_STRING"]
+    pathlib.Path(name + ".in").touch()
+    if path == "/wait":  # without a look at the clock: the CPU is idle
+        open(name).close()
+    while path == "/burn" and not os.path.exists(name + ".go"):
+        sum(range(1000))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+class Waiting:
+    """A request that waits in the application until `go` is called."""
+
+    def __init__(self, server, name):
+        self.fifo, self.peer = server.folder / name, server.connect()
+        os.mkfifo(self.fifo)
+        self.peer.get(f"/wait?{name}")
+        until(lambda: (server.folder / f"{name}.in").exists(), f"{name} waits")
+
+    def go(self):
+        self.fifo.open("w").close()
+        assert self.peer.reply().status == 200
 
 
 def start(server, threads=f"2-{MOST}", *args):
@@ -21,19 +50,17 @@ def test_threads_come_while_calls_wait_and_leave_after(server):
     s = start(server)
     assert worker(s)["executors"] == MOST
     until(lambda: worker(s)["executors_now"] == 2, "the least are there")
-    held = [Blocked(s, s.connect(), f"b{i}") for i in range(MOST)]
+    held = [Waiting(s, f"b{i}") for i in range(MOST)]
     assert worker(s)["executors_now"] == MOST
     late = s.connect()
-    late.get("/")  # one more has to wait
-    for b in held:
-        b.go()
-        assert b.peer.reply().status == 200
+    late.get("/?late")  # one more has to wait
+    for w in held:
+        w.go()
     assert late.reply().status == 200
-    until(lambda: worker(s)["executors_now"] == 2, "they leave", 30)
-    held = [Blocked(s, s.connect(), f"c{i}") for i in range(4)]  # and come again
-    for b in held:
-        b.go()
-        assert b.peer.reply().status == 200
+    until(lambda: worker(s)["executors_now"] == 2, "they leave")
+    held = [Waiting(s, f"c{i}") for i in range(4)]  # and come again
+    for w in held:
+        w.go()
     assert ask(s.connect()).status == 200
 
 
