@@ -122,10 +122,6 @@ static void
 put_row(const struct cg_row *row, FILE *to)
 {
     fprintf(to, "\n### %s\n\n%s\n\n", row->name, row->help);
-    if (row->later) {
-        fprintf(to, "*Accepted, without effect yet: setting it gives a "
-                    "warning.*\n\n");
-    }
     fprintf(to, "- Value: ");
     if (row->type == TYPE_WORD) {
         put_words(row, to);
@@ -144,10 +140,8 @@ put_row(const struct cg_row *row, FILE *to)
         put_flags(row, to);
         fprintf(to, "%s\n", row->cli == CLI_APPEND ? " (may be repeated)" : "");
     }
-    if (!row->later) {
-        fprintf(to, "- A change takes effect: %s\n",
-                row->reload ? "on a reload (HUP)" : "on a restart");
-    }
+    fprintf(to, "- A change takes effect: %s\n",
+            row->reload ? "on a reload (HUP)" : "on a restart");
     if (row->ours) {
         fprintf(to, "- Not in gunicorn\n");
     }

@@ -54,21 +54,12 @@ put_flag(FILE *to, const struct cg_row *row, const char *flag, size_t n)
 }
 
 static void
-put_later(FILE *to)
-{
-    fputs("Accepted, without effect yet.\n", to);
-}
-
-static void
 put_option(FILE *to, const struct cg_row *row)
 {
     fputs(".TP\n", to);
     cg_docgen_each_flag(row, put_flag, to);
     fputc('\n', to);
     put_line(to, row->help);
-    if (row->later) {
-        put_later(to);
-    }
     bool argument = row->cli != CLI_FLAG && row->cli != CLI_FALSE;
     if (argument && row->def != NULL && row->def[0] != '\0') {
         fputs("Default: ", to);
@@ -319,12 +310,8 @@ put_setting(FILE *to, const struct cg_row *row)
     fprintf(to, ".TP\n\\fB%s\\fR\n", row->name);
     put_line(to, row->help);
     put_type(to, row);
-    if (row->later) {
-        put_later(to);
-    } else {
-        fprintf(to, "A change takes effect on a %s.\n",
-                row->reload ? "reload (HUP)" : "restart");
-    }
+    fprintf(to, "A change takes effect on a %s.\n",
+            row->reload ? "reload (HUP)" : "restart");
     if (row->ours) {
         fputs("Not in gunicorn.\n", to);
     }

@@ -273,6 +273,22 @@ advise_tls_version(const struct cg_settings *s, const struct cg_cpus *c,
     }
 }
 
+static void
+advise_control_socket(const struct cg_settings *s, const struct cg_cpus *c,
+                      struct cg_findings *f)
+{
+    const char *path = cg_settings_str(s, CG_control_socket);
+    if (path != NULL && *path != '\0' &&
+        !cg_settings_bool(s, CG_control_socket_disable) &&
+        (cg_settings_int(s, CG_control_socket_mode) & S_IWOTH) != 0) {
+        cg_findings_warn(f,
+                         "%s: with control_socket_mode = 0o%o every user of "
+                         "this machine can stop the server",
+                         s->source[CG_control_socket_mode].text,
+                         (unsigned)cg_settings_int(s, CG_control_socket_mode));
+    }
+}
+
 /* ---- what cannot be ignored ---- */
 
 /* None and an empty string ask for nothing, as in gunicorn; nor does what the
@@ -569,9 +585,11 @@ cg_settings_finish(struct cg_settings *s, struct cg_findings *f)
     static void (*const advice[])(const struct cg_settings *,
                                   const struct cg_cpus *,
                                   struct cg_findings *) = {
-        advise_workers,  advise_threads, advise_keepalive,   advise_timeout,
-        advise_health,   advise_dev,     advise_backlog,     advise_jitter,
-        advise_sendfile, advise_config,  advise_tls_version, advise_http2};
+        advise_workers,       advise_threads,     advise_keepalive,
+        advise_timeout,       advise_health,      advise_dev,
+        advise_backlog,       advise_jitter,      advise_sendfile,
+        advise_config,        advise_tls_version, advise_http2,
+        advise_control_socket};
     struct cg_cpus cpus;
     cg_cpus_read("", &cpus);
     resolve_dev(s);

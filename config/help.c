@@ -153,10 +153,7 @@ cg_command_help(const char *prog, FILE *to)
             fprintf(to, "\n%s:\n", section);
         }
         bool plain = row->cli == CLI_FLAG || row->cli == CLI_FALSE;
-        cg_auto(free) char *help =
-            row->later ? cg_strf("%s (not available yet)", row->help)
-                       : cg_strdup(row->help);
-        put_row(to, row->flags, row->meta, help, plain ? NULL : row->def,
+        put_row(to, row->flags, row->meta, row->help, plain ? NULL : row->def,
                 width);
     }
 }

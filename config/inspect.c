@@ -85,9 +85,8 @@ cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
     }
     put_default(id, to);
     fprintf(to, "    changes  %s\n",
-            row->later    ? "have no effect yet: the feature is not there"
-            : row->reload ? "take effect on a reload (HUP)"
-                          : "take effect on a restart");
+            row->reload ? "take effect on a reload (HUP)"
+                        : "take effect on a restart");
     put_ways(row, to);
     fprintf(to, "%*s", INDENT, "");
     cg_help_wrap(to, row->help, INDENT, cg_help_width(to));

@@ -192,39 +192,6 @@ apply_file(const struct cg_load *load, const struct cg_command *cli,
                : 0;
 }
 
-/* ---- what has no effect is said, once, where it was set ---- */
-
-static bool
-same_value(const struct cg_value *a, const struct cg_value *b)
-{
-    cg_auto(buf) struct cg_buf x = {0};
-    cg_auto(buf) struct cg_buf y = {0};
-    cg_value_repr(a, &x);
-    cg_value_repr(b, &y);
-    return strcmp(cg_buf_str(&x), cg_buf_str(&y)) == 0;
-}
-
-static void
-warn_without_effect(const struct cg_settings *s, struct cg_findings *f)
-{
-    struct cg_settings *d = NULL;
-    struct cg_error ignored = {0};
-    if (cg_settings_new(&d, &ignored) < 0) {
-        return;
-    }
-    for (int id = 0; id < CG_SETTING_COUNT; id++) {
-        if (id == CG_ssl_version) {
-            continue; /* not to come: see finish.c */
-        }
-        if (cg_rows[id].later && s->source[id].layer != CG_LAYER_DEFAULT &&
-            !same_value(&s->value[id], &d->value[id])) {
-            cg_findings_warn(f, "%s: the setting '%s' has no effect yet",
-                             s->source[id].text, cg_rows[id].name);
-        }
-    }
-    cg_settings_free(d);
-}
-
 /* ---- all layers ---- */
 
 struct layers {
@@ -426,7 +393,6 @@ apply_layers(const struct cg_load *load, const struct layers *l,
     check_port(s, f);
     if (f->problems == 0) {
         cg_settings_finish(s, f);
-        warn_without_effect(s, f);
     }
     return 0;
 }

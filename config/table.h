@@ -56,7 +56,7 @@ struct cg_row {
     const char *words, *wrong; /* a number may have words, too (auto) */
     int64_t least, most; /* of a number; most 0: no bound. wrong says it */
     int arity;
-    bool later, ours, reload;
+    bool ours, reload;
 };
 
 extern const struct cg_row cg_rows[CG_SETTING_COUNT];

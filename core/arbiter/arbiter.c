@@ -511,6 +511,7 @@ signal_worker(struct cg_arbiter *a, int pid, int sig)
 {
     if (cg_arbiter_child(a, pid) != NULL &&
         !cg_arbiter_asks_to_kill(a, pid, sig)) {
+        a->workers_killed += sig == SIGTERM || sig == SIGKILL;
         kill(pid, sig);
     }
 }
@@ -616,6 +617,10 @@ static void
 serve_desks(struct cg_arbiter *a)
 {
     cg_arbiter_follow_web(a);
+    cg_arbiter_follow_interface(a);
+    if (a->interface.desk != NULL) {
+        cg_desk_turn(a->interface.desk, cg_arbiter_now_ms());
+    }
     if (a->channel != NULL) {
         cg_desk_turn(a->channel, cg_arbiter_now_ms());
     }
@@ -630,7 +635,7 @@ wait_for_events(struct cg_arbiter *a)
 {
     size_t n = (size_t)a->nchildren + 1;
     struct pollfd *p =
-        cg_calloc(n + (size_t)a->companions.n + 2 * CG_DESK_FDS, sizeof *p);
+        cg_calloc(n + (size_t)a->companions.n + 3 * CG_DESK_FDS, sizeof *p);
     p[0] = (struct pollfd){.fd = a->signal_fd, .events = POLLIN};
     for (int i = 0; i < a->nchildren; i++) {
         p[i + 1] =
@@ -640,6 +645,7 @@ wait_for_events(struct cg_arbiter *a)
     int ms = cg_plan_patience(&a->plan, now);
     n += watch_desk(a->channel, p + n, now, &ms);
     n += watch_desk(a->web, p + n, now, &ms);
+    n += watch_desk(a->interface.desk, p + n, now, &ms);
     n += (size_t)cg_companions_watch(a, p + n, &ms);
     if (a->watchdog_ms != 0 && (uint64_t)ms > a->watchdog_ms) {
         ms = (int)a->watchdog_ms;
@@ -760,6 +766,7 @@ tear_down(struct cg_arbiter *a)
     cg_companions_free(a);
     cg_desk_free(a->channel);
     cg_arbiter_close_web(a);
+    cg_arbiter_close_interface(a);
     cg_events_release(&a->events);
     cg_arbiter_forget_env(a);
     bool ours = !cg_plan_shares_sockets(&a->plan);

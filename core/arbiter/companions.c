@@ -32,7 +32,8 @@ enum {
     READ_A_TURN = 64 * 1024, /* then the others have their turn */
     LOOK_MS = 100,           /* while the last ones end */
     HURRY_MS = 1000,         /* that a stop at once leaves them */
-    EXIT_NO_PROGRAM = 127    /* as shells have it */
+    EXIT_NO_PROGRAM = 127,   /* as shells have it */
+    DIRTY_MOST = 1024        /* that operators can ask for */
 };
 
 static uint64_t
@@ -147,11 +148,13 @@ cg_companions_check(const struct cg_settings *s, struct cg_error *err)
 
 /* Dirty workers are kept in the same way, with the process between them and
  * those who call them. */
-static int
-dirty_workers(const struct cg_settings *s)
+int
+cg_companions_dirty_workers(const struct cg_arbiter *a)
 {
+    const struct cg_settings *s = a->settings;
     bool any = cg_settings_value(s, CG_dirty_apps)->list.n > 0;
-    return any ? (int)cg_settings_int(s, CG_dirty_workers) : 0;
+    int n = any ? (int)cg_settings_int(s, CG_dirty_workers) : 0;
+    return n > 0 ? n + a->companions.more_dirty : 0;
 }
 
 struct wish {
@@ -165,7 +168,7 @@ static bool
 get_wish(const struct cg_arbiter *a, int i, struct wish *ret)
 {
     const struct cg_value *map = cg_settings_value(a->settings, CG_companions);
-    int n = (int)(map->list.n / 2), dirty = dirty_workers(a->settings);
+    int n = (int)(map->list.n / 2), dirty = cg_companions_dirty_workers(a);
     *ret = (struct wish){.kind = CG_COMPANION_USERS};
     if (i < n) {
         snprintf(ret->name, sizeof ret->name, "%s", map->list.items[2 * i].s);
@@ -247,7 +250,7 @@ make_dirty_folder(struct cg_arbiter *a)
     const char *tmp = getenv("TMPDIR");
     uid_t user = (uid_t)cg_settings_int(a->settings, CG_user);
     gid_t group = (gid_t)cg_settings_int(a->settings, CG_group);
-    if (a->companions.folder != NULL || dirty_workers(a->settings) == 0) {
+    if (a->companions.folder != NULL || cg_companions_dirty_workers(a) == 0) {
         return;
     }
     char *folder = cg_strf("%s/gunicorn-dirty-XXXXXX",
@@ -279,11 +282,23 @@ remove_dirty_folder(struct cg_arbiter *a)
     }
 }
 
+static void
+add_missing(struct cg_arbiter *a)
+{
+    struct wish w;
+    for (int i = 0; get_wish(a, i, &w); i++) {
+        if (find(a, w.name) == NULL) {
+            add(a, &w);
+        }
+    }
+}
+
 /* The dirty arbiter has no code of the application's, and calls that wait. */
 void
 cg_companions_follow(struct cg_arbiter *a)
 {
     struct wish w;
+    a->companions.more_dirty = 0;
     make_dirty_folder(a);
     for (int i = 0; i < a->companions.n; i++) {
         struct cg_companion *c = &a->companions.items[i];
@@ -296,11 +311,33 @@ cg_companions_follow(struct cg_arbiter *a)
             stop(a, c, !stays, graceful_ms(a, c));
         }
     }
-    for (int i = 0; get_wish(a, i, &w); i++) {
-        if (find(a, w.name) == NULL) {
-            add(a, &w);
+    add_missing(a);
+}
+
+/* Those that run are not touched. */
+static void
+adapt(struct cg_arbiter *a)
+{
+    struct wish w;
+    for (int i = 0; i < a->companions.n; i++) {
+        struct cg_companion *c = &a->companions.items[i];
+        if (!find_wish(a, c->name, &w)) {
+            stop(a, c, true, graceful_ms(a, c));
         }
     }
+    add_missing(a);
+}
+
+int
+cg_companions_change_dirty(struct cg_arbiter *a, int by)
+{
+    int now = cg_companions_dirty_workers(a);
+    int least = now > 0 ? 1 - now : 0; /* one stays */
+    int most = now < DIRTY_MOST ? DIRTY_MOST - now : 0;
+    by = by < least ? least : by > most ? most : by;
+    a->companions.more_dirty += now > 0 ? by : 0;
+    adapt(a);
+    return cg_companions_dirty_workers(a);
 }
 
 /* One per server: while an old master is there it has them. Dirty workers are

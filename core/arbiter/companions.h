@@ -40,7 +40,8 @@ struct cg_companion {
 struct cg_companions {
     struct cg_companion *items; /* owned */
     int n;
-    char *folder; /* with the dirty arbiter's socket; owned, NULL: none */
+    int more_dirty; /* dirty workers that an operator has added, or taken */
+    char *folder;   /* with the dirty arbiter's socket; owned, NULL: none */
 };
 
 /* That every command has a program which can be executed; err names the
@@ -49,6 +50,10 @@ int cg_companions_check(const struct cg_settings *s, struct cg_error *err);
 /* What the settings name is to run; the rest, and what runs already with the
  * code of before, ends. At the start, and when a reload is over. */
 void cg_companions_follow(struct cg_arbiter *a);
+/* Dirty workers that there are to be; that many more or, below 0, less until
+ * the next reload, but one at least: how many there are to be then. */
+int cg_companions_dirty_workers(const struct cg_arbiter *a);
+int cg_companions_change_dirty(struct cg_arbiter *a, int by);
 /* A turn of the master's loop: buries, starts, kills, logs what they say. */
 void cg_companions_turn(struct cg_arbiter *a);
 /* Their pipes: as many as `items.n` entries of p. How many it filled; *ms

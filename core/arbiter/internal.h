@@ -12,6 +12,7 @@
 #include "core/arbiter/sockets.h"
 #include "core/control/channel.h"
 #include "core/control/events.h"
+#include "core/control/interface.h"
 #include "core/control/unix_queue.h"
 #include "core/control/web.h"
 #include "core/net/tickets.h"
@@ -96,6 +97,15 @@ struct cg_arbiter {
     uint64_t queue_told_ms;  /* the same */
     struct cg_desk *channel; /* NULL: there is none */
     struct cg_channel_calls channel_calls;
+    struct {
+        struct cg_desk *desk; /* control_socket; NULL: there is none */
+        struct cg_interface_calls calls;
+        struct cg_listener listener; /* its fd is the desk's */
+        char *path;                  /* absolute; owned, NULL: none is open */
+        uint64_t looked_ms;          /* when it was looked at last */
+        bool told;                   /* that it does not open */
+    } interface;
+    int workers_killed;  /* that were told to end by a signal of ours */
     struct cg_desk *web; /* metrics_bind; NULL: there is none */
     struct cg_web_calls web_calls;
     struct cg_listener web_listener; /* its fd is the desk's */
@@ -229,6 +239,16 @@ void cg_arbiter_promote(struct cg_arbiter *a);
 
 /* control.c: the channel, if it is not switched off */
 void cg_arbiter_open_channel(struct cg_arbiter *a);
+/* order.c: into the log and the events */
+void cg_arbiter_tell_order(struct cg_arbiter *a,
+                           const struct cg_channel_peer *peer,
+                           const char *const *words, int n);
+
+/* interface.c: gunicorn's control commands */
+const struct cg_interface_calls *cg_arbiter_interface(struct cg_arbiter *a);
+/* interface_socket.c: the socket that they come by, as the settings want it */
+void cg_arbiter_follow_interface(struct cg_arbiter *a);
+void cg_arbiter_close_interface(struct cg_arbiter *a);
 
 /* metrics.c: the web server of metrics_bind, as the settings want it */
 int cg_arbiter_open_web(struct cg_arbiter *a, struct cg_error *err);

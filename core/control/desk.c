@@ -13,14 +13,17 @@
 enum {
     STRANGERS_A_TURN = 16, /* accepted in one turn */
     PAUSE_MS = 50,         /* after so many, or without descriptors */
-    READ_A_TURN = 8192
+    READ_A_TURN = 8192,
+    QUESTIONS_A_TURN = 16 /* of one client */
 };
 
 struct client {
     int fd; /* -1: a free place */
     struct cg_buf in, out;
     size_t sent;
-    bool answered;
+    bool answered;    /* it has not read all of its answer yet */
+    bool leaves;      /* it is closed when it has */
+    bool ready;       /* another question of it may be there already */
     uint64_t late_ms; /* then its patience is over */
 };
 
@@ -97,22 +100,35 @@ cg_desk_free(struct cg_desk *desk)
 
 /* ---- waiting ---- */
 
-static struct client *
-free_place(struct cg_desk *d)
+/* One that stays and asks nothing. */
+static bool
+is_idle(const struct cg_desk *d, const struct client *c)
 {
+    return d->kind.converse != NULL && c->in.n == 0 && !c->answered;
+}
+
+/* A free place, or the one of who is idle for longest; NULL: there is none. */
+static struct client *
+find_place(struct cg_desk *d)
+{
+    struct client *found = NULL;
     for (int i = 0; i < CG_DESK_CLIENTS; i++) {
-        if (d->clients[i].fd < 0) {
-            return &d->clients[i];
+        struct client *c = &d->clients[i];
+        if (c->fd < 0) {
+            return c;
+        }
+        if (is_idle(d, c) && (found == NULL || c->late_ms < found->late_ms)) {
+            found = c;
         }
     }
-    return NULL;
+    return found;
 }
 
 int
 cg_desk_watch(struct cg_desk *desk, struct pollfd *fds, uint64_t now_ms)
 {
     int n = 0;
-    if (desk->fd >= 0 && now_ms >= desk->pause_ms && free_place(desk) != NULL) {
+    if (desk->fd >= 0 && now_ms >= desk->pause_ms && find_place(desk) != NULL) {
         fds[n++] = (struct pollfd){.fd = desk->fd, .events = POLLIN};
     }
     for (int i = 0; i < CG_DESK_CLIENTS; i++) {
@@ -131,6 +147,9 @@ cg_desk_patience(const struct cg_desk *desk, uint64_t now_ms)
     uint64_t next = desk->pause_ms > now_ms ? desk->pause_ms : 0;
     for (int i = 0; i < CG_DESK_CLIENTS; i++) {
         const struct client *c = &desk->clients[i];
+        if (c->fd >= 0 && c->ready && !c->answered) {
+            return 0;
+        }
         if (c->fd >= 0 && (next == 0 || c->late_ms < next)) {
             next = c->late_ms;
         }
@@ -140,8 +159,22 @@ cg_desk_patience(const struct cg_desk *desk, uint64_t now_ms)
 
 /* ---- one client ---- */
 
+/* Who stays may ask again. */
 static void
-send_answer(struct client *c)
+finish_answer(const struct cg_desk *d, struct client *c, uint64_t now_ms)
+{
+    if (c->leaves) {
+        dismiss(c);
+        return;
+    }
+    cg_buf_release(&c->out);
+    c->sent = 0;
+    c->answered = false;
+    c->late_ms = now_ms + (c->in.n > 0 ? d->kind.patience_ms : d->kind.idle_ms);
+}
+
+static void
+send_answer(const struct cg_desk *d, struct client *c, uint64_t now_ms)
 {
     ssize_t n;
     while (c->sent < c->out.n &&
@@ -149,7 +182,9 @@ send_answer(struct client *c)
                      MSG_NOSIGNAL | MSG_DONTWAIT)) > 0) {
         c->sent += (size_t)n;
     }
-    if (c->sent == c->out.n || (errno != EAGAIN && errno != EINTR)) {
+    if (c->sent == c->out.n) {
+        finish_answer(d, c, now_ms);
+    } else if (errno != EAGAIN && errno != EINTR) {
         dismiss(c);
     }
 }
@@ -169,6 +204,14 @@ receive(const struct cg_desk *d, struct client *c)
 }
 
 static void
+begin_answer(const struct cg_desk *d, struct client *c, uint64_t now_ms)
+{
+    c->answered = true;
+    c->late_ms = now_ms + d->kind.patience_ms;
+    send_answer(d, c, now_ms);
+}
+
+static void
 hear(struct cg_desk *d, struct client *c, uint64_t now_ms)
 {
     bool late = now_ms >= c->late_ms;
@@ -184,20 +227,65 @@ hear(struct cg_desk *d, struct client *c, uint64_t now_ms)
         }
         return;
     }
-    c->answered = true;
-    c->late_ms = now_ms + d->kind.patience_ms;
-    send_answer(c);
+    c->leaves = true;
+    begin_answer(d, c, now_ms);
+}
+
+/* ---- one client that stays ---- */
+
+/* Answers what was asked already; false: the client is to be closed. */
+static bool
+answer_some(struct cg_desk *d, struct client *c)
+{
+    size_t used = 0;
+    ssize_t n = 1;
+    int k = 0;
+    for (; k < QUESTIONS_A_TURN && used < c->in.n && n > 0; k++) {
+        struct cg_slice in = {c->in.p + used, c->in.n - used};
+        n = d->kind.converse(d->kind.self, c->fd, in, &c->out);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    cg_buf_drop(&c->in, used);
+    c->ready = n > 0 && c->in.n > 0;
+    return n >= 0;
+}
+
+static void
+hear_again(struct cg_desk *d, struct client *c, uint64_t now_ms)
+{
+    bool was_idle = c->in.n == 0;
+    bool late = now_ms >= c->late_ms;
+    bool full = c->in.n >= d->kind.most_in;
+    int more = late ? -1 : full ? 1 : receive(d, c);
+    if (more < 0) {
+        dismiss(c);
+        return;
+    }
+    if (was_idle && c->in.n > 0) {
+        c->late_ms = now_ms + d->kind.patience_ms;
+    }
+    bool good = answer_some(d, c);
+    /* what is full and no question never becomes one */
+    bool ended = more == 0 && !c->ready && c->in.n < d->kind.most_in;
+    c->leaves = !good || ended;
+    if (c->out.n > 0) {
+        begin_answer(d, c, now_ms);
+    } else if (c->leaves) {
+        dismiss(c);
+    }
 }
 
 static void
 serve(struct cg_desk *d, struct client *c, uint64_t now_ms)
 {
-    if (!c->answered) {
-        hear(d, c, now_ms);
-    } else if (now_ms >= c->late_ms) {
+    if (c->answered && now_ms >= c->late_ms) {
         dismiss(c);
+    } else if (c->answered) {
+        send_answer(d, c, now_ms);
+    } else if (d->kind.converse != NULL) {
+        hear_again(d, c, now_ms);
     } else {
-        send_answer(c);
+        hear(d, c, now_ms);
     }
 }
 
@@ -216,8 +304,11 @@ receive_client(struct cg_desk *d, struct client *place, uint64_t now_ms)
     if (d->kind.admit != NULL && !d->kind.admit(d->kind.self, fd)) {
         return;
     }
+    dismiss(place);
     *place = (struct client){.fd = cg_fd_take(&fd),
-                             .late_ms = now_ms + d->kind.patience_ms};
+                             .late_ms = now_ms + (d->kind.converse != NULL
+                                                      ? d->kind.idle_ms
+                                                      : d->kind.patience_ms)};
 }
 
 static void
@@ -230,7 +321,7 @@ receive_clients(struct cg_desk *d, uint64_t now_ms)
         return;
     }
     for (; n < STRANGERS_A_TURN && now_ms >= d->pause_ms &&
-           (place = free_place(d)) != NULL && poll(&p, 1, 0) > 0;
+           (place = find_place(d)) != NULL && poll(&p, 1, 0) > 0;
          n++) {
         receive_client(d, place, now_ms);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Desk: a listening socket of the master's, where a few clients at a time ask
- * one question each and get one answer. It never blocks: its descriptors are
- * polled by who owns the loop. What a client may cost is bounded: bytes, time,
- * places, and how often it wakes the master. A forked child has none of its
- * descriptors.
+ * one question each and get one answer, or, where clients stay, one after the
+ * other. It never blocks: its descriptors are polled by who owns the loop. What
+ * a client may cost is bounded: bytes, time, places, and how often it wakes the
+ * master. A forked child has none of its descriptors.
  */
 #ifndef CG_CONTROL_DESK_H
 #define CG_CONTROL_DESK_H
@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/base/bytes.h"
 
@@ -27,9 +28,18 @@ struct cg_desk_kind {
      */
     bool (*answer)(void *self, int fd, struct cg_slice in, bool last,
                    struct cg_buf *reply);
+    /*
+     * Instead of `answer`, where clients stay: how many bytes at the beginning
+     * of `in` were a question, to whose answer *reply has grown; 0: more is
+     * needed; -1: it is closed, once it has what was answered before.
+     */
+    ssize_t (*converse)(void *self, int fd, struct cg_slice in,
+                        struct cg_buf *reply);
     void *self;
     size_t most_in;       /* bytes of a question */
     uint64_t patience_ms; /* for the question and, again, for the answer */
+    uint64_t idle_ms;     /* for the next question of one that stays; who is
+                             longest without one makes room for a new client */
 };
 
 struct cg_desk;

@@ -370,7 +370,7 @@ read_list(struct reader *r, bool named, int depth)
 }
 
 static int
-read_value(struct reader *r, int depth)
+read_any(struct reader *r, int depth)
 {
     if (take(r, '{')) {
         return read_list(r, true, depth);
@@ -388,6 +388,19 @@ read_value(struct reader *r, int depth)
         return add_node(r, CG_JSON_FALSE);
     }
     return take_word(r, "null") ? add_node(r, CG_JSON_NULL) : read_number(r);
+}
+
+static int
+read_value(struct reader *r, int depth)
+{
+    skip_space(r);
+    const char *from = r->p;
+    int i = read_any(r, depth);
+    if (i > 0) {
+        r->tree->nodes[i].at = (size_t)(from - r->tree->text);
+        r->tree->nodes[i].n = (size_t)(r->p - from);
+    }
+    return i;
 }
 
 int

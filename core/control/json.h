@@ -59,6 +59,7 @@ struct cg_json_node {
     double x;        /* CG_JSON_NUMBER */
     int next;        /* the next member or element, 0: none */
     int first;       /* of an array or object, 0: empty */
+    size_t at, n;    /* where the value was in the text that was read */
 };
 
 struct cg_json_tree {

@@ -227,8 +227,8 @@ find_place(const struct cg_addr *a, struct cg_place *place,
     return r < 0 ? fail_unix(err, a, -r) : 0;
 }
 
-static bool
-is_served(const struct cg_addr *a)
+bool
+cg_listener_is_served(const struct cg_addr *a)
 {
     struct name name = unix_name(a);
     cg_auto(fd_close) int fd =
@@ -246,7 +246,7 @@ is_foreign(const struct cg_addr *a, const struct cg_listener_options *o,
     struct stat folder;
     return geteuid() == 0 && st->st_uid != 0 && st->st_uid != (uid_t)o->uid &&
            (fstat(place->dir_fd, &folder) < 0 || folder.st_uid != st->st_uid) &&
-           is_served(a);
+           cg_listener_is_served(a);
 }
 
 /* gunicorn removes a socket file even if somebody listens on it; what is not a

@@ -63,6 +63,8 @@ int cg_listener_adopt(int fd, const struct cg_listener_options *o,
 void cg_listener_set_secure(struct cg_listener *l, bool secure);
 /* Whether it is bound where `addr` says; names are resolved. */
 bool cg_listener_is_at(const struct cg_listener *l, const struct cg_addr *addr);
+/* Whether somebody listens on that unix socket. */
+bool cg_listener_is_served(const struct cg_addr *a);
 /* Whether its socket file was removed since it was bound. */
 bool cg_listener_is_lost(const struct cg_listener *l);
 /* How many clients may wait at a TCP socket that listens; 0: not known. */

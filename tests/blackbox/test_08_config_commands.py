@@ -68,11 +68,11 @@ def test_strict_makes_warnings_errors(run):
         assert "Warning" not in done.err
 
 
-def test_what_has_no_effect_yet_says_so_once(run):
-    done = run("--control-socket", "x.ctl", *CHECK, files={"shop.py": APP})
+def test_what_has_no_effect_says_so_once(run):
+    done = run("--ssl-version", "TLSv1_2", *CHECK, files={"shop.py": APP})
     assert done.status == 0
-    assert done.err.count("has no effect yet") == 1
-    done.line_with("command line: the setting 'control_socket' has no effect yet")
+    done.line_with("command line: option `ssl_version` is deprecated and it is ignored")
+    assert done.err.count("ssl_version") == 1
 
 
 # ---- environment ----

@@ -263,7 +263,6 @@ def test_wsgi_errors_goes_to_the_error_log(tcp):
 def test_proxy_protocol_tells_the_peer(server):
     s = server("probe:app", config="proxy_protocol = True\n",
                apps=["probe.py"])
-    s.needs("proxy_protocol")
     e = raw_environ(s, "PROXY TCP4 192.0.2.7 192.0.2.8 1111 80\r\n"
                        "GET /environ HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (e["REMOTE_ADDR"], e["REMOTE_PORT"]) == ("192.0.2.7", "1111")

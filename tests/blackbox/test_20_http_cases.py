@@ -172,7 +172,6 @@ SHAPES = [whole, byte_by_byte, split, after_a_good_one, followed_by_another]
 def test_case(servers, case):
     server = servers[bool(case.get("settings"))]
     if case.get("settings"):
-        server.needs("proxy_protocol")
     raw = raw_of(case)
     problems = []
     for shape in SHAPES:

@@ -359,7 +359,6 @@ def test_a_hup_during_a_reload_is_followed_when_it_has_ended(server):
 
 def test_reload_notices_a_changed_module(server):
     s = server("shop:app", "--reload", files={"shop.py": shop("before")})
-    s.needs("reload")
     assert s.get("/").body == b"before"
     write(s, "shop.py", shop("after it changed"))
     wait_body(s, b"after it changed")

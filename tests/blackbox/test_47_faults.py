@@ -216,7 +216,6 @@ def post_fork(server, worker):
 
 def test_41_a_half_written_module_does_not_end_a_server_that_reloads(server):
     s = shop(server, "--reload")
-    s.needs("reload")
     first = s.get("/").body
     s.announce("Traceback")
     (s.folder / "shop.py").write_text(APP[:-20])

@@ -44,6 +44,8 @@ def share(path, count, cls, number, workers):
     """Whether the worker of that number has it: `count` of them, from one that
     the path chooses, so that several of such are spread."""
     count = count if count is not None else getattr(cls, "workers", None)
+    if number > workers:  # one that an operator has added
+        return count is None
     if count is None or count >= workers:
         return True
     first = sum(path.encode()) % workers

@@ -10,8 +10,6 @@ import signal
 import socket
 import subprocess
 
-import pytest
-
 from . import logcheck, processes, sealed, wire
 from .waiting import DEADLINE, until
 
@@ -245,12 +243,6 @@ class Server:
             lambda: f"{count} x {pattern!r} in the log:\n{self.tail()}",
         )
         return found[count - 1]
-
-    def needs(self, setting):
-        """Skips the test while the program says that a setting it depends
-        on has no effect yet; the test counts again once that line is gone."""
-        if f"setting '{setting}' has no effect yet" in self.log():
-            pytest.skip(f"the setting '{setting}' has no effect yet")
 
     def log_count(self, pattern):
         return len(re.findall(pattern, self.log()))

@@ -439,15 +439,16 @@ END_TEST
 
 /* ---- warnings ---- */
 
-START_TEST(what_has_no_effect_is_said_once_where_it_was_set)
+START_TEST(a_warning_is_said_once_where_its_cause_was_set)
 {
     struct loaded l = {0};
-    put_file("gunicorn.conf.py", "control_socket=x\n");
+    put_file("gunicorn.conf.py", "ssl_version=TLSv1_2\n");
     load(&l, "app|--protocol|http|-w|2");
     ck_assert_int_eq(l.result, CG_LOAD_OK);
     ck_assert_str_eq(
         cg_buf_str(&l.warnings),
-        "conf.py:1: the setting 'control_socket' has no effect yet\n");
+        "conf.py:1: option `ssl_version` is deprecated and it is ignored. "
+        "Use ssl_context instead.\n");
     loaded_release(&l);
 }
 END_TEST
@@ -509,7 +510,7 @@ main(void)
     tcase_add_test(t, a_file_that_is_not_there_is_named);
     tcase_add_test(t, a_bad_value_in_a_file_is_told_with_its_place);
     tcase_add_test(t, a_file_may_exit);
-    tcase_add_test(t, what_has_no_effect_is_said_once_where_it_was_set);
+    tcase_add_test(t, a_warning_is_said_once_where_its_cause_was_set);
     tcase_add_test(t, help_and_version_are_printed_from_either_line);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

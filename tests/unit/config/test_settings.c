@@ -479,6 +479,10 @@ START_TEST(contradictions_are_told_with_the_reason)
     ADVICE("sendfile = True turns sendfile off", {"sendfile", "true"});
     ADVICE("option `ssl_version` is deprecated", {"ssl_version", "TLSv1"});
     ADVICE("config has no effect in a configuration file", {"config", "x.py"});
+    ADVICE("with control_socket_mode = 0o666 every user",
+           {"control_socket", "c"}, {"control_socket_mode", "438"});
+    ADVICE("", {"control_socket_mode", "438"});
+    ADVICE("", {"control_socket", "c"}, {"control_socket_mode", "432"});
 }
 END_TEST
 

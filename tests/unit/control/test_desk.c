@@ -178,6 +178,138 @@ START_TEST(a_flood_of_strangers_gets_a_pause)
 }
 END_TEST
 
+/* ---- clients that stay ---- */
+
+enum { IDLE = 5000 };
+
+/* A line is answered with itself and a dot; "!" ends the conversation. */
+static ssize_t
+converse(void *self, int fd, struct cg_slice in, struct cg_buf *reply)
+{
+    const char *end = memchr(in.p, '\n', in.n);
+    if (in.p[0] == '!' || in.n == MOST) {
+        return -1;
+    }
+    if (end == NULL) {
+        return 0;
+    }
+    cg_buf_put(reply, in.p, (size_t)(end - in.p));
+    cg_buf_putc(reply, '.');
+    return end - in.p + 1;
+}
+
+static struct cg_desk *
+open_parlour(void)
+{
+    const struct cg_desk_kind kind = {.converse = converse,
+                                      .most_in = MOST,
+                                      .patience_ms = PATIENCE,
+                                      .idle_ms = IDLE};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(sa_family_t)),
+                     0);
+    name_n = sizeof name;
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &name_n), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
+    return cg_desk_new(fd, &kind);
+}
+
+START_TEST(who_stays_asks_again_and_again)
+{
+    struct cg_desk *d = open_parlour();
+    int fd = client("one\ntwo\nthr");
+    cg_desk_turn(d, 1);
+    ck_assert_str_eq(got(fd), "one.two.");
+    ck_assert_str_eq(got(fd), "-");
+    ck_assert_int_eq(send(fd, "ee\n", 3, 0), 3);
+    cg_desk_turn(d, 2);
+    ck_assert_str_eq(got(fd), "three.");
+    ck_assert_int_eq(cg_desk_patience(d, 2), IDLE);
+    close(fd);
+    cg_desk_free(d);
+}
+END_TEST
+
+START_TEST(many_questions_are_answered_some_in_each_turn)
+{
+    struct cg_desk *d = open_parlour();
+    int fd = client("a\na\na\na\na\na\na\na\na\na\na\na\na\na\na\na\n"
+                    "b\nb\n");
+    cg_desk_turn(d, 1);
+    ck_assert_str_eq(got(fd), "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.");
+    ck_assert_int_eq(cg_desk_patience(d, 1), 0);
+    cg_desk_turn(d, 2);
+    ck_assert_str_eq(got(fd), "b.b.");
+    ck_assert_int_eq(cg_desk_patience(d, 2), IDLE);
+    close(fd);
+    cg_desk_free(d);
+}
+END_TEST
+
+START_TEST(who_ends_after_the_last_question_gets_every_answer)
+{
+    struct cg_desk *d = open_parlour();
+    int fd = client("a\na\na\na\na\na\na\na\na\na\na\na\na\na\na\na\n"
+                    "last\nha");
+    shutdown(fd, SHUT_WR);
+    cg_desk_turn(d, 1);
+    cg_desk_turn(d, 2);
+    ck_assert_str_eq(got(fd), "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.last.");
+    ck_assert_str_eq(got(fd), "");
+    close(fd);
+    cg_desk_free(d);
+}
+END_TEST
+
+START_TEST(what_is_no_question_ends_it_behind_the_answers_before)
+{
+    struct cg_desk *d = open_parlour();
+    int fd = client("one\n!");
+    cg_desk_turn(d, 1);
+    ck_assert_str_eq(got(fd), "one.");
+    ck_assert_str_eq(got(fd), "");
+    close(fd);
+    cg_desk_free(d);
+}
+END_TEST
+
+START_TEST(who_begins_a_question_has_less_time_than_who_is_idle)
+{
+    struct cg_desk *d = open_parlour();
+    int idle = client(""), slow = client("hal");
+    cg_desk_turn(d, 1);
+    cg_desk_turn(d, PATIENCE + 1);
+    ck_assert_str_eq(got(slow), "");
+    ck_assert_str_eq(got(idle), "-");
+    cg_desk_turn(d, IDLE + 1);
+    ck_assert_str_eq(got(idle), "");
+    close(slow);
+    close(idle);
+    cg_desk_free(d);
+}
+END_TEST
+
+START_TEST(who_is_idle_for_longest_makes_room)
+{
+    struct cg_desk *d = open_parlour();
+    int fd[CG_DESK_CLIENTS + 1];
+    for (int i = 0; i < CG_DESK_CLIENTS; i++) {
+        fd[i] = client("");
+        cg_desk_turn(d, (uint64_t)i + 1);
+    }
+    fd[CG_DESK_CLIENTS] = client("hello\n");
+    cg_desk_turn(d, 100);
+    ck_assert_str_eq(got(fd[CG_DESK_CLIENTS]), "hello.");
+    ck_assert_str_eq(got(fd[0]), "");
+    ck_assert_str_eq(got(fd[1]), "-");
+    for (int i = 0; i <= CG_DESK_CLIENTS; i++) {
+        close(fd[i]);
+    }
+    cg_desk_free(d);
+}
+END_TEST
+
 START_TEST(a_forked_child_has_none_of_it)
 {
     struct cg_desk *d = open_desk();
@@ -203,4 +335,9 @@ END_TEST
 TESTS("desk", a_line_is_answered, who_is_not_heard_is_closed_unread,
       half_a_line_waits_and_is_late, too_long_a_line_is_cut_off,
       places_are_bounded_and_come_free, a_flood_of_strangers_gets_a_pause,
-      a_forked_child_has_none_of_it)
+      who_stays_asks_again_and_again,
+      many_questions_are_answered_some_in_each_turn,
+      who_ends_after_the_last_question_gets_every_answer,
+      what_is_no_question_ends_it_behind_the_answers_before,
+      who_begins_a_question_has_less_time_than_who_is_idle,
+      who_is_idle_for_longest_makes_room, a_forked_child_has_none_of_it)
