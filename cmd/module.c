@@ -28,9 +28,17 @@ run(void *settings, int argc, char *const *argv, char *const *restart)
 }
 
 __attribute__((visibility("default"))) void *PyInit__cgunicorn(void);
+__attribute__((visibility("default"))) void *PyInit__cgunicorn_gil(void);
 
 void *
 PyInit__cgunicorn(void)
 {
     return cg_python_module(run);
+}
+
+/* Found by core/py/glue/gil.py, in the same file. */
+void *
+PyInit__cgunicorn_gil(void)
+{
+    return cg_python_gil_module();
 }

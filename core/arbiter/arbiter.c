@@ -289,6 +289,25 @@ is_interrupted(void *self)
     return poll(&p, 1, 0) > 0;
 }
 
+/* Of a Python that can run without one. */
+static void
+log_gil(struct cg_arbiter *a)
+{
+    cg_auto(buf) struct cg_buf names = {0};
+    if (!cg_python_is_free_threaded()) {
+        return;
+    }
+    if (!cg_python_gil_is_on()) {
+        cg_log_line(a->log, CG_INFO,
+                    "The GIL is off: the threads of a worker run Python at the "
+                    "same time");
+        return;
+    }
+    cg_python_gil_names(&names);
+    cg_log_line(a->log, CG_INFO, "The GIL is on%s%s: workers use the cores",
+                names.n > 0 ? ", turned on by " : "", cg_buf_str(&names));
+}
+
 static int
 open_sockets(struct cg_arbiter *a, struct cg_error *err)
 {
@@ -321,11 +340,7 @@ open_sockets(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_log_line(a->log, CG_INFO, "Using worker: %s",
                 cg_settings_worker_class(a->settings));
-    if (cg_python_is_free_threaded()) {
-        cg_log_line(a->log, CG_INFO,
-                    "This Python can run without a GIL, this server cannot "
-                    "yet: the GIL is on, and workers use the cores");
-    }
+    log_gil(a);
     if (cg_worker_class_is_replaced(a->settings)) {
         cg_log_line(a->log, CG_INFO,
                     "%s: the class asgi serves in its place (native_asgi)",

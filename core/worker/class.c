@@ -8,6 +8,7 @@
 #include "core/base/memory.h"
 #include "core/py/compat/python_worker.h"
 #include "core/py/loops/host_loop.h"
+#include "core/py/runtime/interp.h"
 #include "core/worker/worker.h"
 
 #define GEVENT "_cgunicorn_glue.hosts.gevent_"
@@ -143,6 +144,14 @@ check_loop(const struct cg_settings *s, const struct cg_worker_class *class,
                : 0;
 }
 
+/* Greenlets switch in the middle of our functions, and the packages themselves
+ * rely on the GIL. */
+static int
+check_gil(const struct cg_worker_class *class, struct cg_error *err)
+{
+    return class->asgi ? 0 : cg_python_want_gil(err);
+}
+
 /* A name that can only be one of ours, and is none. */
 static bool
 is_word(const struct cg_settings *s)
@@ -160,7 +169,8 @@ cg_worker_class_check(const struct cg_settings *s, struct cg_error *err)
     if (class == &python_class) {
         return is_word(s) ? unknown(name, err) : cg_python_worker_check(s, err);
     }
-    if (class->module == NULL || (cg_py_loop_check(class->module, err) == 0 &&
+    if (class->module == NULL || (check_gil(class, err) == 0 &&
+                                  cg_py_loop_check(class->module, err) == 0 &&
                                   check_loop(s, class, err) == 0)) {
         return 0;
     }

@@ -29,10 +29,10 @@ enum {
 
 struct gthread;
 
-/* What a thread gets. With the GIL. */
+/* What a thread gets. */
 struct seat {
     struct gthread *g;
-    struct cg_executor *executor; /* NULL: free */
+    _Atomic(struct cg_executor *) executor; /* NULL: free */
 };
 
 struct gthread {
@@ -88,17 +88,17 @@ interrupt(void *self)
 
 /* ---- threads ---- */
 
+/* The last thing that a thread does to g is to say that it is done: it may be
+ * gone then. Who waits for that looks again and again. */
 static void
 thread_main(void *arg)
 {
     struct seat *seat = arg;
     struct gthread *g = seat->g;
     if (!cg_engine_join(g->h.engine, seat->executor)) {
-        cg_executor_free(seat->executor);
-        seat->executor = NULL;
+        cg_executor_free(atomic_exchange(&seat->executor, NULL));
     }
     atomic_fetch_sub(&g->running, 1);
-    look(g);
 }
 
 static int
@@ -117,13 +117,13 @@ make_thread(struct gthread *g, struct cg_error *err)
     int i = free_seat(g);
     cg_auto(free) char *name = cg_strf("ThreadPoolExecutor-0_%d", i);
     struct seat *seat = &g->seats[i];
-    *seat = (struct seat){g, cg_executor_new(g->h.engine, i + 1)};
+    seat->g = g;
+    atomic_store(&seat->executor, cg_executor_new(g->h.engine, i + 1));
     atomic_fetch_add(&g->running, 1);
     int status = -1;
     int r = cg_py_thread_start(name, thread_main, seat, &status, err);
     if (r < 0 && r != -EINTR) {
-        cg_executor_free(seat->executor);
-        seat->executor = NULL;
+        cg_executor_free(atomic_exchange(&seat->executor, NULL));
         atomic_fetch_sub(&g->running, 1);
         return r;
     }

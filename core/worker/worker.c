@@ -197,17 +197,38 @@ stand_in(struct cg_host_run *run, struct cg_slice text)
     return run->app != NULL;
 }
 
+/* An extension that does not say that it can do without the GIL has it turned
+ * on for the whole process. */
+static void
+tell_gil(const struct cg_worker_start *start)
+{
+    cg_auto(buf) struct cg_buf names = {0};
+    if (!cg_python_gil_is_on()) {
+        return;
+    }
+    cg_python_gil_names(&names);
+    cg_log_line(start->log, CG_WARNING,
+                "The application turned the GIL on (pid:%d), by importing an "
+                "extension that has not said that it can do without: %s",
+                (int)getpid(),
+                names.n > 0 ? cg_buf_str(&names) : "(not known which)");
+}
+
 static int
 load_app(struct cg_host_run *run)
 {
     const struct cg_worker_start *start = run->start;
     cg_auto(buf) struct cg_buf traceback = {0};
     struct cg_error err = {0};
+    bool had_gil = cg_python_gil_is_on();
     int status = cg_py_worker_load(start->worker, &run->app, &err, &traceback);
     if (run->abort_wanted) { /* INT or QUIT ended it */
         return 0;
     }
     if (status == 0) {
+        if (!had_gil) {
+            tell_gil(start);
+        }
         return check_kind(run);
     }
     cg_worker_tell(start, CG_NEWS_FAILED, err.text);

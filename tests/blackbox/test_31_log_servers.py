@@ -302,3 +302,14 @@ def test_without_an_access_log_its_format_is_not_looked_at(server):
 def test_a_level_that_is_none_means_info_and_is_named(server):
     s = server("probe:app", "--log-level", "warn", apps=APPS)
     s.wait_log(r"\[WARNING\] loglevel: 'warn' is no level and means info")
+
+
+@pytest.mark.parametrize("where", ["option", "file", "variable"])
+def test_an_empty_statsd_host_is_none(run, where):
+    """As gunicorn has it, and as a template leaves it."""
+    args = {"option": ["--statsd-host", ""]}.get(where, [])
+    done = run(*args, "-c", "conf.py", "--check-config", "shop:app", files={
+        "conf.py": "statsd_host = ''\n" if where == "file" else "",
+        "shop.py": "def app(environ, start_response):\n    pass\n"},
+        env={"CGUNICORN_STATSD_HOST": ""} if where == "variable" else {})
+    assert done.status == 0, done.err

@@ -395,6 +395,27 @@ def test_multiprocessing_by_fork_works(green):
 # ---- patches ----
 
 
+def test_a_spawned_process_starts_afresh(loop):
+    """What docs/async.md advises in place of a fork."""
+    s = loop(app="spawns:app", files={"spawns.py": """\
+import multiprocessing
+from spawned import work
+
+def app(environ, start_response):
+    p = multiprocessing.get_context("spawn").Process(target=work, args=(20,))
+    p.start()
+    p.join()
+    body = b"%d %s" % (p.exitcode, open("answer", "rb").read())
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+""", "spawned.py": """\
+def work(n):
+    with open("answer", "w") as f:
+        f.write(str(n + 1))
+"""})
+    assert s.get("/").body == b"0 21"
+
+
 def test_the_application_is_loaded_patched(green):
     s = green(files={"early.py": """\
 import socket

@@ -84,6 +84,14 @@ def test_body_of_unknown_length(h2c):
     assert curl(h2c, "/echo", "-T", "-", data=data) == data
 
 
+@pytest.mark.parametrize("size", [0, 9, 300_000])
+def test_a_body_without_a_length_has_one_for_the_application(h2c, size):
+    """All of it is here: without CONTENT_LENGTH Django and Flask read nothing."""
+    lines = curl(h2c, "/environ", "-X", "POST", "-T", "-",
+                 data=b"x" * size).decode().split("\n")
+    assert f"CONTENT_LENGTH={size}" in lines
+
+
 def test_large_and_streamed_replies(h2c):
     assert curl(h2c, "/big") == b"0123456789abcdef" * 100000
     assert curl(h2c, "/stream") == b"".join(b"%05d " % i * 100 for i in range(2000))

@@ -313,7 +313,7 @@ def test_streams_that_wait_are_dropped_when_their_peer_leaves(server):
     assert waiting(s) == 1
     held.go()
     assert held.peer.reply().status == 200
-    assert one.body(after) == b"ok"
+    assert int(one.body(after)) in s.workers()
     assert order(s) == ["after"]
     until(lambda: s.stdout().count("499") == 2, "they are in the access log")
     for path in ("/reset", "/closed"):

@@ -223,6 +223,7 @@ cg_call_end(struct cg_call *call, uint64_t end_us)
     if (end_us > e->now_us) {
         e->now_us = end_us;
     }
+    call->executor->ran_us = end_us;
     s->keep = call->ex.keep && !call->ex.taken && !s->conn->rest_lost;
     s->broken = call->ex.broken;
     s->polite = may_be_sending(call);

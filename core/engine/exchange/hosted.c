@@ -191,13 +191,13 @@ work(struct cg_executor *x)
         cg_conn_bury(e);
     }
     cg_watch_what_we_can(e);
-    set_timer(e);
     if (e->ready.n == 0) {
         if (__builtin_expect(e->overload.above_us != 0, 0)) {
             cg_overload_drained(e);
         }
         e->overload.drained_us = e->now_us;
     }
+    set_timer(e);
     /* at once again: more to do, or a deadline left something behind */
     if (left == 0 || has_more(e)) {
         cg_engine_kick(e);

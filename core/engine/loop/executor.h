@@ -24,6 +24,7 @@ struct cg_executor {
     struct cg_engine *engine;
     int id;                /* RELIEF or 1 … */
     bool entered;          /* holds what enter of the runner gives (the GIL) */
+    uint64_t ran_us;       /* with it, when the application last ran here */
     _Atomic uint32_t wake; /* of a parked executor, see pool.c */
     struct cg_flight *flight;
     int64_t date_s; /* second that `date` shows; ours, since the engine's */

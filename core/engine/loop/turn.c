@@ -306,6 +306,21 @@ next_stream(struct cg_executor *x)
     return true;
 }
 
+/* The bytes of many clients may keep a loop busy for seconds: threads of the
+ * application, and calls that come back, wait for the host's lock no longer
+ * than for each other (the interpreter's switch interval). */
+static void
+let_others_in(struct cg_executor *x)
+{
+    enum { SHARE_US = 5 * 1000 };
+    struct cg_engine *e = x->engine;
+    if (x->entered && e->now_us - x->ran_us >= SHARE_US &&
+        !e->kind->rests_in_app) {
+        cg_engine_leave(x);
+        x->ran_us = e->now_us;
+    }
+}
+
 /* Others are in calls, and one may keep the host's lock for long: nothing is
  * read, accepted or adopted before we have it, or it would wait with us where
  * relief and the siblings cannot have it. */
@@ -326,6 +341,7 @@ cg_loop_next_event(struct cg_executor *x)
     if (e->harvest.at == e->harvest.n) {
         return e->http2.first != NULL && next_stream(x);
     }
+    let_others_in(x);
     enter_first(x);
     if (e->harvest.at == e->harvest.n) {
         return true; /* relief went on with them meanwhile */
@@ -497,9 +513,6 @@ wait_for_events(struct cg_executor *x, int ms)
     struct cg_engine *e = x->engine;
     if (x->id != RELIEF) {
         cg_engine_leave(x);
-        if (__builtin_expect(e->overload.above_us != 0, 0)) {
-            cg_overload_drained(e);
-        }
         e->overload.drained_us = e->now_us;
         cg_alarm_calm(&e->relief.alarm);
         if (cg_others_run(e)) {
@@ -537,6 +550,10 @@ cg_loop_look(struct cg_executor *x)
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
     cg_engine_tick(e);
     cg_harvest(x, n);
+    if (__builtin_expect(e->overload.above_us != 0, 0) && n == 0 &&
+        x->id != RELIEF && e->ready.n == 0) {
+        cg_overload_drained(e); /* before the timers: that may be told */
+    }
     int ms = cg_run_timers(e);
     if (__builtin_expect(cg_http2_is_owed(e), 0)) { /* by a deadline */
         cg_http2_pump(e);
@@ -597,6 +614,19 @@ cg_write_lines(struct cg_executor *x)
     return cg_baton_back(&e->baton, (unsigned)x->id, mine);
 }
 
+/* Who comes back from a call has a connection whose next bytes nobody looks at
+ * until it has the baton: a loop that is busy with others' bytes gives way. */
+static bool
+gives_way(struct cg_engine *e)
+{
+    if (__builtin_expect(atomic_load_explicit(&e->baton.want, RELAXED) == 0,
+                         1)) {
+        return false;
+    }
+    cg_baton_free(&e->baton);
+    return true;
+}
+
 /* One step of an executor with the baton; false when it was lost. */
 static bool
 turn(struct cg_executor *x)
@@ -607,7 +637,7 @@ turn(struct cg_executor *x)
         return cg_write_lines(x);
     }
     if (cg_loop_next_event(x)) {
-        return true;
+        return !gives_way(e);
     }
     if (queued_is_due(e)) {
         run_queued(x);

@@ -321,6 +321,9 @@ cg_asgi_new(const struct cg_asgi_options *options, struct cg_asgi **ret,
     a->o = *options;
     a->wsgi = options->wsgi;
     a->app = py_new(a->wsgi->app);
+#ifdef Py_GIL_DISABLED
+    a->thread = PyThread_get_thread_ident();
+#endif
     a->rbuf = cg_malloc(RBUF);
     if (init(a) < 0) {
         int e = cg_py_error(err, NULL);

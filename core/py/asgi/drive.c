@@ -113,6 +113,10 @@ go_on(DriveObject *d, PyObject *arg, PyObject **ret)
 static bool
 enter(DriveObject *d)
 {
+    const RequestObject *r = d->request;
+    if (r != NULL && !cg_asgi_is_here(r->asgi)) {
+        return false;
+    }
     if (d->busy) {
         PyErr_SetString(PyExc_ValueError, "coroutine already executing");
         return false;
@@ -243,12 +247,20 @@ Drive_close(PyObject *self, PyObject *unused)
     return done;
 }
 
+static PyObject *
+coroutine_of(DriveObject *d)
+{
+    py_held(d);
+    Py_XINCREF(d->coro);
+    return d->coro;
+}
+
 /* cr_frame and the like, for tracebacks and debuggers, are the application's.
  */
 static PyObject *
 Drive_getattro(PyObject *self, PyObject *name)
 {
-    PyObject *coro = ((DriveObject *)self)->coro;
+    py_auto *coro = coroutine_of((DriveObject *)self);
     PyObject *own = PyObject_GenericGetAttr(self, name);
     if (own != NULL || coro == NULL ||
         !PyErr_ExceptionMatches(PyExc_AttributeError)) {

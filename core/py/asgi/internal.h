@@ -16,6 +16,7 @@
 #include "core/http/websocket.h"
 #include "core/http/websocket_handshake.h"
 #include "core/py/asgi/asgi.h"
+#include "core/py/runtime/held.h"
 #include "core/py/wsgi/bridge.h"
 #include "logging/limit.h"
 
@@ -138,7 +139,26 @@ struct cg_asgi {
     char *rbuf;            /* of WebSockets */
     bool ticking, stopping, closed;
     uint64_t stop_us, half_us;
+#ifdef Py_GIL_DISABLED
+    unsigned long thread; /* the loop's */
+#endif
 };
+
+/* What belongs to the loop is used in its thread, as asyncio asks it of
+ * everybody. Where there is a GIL that is the application's own business; where
+ * there may be none: false with an exception. */
+static inline bool
+cg_asgi_is_here(const struct cg_asgi *a)
+{
+#ifdef Py_GIL_DISABLED
+    if (PyThread_get_thread_ident() != a->thread) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "it is used in another thread than its event loop's");
+        return false;
+    }
+#endif
+    return true;
+}
 
 static inline PyObject *
 word(const struct cg_asgi *a, enum word w)

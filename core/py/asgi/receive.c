@@ -169,6 +169,9 @@ Wait_am_send(PyObject *self, PyObject *arg, PyObject **ret)
         PyErr_SetString(PyExc_RuntimeError, "the server has stopped");
         return PYGEN_ERROR;
     }
+    if (!cg_asgi_is_here(r->asgi)) {
+        return PYGEN_ERROR;
+    }
     if (w->for_room) {
         int room = has_room(r);
         if (room == 0) {

@@ -115,8 +115,9 @@ void
 cg_asgi_drop(RequestObject *r)
 {
     struct cg_asgi *a = r->asgi;
-    if (Py_REFCNT(r) == 2 && r->receive != NULL && Py_REFCNT(r->receive) == 1 &&
-        r->ws == NULL && a->nspare < SPARES) {
+    if (py_is_only((PyObject *)r, 2) && r->receive != NULL &&
+        py_is_only((PyObject *)r->receive, 1) && r->ws == NULL &&
+        a->nspare < SPARES) {
         a->spare[a->nspare++] = r;
         return;
     }

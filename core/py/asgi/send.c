@@ -178,7 +178,9 @@ cg_message_fields(const struct cg_asgi *a, PyObject *message)
     if (headers == NULL) {
         return PyErr_Occurred() ? NULL : PyList_New(0);
     }
-    return is_plain(headers) ? py_take(&headers) : copy_headers(headers);
+    py_auto *still = PyList_CheckExact(headers) ? py_list_still(headers) : NULL;
+    return still != NULL && is_plain(still) ? py_take(&still)
+                                            : copy_headers(headers);
 }
 
 /* Takes one field; NULL, or what is wrong with it. Runs nothing. */
@@ -553,19 +555,26 @@ inform(RequestObject *r, int status, struct cg_fields *fields, PyObject *type)
     return cg_send_done(r->asgi);
 }
 
+static PyObject *
+links_of(PyObject *links)
+{
+    PyObject *items = PySequence_Tuple(links);
+    if (items == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "'links' has to be an iterable of bytes");
+    }
+    return items;
+}
+
 static int
 gather_links(struct cg_fields *to, PyObject *links)
 {
-    py_auto *list = links != NULL ? PySequence_Fast(links, "'links' has to be "
-                                                           "an iterable of "
-                                                           "bytes")
-                                  : NULL;
+    py_auto *list = links != NULL ? links_of(links) : NULL;
     if (links == NULL && !PyErr_Occurred()) {
         return 0;
     }
-    for (Py_ssize_t i = 0; list != NULL && i < PySequence_Fast_GET_SIZE(list);
-         i++) {
-        py_auto *link = py_new(PySequence_Fast_GET_ITEM(list, i));
+    for (Py_ssize_t i = 0; list != NULL && i < PyTuple_GET_SIZE(list); i++) {
+        py_auto *link = py_tuple_get(list, i);
         if (!PyBytes_Check(link)) {
             PyErr_Format(PyExc_TypeError, "'links' has bytes, not %R", link);
             return -1;
@@ -684,6 +693,9 @@ PyObject *
 cg_send_call(PyObject *self, PyObject *const *args, size_t nargsf,
              PyObject *kwnames)
 {
+    if (!cg_asgi_is_here(((RequestObject *)self)->asgi)) {
+        return NULL;
+    }
     Py_ssize_t n = PyVectorcall_NARGS(nargsf);
     Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
     bool by_name = n == 0 && nkw == 1 &&

@@ -61,6 +61,7 @@ cg_task_settle(PyObject *task, bool now)
         return 0;
     }
     struct tail *t = tail_of(task);
+    py_held(task);
     if (t->settled || t->drive == NULL) {
         return 0;
     }
@@ -253,7 +254,7 @@ static bool
 is_fresh(PyObject *task)
 {
     const PyTypeObject *type = Py_TYPE(task);
-    if (Py_REFCNT(task) != 1 || tail_of(task)->settled ||
+    if (!py_is_only(task, 1) || tail_of(task)->settled ||
         type->tp_weaklistoffset <= 0 || type->tp_dictoffset <= 0) {
         return false;
     }

@@ -3,6 +3,7 @@
 #include "core/py/runtime/gil.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,8 +20,8 @@ static struct {
     struct cg_log *log;
     struct cg_server_calls calls;
     struct cg_worker_calls worker;
-    int wakeup_fd; /* the worker's, to be written to; 0: none */
-    bool quits;    /* it was told to stop at once */
+    int wakeup_fd;      /* the worker's, to be written to; 0: none */
+    _Atomic bool quits; /* it was told to stop at once; any thread asks */
 } state;
 
 struct cg_log *
@@ -322,9 +323,8 @@ cg_py_server_set_listeners(struct cg_py_server *server,
 void
 cg_py_title_follow(void)
 {
-    py_auto *modules = py_new(PyImport_GetModuleDict());
     py_auto *name = PyUnicode_FromString("_cgunicorn_glue.title");
-    py_auto *module = name != NULL ? py_dict_get(modules, name) : NULL;
+    py_auto *module = name != NULL ? PyImport_GetModule(name) : NULL;
     if (module != NULL) {
         Py_XDECREF(PyObject_CallMethod(module, "follow", NULL));
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/py/compat/logger.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -9,12 +10,20 @@
 
 enum { TELL_AGAIN_US = 60 * 1000000 };
 
+/* The log and the flags are changed by the main thread, before threads serve
+ * and after that. */
 static struct {
     PyObject *log; /* server.log */
-    bool errors, access;
-    bool deferred;
-    uint64_t told_us; /* when its failure was told last */
+    _Atomic bool errors, access;
+    _Atomic bool deferred;
+    _Atomic uint64_t told_us; /* when its failure was told last */
 } logger;
+
+static bool
+is_set(const _Atomic bool *flag)
+{
+    return atomic_load_explicit(flag, memory_order_relaxed);
+}
 
 static __thread bool flushing; /* a moment at which Python may run */
 
@@ -32,11 +41,11 @@ tell_failure(void)
         return;
     }
     cg_py_error(&err, &traceback);
-    uint64_t now = cg_now_us();
-    if (logger.told_us != 0 && now - logger.told_us < TELL_AGAIN_US) {
+    uint64_t now = cg_now_us(), told = atomic_load(&logger.told_us);
+    if ((told != 0 && now - told < TELL_AGAIN_US) ||
+        !atomic_compare_exchange_strong(&logger.told_us, &told, now)) {
         return;
     }
-    logger.told_us = now;
     cg_buf_puts(&text, "the logger failed, its lines go to the error log\n");
     if (traceback.n > 0) {
         cg_buf_put(&text, traceback.p, traceback.n);
@@ -155,7 +164,7 @@ emit(void *self, const struct cg_log_event *e)
 static bool
 is_open(void *self)
 {
-    return (flushing || !logger.deferred) && Py_IsInitialized() &&
+    return (flushing || !is_set(&logger.deferred)) && Py_IsInitialized() &&
            PyGILState_GetThisThreadState() != NULL && PyGILState_Check();
 }
 
@@ -236,7 +245,7 @@ cg_py_logger_defer(bool on)
 void
 cg_py_logger_flush(void)
 {
-    if ((logger.errors || logger.access) && !flushing) {
+    if ((is_set(&logger.errors) || is_set(&logger.access)) && !flushing) {
         flushing = true;
         cg_log_flush(cg_hook_log());
         flushing = false;
@@ -248,13 +257,13 @@ cg_py_logger_flush(void)
 bool
 cg_py_logger_takes_access(void)
 {
-    return logger.access;
+    return is_set(&logger.access);
 }
 
 bool
 cg_py_logger_takes_errors(void)
 {
-    return logger.errors;
+    return is_set(&logger.errors);
 }
 
 void

@@ -261,7 +261,7 @@ cg_python_resolve_hooks(struct cg_settings *s, struct cg_error *err)
 static int
 insert_path(const char *dir, bool if_absent, struct cg_error *err)
 {
-    py_auto *path = py_new(PySys_GetObject("path"));
+    py_auto *path = py_sys_get("path");
     py_auto *entry = PyUnicode_DecodeFSDefault(dir);
     int there = entry != NULL ? PySequence_Contains(path, entry) : -1;
     if (there < 0 ||

@@ -101,6 +101,8 @@ def raise_in(thread):
     thread is. Else at its next instruction."""
     import threading
 
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return False  # no other thread's frames may be touched
     frame = sys._current_frames().get(thread)
     if (frame is None or sys.gettrace() is not None or not leaves_jumps_out()
             or not hasattr(threading, "settrace_all_threads")

@@ -10,6 +10,7 @@
 #include "core/base/memory.h"
 #include "core/exchange/queue.h"
 #include "core/py/compat/logger.h"
+#include "core/py/runtime/held.h"
 #include "core/py/wsgi/bridge.h"
 #include "core/py/wsgi/hooks.h"
 
@@ -140,25 +141,40 @@ environ_value(PyObject *env, PyObject *key, PyObject **keep)
     return found;
 }
 
+static bool
+is_called(PyObject *key, struct cg_slice name)
+{
+    Py_ssize_t n = 0;
+    const char *p =
+        PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &n) : NULL;
+    return p != NULL && (size_t)n == name.n &&
+           strncasecmp(p, name.p, name.n) == 0;
+}
+
+static PyObject *
+in_any_case(PyObject *env, struct cg_slice name)
+{
+    Py_ssize_t at = 0;
+    PyObject *k, *v; /* borrowed, for the next line */
+    py_held(env);
+    while (PyDict_Next(env, &at, &k, &v)) {
+        py_auto *key = py_new(k);
+        py_auto *value = py_new(v);
+        if (is_called(key, name)) {
+            return py_take(&value);
+        }
+    }
+    return NULL;
+}
+
 /* gunicorn: the name in any case; a value of any type as str() shows it. */
 static PyObject *
 environ_object(PyObject *env, struct cg_slice name)
 {
-    Py_ssize_t at = 0;
-    PyObject *key, *value; /* borrowed: nothing runs between the steps */
     py_auto *exact =
         PyUnicode_DecodeUTF8(name.p, (Py_ssize_t)name.n, "replace");
-    py_auto *found = exact != NULL ? py_dict_get(env, exact) : NULL;
-    while (found == NULL && PyDict_Next(env, &at, &key, &value)) {
-        Py_ssize_t n = 0;
-        const char *p =
-            PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &n) : NULL;
-        if (p != NULL && (size_t)n == name.n &&
-            strncasecmp(p, name.p, name.n) == 0) {
-            found = py_new(value);
-        }
-    }
-    return py_take(&found);
+    PyObject *found = exact != NULL ? py_dict_get(env, exact) : NULL;
+    return found != NULL ? found : in_any_case(env, name);
 }
 
 static struct cg_slice
@@ -311,15 +327,16 @@ cg_wsgi_log_access(const struct cg_kit *kit, PyObject *env)
     py_auto *addr = NULL;
     py_auto *path = NULL;
     const struct cg_wsgi *w = kit->wsgi;
+    const struct cg_environ *e = &cg_kit_lane(kit)->environ;
     const struct cg_access_record record = {
-        .remote_addr = changed_field(env, w->environ.k_addr,
-                                     cg_slice_of(ex->peer->addr), &addr),
+        .remote_addr =
+            changed_field(env, e->k_addr, cg_slice_of(ex->peer->addr), &addr),
         .authorization = known_field(ex, CG_FIELD_AUTHORIZATION),
         .method = cg_span_of(ex->base, r->method),
         .uri = cg_span_of(ex->base, r->target),
         .protocol = cg_part_protocol(ex),
-        .path = changed_field(env, w->environ.k_path,
-                              cg_span_of(ex->base, r->path), &path),
+        .path =
+            changed_field(env, e->k_path, cg_span_of(ex->base, r->path), &path),
         .query = cg_span_of(ex->base, r->query),
         .referer = known_field(ex, CG_FIELD_REFERER),
         .user_agent = known_field(ex, CG_FIELD_USER_AGENT),

@@ -20,6 +20,15 @@ is_a(PyObject *o, const char *module, const char *name)
     return type == (PyObject *)Py_TYPE(o);
 }
 
+static bool
+has(PyObject *dict, const char *name)
+{
+    py_auto *key = PyUnicode_FromString(name);
+    int there = key != NULL ? PyDict_Contains(dict, key) : -1;
+    PyErr_Clear();
+    return there != 0; /* what cannot be looked at is not trusted */
+}
+
 /* Whether somebody has put another way of reading into the object. */
 static bool
 is_patched(PyObject *o)
@@ -29,8 +38,7 @@ is_patched(PyObject *o)
         PyErr_Clear();
         return false;
     }
-    return PyDict_GetItemString(own, "read") != NULL ||
-           PyDict_GetItemString(own, "readinto") != NULL;
+    return has(own, "read") || has(own, "readinto");
 }
 
 static bool

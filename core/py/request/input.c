@@ -50,16 +50,18 @@ begin_read(InputObject *in)
 
 /* The one place of the bridge that waits for a disk, so without the GIL. */
 static ssize_t
-read_file(int fd, char *to, size_t n, uint64_t at)
+read_file(InputObject *in, int fd, char *to, size_t n, uint64_t at)
 {
     ssize_t got;
+    cg_saw_given(in);
     Py_BEGIN_ALLOW_THREADS do
     {
         got = pread(fd, to, n, (off_t)at);
     }
     while (got < 0 && errno == EINTR)
         ;
-    Py_END_ALLOW_THREADS return got;
+    Py_END_ALLOW_THREADS cg_saw_taken(in);
+    return got;
 }
 
 /* After an exception the body may be gone: a thread of the application's may
@@ -68,7 +70,7 @@ static int
 read_pieces(InputObject *in, int fd, char *to, size_t n, uint64_t at)
 {
     while (n > 0) {
-        ssize_t got = read_file(fd, to, n, at);
+        ssize_t got = read_file(in, fd, to, n, at);
         if (body_of(in) == NULL) {
             return -1;
         }
@@ -159,6 +161,7 @@ Input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (parse_size(args, nargs, "read", &n) < 0) {
         return NULL;
     }
+    py_held(in);
     const struct cg_body *body = begin_read(in);
     if (body == NULL) {
         return NULL;
@@ -223,6 +226,7 @@ line_length(InputObject *in, const struct cg_body *body, uint64_t max,
 static PyObject *
 next_line(InputObject *in, uint64_t max)
 {
+    py_held(in);
     const struct cg_body *body = begin_read(in);
     uint64_t n;
     if (body == NULL) {
@@ -306,8 +310,9 @@ forget(InputObject *in)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
     while (in->reading) { /* in->ex is NULL: it comes to its end */
+        cg_saw_given(in);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
-        Py_END_ALLOW_THREADS
+        Py_END_ALLOW_THREADS cg_saw_taken(in);
     }
     free(in->window);
     in->window = NULL;

@@ -7,7 +7,7 @@
 #ifndef CG_PY_REQUEST_INPUT_H
 #define CG_PY_REQUEST_INPUT_H
 
-#include "core/py/runtime/ref.h"
+#include "core/py/runtime/held.h"
 
 #include "core/exchange/exchange.h"
 
@@ -28,7 +28,8 @@ typedef struct {
 
 extern PyType_Spec cg_wsgi_input_spec;
 
-/* One object serves a request after the other: from its beginning … */
+/* One object serves a request after the other: from its beginning, when nobody
+ * else has it, … */
 static inline void
 cg_wsgi_input_begin(InputObject *in, struct cg_exchange *ex)
 {
@@ -36,13 +37,14 @@ cg_wsgi_input_begin(InputObject *in, struct cg_exchange *ex)
     in->pos = 0;
 }
 
-/* What was read of it goes; waits for threads that still read. */
+/* What was read of it goes; waits for threads that still read. It is held. */
 void cg_wsgi_input_forget(InputObject *in);
 
 /* … to its end. */
 static inline void
 cg_wsgi_input_end(InputObject *in)
 {
+    py_held(in);
     if (in->ex->streaming || in->window != NULL || in->reading) {
         cg_wsgi_input_forget(in);
     }

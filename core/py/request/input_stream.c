@@ -8,6 +8,7 @@
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/gil.h"
+#include "core/py/runtime/held.h"
 
 static size_t
 available(const InputObject *in)
@@ -74,9 +75,11 @@ receive_blocking(InputObject *in)
 {
     struct cg_exchange *ex = in->ex;
     int r;
+    cg_saw_given(in);
     Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
     r = cg_exchange_read(ex, &in->buf);
-    Py_END_ALLOW_THREADS return r < 0 ? raise_fault(ex, r) : r;
+    Py_END_ALLOW_THREADS cg_saw_taken(in);
+    return r < 0 ? raise_fault(ex, r) : r;
 }
 
 /* Waits for more. 1: some came, 0: the end, -1: an exception. Who calls a
@@ -156,8 +159,9 @@ end_reading(InputObject *in)
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
     while (in->reading) {
         cg_exchange_end_input(in->ex);
+        cg_saw_given(in);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
-        Py_END_ALLOW_THREADS
+        Py_END_ALLOW_THREADS cg_saw_taken(in);
     }
 }
 

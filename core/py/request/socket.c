@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/runtime/held.h"
 #include "core/py/wsgi/reply.h"
 
 typedef struct {
-    PyObject_HEAD ReplyObject *reply; /* whose client it is; owned */
+    PyObject_HEAD ReplyObject *reply; /* whose client it is; owned. Who holds
+                                         it has the socket as well */
     PyObject *real;                   /* NULL: nobody looked at it yet */
 } SocketObject;
 
@@ -119,24 +121,37 @@ real_socket(SocketObject *s)
 }
 
 /* isinstance() asks for the class of anything, also after the request: that is
- * no use of the socket. */
+ * no use of the socket. Either the attribute, or the real socket that has it;
+ * or an exception. */
 static PyObject *
-Socket_getattro(PyObject *self, PyObject *name)
+look(SocketObject *s, PyObject *name, PyObject **ret_real)
 {
-    SocketObject *s = (SocketObject *)self;
+    py_held(s->reply);
     if (s->real == NULL &&
         PyUnicode_CompareWithASCIIString(name, "__class__") == 0) {
         return socket_class();
     }
-    if (s->real == NULL && s->reply != NULL && s->reply->ex != NULL &&
+    if (s->real == NULL && s->reply->ex != NULL &&
         s->reply->ex->secure != NULL) {
         PyObject *fact = fact_of(s->reply->ex->secure, name);
         if (fact != NULL || PyErr_Occurred()) {
             return fact;
         }
     }
-    py_auto *real = real_socket(s);
-    return real != NULL ? PyObject_GetAttr(real, name) : NULL;
+    *ret_real = real_socket(s);
+    return NULL;
+}
+
+static PyObject *
+Socket_getattro(PyObject *self, PyObject *name)
+{
+    SocketObject *s = (SocketObject *)self;
+    py_auto *real = NULL;
+    if (s->reply == NULL) { /* cleared by the collector, among garbage */
+        return PyObject_GenericGetAttr(self, name);
+    }
+    PyObject *found = look(s, name, &real);
+    return real != NULL ? PyObject_GetAttr(real, name) : found;
 }
 
 static PyType_Slot Socket_slots[] = {

@@ -3,8 +3,10 @@
 
 #include "core/base/memory.h"
 #include "core/py/compat/hooks_internal.h"
+#include "core/py/runtime/held.h"
 
-/* For the signal handler, which takes no argument: a worker has one bridge. */
+/* For the signal handler, which takes no argument: a worker has one bridge. It
+ * is set before the first request and after the last one. */
 static struct cg_py_limits *the_limits;
 
 int
@@ -44,12 +46,14 @@ cg_py_limit_begin(struct cg_py_limits *all, struct cg_py_limit *l,
                   struct cg_exchange *ex)
 {
     struct cg_py_limit *ring = &all->first;
+    l->all = all;
     l->ex = ex;
-    l->serial = ++all->begun;
     l->thread = PyThread_get_thread_ident();
     l->greenlet =
         all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
     PyErr_Clear();
+    py_held(all->timeout_type);
+    l->serial = ++all->begun;
     l->told = l->pending = l->traced = false;
     l->next = ring;
     l->prev = ring->prev;
@@ -80,6 +84,7 @@ take_back(struct cg_py_limit *l)
 void
 cg_py_limit_end(struct cg_py_limit *l)
 {
+    py_held(l->all->timeout_type);
     l->prev->next = l->next;
     l->next->prev = l->prev;
     take_back(l); /* it came too late to be raised */
@@ -89,6 +94,7 @@ cg_py_limit_end(struct cg_py_limit *l)
 void
 cg_py_limit_spare(struct cg_py_limit *l)
 {
+    py_held(l->all->timeout_type);
     if (cg_exchange_late(l->ex) != CG_LATE_NO) {
         l->told = true;
         take_back(l);
@@ -146,6 +152,7 @@ interrupt(struct cg_py_limits *all, struct cg_py_limit *l)
 void
 cg_py_limits_interrupt(struct cg_py_limits *all)
 {
+    py_held(all->timeout_type);
     struct cg_py_limit *ring = &all->first, *l = ring->next;
     while (l != ring) {
         bool waits = is_due(l) && !l->traced;
@@ -193,7 +200,7 @@ throw_into(const struct cg_py_limits *all, PyObject *greenlet)
     (void)done;
 }
 
-/* NULL: it has none. */
+/* NULL: it has none. Who asks is of a class that runs with a GIL. */
 static struct cg_py_limit *
 in_greenlet(struct cg_py_limits *all, const struct cg_exchange *ex)
 {
@@ -240,6 +247,7 @@ cg_late_is_here(void)
     py_auto *me =
         all->current != NULL ? PyObject_CallNoArgs(all->current) : NULL;
     PyErr_Clear();
+    py_held(all->timeout_type);
     struct cg_py_limit *l = all->first.next;
     for (; l != &all->first; l = l->next) {
         if (l->thread == thread && l->greenlet == me && is_due(l)) {

@@ -4,8 +4,8 @@
  * where they are. In the main thread by the handler of a signal, which also
  * ends a wait for the kernel; in another thread by PyThreadState_SetAsyncExc,
  * which waits for the next line of Python; in a greenlet that waits by its
- * throw(). Whoever raises has the GIL, and so has a request that ends: none is
- * hit after its end.
+ * throw(). Whoever raises has the GIL, or holds timeout_type (held.h) where
+ * there is none, and so does a request that ends: none is hit after its end.
  *
  * Nothing of this runs without a limit.
  */
@@ -19,6 +19,7 @@
 
 /* A request under way that has a limit of time. */
 struct cg_py_limit {
+    struct cg_py_limits *all;
     struct cg_py_limit *next, *prev;
     struct cg_exchange *ex;
     uint64_t serial; /* no other has it */

@@ -149,14 +149,14 @@ convert_object(PyObject *o, struct cg_value *ret)
 static int
 convert_items(PyObject *iterable, int depth, struct cg_value *ret)
 {
-    py_auto *fast = PySequence_Fast(iterable, "not a sequence");
-    if (fast == NULL) {
+    py_auto *items = PySequence_Tuple(iterable);
+    if (items == NULL) {
         return -1;
     }
     *ret = cg_value_list();
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items); i++) {
         struct cg_value item;
-        py_auto *o = py_new(PySequence_Fast_GET_ITEM(fast, i));
+        py_auto *o = py_tuple_get(items, i);
         if (convert(o, depth + 1, &item) < 0) {
             cg_value_release(ret);
             return -1;

@@ -412,7 +412,7 @@ fill_module(PyObject *module)
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)fill_module},
 #ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_USED},
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
 #ifdef Py_mod_multiple_interpreters
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
@@ -441,11 +441,48 @@ cg_glue_module(PyMethodDef *more)
     return init_module();
 }
 
+#ifdef Py_GIL_DISABLED
+
+/* A module for what it says: Python turns the GIL on when it is imported. */
+static PyModuleDef_Slot gil_slots[] = {{Py_mod_gil, Py_MOD_GIL_USED},
+                                       {0, NULL}};
+
+static PyModuleDef gil_definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_cgunicorn_gil",
+    .m_doc = "Turns the GIL on, for worker classes that need it.", .m_size = 0,
+    .m_slots = gil_slots};
+
+PyObject *
+cg_glue_gil_module(void)
+{
+    return PyModuleDef_Init(&gil_definition);
+}
+
+int
+cg_glue_register(void)
+{
+    int r = PyImport_AppendInittab("_cgunicorn", init_module);
+    return r < 0 ? r
+                 : PyImport_AppendInittab("_cgunicorn_gil", cg_glue_gil_module);
+}
+
+#else
+
+PyObject *
+cg_glue_gil_module(void)
+{
+    PyErr_SetString(PyExc_ImportError, "there is no other Python than one with "
+                                       "a GIL here");
+    return NULL;
+}
+
 int
 cg_glue_register(void)
 {
     return PyImport_AppendInittab("_cgunicorn", init_module);
 }
+
+#endif
 
 /* ---- the finder ---- */
 
@@ -496,7 +533,12 @@ static const char finder[] =
     "else:\n"
     "    sys.meta_path.append(Finder('gunicorn'))\n"
     "from _cgunicorn_glue import names\n"
-    "names.start()\n";
+    "names.start()\n"
+#ifdef Py_GIL_DISABLED
+    "from _cgunicorn_glue import gil\n"
+    "gil.watch()\n"
+#endif
+    ;
 
 int
 cg_glue_install(struct cg_error *err)
@@ -518,9 +560,8 @@ static const char *
 gunicorn_name(const char *attribute, const char *fallback, char *out,
               size_t size)
 {
-    py_auto *modules = py_new(PyImport_GetModuleDict());
     py_auto *key = PyUnicode_FromString("gunicorn");
-    py_auto *module = key != NULL ? py_dict_get(modules, key) : NULL;
+    py_auto *module = key != NULL ? PyImport_GetModule(key) : NULL;
     py_auto *value =
         module != NULL ? PyObject_GetAttrString(module, attribute) : NULL;
     const char *text = value != NULL && PyUnicode_Check(value)

@@ -25,6 +25,8 @@ extern const struct cg_glue_source cg_glue_sources[]; /* name NULL ends */
 /* Where the module is an extension: what its init function returns, with more
  * functions (constant, kept). */
 PyObject *cg_glue_module(PyMethodDef *more);
+/* The same of _cgunicorn_gil, which turns the GIL on. */
+PyObject *cg_glue_gil_module(void);
 /* Where it is built in: before the interpreter starts. */
 int cg_glue_register(void);
 /* After it: the finder goes in front of sys.meta_path (our own package) and at

@@ -78,9 +78,6 @@ cg_python_start(const struct cg_python_choice *choice, int argc,
     }
     PyConfig_InitPythonConfig(&config);
     config.parse_argv = 0;
-#ifdef Py_GIL_DISABLED
-    config.enable_gil = 1; /* from the start: PYTHON_GIL goes before it */
-#endif
     st = configure(&config, choice->exe, argc, argv);
     if (!PyStatus_Exception(st)) {
         st = initialize(&config);
@@ -89,8 +86,7 @@ cg_python_start(const struct cg_python_choice *choice, int argc,
     if (PyStatus_Exception(st)) {
         return status_error(st, err);
     }
-    int r = cg_python_check_gil(err);
-    return r < 0 ? r : cg_glue_install(err);
+    return cg_glue_install(err);
 }
 
 bool
@@ -103,22 +99,59 @@ cg_python_is_free_threaded(void)
 #endif
 }
 
-int
-cg_python_check_gil(struct cg_error *err)
+bool
+cg_python_gil_is_on(void)
 {
-    PyObject *ask = PySys_GetObject("_is_gil_enabled"); /* 3.13; borrowed */
+    py_auto *ask = py_sys_get("_is_gil_enabled"); /* 3.13 */
     py_auto *on = ask != NULL ? PyObject_CallNoArgs(ask) : NULL;
     PyErr_Clear();
-    if (on == Py_False) {
+    return on != Py_False;
+}
+
+#ifdef Py_GIL_DISABLED
+
+int
+cg_python_want_gil(struct cg_error *err)
+{
+    py_auto *turn_on = cg_glue_get("_cgunicorn_glue.gil", "turn_on");
+    py_auto *done = turn_on != NULL ? PyObject_CallNoArgs(turn_on) : NULL;
+    if (done == NULL) {
+        return cg_py_error(err, NULL);
+    }
+    if (!cg_python_gil_is_on()) {
         return cg_error_set(
             err, EINVAL,
-            "the GIL is turned off by PYTHON_GIL=0 or -X gil=0, and this "
-            "server needs it:\n  without it clients would get each other's "
-            "replies. Leave that out: the GIL comes on by itself,\n  and "
-            "workers use the cores");
+            "it needs the GIL, which is turned off by PYTHON_GIL=0 or -X "
+            "gil=0. Leave that out: then the GIL comes on by itself; or name "
+            "one of the worker classes that need none: sync, gthread, asgi");
     }
     return 0;
 }
+
+void
+cg_python_gil_names(struct cg_buf *out)
+{
+    py_auto *names = cg_glue_get("_cgunicorn_glue.gil", "names");
+    py_auto *list = names != NULL ? PyObject_CallNoArgs(names) : NULL;
+    const char *text = list != NULL ? PyUnicode_AsUTF8(list) : NULL;
+    cg_buf_put_escaped(out, cg_slice_of(text != NULL ? text : ""), 500);
+    PyErr_Clear();
+}
+
+#else
+
+int
+cg_python_want_gil(struct cg_error *err)
+{
+    return 0;
+}
+
+void
+cg_python_gil_names(struct cg_buf *out)
+{
+}
+
+#endif
 
 const char *
 cg_python_version(void)
@@ -264,7 +297,7 @@ cg_python_finish(void)
 long
 cg_python_refcount(void)
 {
-    PyObject *f = PySys_GetObject("gettotalrefcount"); /* debug builds only */
+    py_auto *f = py_sys_get("gettotalrefcount"); /* debug builds only */
     py_auto *n = f != NULL ? PyObject_CallNoArgs(f) : NULL;
     long count = n != NULL ? PyLong_AsLong(n) : 0;
     PyErr_Clear();

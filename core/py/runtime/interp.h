@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "core/base/bytes.h"
 #include "core/base/error.h"
 
 struct cg_python_choice {
@@ -34,11 +35,15 @@ int cg_python_choose(const char *argv0, const char *option,
  * built-in module and the embedded sources in place. GIL held afterwards. */
 int cg_python_start(const struct cg_python_choice *choice, int argc,
                     char *const *argv, struct cg_error *err);
-/* Python's build without a GIL, which has one here: caches and objects that
- * are used again rely on it. */
+/* Python's build that can run without a GIL. Where this and other headers say
+ * "GIL held", the thread is attached to the interpreter then. */
 bool cg_python_is_free_threaded(void);
-/* The GIL is there, or err says how it was turned off. GIL held. */
-int cg_python_check_gil(struct cg_error *err);
+/* Whether there is one now: extensions may turn it on. GIL held, as below. */
+bool cg_python_gil_is_on(void);
+/* Turns it on for good; an error if the user has turned it off. */
+int cg_python_want_gil(struct cg_error *err);
+/* Appends the extensions that turned it on: "a, b", as far as known. */
+void cg_python_gil_names(struct cg_buf *out);
 /* "3.11.2" */
 const char *cg_python_version(void);
 /* The executable's own interpreter, unless another one is chosen. */

@@ -158,6 +158,12 @@ cg_python_module(cg_python_program *run)
     return cg_glue_module(methods);
 }
 
+void *
+cg_python_gil_module(void)
+{
+    return cg_glue_gil_module();
+}
+
 /* ---- the interpreter that is there ---- */
 
 static bool
@@ -182,7 +188,7 @@ same_program(const char *a, const char *b)
 static char *
 sys_text(const char *name)
 {
-    PyObject *o = PySys_GetObject(name); /* borrowed */
+    py_auto *o = py_sys_get(name);
     const char *text =
         o != NULL && PyUnicode_Check(o) ? PyUnicode_AsUTF8(o) : NULL;
     PyErr_Clear();
@@ -217,10 +223,6 @@ cg_python_adopt(const char *option, struct cg_error *err)
     } else if (variable != NULL && *variable != '\0') {
         r = check_choice(variable, "environment CGUNICORN_PYTHON", err);
     }
-    if (r < 0) {
-        return r;
-    }
-    r = cg_python_check_gil(err);
     if (r < 0) {
         return r;
     }

@@ -21,6 +21,10 @@ typedef int cg_python_program(void *settings, int argc, char *const *argv,
  * install(): the embedded Python sources can be imported from then on. */
 void *cg_python_module(cg_python_program *program);
 
+/* What PyInit__cgunicorn_gil returns: the module whose import turns the GIL on,
+ * where it may be off. */
+void *cg_python_gil_module(void);
+
 /* In the program, what cg_python_start and cg_python_finish do elsewhere.
  * `option` is --python's value or NULL; an error unless it means this
  * interpreter, as CGUNICORN_PYTHON. GIL held. */

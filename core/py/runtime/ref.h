@@ -39,16 +39,43 @@ py_new(PyObject *o)
 static inline PyObject *
 py_dict_get(PyObject *dict, PyObject *key)
 {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *o;
+    PyDict_GetItemRef(dict, key, &o);
+    return o;
+#else
     PyObject *o = PyDict_GetItemWithError(dict, key);
     Py_XINCREF(o);
     return o;
+#endif
 }
 
+/* The item, which is there. Without a GIL another thread may have taken it
+ * away: NULL with an exception. */
 static inline PyObject *
 py_list_get(PyObject *list, Py_ssize_t i)
 {
+#ifdef Py_GIL_DISABLED
+    return PyList_GetItemRef(list, i);
+#else
     PyObject *o = PyList_GET_ITEM(list, i);
     Py_INCREF(o);
+    return o;
+#endif
+}
+
+/* An attribute of module sys; NULL without an exception when absent. */
+static inline PyObject *
+py_sys_get(const char *name)
+{
+#ifdef Py_GIL_DISABLED
+    py_auto *sys = PyImport_ImportModule("sys");
+    PyObject *o = sys != NULL ? PyObject_GetAttrString(sys, name) : NULL;
+    PyErr_Clear();
+#else
+    PyObject *o = PySys_GetObject(name);
+    Py_XINCREF(o);
+#endif
     return o;
 }
 

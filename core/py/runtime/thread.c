@@ -2,6 +2,7 @@
 #include "core/py/runtime/thread.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"
@@ -10,10 +11,12 @@
 
 static const char capsule_name[] = "cgunicorn.thread";
 
+enum { NEW, BEGUN, CALLED_OFF };
+
 struct body {
     void (*call)(void *arg);
     void *arg;
-    bool begun, called_off; /* under the GIL */
+    _Atomic int state; /* NEW, then one of the others for good */
 };
 
 static void
@@ -29,8 +32,8 @@ run(PyObject *self, PyObject *unused)
     if (b == NULL) {
         return NULL;
     }
-    b->begun = true;
-    if (!b->called_off) {
+    int state = NEW;
+    if (atomic_compare_exchange_strong(&b->state, &state, BEGUN)) {
         b->call(b->arg);
     }
     Py_RETURN_NONE;
@@ -75,14 +78,10 @@ fail(struct body *b, int *ret_exit, struct cg_error *err)
     if (cg_py_take_exit(ret_exit)) {
         return cg_error_set(err, EINTR, "it was told to end");
     }
-    int r = cg_py_error(err, NULL);
-    if (b != NULL && b->begun) {
-        return -EINTR;
-    }
-    if (b != NULL) {
-        b->called_off = true;
-    }
-    return r;
+    int r = cg_py_error(err, NULL), state = NEW;
+    bool begun = b != NULL &&
+                 !atomic_compare_exchange_strong(&b->state, &state, CALLED_OFF);
+    return begun ? -EINTR : r;
 }
 
 int

@@ -224,12 +224,15 @@ cg_environ_release(struct cg_environ *e)
         Py_CLEAR(e->names[i].key);
     }
     PyObject **const words[] = {
-        &e->k_method,      &e->k_path,       &e->k_query,  &e->k_raw_uri,
-        &e->k_protocol,    &e->k_scheme,     &e->k_input,  &e->k_addr,
-        &e->k_port,        &e->k_script,     &e->k_socket, &e->k_server_name,
-        &e->k_server_port, &e->v_https,      &e->v_http10, &e->last_addr,
-        &e->k_early_hints, &e->k_https,      &e->v_on,     &e->k_tls_protocol,
-        &e->k_tls_cipher,  &e->k_request_id,
+        &e->k_method,      &e->k_path,         &e->k_query,
+        &e->k_raw_uri,     &e->k_protocol,     &e->k_scheme,
+        &e->k_input,       &e->k_addr,         &e->k_port,
+        &e->k_script,      &e->k_socket,       &e->k_server_name,
+        &e->k_server_port, &e->v_https,        &e->v_http10,
+        &e->last_addr,     &e->k_early_hints,  &e->k_https,
+        &e->v_on,          &e->k_tls_protocol, &e->k_tls_cipher,
+        &e->k_request_id,  &e->v_http20,       &e->k_http_version,
+        &e->v_2,           &e->k_h2_weight,    &e->k_h2_depends,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -385,7 +388,8 @@ put_fields(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
             return -1;
         }
     }
-    return 0;
+    /* HTTP/2 has no field for its framing */
+    return ex->is_h2 && r->chunked && !ex->streaming ? put_length(e, d, ex) : 0;
 }
 
 /* ---- the target ---- */
@@ -639,7 +643,7 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
 PyObject *
 cg_environ_new(const struct cg_kit *kit)
 {
-    struct cg_environ *e = &kit->wsgi->environ;
+    struct cg_environ *e = &cg_kit_lane(kit)->environ;
     py_auto *d = PyDict_Copy(e->base[kit->ex->listener]);
     if (d == NULL || fill(e, d, kit) < 0) {
         return NULL;

@@ -2,6 +2,7 @@
 /*
  * environ (PEP 3333; gunicorn-compat 6.1): a copy of a template per listener,
  * with the request's own keys. Keys are made once, values are latin-1 strings.
+ * One thread at a time: it is a part of a lane.
  */
 #ifndef CG_PY_WSGI_ENVIRON_H
 #define CG_PY_WSGI_ENVIRON_H

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/py/runtime/held.h"
 #include "core/py/wsgi/reply.h"
 
 /* gunicorn takes bytes here, too. */
@@ -62,19 +63,35 @@ add_pairs(struct cg_fields *fields, PyObject *headers)
     return PyErr_Occurred() ? -1 : 0;
 }
 
+static bool
+takes_hints(ReplyObject *x)
+{
+    py_held(x);
+    return x->ex != NULL && !x->ex->writer->headed && x->ex->req->minor != 0;
+}
+
+static void
+inform(ReplyObject *x, const struct cg_fields *fields)
+{
+    py_held(x);
+    cg_wsgi_reply_turn(x);
+    if (x->ex != NULL && !x->over &&
+        cg_exchange_inform(x->ex, 103, fields) < 0) {
+        x->failed = true;
+    }
+}
+
 PyObject *
 cg_early_hints(PyObject *self, PyObject *headers)
 {
     ReplyObject *x = (ReplyObject *)self;
     struct cg_fields fields = {0};
-    if (x->ex == NULL || x->ex->writer->headed || x->ex->req->minor == 0) {
+    if (!takes_hints(x)) {
         Py_RETURN_NONE;
     }
     int r = add_pairs(&fields, headers);
-    cg_wsgi_reply_turn(x);
-    if (r == 0 && x->ex != NULL && !x->over &&
-        cg_exchange_inform(x->ex, 103, &fields) < 0) {
-        x->failed = true;
+    if (r == 0) {
+        inform(x, &fields);
     }
     cg_fields_release(&fields);
     if (r < 0) {

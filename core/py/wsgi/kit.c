@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/py/request/input.h"
 #include "core/py/request/socket.h"
+#include "core/py/runtime/held.h"
 #include "core/py/wsgi/bridge.h"
 #include "core/py/wsgi/reply.h"
 
@@ -20,10 +21,13 @@ new_input(struct cg_wsgi *w)
 }
 
 static struct cg_kit *
-new_kit(struct cg_wsgi *w)
+new_kit(struct cg_wsgi *w, struct cg_lane *lane)
 {
     struct cg_kit *kit = cg_calloc(1, sizeof *kit);
     kit->wsgi = w;
+#ifdef Py_GIL_DISABLED
+    kit->lane = lane;
+#endif
     kit->input = new_input(w);
     kit->reply = cg_wsgi_reply_new(w->reply_type, w->o);
     if (kit->reply != NULL) {
@@ -59,16 +63,20 @@ cg_kit_free(struct cg_kit *kit)
 static bool
 is_free(const struct cg_kit *kit)
 {
-    return Py_REFCNT(kit->input) == 1 && Py_REFCNT(kit->reply) == 5 &&
-           Py_REFCNT(kit->socket) == 1 && cg_socket_is_fresh(kit->socket) &&
-           Py_REFCNT(kit->start_response) == 1 && Py_REFCNT(kit->write) == 1 &&
-           Py_REFCNT(kit->early_hints) == 1;
+    return py_is_only(kit->input, 1) && py_is_only(kit->reply, 5) &&
+           py_is_only(kit->socket, 1) && cg_socket_is_fresh(kit->socket) &&
+           py_is_only(kit->start_response, 1) && py_is_only(kit->write, 1) &&
+           py_is_only(kit->early_hints, 1);
 }
 
 struct cg_kit *
 cg_kit_take(struct cg_wsgi *w, struct cg_exchange *ex)
 {
-    struct cg_kit *kit = w->nkits > 0 ? w->kits[--w->nkits] : new_kit(w);
+    struct cg_lane *lane = cg_lane_of(w);
+    struct cg_kit *kit = NULL;
+    if (__builtin_expect(lane != NULL, 1)) {
+        kit = lane->nkits > 0 ? lane->kits[--lane->nkits] : new_kit(w, lane);
+    }
     if (kit == NULL) {
         return NULL;
     }
@@ -82,18 +90,26 @@ cg_kit_take(struct cg_wsgi *w, struct cg_exchange *ex)
     return kit;
 }
 
-void
-cg_kit_give(struct cg_kit *kit)
+/* Threads of the application's that still have one of them find it over. */
+static void
+end(struct cg_kit *kit)
 {
-    struct cg_wsgi *w = kit->wsgi;
     ReplyObject *reply = (ReplyObject *)kit->reply;
     cg_wsgi_input_end((InputObject *)kit->input);
+    py_held(reply);
     reply->ex = NULL;
     reply->write = NULL;
     cg_wsgi_reply_turn(reply);
     kit->ex = NULL;
-    if (w->nkits < CG_KITS && is_free(kit)) {
-        w->kits[w->nkits++] = kit;
+}
+
+void
+cg_kit_give(struct cg_kit *kit)
+{
+    struct cg_lane *lane = cg_kit_lane(kit);
+    end(kit);
+    if (lane->nkits < CG_KITS && is_free(kit)) {
+        lane->kits[lane->nkits++] = kit;
     } else {
         cg_kit_free(kit);
     }

@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/py/loops/host_loop.h"
 #include "core/py/runtime/gil.h"
+#include "core/py/runtime/held.h"
 
 enum {
     HIGH_WATER = 256 * 1024, /* waiting bytes that pause a generator */
@@ -100,8 +101,9 @@ copy_pair(PyObject *item)
 static PyObject *
 plain_headers(PyObject *headers)
 {
-    if (is_plain(headers)) {
-        return py_new(headers);
+    py_auto *still = PyList_CheckExact(headers) ? py_list_still(headers) : NULL;
+    if (still != NULL && is_plain(still)) {
+        return py_take(&still);
     }
     py_auto *it = PyObject_GetIter(headers);
     py_auto *list = it != NULL ? PyList_New(0) : NULL;
@@ -166,7 +168,7 @@ reraise(PyObject *exc_info)
 static inline int
 may_start(ReplyObject *x, PyObject *exc_info)
 {
-    if (x->ex == NULL) {
+    if (x->ex == NULL || x->over) {
         PyErr_SetString(PyExc_ValueError,
                         "start_response called after the end of its request");
         return -1;
@@ -211,6 +213,7 @@ static PyObject *
 start(ReplyObject *x, PyObject *status, PyObject *headers, PyObject *exc_info)
 {
     struct cg_slice line;
+    py_held(x);
     if (may_start(x, exc_info) < 0) {
         return NULL;
     }
@@ -265,9 +268,11 @@ static void
 wait_blocking(ReplyObject *x, struct cg_exchange *ex, int *ret)
 {
     x->draining = true;
+    cg_saw_given(x);
     Py_BEGIN_ALLOW_THREADS CG_HAS_NO_GIL();
     *ret = cg_exchange_drain(ex, LOW_WATER);
-    Py_END_ALLOW_THREADS x->draining = false;
+    Py_END_ALLOW_THREADS cg_saw_taken(x);
+    x->draining = false;
 }
 
 void
@@ -275,8 +280,9 @@ cg_wsgi_reply_wait_turn(ReplyObject *x)
 {
     const struct timespec moment = {.tv_nsec = 1000 * 1000};
     while (x->draining) {
+        cg_saw_given(x);
         Py_BEGIN_ALLOW_THREADS nanosleep(&moment, NULL);
-        Py_END_ALLOW_THREADS
+        Py_END_ALLOW_THREADS cg_saw_taken(x);
     }
 }
 
@@ -332,6 +338,7 @@ cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last)
     if (n == 0) {
         return 0; /* no head before the first byte (PEP 3333) */
     }
+    py_held(x);
     cg_wsgi_reply_turn(x);
     if (x->ex == NULL) {
         return raise_ended();
@@ -354,6 +361,7 @@ static PyObject *
 write_body(PyObject *self, PyObject *data)
 {
     ReplyObject *x = (ReplyObject *)self;
+    py_held(x);
     if (x->ex == NULL || x->over) {
         raise_ended();
         return NULL;
@@ -381,6 +389,7 @@ int
 cg_wsgi_reply_end(ReplyObject *x)
 {
     const struct cg_writer *w = x->ex->writer;
+    py_held(x);
     cg_wsgi_reply_turn(x);
     if (check_started(x) < 0) {
         return -1;

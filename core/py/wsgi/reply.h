@@ -44,9 +44,9 @@ int cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last);
 /* Ends the body, if that was not said yet. -1 with an exception. */
 int cg_wsgi_reply_end(ReplyObject *x);
 
-/* A thread of the application's may wait for the reader in the middle of a
- * write: before anything else is done with the reply, and before the exchange
- * goes. Other Python may run meanwhile. */
+/* The reply is held (held.h). A thread of the application's may wait for the
+ * reader in the middle of a write: before anything else is done with the reply,
+ * and before the exchange goes. Other Python may run meanwhile. */
 void cg_wsgi_reply_wait_turn(ReplyObject *x);
 
 static inline void

@@ -2,6 +2,7 @@
 /* Running the application for one exchange. */
 #include "core/py/wsgi/wsgi.h"
 #include "core/py/runtime/gil.h"
+#include "core/py/runtime/held.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,10 +59,7 @@ init(struct cg_wsgi *w)
                           cg_py_loop_parks(w->o->loop), w->o->log) < 0) {
         return -1;
     }
-    py_auto *errors = cg_errors_new(w->errors_type, w->o->log);
-    return errors != NULL
-               ? cg_environ_init(&w->environ, w->o, w->file_type, errors)
-               : -1;
+    return cg_lane_init(w, &w->lane);
 }
 
 int
@@ -71,6 +69,9 @@ cg_wsgi_new(const struct cg_wsgi_options *options, struct cg_wsgi **ret,
     struct cg_wsgi *w = cg_calloc(1, sizeof *w);
     w->o = options;
     w->pid = (int)getpid();
+#ifdef Py_GIL_DISABLED
+    cg_lane_adopt(w);
+#endif
     if (init(w) < 0) {
         int r = cg_py_error(err, NULL);
         cg_wsgi_free(w);
@@ -90,10 +91,7 @@ cg_wsgi_free(struct cg_wsgi *w)
         return;
     }
     cg_py_logger_defer(false);
-    while (w->nkits > 0) {
-        cg_kit_free(w->kits[--w->nkits]);
-    }
-    cg_environ_release(&w->environ);
+    cg_lanes_release(w);
     cg_py_limits_release(&w->limits);
     PyTypeObject *const types[] = {w->input_type, w->reply_type, w->file_type,
                                    w->errors_type, w->socket_type};
@@ -124,6 +122,7 @@ cg_wsgi_drop(void *unused, void *keep)
 static bool
 is_done(const ReplyObject *x)
 {
+    py_held(x);
     return x->failed || x->enough;
 }
 
@@ -137,6 +136,10 @@ send_sequence(ReplyObject *x, PyObject *seq)
             break;
         }
         py_auto *item = list ? py_list_get(seq, i) : py_tuple_get(seq, i);
+        if (item == NULL) {
+            PyErr_Clear(); /* another thread has just made it shorter */
+            break;
+        }
         if (cg_wsgi_reply_item(x, item, i == n - 1) < 0) {
             return -1;
         }
@@ -172,6 +175,7 @@ send_file(const struct cg_wsgi *w, ReplyObject *x, PyObject *result)
         !cg_file_look(result, &part)) {
         return false;
     }
+    py_held(x);
     cg_wsgi_reply_turn(x); /* looking at the file may have written something */
     int r = cg_file_send(x->ex, &part);
     x->failed = x->failed || r < 0;
@@ -254,11 +258,56 @@ close_result(struct cg_kit *kit, PyObject *result)
 
 /* ---- one request ---- */
 
+#ifdef Py_GIL_DISABLED
+
+/* Each thread has a reference of its own: one for each request would be
+ * counted by all of them in one place. */
+static PyObject *
+take_app(struct cg_wsgi *w)
+{
+    struct cg_lane *lane = cg_lane_here(w);
+    if (lane->app == NULL || lane->app_age != atomic_load(&w->app_age)) {
+        PyMutex_Lock(&w->app_lock);
+        PyObject *app = py_new(w->app);
+        lane->app_age = atomic_load(&w->app_age);
+        PyMutex_Unlock(&w->app_lock);
+        Py_XSETREF(lane->app, app);
+    }
+    return py_new(lane->app);
+}
+
+static void
+replace_app(struct cg_wsgi *w, PyObject *app)
+{
+    PyMutex_Lock(&w->app_lock);
+    py_auto *old = w->app;
+    w->app = app;
+    atomic_fetch_add(&w->app_age, 1);
+    PyMutex_Unlock(&w->app_lock);
+    (void)old; /* released behind the lock */
+}
+
+#else
+
+static PyObject *
+take_app(struct cg_wsgi *w)
+{
+    return py_new(w->app);
+}
+
+static void
+replace_app(struct cg_wsgi *w, PyObject *app)
+{
+    Py_SETREF(w->app, app);
+}
+
+#endif
+
 static PyObject *
 call_app(struct cg_wsgi *w, PyObject *env, PyObject *start_response)
 {
     PyObject *args[3] = {NULL, env, start_response};
-    py_auto *app = py_new(w->app); /* it may be replaced meanwhile */
+    py_auto *app = take_app(w); /* it may be replaced meanwhile */
     return PyObject_Vectorcall(app, args + 1,
                                2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
@@ -267,8 +316,7 @@ void
 cg_wsgi_set_app(struct cg_wsgi *w, PyObject *callable)
 {
     CG_HAS_GIL();
-    PyObject *app = py_new(callable);
-    Py_SETREF(w->app, app);
+    replace_app(w, py_new(callable));
 }
 
 static void
@@ -308,6 +356,7 @@ make_environ(struct cg_wsgi *w, struct cg_kit *kit, PyObject *req)
 static void
 cut(const struct cg_kit *kit, int status, const char *message)
 {
+    py_held(kit->reply);
     cg_wsgi_reply_turn((ReplyObject *)kit->reply);
     cg_exchange_abort(kit->ex, status, message);
 }
@@ -383,19 +432,13 @@ is_logged(const struct cg_kit *kit)
             cg_exchange_late(kit->ex) == CG_LATE_ANSWERED);
 }
 
+/* The application is done with its request: what threads of its own still do
+ * with that finds it over, or waits for us. */
 static void
-run_with(struct cg_wsgi *w, struct cg_kit *kit)
+conclude(struct cg_wsgi *w, struct cg_kit *kit, PyObject *env)
 {
-    bool hooked = w->o->pre_request || w->o->post_request;
-    if (w->o->names_requests) {
-        name_request(kit);
-    }
-    py_auto *req = hooked ? hooked_request(w, kit) : NULL;
-    py_auto *env = !hooked || req != NULL ? make_environ(w, kit, req) : NULL;
-    py_auto *result =
-        env != NULL ? call_app(w, env, kit->start_response) : NULL;
-    answer(kit, result);
     ReplyObject *reply = (ReplyObject *)kit->reply;
+    py_held(reply);
     reply->over = true;
     cg_wsgi_reply_turn(reply);
     if (w->o->limited && cg_exchange_conclude(kit->ex) == CG_LATE_ANSWERED) {
@@ -408,6 +451,21 @@ run_with(struct cg_wsgi *w, struct cg_kit *kit)
     if (!is_logged(kit)) {
         cg_wsgi_log_access(kit, env);
     }
+}
+
+static void
+run_with(struct cg_wsgi *w, struct cg_kit *kit)
+{
+    bool hooked = w->o->pre_request || w->o->post_request;
+    if (w->o->names_requests) {
+        name_request(kit);
+    }
+    py_auto *req = hooked ? hooked_request(w, kit) : NULL;
+    py_auto *env = !hooked || req != NULL ? make_environ(w, kit, req) : NULL;
+    py_auto *result =
+        env != NULL ? call_app(w, env, kit->start_response) : NULL;
+    answer(kit, result);
+    conclude(w, kit, env);
     close_result(kit, result);
     if (w->o->post_request && req != NULL) {
         cg_call_post_request(kit, req, env);

@@ -60,3 +60,20 @@ def needs(package):
     if not has(package):
         pytest.skip(f"{executable()}, which is embedded, has no {package} "
                     "(make test-matrix installs it)")
+
+
+@functools.lru_cache(maxsize=None)
+def is_free_threaded():
+    """It can run without a GIL."""
+    done = subprocess.run(
+        [executable(), "-c",
+         "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"],
+        capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "1"
+
+
+def needs_free_threading():
+    """Skips a test where there is always a GIL."""
+    if not is_free_threaded():
+        pytest.skip(f"{executable()}, which is embedded, is no free-threaded build "
+                    "(make PYTHON=python3.14t)")

@@ -34,6 +34,7 @@ def app(environ, start_response):
 LINES = re.compile("|".join([
     r"Starting cgunicorn \S+$", r"Workers run as root: ",
     r"Listening at: \S+ \(\d+\)$", r"Using worker: \w+$",
+    r"The GIL is o(n|ff)",  # a free-threaded Python
     r"Booting worker with pid: \d+$", r"Worker exiting \(pid: \d+\)$",
     r"Handling signal: \w+$", r"Hang up: Master(\.2)?$",
     r"Reload done: \d+ workers, generation \d+, \d+\.\d s$",

@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -270,6 +271,50 @@ START_TEST(an_idle_thread_goes_on_when_another_is_blocked)
 }
 END_TEST
 
+/* Each request of the chain is refused by who leads, who finds the next one at
+ * once, and so never waits: with the first one the blocked executor goes on. */
+enum { CHAIN = 200, LINK_MS = 5 };
+static int chain[CHAIN];
+static _Atomic int links;
+
+static void
+refuse_link(void *self, const struct cg_refused *why)
+{
+    const struct timespec pause = {.tv_nsec = LINK_MS * 1000000};
+    int n = atomic_load(&links);
+    world_unblock(&w);
+    nanosleep(&pause, NULL);
+    if (n < CHAIN && atomic_load(&w.worker[0].ran) < 2) {
+        atomic_store(&links, n + 1);
+        client_send(chain[n], "GET /\x01 HTTP/1.1\r\n\r\n");
+    }
+}
+
+START_TEST(who_comes_back_from_a_call_does_not_wait_for_a_busy_loop)
+{
+    world_start(&w, 1, 2);
+    w.worker[0].fake.host.refused = refuse_link;
+    for (int i = 0; i < CHAIN; i++) {
+        chain[i] = client_connect(&w);
+    }
+    int fd = client_connect(&w);
+    client_send(fd, "GET /block HTTP/1.1\r\nHost: a\r\n\r\n"
+                    "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&w.worker[0].blocked, 1);
+    wait_for_count(&cg_board_slot(w.board, 0)->promotions, 1);
+    atomic_store(&links, 1);
+    client_send(chain[0], "GET /\x01 HTTP/1.1\r\n\r\n");
+    client_read(fd);
+    client_read(fd);
+    ck_assert_int_lt(atomic_load(&links), CHAIN);
+    for (int i = 0; i < CHAIN; i++) {
+        close(chain[i]);
+    }
+    close(fd);
+    world_stop(&w);
+}
+END_TEST
+
 START_TEST(an_executor_is_asked_for_when_all_are_blocked)
 {
     world_start_with(&w, 1, 2, 3);
@@ -480,6 +525,7 @@ TESTS("relief", requests_are_answered_in_order_on_one_connection,
       what_waits_in_the_queue_is_answered_when_all_were_blocked,
       what_waits_in_the_queue_is_answered_at_a_stop,
       an_idle_thread_goes_on_when_another_is_blocked,
+      who_comes_back_from_a_call_does_not_wait_for_a_busy_loop,
       an_executor_is_asked_for_when_all_are_blocked,
       a_stop_waits_for_the_blocked_and_answers_them, an_abort_does_not_wait,
       executors_that_are_idle_for_long_leave_down_to_the_least,
