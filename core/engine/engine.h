@@ -37,6 +37,7 @@ struct cg_refused {
     struct cg_slice line; /* raw and cut, when the target is unknown */
     struct cg_slice referer, user_agent; /* p = NULL: none, or unknown */
     uint8_t minor;
+    bool is_h2;        /* it came over HTTP/2, whatever minor is */
     size_t body_bytes; /* of the error page */
 };
 

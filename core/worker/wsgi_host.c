@@ -109,8 +109,9 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .method = why->method,
         .uri = why->target,
         .line = why->line,
-        .protocol =
-            why->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .protocol = why->is_h2        ? CG_SLICE("HTTP/2.0")
+                    : why->minor == 0 ? CG_SLICE("HTTP/1.0")
+                                      : CG_SLICE("HTTP/1.1"),
         .referer = why->referer,
         .user_agent = why->user_agent,
         .status = why->status,
