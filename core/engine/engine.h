@@ -195,6 +195,7 @@ struct cg_engine_config {
     /* A long call is no sign of death: who turns the loop shows life, not who
      * runs requests (gthread). */
     bool calls_may_last;
+    bool parallel;     /* calls of several executors do run at the same time */
     bool hosted;       /* see cg_engine_poll */
     uint64_t beat_us;  /* hosted: a loop with requests shows life so often */
     int max_in_flight; /* hosted: requests that the host may have at once */

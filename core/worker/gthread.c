@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,7 +22,8 @@
 #include "core/worker/wsgi_host.h"
 
 enum {
-    SPARE = 2,      /* threads at the start: one that serves, one that waits */
+    SPARE = 2,      /* threads at the start: one that serves, one that waits;
+                       or as many as can compute at the same time */
     LEAVE_MS = 100, /* for threads to leave after a forced end */
     GRAIN_MS = 10,
     IDLE_US = 5 * 1000 * 1000 /* of a thread that is more than the least */
@@ -147,11 +149,21 @@ make_another(struct gthread *g)
 }
 
 static int
+threads_at_start(const struct gthread *g)
+{
+    cpu_set_t cpus;
+    bool known = sched_getaffinity(0, sizeof cpus, &cpus) == 0;
+    int n = known && g->h.policy.engine.parallel ? CPU_COUNT(&cpus) : SPARE;
+    n = n > SPARE ? n : SPARE;
+    n = n > g->least ? n : g->least;
+    return n < g->most ? n : g->most;
+}
+
+static int
 make_first(struct gthread *g, struct cg_error *err)
 {
     int r = make_thread(g, err);
-    int first = g->least > SPARE ? g->least : SPARE;
-    for (int i = 1; r == 0 && i < first && i < g->most; i++) {
+    for (int i = 1; r == 0 && i < threads_at_start(g); i++) {
         make_another(g);
     }
     return r;

@@ -516,6 +516,7 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     config->min_executors = class->least_executors;
     config->executor_idle_us = class->idle_us;
     config->calls_may_last = class->calls_may_last;
+    config->parallel = class->executors > 1 && !cg_python_gil_is_on();
     config->max_connections = most_connections(&h->policy, class->keeps_limit);
     config->max_open = most_open();
     config->handover = start->handover;

@@ -189,7 +189,7 @@ async def calm(clients, server, args):
 
 
 async def burst(clients, server, args):
-    await clients.come(10000, 0.1, patience=30)
+    await asyncio.gather(*(clients.one(patience=30) for _ in range(1000)))
     n = len(clients.done)
     lost = clients.late + clients.failed + len(clients.refused)
     return (f"{n} of {n + lost} answered, {lost} lost; the last after "
@@ -253,7 +253,7 @@ def main():
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--beside", action="append", default=[])
     parser.add_argument("words", nargs="*", metavar="MODE or CLASS")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.mode = args.words.pop(0) if args.words and args.words[0] in MODES else "open"
     program = os.environ.get("CGUNICORN", os.path.abspath("cgunicorn"))
     os.sched_setaffinity(0, {1})

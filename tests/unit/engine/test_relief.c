@@ -516,7 +516,53 @@ START_TEST(workers_with_threads_lose_nothing_under_load)
 }
 END_TEST
 
-TESTS("relief", requests_are_answered_in_order_on_one_connection,
+/* ---- calls that run at the same time ---- */
+
+static _Atomic int entered, opened;
+
+/* The first one takes a millisecond at least, and until it may end; the others
+ * until both of them are here. */
+static void
+meet(struct worker *k, struct cg_exchange *ex)
+{
+    uint64_t least = cg_now_us() + 1000;
+    int n = atomic_fetch_add(&entered, 1) + 1;
+    char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    struct iovec part = {reply, sizeof reply - 1};
+    app_leave(k);
+    wait_for(n == 1 ? &opened : &entered, n == 1 ? 1 : 3);
+    while (n == 1 && cg_now_us() < least) {
+    }
+    app_enter(k);
+    ex->status = 200;
+    wire_of(ex)->send(ex, &part, 1, NULL);
+}
+
+START_TEST(an_idle_thread_runs_the_other_request_of_two)
+{
+    w = (struct world){.parallel = true, .own = meet};
+    world_start_set(&w, 1, 2);
+    int fd[3];
+    for (int i = 0; i < 3; i++) {
+        fd[i] = client_connect(&w);
+        ck_assert_str_eq(client_get(fd[i], "/"), "ok 0");
+    }
+    wait_for(&w.worker[0].engine->pool.n, 1);
+    send_get(fd[0], "/own");
+    wait_for(&entered, 1);
+    send_get(fd[1], "/own");
+    send_get(fd[2], "/own");
+    atomic_store(&opened, 1);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_str_eq(client_read(fd[i]), "ok");
+        close(fd[i]);
+    }
+    world_stop(&w);
+}
+END_TEST
+
+TESTS("relief", an_idle_thread_runs_the_other_request_of_two,
+      requests_are_answered_in_order_on_one_connection,
       pipelined_requests_are_all_answered,
       a_slow_reader_is_served_while_the_application_is_blocked,
       bad_requests_are_refused_while_the_application_is_blocked,
