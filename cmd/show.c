@@ -264,6 +264,28 @@ show_workers(struct cg_screen *s, const struct cg_json_tree *t)
     }
 }
 
+/* What a dirty worker did, and does. */
+static void
+show_calls(struct cg_screen *s, const struct cg_json_tree *t,
+           const struct cg_json_node *c)
+{
+    const struct cg_json_node *now =
+        cg_json_first(t, cg_json_get(t, c, "current"));
+    char age[SMALL];
+    if (cg_json_get(t, c, "calls") == NULL) {
+        return;
+    }
+    put_line(s, "%9s%.0f calls, %.0f failed, %.0f of %.0f threads busy", "",
+             cg_json_number_of(t, c, "calls"),
+             cg_json_number_of(t, c, "calls_failed"),
+             cg_json_number_of(t, c, "busy"),
+             cg_json_number_of(t, c, "threads"));
+    for (; now != NULL; now = cg_json_next(t, now)) {
+        put_line(s, "%9s%s for %s", "", cg_json_text_of(t, now, "call"),
+                 span(age, cg_json_number_of(t, now, "age_s")));
+    }
+}
+
 static void
 show_companions(struct cg_screen *s, const struct cg_json_tree *t)
 {
@@ -281,6 +303,7 @@ show_companions(struct cg_screen *s, const struct cg_json_tree *t)
                  cg_json_number_of(t, c, "starts"),
                  mib(rss, cg_json_get(t, c, "rss_bytes")),
                  cg_json_text_of(t, c, "name"), cg_json_text_of(t, c, "runs"));
+        show_calls(s, t, c);
     }
 }
 
@@ -434,6 +457,7 @@ cg_show_top(struct cg_screen *s, const struct cg_json_tree *t,
         }
     }
     free(rows);
+    show_companions(s, t);
 }
 
 /* ---- deaths and stacks: texts of several lines ---- */

@@ -107,6 +107,7 @@ open_all(struct cg_log *log, const struct cg_log_options *o,
     log->level = parse_level(o->level);
     log->capture = o->capture_output;
     log->json = o->json;
+    log->colour = o->colour;
     log->uid = o->uid;
     log->gid = o->gid;
     return 0;
@@ -176,6 +177,7 @@ cg_log_reconfigure(struct cg_log *log, const struct cg_log_options *o,
     log->level = fresh.level;
     log->capture = fresh.capture;
     log->json = fresh.json;
+    log->colour = fresh.colour;
     log->uid = fresh.uid;
     log->gid = fresh.gid;
     begin(log, &notes);

@@ -36,6 +36,7 @@ struct cg_log_options {
     const char *accesslog; /* path, "-" = stdout, NULL = off */
     const char *level;     /* gunicorn's names; unknown = info */
     bool json;             /* lines of the error log are objects */
+    bool colour;           /* access lines, by their status, for a terminal */
     bool capture_output;   /* stdout and stderr into a file errorlog */
     int uid, gid;          /* owner of log files made, -1 = leave */
     const struct cg_syslog_options *syslog; /* NULL: none */

@@ -31,7 +31,8 @@ struct cg_log {
     enum cg_level level;
     const _Atomic uint32_t *followed; /* counts unless 0; may be NULL */
     bool capture;
-    bool json; /* lines of the error log */
+    bool json;   /* lines of the error log */
+    bool colour; /* of the access log */
     int uid, gid;
     _Atomic unsigned long dropped;
     _Atomic unsigned long told; /* of them, those that were told */

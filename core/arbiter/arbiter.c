@@ -14,6 +14,7 @@
 
 #include "core/arbiter/internal.h"
 #include "core/arbiter/notify.h"
+#include "core/arbiter/oom.h"
 #include "core/arbiter/pidfile.h"
 #include "core/arbiter/ready.h"
 #include "core/arbiter/signals.h"
@@ -494,6 +495,7 @@ on_serving(struct cg_arbiter *a)
     cg_events_add(&a->events, CG_HAPPENED_SERVING, 0, "Serving with %d workers",
                   a->plan.o.target);
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
+    cg_arbiter_put_banner(a);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/oom.h"
 #include "core/arbiter/signals.h"
 #include "core/base/clock.h"
 #include "core/base/fd.h"

@@ -34,6 +34,8 @@ struct cg_companion {
     int out_fd;         /* what it writes; -1: none */
     int trace_fd;       /* a callable's stacks; -1: none */
     struct cg_buf line; /* the beginning of one */
+    void *page;         /* what a dirty worker shows, see dirty_page.h; NULL */
+    size_t page_n;
     struct cg_companion_life life;
 };
 
@@ -66,6 +68,8 @@ void cg_companions_free(struct cg_arbiter *a);
 /* For operators: the list under that key; the pid of one whose stacks can be
  * asked for, or -1; the file that they go to. */
 void cg_companions_put(const struct cg_arbiter *a, struct cg_json *j);
+/* A dirty worker's applications: an array; how many. */
+int cg_companion_put_apps(const struct cg_companion *c, struct cg_json *j);
 int cg_companion_traced(const struct cg_arbiter *a, int i, int *ret_fd,
                         const char **ret_name);
 bool cg_companion_is(const struct cg_arbiter *a, int pid);

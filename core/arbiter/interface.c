@@ -16,6 +16,7 @@
 #include "core/arbiter/signals.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/share/dirty_page.h"
 #include "core/worker/class.h"
 
 struct request {
@@ -132,9 +133,8 @@ put_dirty_workers(const struct cg_arbiter *a, const char *key,
         cg_json_put_int(j, "pid", c->pid);
         cg_json_put_int(j, "age", c->life.starts);
         cg_json_key(j, "apps");
-        cg_json_open(j, '[');
-        cg_json_close(j, ']');
-        cg_json_put_bool(j, "booted", c->life.state == COMPANION_RUNNING);
+        cg_companion_put_apps(c, j);
+        cg_json_put_bool(j, "booted", cg_dirty_look(c->page, c->page_n).booted);
         cg_json_key(j, "last_heartbeat");
         cg_json_null(j);
         cg_json_close(j, '}');
@@ -154,6 +154,50 @@ put_pid(struct cg_json *j, const char *key, int pid)
     }
 }
 
+static bool
+has_app(const struct cg_companion *c, const char *app)
+{
+    char name[256];
+    for (int i = 0; cg_dirty_app(c->page, c->page_n, i, name, sizeof name);
+         i++) {
+        if (strcmp(name, app) == 0) {
+            return c->pid != 0;
+        }
+    }
+    return false;
+}
+
+static int
+put_pids_with(const struct cg_arbiter *a, const char *app, struct cg_json *j)
+{
+    int n = 0;
+    cg_json_key(j, "worker_pids");
+    cg_json_open(j, '[');
+    for (int i = 0; i < a->companions.n; i++) {
+        if (has_app(&a->companions.items[i], app)) {
+            cg_json_int(j, a->companions.items[i].pid);
+            n++;
+        }
+    }
+    cg_json_close(j, ']');
+    return n;
+}
+
+/* module:Class, or module:Class:N */
+static void
+put_dirty_app(const struct cg_arbiter *a, const char *spec, struct cg_json *j)
+{
+    const char *colon = strchr(spec, ':');
+    const char *count = colon != NULL ? strchr(colon + 1, ':') : NULL;
+    size_t n = count != NULL ? (size_t)(count - spec) : strlen(spec);
+    cg_auto(free) char *app = cg_strndup(spec, n);
+    cg_json_open(j, '{');
+    cg_json_put_text(j, "import_path", app);
+    put_pid(j, "worker_count", count != NULL ? atoi(count + 1) : 0);
+    cg_json_put_int(j, "current_workers", put_pids_with(a, app, j));
+    cg_json_close(j, '}');
+}
+
 static void
 put_dirty_apps(const struct cg_arbiter *a, struct cg_json *j)
 {
@@ -161,20 +205,7 @@ put_dirty_apps(const struct cg_arbiter *a, struct cg_json *j)
     cg_json_key(j, "apps");
     cg_json_open(j, '[');
     for (size_t i = 0; i < apps->list.n; i++) {
-        const char *spec = apps->list.items[i].s;
-        const char *count = strchr(spec, ':');
-        count = count != NULL ? strchr(count + 1, ':') : NULL;
-        cg_json_open(j, '{');
-        cg_json_key(j, "import_path");
-        cg_json_slice(j, (struct cg_slice){spec, count != NULL
-                                                     ? (size_t)(count - spec)
-                                                     : strlen(spec)});
-        put_pid(j, "worker_count", count != NULL ? atoi(count + 1) : 0);
-        cg_json_put_int(j, "current_workers", 0);
-        cg_json_key(j, "worker_pids");
-        cg_json_open(j, '[');
-        cg_json_close(j, ']');
-        cg_json_close(j, '}');
+        put_dirty_app(a, apps->list.items[i].s, j);
     }
     cg_json_close(j, ']');
 }

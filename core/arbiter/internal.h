@@ -237,6 +237,12 @@ void cg_arbiter_new_master_ended(struct cg_arbiter *a, int pid);
 void cg_arbiter_check_parent(struct cg_arbiter *a);
 void cg_arbiter_promote(struct cg_arbiter *a);
 
+/* dev.c: for who develops at a terminal */
+/* Whether standard output is one that shows colours, under dev. */
+bool cg_arbiter_wants_colour(const struct cg_settings *s);
+/* Where it serves, once it does. */
+void cg_arbiter_put_banner(const struct cg_arbiter *a);
+
 /* control.c: the channel, if it is not switched off */
 void cg_arbiter_open_channel(struct cg_arbiter *a);
 /* order.c: into the log and the events */
@@ -276,8 +282,6 @@ int cg_arbiter_trace_file(void);
 bool cg_arbiter_tell_trace(struct cg_arbiter *a, struct cg_child *c,
                            const char *what);
 void cg_arbiter_tell_stacks(struct cg_arbiter *a, int pid);
-void cg_arbiter_count_oom(struct cg_arbiter *a);
-enum cg_oom cg_arbiter_was_oom(struct cg_arbiter *a);
 
 uint64_t cg_arbiter_now_ms(void);
 

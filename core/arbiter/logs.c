@@ -95,6 +95,9 @@ with_options(struct cg_arbiter *a,
         .accesslog = f.access,
         .level = cg_settings_str(s, CG_loglevel),
         .json = strcmp(cg_settings_str(s, CG_log_format), "json") == 0,
+        .colour = cg_arbiter_wants_colour(s) &&
+                  cg_settings_str(s, CG_accesslog) != NULL &&
+                  strcmp(cg_settings_str(s, CG_accesslog), "-") == 0,
         .capture_output = cg_settings_bool(s, CG_capture_output),
         .uid = (int)cg_settings_int(s, CG_user),
         .gid = (int)cg_settings_int(s, CG_group),

@@ -446,6 +446,9 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
                          "Exception in worker process\npost_worker_init");
     if (status == 0) {
         cg_py_worker_take_app(start->worker, run->app);
+        if (cg_settings_bool(start->settings, CG_dev)) {
+            cg_app_show_faults(run->app, run->class->asgi);
+        }
         cg_py_settings_follow(start->server, start->settings, start->log);
         cg_py_worker_set_booted(start->worker);
     }

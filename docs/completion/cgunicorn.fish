@@ -52,7 +52,7 @@ complete -c cgunicorn -l allow-missing-host -d 'Accept HTTP/1.1 requests without
 complete -c cgunicorn -l reload -d 'Load the application and its configuration anew when a file of them changes, and show why it cannot be loaded to who asks. For development only.'
 complete -c cgunicorn -l reload-engine -x -a 'auto poll inotify' -d 'How changes are noticed: the kernel tells (inotify), or a look every second (poll); auto takes the first where there is one.'
 complete -c cgunicorn -l reload-extra-file -r -F -d 'More files to watch with reload: files, folders at any depth, or patterns (*.html).'
-complete -c cgunicorn -l dev -d 'One word for development: reload, one worker, no timeout (a debugger may wait), the access log on standard output, each where it is not set. Refused with daemon.'
+complete -c cgunicorn -l dev -d 'One word for development: reload, one worker, no timeout (a debugger may wait), the access log on standard output, each where it is not set; and a page with the traceback for what the application raises. Refused with daemon.'
 complete -c cgunicorn -l spew -d 'Print every line of Python that a worker executes.'
 complete -c cgunicorn -l check-config -d 'Check the configuration and the application, then exit: 0, or 1 when something is wrong.'
 complete -c cgunicorn -l show-secrets -d 'Show the values of raw_env whose names or URLs say that they are secret, which --print-config and the config commands hide otherwise.'

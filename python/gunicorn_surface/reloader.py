@@ -15,6 +15,7 @@ class ReloaderBase(threading.Thread):
         self._lock = threading.RLock()
         self._interval, self._callback = interval, callback
         self._extra_files = set(extra_files or ())
+        self._since = time.time()  # what is newer at the first look has changed
 
     def add_extra_file(self, filename):
         with self._lock:
@@ -46,7 +47,7 @@ class Reloader(ReloaderBase):
                     mtime = os.stat(path).st_mtime
                 except OSError:
                     continue
-                if mtime > seen.setdefault(path, mtime):
+                if mtime > seen.setdefault(path, self._since):
                     seen[path] = mtime
                     if self._callback:
                         self._callback(path)

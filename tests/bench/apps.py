@@ -56,3 +56,16 @@ def app(environ, start_response):
         return [text.encode()]
     start_response("404 Not Found", [("Content-Length", "0")])
     return []
+
+
+_whitenoise = None
+
+
+def whitenoise(environ, start_response):
+    """Made at the first request: only one bench has the package."""
+    global _whitenoise
+    if _whitenoise is None:
+        import os
+        from whitenoise import WhiteNoise
+        _whitenoise = WhiteNoise(app, root=os.environ["BENCH_FILES"], prefix="static/")
+    return _whitenoise(environ, start_response)

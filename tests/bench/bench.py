@@ -25,6 +25,8 @@ import sys
 import tempfile
 import time
 
+import static
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SERVER_CORE, CLIENT_CORE = {0}, {1}
@@ -75,6 +77,8 @@ WORKLOADS = {
     "conns1000": Workload("14 bytes, keep-alive", connections=1000),
     "sleep": Workload("an application that sleeps for 10 ms", "/sleep",
                       floor=False),
+    **{name: Workload(what, path, connections, fields, floor=False)
+       for name, (what, path, connections, fields) in static.ROWS.items()},
 }
 
 
@@ -302,9 +306,17 @@ def main():
         fail("wrk is missing: tools/setup bench installs it")
     if not os.sched_getaffinity(0) >= SERVER_CORE | CLIENT_CORE:
         fail("this needs two cores, one for the server and one for wrk")
-    commands = servers(options)
+    dynamic = servers(options)
+    with tempfile.TemporaryDirectory(prefix="bench-files-") as folder:
+        static.make_files(folder)
+        files = static.servers(folder, dynamic, gunicorn_python())
+        run(options, dynamic, files)
+
+
+def run(options, dynamic, files):
     for name in options.workloads.split(","):
         workload, results = WORKLOADS[name], {}
+        commands = files if name in static.ROWS else dynamic
         for _ in range(options.rounds):
             for server, command in commands.items():
                 if server == "floor" and not workload.floor:

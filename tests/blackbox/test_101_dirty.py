@@ -166,6 +166,28 @@ def test_the_stash(shop):
     assert ask(shop, "/stash") == [{"error": 1}, True, False, 5, ["t"], 1]
 
 
+def test_a_full_stash_takes_no_more_and_goes_on():
+    import importlib.util
+    from harness.server import ROOT
+    where = importlib.util.spec_from_file_location(
+        "dirty_stash", ROOT / "core/py/glue/dirty_stash.py")
+    dirty_stash = importlib.util.module_from_spec(where)
+    where.loader.exec_module(dirty_stash)
+    stash = dirty_stash.Stash(most=5000)
+
+    def put(key, size):
+        return stash.run({"op": dirty_stash.PUT, "table": "t", "key": key, "value": 1}, size)
+    assert put("a", 2000) and put("b", 2000)
+    with pytest.raises(KeyError, match="The stash is full"):
+        put("c", 2000)
+    assert put("a", 100) and put("c", 1000)
+    assert stash.run({"op": dirty_stash.GET, "table": "t", "key": "b"}, 9) == 1
+    for op in ({"op": dirty_stash.DELETE, "table": "t", "key": "b"},
+               {"op": dirty_stash.CLEAR, "table": "t"}, {"op": dirty_stash.DROP, "table": "t"}):
+        assert stash.run(op, 9) is True
+    assert stash.used == 0 and stash.tables == {}
+
+
 def test_threads_count(server):
     s = server("shop:app", "--threads", "4", *DIRTY, "1", "--dirty-threads", "2", files=FILES)
     threads = [threading.Thread(target=ask, args=(s, f"/meets?{s.folder}")) for _ in range(2)]
@@ -312,9 +334,85 @@ def test_nobody_of_them_holds_the_listener_and_all_end_with_a_killed_master(serv
         held = {os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
         assert not held & {f"socket:[{i}]" for i in inodes}
     folder = os.path.dirname(environ_of_workers(s))
-    s.stop()
-    assert not any(processes.is_running(p) for p in dirty)
-    assert not os.path.exists(folder)
+    os.kill(s.pid, signal.SIGKILL)
+    s.status = s.process.wait()
+    assert s.status == -signal.SIGKILL
+    until(lambda: not any(processes.is_running(p) for p in dirty), "all have ended")
+    until(lambda: not os.path.exists(folder), "their folder is gone")
+
+
+def test_a_stop_ends_them_and_removes_their_folder(shop):
+    pid = ask(shop, "/pid")
+    folder = os.path.dirname(environ_of_workers(shop))
+    assert shop.stop() == 0
+    assert not processes.is_running(pid) and not os.path.exists(folder)
+
+
+# ---- what operators see ----
+
+
+def worker_told(server):
+    return next(c for c in control.status(server)["companions"] if c["name"] == "dirty-worker-1")
+
+
+def test_status_tells_what_a_worker_has_did_and_runs(shop):
+    assert ask(shop, "/echo?1") == "1"
+    told = worker_told(shop)
+    assert (told["booted"], told["apps"], told["threads"]) == (True, ["model:Model"], 1)
+    until(lambda: worker_told(shop)["calls"] == 1, "the call is counted")
+    assert worker_told(shop)["current"] == []
+    t = threading.Thread(target=ask, args=(shop, f"/meets?{shop.folder}"))
+    t.start()
+    now = until(lambda: worker_told(shop)["current"], "it runs")
+    assert now[0]["call"] == "model:Model.meets" and now[0]["age_s"] >= 0
+    assert worker_told(shop)["busy"] == 1
+    out = control.ask(shop, "status").out
+    assert "1 calls, 0 failed, 1 of 1 threads busy" in out and "model:Model.meets for " in out
+    (shop.folder / "go").touch()
+    t.join()
+
+
+def test_calls_that_fail_are_counted(server):
+    s = server("shop:app", *DIRTY, "1", files=FILES, announced=["Traceback"])
+    ask(s, "/fails")
+    until(lambda: (worker_told(s)["calls"], worker_told(s)["calls_failed"]) == (1, 1), "counted")
+
+
+def test_why_tells_who_died_and_what_it_ran(shop):
+    pid = ask(shop, "/pid")
+    assert ask(shop, "/dies")[0] == "DirtyWorkerError"
+    shop.wait_log(r"Companion dirty-worker-1 \(pid:%d\) took with it: model:Model.dies for" % pid)
+    death = until(lambda: control.ask(shop, "why", "--json").json()["deaths"], "it is told")[0]
+    assert (death["pid"], death["cause"], death["requests"]) == (pid, "killed", 1)
+    assert "was ended by signal 9" in death["text"]
+    assert "took with it: model:Model.dies for" in death["story"]
+
+
+def test_why_tells_what_does_not_load(server):
+    s = server("shop:app", *DIRTY, "1", announced=["Traceback"], files={
+        **FILES, "model.py": "raise RuntimeError('no weights')\n"})
+    death = until(lambda: control.ask(s, "why", "--json").json()["deaths"], "it is told")[0]
+    assert death["cause"] == "boot"
+
+
+def test_gunicornc_sees_them_and_adds_some(server):
+    from test_117_control_socket import Client, data
+    s = server("shop:app", "--control-socket", "c.ctl", *DIRTY, "1", files=FILES)
+    assert ask(s, "/echo?1") == "1"
+    with Client(s.folder / "c.ctl") as c:
+        told = data(c.ask("show dirty"))
+        assert told["enabled"] and [w["apps"] for w in told["workers"]] == [["model:Model"]]
+        assert told["apps"] == [{"import_path": "model:Model", "worker_count": None,
+                                 "current_workers": 1,
+                                 "worker_pids": [told["workers"][0]["pid"]]}]
+        assert data(c.ask("dirty add 2")) == {
+            "success": True, "operation": "add", "requested": 2, "spawned": 2,
+            "total_workers": 3, "target_workers": 3}
+        s.wait_log("has the apps", count=3)
+        assert data(c.ask("show all"))["dirty_worker_count"] == 3
+        assert data(c.ask("dirty remove 5"))["removed"] == 2
+        until(lambda: data(c.ask("show all"))["dirty_worker_count"] == 1, "one is left")
+    assert ask(s, "/echo?2") == "2"
 
 
 def test_hooks(server):

@@ -30,7 +30,12 @@ def _status(code):
     return 1
 
 
-def run(spec):
+page = None  # memory that is shown to the master, see dirty_page
+
+
+def run(spec, shown=None):
+    global page
+    page = shown
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)

@@ -6,14 +6,14 @@ is here. One thread, no blocking call.
 """
 import collections
 import os
-import selectors
+import select
 import socket
-import sys
 import time
 
-from _cgunicorn_glue import dirty_app
+from _cgunicorn_glue import dirty_app, dirty_stash
 from _cgunicorn_glue import dirty_wire as wire
 
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 OUT_HIGH, OUT_LOW = 1 << 20, 1 << 18  # bytes that wait for a slow peer
 WAITING_MOST = 10000
 CANCEL_GRACE = 5.0  # seconds that a cancelled call has to end in
@@ -39,6 +39,8 @@ class Worker:
 
 
 class Call:
+    __slots__ = ("client", "request", "app", "frame", "seat", "deadline")
+
     def __init__(self, client, request, app, frame):
         self.client = client
         self.request = request
@@ -51,9 +53,14 @@ class Call:
 class Peer:
     """One connection: a client until it says that it is something else."""
 
+    __slots__ = ("sock", "fd", "data", "need", "out", "events", "worker", "is_control", "is_seat",
+                 "number", "call", "kill_at", "calls", "held", "gone")
+
     def __init__(self, sock):
         self.sock = sock
-        self.data = bytearray()
+        self.fd = sock.fileno()
+        self.data = b""  # the beginning of a frame
+        self.need = 0  # bytes that it has to have
         self.out = bytearray()
         self.events = 0
         self.worker = None
@@ -80,12 +87,12 @@ class Broker:
         self.num_workers = cfg.dirty_workers
         self.timeout = cfg.dirty_timeout
         self.failed = {}
-        self.tables = {}
+        self.stash = dirty_stash.Stash()
         self.idle = collections.deque()
         self.waiting = collections.deque()
         self.running = {}  # seat: its deadline or when it is to be killed
-        self.peers = set()
-        self.selector = selectors.DefaultSelector()
+        self.peers = {}  # by descriptor
+        self.epoll = select.epoll()
         self.listener = None
         self.next_look = 0.0
 
@@ -104,7 +111,14 @@ class Broker:
         os.chmod(self.socket_path, 0o600)
         self.listener.listen(1024)
         self.listener.setblocking(False)
-        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.epoll.register(self.listener.fileno(), READ)
+
+    def remove_folder(self):
+        try:
+            os.unlink(self.socket_path)
+            os.rmdir(self.tmpdir)
+        except OSError:
+            pass
 
     def accept(self):
         try:
@@ -113,18 +127,18 @@ class Broker:
             return
         sock.setblocking(False)
         peer = Peer(sock)
-        self.peers.add(peer)
-        self.watch(peer, selectors.EVENT_READ)
+        self.peers[peer.fd] = peer
+        self.watch(peer, READ)
 
     def watch(self, peer, events):
         if events == peer.events:
             return
         if not peer.events:
-            self.selector.register(peer.sock, events, peer)
+            self.epoll.register(peer.fd, events)
         elif not events:
-            self.selector.unregister(peer.sock)
+            self.epoll.unregister(peer.fd)
         else:
-            self.selector.modify(peer.sock, events, peer)
+            self.epoll.modify(peer.fd, events)
         peer.events = events
 
     def send(self, peer, data):
@@ -141,7 +155,7 @@ class Broker:
                 return
             data = memoryview(data)[n:]
         peer.out += data
-        self.watch(peer, peer.events | selectors.EVENT_WRITE)
+        self.watch(peer, peer.events | WRITE)
 
     def flush(self, peer):
         try:
@@ -152,12 +166,12 @@ class Broker:
             return self.close(peer)
         del peer.out[:n]
         if not peer.out:
-            self.watch(peer, peer.events & ~selectors.EVENT_WRITE)
+            self.watch(peer, peer.events & ~WRITE)
         if len(peer.out) < OUT_LOW and peer.held:
             held, peer.held = peer.held, []
             for seat in held:
                 if not seat.gone:
-                    self.watch(seat, seat.events | selectors.EVENT_READ)
+                    self.watch(seat, seat.events | READ)
 
     def read(self, peer):
         try:
@@ -168,22 +182,31 @@ class Broker:
             data = b""
         if not data:
             return self.close(peer)
-        peer.data += data
+        if peer.need:
+            peer.data += data  # a bytearray while one is incomplete
+            if len(peer.data) < peer.need:
+                return
+            data, peer.data, peer.need = bytes(peer.data), b"", 0
         try:
-            self.take_frames(peer)
+            self.take_frames(peer, data)
         except wire.WireError as e:
             self.log_line("Client connection error: %s" % e)
             self.close(peer)
 
-    def take_frames(self, peer):
-        at, data, size = 0, peer.data, wire.HEADER.size
-        while not peer.gone and len(data) - at >= size:
-            kind, n, request = wire.unpack_header(data[at:at + size], _ALL)
-            if len(data) - at < size + n:
+    def take_frames(self, peer, data):
+        """Most often it is one whole frame; the rest of the last one waits."""
+        at, size, end = 0, wire.HEADER.size, len(data)
+        while end - at >= size and not peer.gone:
+            kind, n, request = wire.unpack_header(data[at:at + size] if at else data, _ALL)
+            n += size
+            if end - at < n:
+                peer.need = n
                 break
-            self.on_frame(peer, kind, request, bytes(data[at:at + size + n]))
-            at += size + n
-        del data[:at]
+            self.on_frame(peer, kind, request, data if n == end else data[at:at + n])
+            at += n
+        if at < end:
+            peer.data = bytearray(data[at:])
+            peer.need = peer.need or size
 
     # ---- what frames mean ----
 
@@ -203,7 +226,7 @@ class Broker:
         elif kind == wire.BYE and peer.worker is not None:
             self.on_bye(peer.worker)
         elif kind == wire.STASH:
-            self.send(peer, self.stash(request, value))
+            self.send(peer, self.run_stash(request, value, len(payload)))
         elif kind == wire.STATUS:
             self.send(peer, wire.pack(wire.RESPONSE, request,
                                       wire.encode({"result": self.status()})))
@@ -228,8 +251,12 @@ class Broker:
         call = Call(client, request, app, frame)
         call.deadline = self.deadline()
         client.calls.add(call)
-        self.waiting.append(call)
-        self.give()
+        seat = self.seat_for(app) if self.idle and not self.waiting else None
+        if seat is None:
+            self.waiting.append(call)
+            self.give()
+        else:
+            self.begin(call, seat)
 
     def deadline(self):
         return time.monotonic() + self.timeout if self.timeout > 0 else float("inf")
@@ -251,11 +278,14 @@ class Broker:
             if seat is None:
                 passed.append(call)
                 continue
-            seat.call, call.seat = call, seat
-            self.running[seat] = call
-            self.send(seat, call.frame)
-            call.frame = None
+            self.begin(call, seat)
         self.waiting.extendleft(reversed(passed))
+
+    def begin(self, call, seat):
+        seat.call, call.seat = call, seat
+        self.running[seat] = call
+        self.send(seat, call.frame)
+        call.frame = None
 
     def seat_for(self, app):
         for i, seat in enumerate(self.idle):
@@ -272,7 +302,7 @@ class Broker:
             if last:
                 call.client.calls.discard(call)
             elif not call.client.gone and len(call.client.out) > OUT_HIGH:
-                self.watch(seat, seat.events & ~selectors.EVENT_READ)
+                self.watch(seat, seat.events & ~READ)
                 call.client.held.append(seat)
             call.deadline = self.deadline()
         if last:
@@ -280,7 +310,8 @@ class Broker:
             self.running.pop(seat, None)
             if not seat.worker.leaving:
                 self.idle.append(seat)
-                self.give()
+                if self.waiting:
+                    self.give()
 
     # ---- workers ----
 
@@ -334,8 +365,8 @@ class Broker:
             return
         peer.gone = True
         self.watch(peer, 0)
+        self.peers.pop(peer.fd, None)
         peer.sock.close()
-        self.peers.discard(peer)
         if peer.is_seat:
             self.lose_seat(peer)
         elif peer.is_control:
@@ -345,7 +376,7 @@ class Broker:
         held, peer.held = peer.held, []
         for seat in held:
             if not seat.gone:
-                self.watch(seat, seat.events | selectors.EVENT_READ)
+                self.watch(seat, seat.events | READ)
 
     def drop(self, call):
         """Its client has left."""
@@ -414,10 +445,9 @@ class Broker:
                              "booted": True, "last_heartbeat": None}
                             for w in self.workers.values()]}
 
-    def stash(self, request, value):
-        from _cgunicorn_glue import dirty_stash
+    def run_stash(self, request, value, size):
         try:
-            result = dirty_stash.run(self.tables, value)
+            result = self.stash.run(value, size)
         except KeyError as e:
             return wire.failure(request, "StashError", e.args[0])
         return wire.pack(wire.RESPONSE, request, wire.encode({"result": result}))
@@ -425,22 +455,21 @@ class Broker:
     # ---- the loop ----
 
     def run(self):
+        listener, peers = self.listener.fileno(), self.peers
         while self.alive:
-            for key, events in self.selector.select(0.25 if self.busy() else 5.0):
-                if key.data is None:
+            for fd, events in self.epoll.poll(0.25 if self.running or self.waiting else 5.0):
+                peer = peers.get(fd)
+                if fd == listener:
                     self.accept()
                     continue
-                if events & selectors.EVENT_WRITE and not key.data.gone:
-                    self.flush(key.data)
-                if events & selectors.EVENT_READ and not key.data.gone:
-                    self.read(key.data)
+                if events & WRITE and peer is not None:
+                    self.flush(peer)
+                if events & ~WRITE and not (peer is None or peer.gone):
+                    self.read(peer)
             now = time.monotonic()
             if now >= self.next_look:
                 self.next_look = now + 0.2
                 self.look_at_times(now)
-
-    def busy(self):
-        return bool(self.running or self.waiting)
 
 
 def main():
@@ -454,5 +483,7 @@ def main():
     try:
         broker.run()
     finally:
-        broker.log_line("Dirty arbiter exiting (pid: %d)" % broker.pid)
-        sys.stdout.flush()
+        if os.getppid() != broker.ppid:  # the master was killed, who would do it
+            broker.remove_folder()
+        else:
+            broker.log_line("Dirty arbiter exiting (pid: %d)" % broker.pid)

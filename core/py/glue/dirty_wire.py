@@ -17,7 +17,7 @@ ITEMS_MOST = 1048576
 DEPTH_MOST = 100
 
 _I64, _F64, _U32 = struct.Struct(">bq"), struct.Struct(">bd"), struct.Struct(">bI")
-_LENGTH = struct.Struct(">I")
+_LENGTH, _Q, _D = struct.Struct(">I"), struct.Struct(">q"), struct.Struct(">d")
 
 
 class WireError(Exception):
@@ -120,7 +120,7 @@ def _get(data, at, depth):
         return data[at] != 0, at + 1
     if tag in (0x05, 0x06):
         _need(data, at, 8)
-        return struct.unpack_from(">q" if tag == 5 else ">d", data, at)[0], at + 8
+        return (_Q if tag == 5 else _D).unpack_from(data, at)[0], at + 8
     if tag == 0x10:
         n, at = _count(data, at, MOST)
         _need(data, at, n)
@@ -218,6 +218,37 @@ def receive(sock, n):
     if len(parts) < n:
         raise EOFError("the connection ended")
     return bytes(parts)
+
+
+class Reader:
+    """Frames of a blocking socket, with as few calls of the system as it takes."""
+
+    __slots__ = ("sock", "data")
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.data = b""
+
+    def frame(self, kinds=None):
+        """(kind, id, payload); EOFError if it ends before."""
+        data, size = self.data, HEADER.size
+        while len(data) < size:
+            data += self._more()
+        kind, n, request = unpack_header(data, kinds)
+        end = size + n
+        if len(data) < end:
+            whole = bytearray(data)
+            while len(whole) < end:
+                whole += self._more()
+            data = bytes(whole)
+        self.data = data[end:]
+        return kind, request, data[size:end]
+
+    def _more(self):
+        data = self.sock.recv(1 << 16)
+        if not data:
+            raise EOFError("the connection ended")
+        return data
 
 
 def receive_frame(sock, kinds=None):

@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 
-from _cgunicorn_glue import dirty_app
+from _cgunicorn_glue import companion, dirty_app, dirty_page
 from _cgunicorn_glue import dirty_wire as wire
 
 BOOT_FAILED = 3
@@ -52,6 +52,7 @@ class Seat(threading.Thread):
         self.cancelled = self.raised = False
         self.sock = None
         self.lost = False
+        self.shown = worker.page.seat(number)
 
     def run(self):
         while not self.worker.stopping:
@@ -61,8 +62,9 @@ class Seat(threading.Thread):
                 self.lost = False
                 self.sock.sendall(wire.pack(wire.SEAT, 0, wire.encode(
                     {"pid": os.getpid(), "number": self.number})))
+                reader = wire.Reader(self.sock)
                 while True:
-                    self.serve(*wire.receive_frame(self.sock))
+                    self.serve(*reader.frame())
             except (EOFError, OSError):
                 self.sock.close()
                 time.sleep(0.05)
@@ -86,6 +88,7 @@ class Seat(threading.Thread):
     def settle(self):
         """From here on nothing is raised into this thread; what was meant for the
         call and has not come yet comes here."""
+        self.shown.end()
         with self.lock:
             self.current, self.open = None, False
             awaited = self.raised and not isinstance(sys.exc_info()[1], Cancelled)
@@ -107,6 +110,7 @@ class Seat(threading.Thread):
         try:
             value = wire.decode(payload)
             app, action = value["app_path"], value["action"]
+            self.shown.begin(app, action)
             result = self.worker.apps[app](action, *value.get("args", ()),
                                            **value.get("kwargs", {}))
             if inspect.isgenerator(result):
@@ -143,6 +147,7 @@ class Seat(threading.Thread):
             return not self.cancelled
 
     def fail(self, request, app, action, text):
+        self.shown.fail()
         trace = traceback.format_exc()
         print("Error executing %s.%s: %s\n%s" % (app, action, text, trace), flush=True)
         self.reply(wire.failure(request, "DirtyAppError", text, app_path=app, action=action,
@@ -188,6 +193,7 @@ class DirtyWorker:
         self.stopping = False
         self.registered = threading.Event()
         self.seats = []
+        self.page = dirty_page.Page(companion.page)
 
     def notify(self):
         pass
@@ -205,6 +211,7 @@ class DirtyWorker:
         self.app_paths = list(self.apps)
         self.cfg.dirty_worker_init(self)
         self.booted = True
+        self.page.boot(self.app_paths)
 
     def tell_failure(self, why):
         with connect(self.socket_path) as control:

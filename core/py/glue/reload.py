@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What `reload` asks of Python: which files are the application's, and the
 page that stands in for an application which cannot be loaded."""
-import html
 import os
 import sys
 import sysconfig
+
+from _cgunicorn_glue import fault_page
 
 
 def _library():
@@ -69,15 +70,6 @@ def places(extra, config):
     return b"".join(os.fsencode(p) + b"\0" for p in found)
 
 
-PAGE = """<!doctype html>
-<html><head><meta charset="utf-8"><title>The application cannot be loaded</title>
-<style>body{font:16px sans-serif;margin:2em;max-width:60em}
-pre{background:#f4f4f4;padding:1em;overflow:auto}</style></head>
-<body><h1>The application cannot be loaded</h1><pre>%s</pre>
-<p>It is loaded again as soon as a file of it changes.</p></body></html>
-"""
-
-
 class Fault:
     """Answers every request with the traceback, by WSGI and by ASGI."""
 
@@ -85,19 +77,15 @@ class Fault:
         self.text = text
 
     def _page(self, accept):
-        if "text/html" in accept:
-            return "text/html; charset=utf-8", (PAGE % html.escape(self.text)).encode(
-                "utf-8", "replace")
-        return "text/plain; charset=utf-8", self.text.encode("utf-8", "replace") + b"\n"
+        return fault_page.make("The application cannot be loaded", self.text,
+                               "It is loaded again as soon as a file of it changes.", accept)
 
     def __call__(self, *args):
         if len(args) == 3:
             return self._asgi(*args)
         environ, start_response = args
         kind, body = self._page(environ.get("HTTP_ACCEPT", ""))
-        start_response("500 Internal Server Error",
-                       [("Content-Type", kind), ("Content-Length", str(len(body))),
-                        ("Cache-Control", "no-store")])
+        start_response("500 Internal Server Error", fault_page.headers(kind, body))
         return [body]
 
     async def _asgi(self, scope, receive, send):
@@ -110,10 +98,4 @@ class Fault:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1011})
             return
-        accept = b",".join(v for k, v in scope["headers"] if k == b"accept")
-        kind, body = self._page(accept.decode("latin-1"))
-        await send({"type": "http.response.start", "status": 500,
-                    "headers": [(b"content-type", kind.encode()),
-                                (b"content-length", str(len(body)).encode()),
-                                (b"cache-control", b"no-store")]})
-        await send({"type": "http.response.body", "body": body})
+        await fault_page.send(send, *self._page(fault_page.accepted(scope)))

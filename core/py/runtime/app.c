@@ -216,6 +216,21 @@ cg_app_fault(struct cg_slice text)
     return app;
 }
 
+bool
+cg_app_show_faults(struct cg_app *app, bool asgi)
+{
+    py_auto *wrap = cg_glue_get("_cgunicorn_glue.dev", "wrap");
+    py_auto *wrapped =
+        wrap != NULL ? PyObject_CallFunctionObjArgs(
+                           wrap, app->callable, asgi ? Py_True : Py_False, NULL)
+                     : NULL;
+    PyErr_Clear();
+    if (wrapped != NULL) {
+        cg_app_replace(app, wrapped);
+    }
+    return wrapped != NULL;
+}
+
 int
 cg_app_spew(struct cg_error *err)
 {

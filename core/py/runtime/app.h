@@ -53,6 +53,9 @@ int cg_app_places(const char *const *extra, const char *config,
 /* One that answers every request with that text and the status 500, by WSGI and
  * by ASGI; NULL: it cannot be made. GIL held. */
 struct cg_app *cg_app_fault(struct cg_slice text);
+/* From here on what it raises is shown to who asks; false: it stays as it is.
+ * GIL held. */
+bool cg_app_show_faults(struct cg_app *app, bool asgi);
 /* From here on every line that Python executes is printed. GIL held. */
 int cg_app_spew(struct cg_error *err);
 /* The callable, borrowed. For core/py only. */

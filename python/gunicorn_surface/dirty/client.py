@@ -26,18 +26,56 @@ def _request(number, app_path, action, args, kwargs):
         raise DirtyProtocolError(str(e)) from None
 
 
-def _value(kind, payload):
-    value = wire.decode(payload) if payload else {}
-    if kind == wire.ERROR:
-        raise DirtyError.from_dict(value["error"])
-    return value
+def _patience(until):
+    """Seconds that the next frame of a stream may take."""
+    left = min(until - time.monotonic(), _CHUNK_TIMEOUT)
+    if left <= 0:
+        raise socket.timeout()
+    return left
 
 
-def _result(kind, payload):
-    value = _value(kind, payload)
-    if kind != wire.RESPONSE:
-        raise DirtyError("the action streams: call stream() or stream_async()")
-    return value["result"]
+class _Call:
+    """One call of a client, whoever waits for its frames: what they mean, and
+    what is raised. A call that does not come to its end closes the connection."""
+
+    def __init__(self, client, close):
+        client._number += 1
+        self.client, self.close = client, close
+        self.number = client._number
+        self.done = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if not self.done:
+            self.close()
+        if isinstance(error, (socket.timeout, asyncio.TimeoutError)):
+            raise DirtyTimeoutError("Timeout waiting for response",
+                                    self.client.timeout) from error
+        if isinstance(error, wire.WireError):
+            raise DirtyProtocolError(str(error)) from error
+        if isinstance(error, (OSError, EOFError)):
+            raise DirtyConnectionError("Communication error: %s" % error,
+                                       self.client.socket_path) from error
+
+    def take(self, kind, request, payload):
+        """What a frame brings: one item, or none at the end of a stream."""
+        if request != self.number:
+            raise DirtyProtocolError("a frame of another call")
+        self.done = kind != wire.CHUNK
+        value = wire.decode(payload) if payload else {}
+        if kind == wire.ERROR:
+            raise DirtyError.from_dict(value["error"])
+        if kind == wire.END:
+            return ()
+        return (value["result" if kind == wire.RESPONSE else "data"],)
+
+    def result(self, kind, request, payload):
+        """Of a call that does not stream."""
+        if kind in (wire.CHUNK, wire.END):
+            raise DirtyError("the action streams: call stream() or stream_async()")
+        return self.take(kind, request, payload)[0]
 
 
 class DirtyClient:
@@ -46,7 +84,7 @@ class DirtyClient:
     def __init__(self, socket_path, timeout=30.0):
         self.socket_path = socket_path
         self.timeout = timeout
-        self._sock = None
+        self._sock = self._frames = None
         self._lock = threading.Lock()
         self._number = 0
         self._rests = 0.0  # from then on the connection may have ended unseen
@@ -62,7 +100,7 @@ class DirtyClient:
             try:
                 sock.settimeout(self.timeout)
                 sock.connect(self.socket_path)
-                self._sock = sock
+                self._sock, self._frames = sock, wire.Reader(sock)
             except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as e:
                 sock.close()
                 if time.monotonic() >= until:
@@ -94,72 +132,30 @@ class DirtyClient:
         except OSError:
             return True
 
-    def _begin(self, app_path, action, args, kwargs):
-        self._number += 1
-        frame = _request(self._number, app_path, action, args, kwargs)
-        self._send(frame)
-        return self._number
-
-    def _receive(self, number):
-        kind, request, payload = wire.receive_frame(self._sock)
-        if request != number:
-            raise DirtyProtocolError("a frame of another call")
+    def _receive(self):
+        frame = self._frames.frame()
         self._rests = time.monotonic() + _FRESH
-        return kind, payload
-
-    def _translate(self, e):
-        self.close()
-        if isinstance(e, socket.timeout):
-            return DirtyTimeoutError("Timeout waiting for response", self.timeout)
-        if isinstance(e, wire.WireError):
-            return DirtyProtocolError(str(e))
-        return DirtyConnectionError("Communication error: %s" % e, self.socket_path)
+        return frame
 
     def execute(self, app_path, action, *args, **kwargs):
-        with self._lock:
-            done = False
-            try:
-                number = self._begin(app_path, action, args, kwargs)
-                kind, payload = self._receive(number)
-                done = kind in (wire.RESPONSE, wire.ERROR)
-            except (OSError, EOFError, wire.WireError) as e:
-                raise self._translate(e) from e
-            finally:
-                if not done:
-                    self.close()
-            return _result(kind, payload)
+        with self._lock, _Call(self, self.close) as call:
+            self._send(_request(call.number, app_path, action, args, kwargs))
+            return call.result(*self._receive())
 
     def stream(self, app_path, action, *args, **kwargs):
         """An iterator of what the action yields; of its value, if it does not."""
-        with self._lock:
-            done = False
+        with self._lock, _Call(self, self.close) as call:
+            until = time.monotonic() + self.timeout
+            self._send(_request(call.number, app_path, action, args, kwargs))
             try:
-                until = time.monotonic() + self.timeout
-                number = self._begin(app_path, action, args, kwargs)
-                while True:
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        raise socket.timeout()
-                    self._sock.settimeout(min(left, _CHUNK_TIMEOUT))
-                    kind, payload = self._receive(number)
-                    done = kind != wire.CHUNK
-                    value = _value(kind, payload)
-                    if kind == wire.END:
-                        return
-                    if kind == wire.RESPONSE:
-                        yield value["result"]
-                        return
-                    yield value["data"]
-            except (OSError, EOFError, wire.WireError) as e:
-                raise self._translate(e) from e
+                while not call.done:
+                    self._sock.settimeout(_patience(until))
+                    yield from call.take(*self._receive())
             finally:
-                if not done:
-                    self.close()
-                elif self._sock is not None:
-                    self._sock.settimeout(self.timeout)
+                self._sock.settimeout(self.timeout)
 
     def close(self):
-        sock, self._sock = self._sock, None
+        sock, self._sock, self._frames = self._sock, None, None
         if sock is not None:
             sock.close()
 
@@ -190,78 +186,42 @@ class DirtyClient:
                 raise DirtyConnectionError("Failed to connect to dirty arbiter: %s" % e,
                                            self.socket_path) from e
 
-    async def _begin_async(self, app_path, action, args, kwargs):
-        self._number += 1
-        frame = _request(self._number, app_path, action, args, kwargs)
+    async def _send_async(self, frame):
         if self._reader is not None and self._reader.at_eof():
             self._close_async()
         await self.connect_async()
         self._writer.write(frame)
         await self._writer.drain()
-        return self._number
 
-    async def _receive_async(self, number):
-        head = await self._reader.readexactly(wire.HEADER.size)
-        kind, n, request = wire.unpack_header(head)
-        if request != number:
-            raise DirtyProtocolError("a frame of another call")
-        return kind, await self._reader.readexactly(n) if n else b""
-
-    def _translate_async(self, e):
-        self._close_async()
-        if isinstance(e, asyncio.TimeoutError):
-            return DirtyTimeoutError("Timeout waiting for response", self.timeout)
-        if isinstance(e, wire.WireError):
-            return DirtyProtocolError(str(e))
-        return DirtyConnectionError("Communication error: %s" % e, self.socket_path)
+    async def _receive_async(self):
+        kind, n, request = wire.unpack_header(await self._reader.readexactly(wire.HEADER.size))
+        return kind, request, await self._reader.readexactly(n) if n else b""
 
     def _only_one(self):
         if self._async_lock is None:
             self._async_lock = asyncio.Lock()
         return self._async_lock
 
-    async def _call(self, app_path, action, args, kwargs):
-        number = await self._begin_async(app_path, action, args, kwargs)
-        return await self._receive_async(number)
+    async def _ask_async(self, frame):
+        await self._send_async(frame)
+        return await self._receive_async()
 
     async def execute_async(self, app_path, action, *args, **kwargs):
         async with self._only_one():
-            done = False
-            try:
-                kind, payload = await asyncio.wait_for(
-                    self._call(app_path, action, args, kwargs), self.timeout)
-                done = kind in (wire.RESPONSE, wire.ERROR)
-            except (asyncio.TimeoutError, OSError, EOFError, wire.WireError) as e:
-                raise self._translate_async(e) from e
-            finally:
-                if not done:
-                    self._close_async()
-            return _result(kind, payload)
+            with _Call(self, self._close_async) as call:
+                frame = _request(call.number, app_path, action, args, kwargs)
+                return call.result(*await asyncio.wait_for(self._ask_async(frame), self.timeout))
 
     async def stream_async(self, app_path, action, *args, **kwargs):
         async with self._only_one():
-            done = False
-            try:
+            with _Call(self, self._close_async) as call:
                 until = time.monotonic() + self.timeout
-                number = await asyncio.wait_for(
-                    self._begin_async(app_path, action, args, kwargs), self.timeout)
-                while True:
-                    left = min(until - time.monotonic(), _CHUNK_TIMEOUT)
-                    kind, payload = await asyncio.wait_for(
-                        self._receive_async(number), max(left, 0))
-                    done = kind != wire.CHUNK
-                    value = _value(kind, payload)
-                    if kind == wire.END:
-                        return
-                    if kind == wire.RESPONSE:
-                        yield value["result"]
-                        return
-                    yield value["data"]
-            except (asyncio.TimeoutError, OSError, EOFError, wire.WireError) as e:
-                raise self._translate_async(e) from e
-            finally:
-                if not done:
-                    self._close_async()
+                frame = _request(call.number, app_path, action, args, kwargs)
+                await asyncio.wait_for(self._send_async(frame), self.timeout)
+                while not call.done:
+                    for item in call.take(*await asyncio.wait_for(
+                            self._receive_async(), _patience(until))):
+                        yield item
 
     def _close_async(self):
         writer, self._reader, self._writer = self._writer, None, None

@@ -38,20 +38,10 @@ class StashClient:
     def _execute(self, op, table, key=None, value=None, pattern=None):
         named = {"op": op, "table": table, "key": key, "value": value, "pattern": pattern}
         link = self._wire
-        with link._lock:
-            done = False
-            try:
-                link._number += 1
-                link._send(wire.pack(wire.STASH, link._number, wire.encode(named)))
-                kind, payload = link._receive(link._number)
-                done = True
-            except (OSError, EOFError, wire.WireError) as e:
-                if isinstance(e, wire.WireError):
-                    raise DirtyProtocolError(str(e)) from None
-                raise link._translate(e) from e
-            finally:
-                if not done:
-                    link.close()
+        with link._lock, _client._Call(link, link.close) as call:
+            link._send(wire.pack(wire.STASH, call.number, wire.encode(named)))
+            kind, _, payload = link._receive()
+            call.done = True
         answer = wire.decode(payload)
         if kind != wire.ERROR:
             return answer["result"]
