@@ -358,7 +358,7 @@ put_text(const struct cg_check *c, int status)
                c->import_s, (double)c->rss_kb / 1024);
     }
     if (status == EXIT_GOOD) {
-        printf("%s\n", c->found.n > 0 ? "It would start." : "Good.");
+        printf("%s\n", c->found.n > 0 ? "No error was found." : "Good.");
     }
 }
 

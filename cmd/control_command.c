@@ -335,6 +335,26 @@ say_failed_upgrade(const struct cg_server *old)
                 old->pid);
 }
 
+/* Until it knows that it is alone: its pidfile has the name of the old one's
+ * then. -1, or an exit status. */
+static int
+wait_for_promotion(const struct line *l, const struct cg_server *new)
+{
+    cg_auto(json_tree) struct cg_json_tree t = {0};
+    struct patience p = begin_waiting(l);
+    while (look(new, &t)) {
+        if (number(&t, "old_master_pid") == 0) {
+            return -1;
+        }
+        if (!wait_on(&p)) {
+            return fail("the new master (pid:%d) does not notice after %ld s "
+                        "that the old one has ended",
+                        new->pid, l->seconds);
+        }
+    }
+    return fail("the new master (pid:%d) has ended", new->pid);
+}
+
 /* Until the new master serves; -1, or an exit status. */
 static int
 wait_for_new_master(const struct line *l, const struct cg_server *old,
@@ -384,6 +404,9 @@ upgrade_command(const struct line *l, const struct cg_server *s)
     status = ask(s, "stop", &reply, &t);
     if (status < 0) {
         status = wait_for_end(l, s->pid);
+    }
+    if (status < 0) {
+        status = wait_for_promotion(l, &new);
     }
     return status < 0 ? done(l,
                              "the new master (pid:%d) serves, the old one "
@@ -752,6 +775,22 @@ say_several(const struct cg_servers *found)
                 s->address);
     }
     return EXIT_ERROR;
+}
+
+int
+cg_control_choose(int pid, struct cg_server *ret)
+{
+    const struct line l = {0};
+    struct cg_servers found;
+    cg_servers_find(&(struct cg_server_choice){.pid = pid}, &found);
+    int status = found.n == 0  ? say_none(&l, &found, pid)
+                 : found.n > 1 ? say_several(&found)
+                               : -1;
+    if (status < 0) {
+        *ret = found.items[0];
+    }
+    cg_servers_release(&found);
+    return status;
 }
 
 int

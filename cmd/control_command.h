@@ -19,6 +19,10 @@ bool cg_control_command_is(int argc, char *const *argv);
  * that is not ready (it starts, is drained, or stops).
  */
 int cg_control_command_run(int argc, char *const *argv);
+struct cg_server;
+/* The one server of this user's, or the one with that pid (0: any). -1, or an
+ * exit status after a message. */
+int cg_control_choose(int pid, struct cg_server *ret);
 /* The command that a lone word is close to, or NULL: for one that names no
  * module either. */
 const char *cg_control_command_near(int argc, char *const *argv);

@@ -117,9 +117,18 @@ take_address(struct facts *f, const struct cg_settings *s)
     if (bind->list.n == 0) {
         return 0;
     }
-    if (cg_addr_parse(bind->list.items[0].s, &f->addr, &err) < 0) {
-        fprintf(stderr, "\nError: bind: %s\n", err.text);
-        return -1;
+    /* who is on this machine comes by a socket file, if there is one */
+    bool is_file = false;
+    for (size_t i = 0; i < bind->list.n && !is_file; i++) {
+        struct cg_addr addr;
+        if (cg_addr_parse(bind->list.items[i].s, &addr, &err) < 0) {
+            fprintf(stderr, "\nError: bind: %s\n", err.text);
+            return -1;
+        }
+        is_file = addr.kind == CG_ADDR_UNIX && addr.path[0] != '@';
+        if (i == 0 || is_file) {
+            f->addr = addr;
+        }
     }
     d->secure = cg_settings_bind_is_secure(s, f->addr.tls);
     if (f->addr.kind == CG_ADDR_UNIX) {
@@ -161,6 +170,9 @@ take_times(struct cg_deployment *d, const struct cg_settings *s)
     d->keepalive = (int)cg_settings_int(s, CG_keepalive);
     d->workers = (int)cg_settings_int(s, CG_workers);
     d->max_body = (long long)cg_settings_int(s, CG_max_request_body);
+    d->request_timeout = (int)cg_settings_int(s, CG_request_timeout);
+    d->bounded = strcmp(cg_settings_worker_class(s), "sync") == 0;
+    d->daemon = cg_settings_bool(s, CG_daemon);
     d->drops_user = cg_settings_int(s, CG_user) != (int64_t)geteuid();
 }
 

@@ -40,6 +40,9 @@ struct cg_deployment {
     bool loopback;         /* that host is reached from this machine only */
     bool secure;           /* it speaks TLS */
     bool drops_user;       /* the server itself changes its user */
+    bool daemon;           /* it would leave the one that starts it */
+    bool bounded;          /* `timeout` bounds a request, too: class sync */
+    int request_timeout;
     int timeout, graceful, delay, keepalive, workers;
     long long max_body;                         /* bytes; 0: any */
     const char *live, *ready;                   /* paths; NULL: none */

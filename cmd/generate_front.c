@@ -4,10 +4,37 @@
 
 #include "cmd/generate.h"
 
+/* How long a request may take, and what says so. */
 static int
 longest(const struct cg_deployment *d)
 {
-    return d->timeout > 0 ? d->timeout + 5 : 3600;
+    enum { PATIENCE = 60, ANY = 3600, MORE = 5 };
+    if (d->request_timeout > 0) {
+        return d->request_timeout + MORE;
+    }
+    if (d->timeout == 0) {
+        return ANY;
+    }
+    return d->bounded || d->timeout + MORE > PATIENCE ? d->timeout + MORE
+                                                      : PATIENCE;
+}
+
+static void
+put_reason(const struct cg_deployment *d, FILE *out)
+{
+    if (d->request_timeout > 0) {
+        fprintf(out,
+                "longer than request_timeout (%d s): the server answers first",
+                d->request_timeout);
+    } else if (d->bounded && d->timeout > 0) {
+        fprintf(out,
+                "longer than timeout (%d s), after which a worker that is "
+                "busy is replaced",
+                d->timeout);
+    } else {
+        fputs("the server ends no request by itself: request_timeout would",
+              out);
+    }
 }
 
 /* A client's address is believed if this peer is trusted. */
@@ -67,14 +94,15 @@ cg_generate_nginx(const struct cg_deployment *d, FILE *out)
         "        proxy_set_header X-Request-ID $request_id;\n"
         "        proxy_set_header X-Request-Start \"t=${msec}\";\n",
         out);
+    fputs("        # ", out);
+    put_reason(d, out);
     fprintf(out,
-            "        # longer than timeout (%d s): the server answers first\n"
-            "        proxy_read_timeout %ds;\n"
+            "\n        proxy_read_timeout %ds;\n"
             "        # the server buffers requests and replies itself\n"
             "        proxy_request_buffering off;\n"
             "        # a request that another address may repeat is repeated\n"
             "        proxy_next_upstream error timeout;\n    }\n}\n",
-            d->timeout, longest(d));
+            longest(d));
 }
 
 void
@@ -94,15 +122,16 @@ cg_generate_haproxy(const struct cg_deployment *d, FILE *out)
             "    option forwardfor\n"
             "    default_backend %s\n\n",
             d->name, d->name);
+    fprintf(out, "backend %s\n    mode http\n    timeout connect 5s\n    # ",
+            d->name);
+    put_reason(d, out);
     fprintf(out,
-            "backend %s\n    mode http\n    timeout connect 5s\n"
-            "    # longer than timeout (%d s): the server answers first\n"
-            "    timeout server %ds\n"
+            "\n    timeout server %ds\n"
             "    # connections that stay are shared\n"
             "    http-reuse safe\n"
             "    # one that was just closed is no failure of the client's\n"
             "    retry-on conn-failure empty-response\n    retries 2\n",
-            d->name, d->timeout, longest(d));
+            longest(d));
     if (d->ready != NULL) {
         fprintf(out,
                 "    # ready_path: 503 while it is drained or about to stop\n"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/generate.h"
+#include "core/base/memory.h"
 
 /* ---- systemd ---- */
 
@@ -59,6 +60,75 @@ put_capabilities(const struct cg_deployment *d, FILE *out)
     }
 }
 
+/* The name of a folder of /run that the path lies in; 0: none. */
+static size_t
+run_folder(const char *path, const char **ret)
+{
+    static const char run[] = "/run/";
+    if (path == NULL || strncmp(path, run, sizeof run - 1) != 0) {
+        return 0;
+    }
+    *ret = path + sizeof run - 1;
+    const char *slash = strchr(*ret, '/');
+    return slash != NULL ? (size_t)(slash - *ret) : 0;
+}
+
+/* Folders of /run are gone after a boot: systemd makes them. */
+static void
+put_run_folders(const struct cg_deployment *d, FILE *out)
+{
+    const char *a = NULL, *b = NULL;
+    size_t na = run_folder(d->unix_path, &a), nb = run_folder(d->pidfile, &b);
+    if (na == nb && na > 0 && memcmp(a, b, na) == 0) {
+        nb = 0;
+    }
+    if (na + nb == 0) {
+        return;
+    }
+    fputs("# for the socket and the pidfile; kept when it starts anew\n"
+          "RuntimeDirectory=",
+          out);
+    fprintf(out, "%.*s%s%.*s\nRuntimeDirectoryPreserve=restart\n", (int)na,
+            na > 0 ? a : "", na > 0 && nb > 0 ? " " : "", (int)nb,
+            nb > 0 ? b : "");
+}
+
+static bool
+is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return path != NULL && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* Of a file that is written; homes are read-only otherwise. */
+static void
+put_writable(const char *path, FILE *out)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    if (slash == NULL || slash == path ||
+        !(is_below(path, "/home") || is_below(path, "/root"))) {
+        return;
+    }
+    cg_auto(free) char *folder = cg_strndup(path, (size_t)(slash - path));
+    fputs("ReadWritePaths=", out);
+    put_path(out, folder);
+    fputs("\n", out);
+}
+
+static void
+put_places(const struct cg_deployment *d, FILE *out)
+{
+    bool tmp =
+        is_below(d->directory, "/tmp") || is_below(d->directory, "/var/tmp");
+    put_run_folders(d, out);
+    fprintf(out, "%sPrivateTmp=%s\n",
+            tmp ? "# the project lies below /tmp\n" : "", tmp ? "no" : "yes");
+    put_writable(d->errorlog, out);
+    put_writable(d->accesslog, out);
+    put_writable(d->pidfile, out);
+    put_writable(d->unix_path, out);
+}
+
 void
 cg_generate_systemd(const struct cg_deployment *d, FILE *out)
 {
@@ -76,6 +146,12 @@ cg_generate_systemd(const struct cg_deployment *d, FILE *out)
     put_path(out, d->program);
     fputs("\"", out);
     cg_generate_words(d, put_for_systemd, out);
+    if (d->daemon) {
+        fputs(
+            "\n# the configuration says daemon = True: take that out, systemd "
+            "has to see it run",
+            out);
+    }
     fputs("\n# HUP: new workers serve before the old ones stop\n"
           "ExecReload=/bin/kill -HUP $MAINPID\n"
           "# TERM goes to the master alone, which finishes what is under way\n"
@@ -91,8 +167,9 @@ cg_generate_systemd(const struct cg_deployment *d, FILE *out)
           "LimitNOFILE=65536\n",
           out);
     put_capabilities(d, out);
+    put_places(d, out);
     fputs("# what a web application has no need of\n"
-          "NoNewPrivileges=yes\nPrivateTmp=yes\nPrivateDevices=yes\n"
+          "NoNewPrivileges=yes\nPrivateDevices=yes\n"
           "ProtectSystem=full\nProtectHome=read-only\nProtectClock=yes\n"
           "ProtectHostname=yes\nProtectControlGroups=yes\n"
           "ProtectKernelLogs=yes\nProtectKernelModules=yes\n"

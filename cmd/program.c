@@ -15,6 +15,7 @@
 #include "cmd/config_command.h"
 #include "cmd/control_command.h"
 #include "cmd/generate.h"
+#include "cmd/running.h"
 #include "cmd/surroundings.h"
 #include "config/load.h"
 #include "core/arbiter/arbiter.h"
@@ -37,6 +38,7 @@ struct program {
     struct cg_python_reader reader;
     struct cg_python_reader embedding; /* of a program that embeds us */
     struct cg_load load;
+    struct cg_running running; /* `config diff --running` */
     bool checks; /* `cgunicorn check`: what is found is gathered */
     struct cg_check check;
 };
@@ -90,6 +92,7 @@ static void
 release_program(struct program *p)
 {
     cg_check_release(&p->check);
+    cg_running_release(&p->running);
     for (int i = 0; i < p->argc; i++) {
         free(p->argv[i]);
     }
@@ -372,6 +375,21 @@ serve(struct program *p, struct cg_settings *s)
 }
 
 static int
+run_compare(struct program *p)
+{
+    struct cg_settings *s = NULL;
+    int status = init_load(p);
+    if (status < 0) {
+        status = load(p, &s);
+    }
+    if (status < 0) {
+        status = cg_running_diff(&p->running, s);
+        cg_settings_free(s);
+    }
+    return status;
+}
+
+static int
 run_with_python(struct program *p)
 {
     struct cg_settings *s = NULL;
@@ -471,11 +489,20 @@ cg_program_run(const struct cg_front *front, int argc, char *const *argv)
         p.checks = true;
         cg_check_take_words(&p.check, &p.argc, p.argv);
     }
-    int status = first_look(&p, &python);
+    int status = cg_running_begin(&p.running, &p.argc, &p.argv);
+    if (status < 0 && p.running.compares) {
+        free(p.start_dir);
+        p.start_dir = getcwd(NULL, 0);
+    }
+    if (status < 0) {
+        status = first_look(&p, &python);
+    }
     if (status < 0) {
         status = start_python(&p, python);
         if (status < 0) {
-            status = p.checks ? run_check(&p) : run_with_python(&p);
+            status = p.checks             ? run_check(&p)
+                     : p.running.compares ? run_compare(&p)
+                                          : run_with_python(&p);
             int finish = front->finish();
             status = status != 0 ? status : finish;
         }

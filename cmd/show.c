@@ -81,6 +81,14 @@ put_heading(struct cg_screen *s, const char *text)
     colour(s, PLAIN);
 }
 
+/* On a narrow screen the request is worth more than what else is known. */
+static bool
+is_narrow(const struct cg_screen *s)
+{
+    enum { WIDE = 110 };
+    return s->width > 0 && s->width < WIDE;
+}
+
 /* ---- numbers ---- */
 
 static const char *
@@ -239,15 +247,23 @@ show_worker(struct cg_screen *s, const struct cg_json_tree *t,
     char age[SMALL], rss[SMALL], cpu[SMALL], busy[SMALL], now[300];
     bool follows = cg_json_number_of(t, w, "executors_least") <
                    cg_json_number_of(t, w, "executors");
+    double share = cg_json_number_of(t, w, "busy_share");
     snprintf(busy, sizeof busy, "%.0f/%.0f", cg_json_number_of(t, w, "busy"),
              cg_json_number_of(t, w, follows ? "executors_now" : "executors"));
     put_current(now, sizeof now, t, w);
-    put_line(s, "%-8.0f %-9s %-8s %8.0f %6s %5.0f %7s %7s %s",
-             cg_json_number_of(t, w, "pid"), cg_json_text_of(t, w, "state"),
-             span(age, cg_json_number_of(t, w, "age_s")),
-             cg_json_number_of(t, w, "requests"), busy,
-             cg_json_number_of(t, w, "connections"),
-             mib(rss, cg_json_get(t, w, "rss_bytes")),
+    double pid = cg_json_number_of(t, w, "pid");
+    double requests = cg_json_number_of(t, w, "requests");
+    const char *state = cg_json_text_of(t, w, "state");
+    span(age, cg_json_number_of(t, w, "age_s"));
+    const char *memory = mib(rss, cg_json_get(t, w, "rss_bytes"));
+    if (is_narrow(s)) {
+        put_line(s, "%-8.0f %-9s %-7s %8.0f %6s %3.0f%% %6s %s", pid, state,
+                 age, requests, busy, 100 * share, memory, now);
+        return;
+    }
+    put_line(s, "%-8.0f %-9s %-7s %8.0f %6s %3.0f%% %5.0f %6s %6s %s", pid,
+             state, age, requests, busy, 100 * share,
+             cg_json_number_of(t, w, "connections"), memory,
              span(cpu, cg_json_number_of(t, w, "cpu_s")), now);
 }
 
@@ -257,10 +273,37 @@ show_workers(struct cg_screen *s, const struct cg_json_tree *t)
     const struct cg_json_node *w =
         cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
     cg_buf_putc(s->out, '\n');
-    put_heading(s, "PID      STATE     AGE      REQUESTS   BUSY CONNS RSS MiB "
-                   "    CPU NOW");
+    put_heading(s, is_narrow(s)
+                       ? "PID      STATE     AGE     REQUESTS   BUSY    %    "
+                         "MiB NOW"
+                       : "PID      STATE     AGE     REQUESTS   BUSY    % "
+                         "CONNS    MiB    CPU NOW");
     for (; w != NULL; w = cg_json_next(t, w)) {
         show_worker(s, t, w);
+    }
+}
+
+/* Of the workers that there are. */
+static void
+show_errors(struct cg_screen *s, const struct cg_json_tree *t)
+{
+    const struct cg_json_node *w =
+        cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
+    bool begun = false;
+    for (; w != NULL; w = cg_json_next(t, w)) {
+        const struct cg_json_node *e = cg_json_get(t, w, "last_error");
+        char age[SMALL];
+        if (e == NULL || e->kind != CG_JSON_OBJECT) {
+            continue;
+        }
+        if (!begun) {
+            cg_buf_putc(s->out, '\n');
+            put_heading(s, "PID      AGO     LAST ERROR");
+            begun = true;
+        }
+        put_line(s, "%-8.0f %-7s %s", cg_json_number_of(t, w, "pid"),
+                 span(age, cg_json_number_of(t, e, "age_s")),
+                 cg_json_text_of(t, e, "text"));
     }
 }
 
@@ -325,6 +368,7 @@ cg_show_status(struct cg_screen *s, const struct cg_json_tree *t)
     show_listeners(s, t);
     show_traffic(s, t);
     show_workers(s, t);
+    show_errors(s, t);
     show_companions(s, t);
     cg_buf_putc(s->out, '\n');
     put_heading(s, "EVENTS (UTC)");
@@ -418,18 +462,36 @@ show_top_row(struct cg_screen *s, const struct cg_json_tree *t,
              const struct top_row *r)
 {
     char age[SMALL] = "", rss[SMALL], cpu[SMALL];
-    put_line(s, "%-8.0f %-9s %8.0f %7s %7s %-8s %-15s %s %s",
-             cg_json_number_of(t, r->worker, "pid"),
-             cg_json_text_of(t, r->worker, "state"),
-             cg_json_number_of(t, r->worker, "requests"),
-             mib(rss, cg_json_get(t, r->worker, "rss_bytes")),
-             span(cpu, cg_json_number_of(t, r->worker, "cpu_s")),
-             r->flight != NULL
-                 ? span(age, cg_json_number_of(t, r->flight, "age_s"))
-                 : "",
-             cg_json_text_of(t, r->flight, "peer"),
-             cg_json_text_of(t, r->flight, "method"),
-             cg_json_text_of(t, r->flight, "path"));
+    double pid = cg_json_number_of(t, r->worker, "pid");
+    const char *state = cg_json_text_of(t, r->worker, "state");
+    const char *peer = cg_json_text_of(t, r->flight, "peer");
+    const char *method = cg_json_text_of(t, r->flight, "method");
+    const char *path = cg_json_text_of(t, r->flight, "path");
+    mib(rss, cg_json_get(t, r->worker, "rss_bytes"));
+    span(cpu, cg_json_number_of(t, r->worker, "cpu_s"));
+    if (r->flight != NULL) {
+        span(age, cg_json_number_of(t, r->flight, "age_s"));
+    }
+    if (is_narrow(s)) {
+        put_line(s, "%-8.0f %-9s %6s %-7s %-15s %s %s", pid, state, rss, age,
+                 peer, method, path);
+        return;
+    }
+    put_line(s, "%-8.0f %-9s %8.0f %3.0f%% %7s %7s %-8s %-11s %-39s %s %s", pid,
+             state, cg_json_number_of(t, r->worker, "requests"),
+             100 * cg_json_number_of(t, r->worker, "busy_share"), rss, cpu, age,
+             cg_json_text_of(t, r->flight, "phase"), peer, method, path);
+}
+
+static void
+put_top_heading(struct cg_screen *s)
+{
+    put_heading(s, is_narrow(s)
+                       ? "PID      STATE        MiB AGE     PEER            "
+                         "REQUEST"
+                       : "PID      STATE     REQUESTS    %     MiB     CPU AGE "
+                         "     PHASE       PEER                              "
+                         "      REQUEST");
 }
 
 void
@@ -441,8 +503,7 @@ cg_show_top(struct cg_screen *s, const struct cg_json_tree *t,
     show_server(s, t);
     show_listeners(s, t);
     show_traffic(s, t);
-    put_heading(s, "PID      STATE     REQUESTS RSS MiB     CPU AGE      PEER "
-                   "           REQUEST");
+    put_top_heading(s);
     view->row = view->row < (int)n ? view->row : (int)n - 1;
     view->pid = 0;
     for (size_t i = 0; i < n; i++) {

@@ -113,9 +113,9 @@ check_port(const struct cg_settings *s, const struct cg_addr *a,
         return say(source, "bind", err.text);
     }
     fprintf(stderr,
-            "Warning: %s: bind: %s is in use: right for a reload of the server "
-            "that has it, and a start would fail\n",
-            source, a->text);
+            "Warning: %s: bind: %s is in use: right if it is by the server "
+            "that is to be reloaded; else a start would fail (%s)\n",
+            source, a->text, err.text);
     return 0;
 }
 

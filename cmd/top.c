@@ -15,7 +15,7 @@
 #include "core/base/memory.h"
 #include "core/control/json.h"
 
-enum { REFRESH_MS = 1000, STACKS_MS = 100, HEIGHT = 24 };
+enum { REFRESH_MS = 1000, STACKS_MS = 100, STACKS_LOOKS = 10, HEIGHT = 24 };
 
 #define CLEAR "\033[H\033[J"
 #define REVERSE "\033[7m"
@@ -80,12 +80,33 @@ leave_terminal(void)
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
-/* A key within a time; arrows are 'u' and 'd' of their own; 0: none. */
+/* Keys that came together. */
+static char keys[64];
+static size_t nkeys;
+
+/* The first of them; arrows are 'K' and 'J' of their own. */
+static int
+take_key(void)
+{
+    size_t n = 1;
+    int key = (unsigned char)keys[0];
+    if (nkeys >= 3 && keys[0] == '\033' && keys[1] == '[') {
+        key = keys[2] == 'A' ? 'K' : keys[2] == 'B' ? 'J' : 0;
+        n = 3;
+    }
+    nkeys -= n;
+    memmove(keys, keys + n, nkeys);
+    return key;
+}
+
+/* A key within a time; 0: none that is known. */
 static int
 read_key(int ms)
 {
     struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
-    char keys[8] = "";
+    if (nkeys > 0) {
+        return take_key();
+    }
     if (poll(&p, 1, ms) <= 0) {
         return 0;
     }
@@ -94,10 +115,8 @@ read_key(int ms)
         ended = 1;
         return 0;
     }
-    if (n >= 3 && keys[0] == '\033' && keys[1] == '[') {
-        return keys[2] == 'A' ? 'K' : keys[2] == 'B' ? 'J' : 0;
-    }
-    return (unsigned char)keys[0];
+    nkeys = (size_t)n;
+    return take_key();
 }
 
 /* ---- one look ---- */
@@ -144,8 +163,8 @@ static void
 draw(struct top *t)
 {
     static const char help[] =
-        "q quit  arrows choose  k recycle  s stacks  sort: p id, r equests, "
-        "c pu, m emory, a ge";
+        "q quit, arrows choose, k recycle, s stacks; sort: [p]id [r]eq [c]pu "
+        "[m]em [a]ge";
     cg_auto(buf) struct cg_buf text = {0};
     cg_auto(buf) struct cg_buf screen = {0};
     look(t, &text);
@@ -175,6 +194,15 @@ recycle(struct top *t)
     }
 }
 
+/* A busy machine may take a moment longer. */
+static bool
+has_stacks(const struct cg_json_tree *t)
+{
+    const struct cg_json_node *w =
+        cg_json_first(t, cg_json_get(t, cg_json_root(t), "workers"));
+    return *cg_json_text_of(t, w, "stacks") != '\0';
+}
+
 static void
 show_stacks(struct top *t)
 {
@@ -187,11 +215,17 @@ show_stacks(struct top *t)
     if (t->view.pid == 0 || cg_server_ask(t->server, trace, &reply, &err) < 0) {
         return;
     }
-    poll(NULL, 0, STACKS_MS); /* the worker writes them meanwhile */
-    cg_buf_reset(&reply);
-    if (cg_server_ask(t->server, stacks, &reply, &err) < 0 ||
-        cg_json_read((struct cg_slice){reply.p, reply.n}, &tree) < 0) {
-        return;
+    for (int looks = 0; looks < STACKS_LOOKS; looks++) {
+        poll(NULL, 0, STACKS_MS); /* the worker writes them meanwhile */
+        cg_buf_reset(&reply);
+        cg_json_release(&tree);
+        if (cg_server_ask(t->server, stacks, &reply, &err) < 0 ||
+            cg_json_read((struct cg_slice){reply.p, reply.n}, &tree) < 0) {
+            return;
+        }
+        if (has_stacks(&tree)) {
+            break;
+        }
     }
     struct cg_screen screen = cg_screen_of_stdout(&out);
     cg_show_stacks(&screen, &tree);

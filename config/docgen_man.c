@@ -147,6 +147,10 @@ put_commands(FILE *to)
         {"config diff FILE FILE",
          "How two configurations differ. Exits with 0 when they do not, and "
          "with 1 when they do."},
+        {"config explain|diff --running [--pid PID]",
+         "The same of a server that runs; diff compares it with what its "
+         "command line and files say now, as a reload would read them, or with "
+         "the OPTIONS given."},
         {"config convert FILE",
          "A Python configuration as YAML, or YAML as Python, on standard "
          "output. What the other cannot say is told."},

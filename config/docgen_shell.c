@@ -18,6 +18,10 @@ enum follows {
 static const char classes[] = "sync gthread gevent eventlet tornado asgi";
 static const char levels[] = "debug info warning error critical";
 static const char commands[] = "explain diff convert";
+static const char kinds[] =
+    "systemd docker kubernetes nginx haproxy logrotate supervisor";
+/* Of all commands for a running server. */
+static const char shared[] = "--json --pid --pidfile --name --timeout --help";
 
 static const char *
 words_of(const struct cg_row *row)
@@ -59,6 +63,23 @@ put_names(FILE *to, const char *between)
 {
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         fprintf(to, "%s%s", id > 0 ? between : "", cg_rows[id].name);
+    }
+}
+
+/* The words that an operation takes: options of its own, then arguments. */
+static void
+put_own_words(FILE *to, const struct cg_operation *op)
+{
+    static const char *const all[] = {"--wait", "--now"};
+    for (size_t i = 0; i < CG_COUNT(all); i++) {
+        if (strstr(op->options, all[i]) != NULL) {
+            fprintf(to, " %s", all[i]);
+        }
+    }
+    if (strstr(op->argument, "all") != NULL) {
+        fputs(" all", to);
+    } else if (strcmp(op->argument, "LEVEL") == 0) {
+        fprintf(to, " %s", levels);
     }
 }
 
@@ -135,13 +156,30 @@ cg_docgen_bash(FILE *to)
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         put_branch(to, &cg_rows[id]);
     }
-    fputs("    esac\n"
-          "    if [[ $current == -* ]]; then\n"
+    fputs("    esac\n    case ${COMP_WORDS[1]}:$COMP_CWORD in\n"
+          "    *:1) ;;\n",
+          to);
+    for (size_t i = 0; i < CG_OPERATIONS; i++) {
+        fprintf(to, "    %s:*) _cgunicorn_words \"$current\" %s",
+                cg_operations[i].word, shared);
+        put_own_words(to, &cg_operations[i]);
+        fputs("; return ;;\n", to);
+    }
+    fprintf(to,
+            "    generate:2) _cgunicorn_words \"$current\" %s; return ;;\n"
+            "    esac\n",
+            kinds);
+    fputs("    if [[ $current == -* ]]; then\n"
           "        _cgunicorn_words \"$current\" --help --version",
           to);
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         cg_docgen_each_flag(&cg_rows[id], put_word, to);
     }
+    fputs("\n        [[ ${COMP_WORDS[1]} != config ]] || COMPREPLY+=($(compgen "
+          "-W '--running --pid' -- \"$current\"))\n"
+          "        [[ ${COMP_WORDS[1]} != check ]] || COMPREPLY+=($(compgen "
+          "-W '--json' -- \"$current\"))",
+          to);
     fprintf(to,
             "\n    elif [[ ${COMP_WORDS[1]} == config && $COMP_CWORD -eq 2 ]]; "
             "then\n        _cgunicorn_words \"$current\" %s\n"
@@ -151,7 +189,7 @@ cg_docgen_bash(FILE *to)
             commands);
     put_names(to, " \\\n            ");
     fputs("\n    elif [[ $COMP_CWORD -eq 1 ]]; then\n"
-          "        _cgunicorn_words \"$current\" config",
+          "        _cgunicorn_words \"$current\" config check generate ctl",
           to);
     put_operation_words(to);
     fputs("\n    fi\n"
@@ -211,7 +249,22 @@ cg_docgen_zsh(FILE *to)
 {
     put_head(to, "#compdef cgunicorn\n");
     fputs("_cgunicorn() {\n"
-          "    if (( CURRENT > 2 )) && [[ $words[2] == config ]]; then\n"
+          "    if (( CURRENT > 2 )); then\n"
+          "        case $words[2] in\n",
+          to);
+    for (size_t i = 0; i < CG_OPERATIONS; i++) {
+        fprintf(to, "        %s) compadd -- %s", cg_operations[i].word, shared);
+        put_own_words(to, &cg_operations[i]);
+        fputs("; return ;;\n", to);
+    }
+    fprintf(
+        to,
+        "        generate) (( CURRENT > 3 )) || { compadd %s; return; } ;;\n"
+        "        check) [[ $PREFIX != -* ]] || compadd -- --json ;;\n"
+        "        config) [[ $PREFIX != -* ]] || compadd -- --running --pid "
+        ";;\n        esac\n    fi\n",
+        kinds);
+    fputs("    if (( CURRENT > 2 )) && [[ $words[2] == config ]]; then\n"
           "        if (( CURRENT == 3 )); then\n",
           to);
     fprintf(to, "            compadd %s\n            return\n", commands);
@@ -220,7 +273,8 @@ cg_docgen_zsh(FILE *to)
           to);
     put_names(to, " ");
     fputs("\n            return\n"
-          "        elif [[ $words[3] == (diff|convert) ]]; then\n"
+          "        elif [[ $words[3] == (diff|convert) && $PREFIX != -* ]]; "
+          "then\n"
           "            _files\n            return\n        fi\n    fi\n"
           "    _arguments -s \\\n"
           "        '(- *)'{-h,--help}'[Show the options and exit.]' \\\n"
@@ -229,7 +283,7 @@ cg_docgen_zsh(FILE *to)
     for (int id = 0; id < CG_SETTING_COUNT; id++) {
         cg_docgen_each_flag(&cg_rows[id], put_zsh_option, to);
     }
-    fputs("        '1:application or command:(config", to);
+    fputs("        '1:application or command:(config check generate ctl", to);
     put_operation_words(to);
     fputs(")' \\\n"
           "        '*:word:'\n"
@@ -304,6 +358,23 @@ cg_docgen_fish(FILE *to)
                 "complete -c cgunicorn -n __fish_use_subcommand -f -a %s -d ",
                 cg_operations[i].word);
         put_fish_text(to, cg_operations[i].help);
-        fputc('\n', to);
+        fprintf(to,
+                "\ncomplete -c cgunicorn -n '__fish_seen_subcommand_from %s' "
+                "-f -a '%s",
+                cg_operations[i].word, shared);
+        put_own_words(to, &cg_operations[i]);
+        fputs("'\n", to);
     }
+    fprintf(to,
+            "complete -c cgunicorn -n __fish_use_subcommand -a check -d 'Find "
+            "what a start would find wrong, and more'\n"
+            "complete -c cgunicorn -n '__fish_seen_subcommand_from check' -l "
+            "json\n"
+            "complete -c cgunicorn -n __fish_use_subcommand -f -a generate -d "
+            "'Print a file for what stands around the server'\n"
+            "complete -c cgunicorn -n '__fish_seen_subcommand_from generate' "
+            "-f -a '%s'\n"
+            "complete -c cgunicorn -n '__fish_seen_subcommand_from explain "
+            "diff' -l running\n",
+            kinds);
 }

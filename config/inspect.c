@@ -6,18 +6,11 @@
 #include "config/help.h"
 #include "config/table.h"
 #include "core/base/memory.h"
+#include "core/base/sha1.h"
 
 enum { INDENT = 4 };
 
 /* ---- explain ---- */
-
-static void
-put_value(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
-{
-    cg_auto(buf) struct cg_buf b = {0};
-    cg_settings_show(s, id, &b);
-    fprintf(to, "%s = %s\n", cg_rows[id].name, cg_buf_str(&b));
-}
 
 static void
 put_default(enum cg_setting_id id, FILE *to)
@@ -69,19 +62,18 @@ put_ways(const struct cg_row *row, FILE *to)
 }
 
 void
-cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
+cg_config_explain_told(const struct cg_config_told *told, enum cg_setting_id id,
+                       FILE *to)
 {
     const struct cg_row *row = &cg_rows[id];
-    const struct cg_source *source = &s->source[id];
-    put_value(s, id, to);
+    fprintf(to, "%s = %s\n", row->name, told->value);
     fprintf(to, "    from     %s\n",
-            source->layer == CG_LAYER_DEFAULT ? "nobody: it is the default"
-                                              : source->text);
-    if (source->hidden != NULL) {
-        put_hidden(source->hidden, to);
+            told->source != NULL ? told->source : "nobody: it is the default");
+    if (told->hides != NULL) {
+        put_hidden(told->hides, to);
     }
-    if (id == CG_workers && s->workers_reason != NULL) {
-        fprintf(to, "    because  %s\n", s->workers_reason);
+    if (told->because != NULL) {
+        fprintf(to, "    because  %s\n", told->because);
     }
     put_default(id, to);
     fprintf(to, "    changes  %s\n",
@@ -90,6 +82,20 @@ cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
     put_ways(row, to);
     fprintf(to, "%*s", INDENT, "");
     cg_help_wrap(to, row->help, INDENT, cg_help_width(to));
+}
+
+void
+cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
+{
+    const struct cg_source *source = &s->source[id];
+    cg_auto(buf) struct cg_buf value = {0};
+    cg_settings_show(s, id, &value);
+    const struct cg_config_told told = {
+        .value = cg_buf_str(&value),
+        .source = source->layer == CG_LAYER_DEFAULT ? NULL : source->text,
+        .hides = source->hidden,
+        .because = id == CG_workers ? s->workers_reason : NULL};
+    cg_config_explain_told(&told, id, to);
 }
 
 /* ---- diff ---- */
@@ -115,6 +121,43 @@ is_same(const struct cg_settings *a, const struct cg_settings *b, int id)
     cg_value_repr(&a->value[id], &x);
     cg_value_repr(&b->value[id], &y);
     return strcmp(cg_buf_str(&x), cg_buf_str(&y)) == 0;
+}
+
+void
+cg_config_digest(const struct cg_settings *s, enum cg_setting_id id,
+                 char ret[CG_CONFIG_DIGEST])
+{
+    cg_auto(buf) struct cg_buf text = {0};
+    uint8_t sum[CG_SHA1_SIZE];
+    cg_value_repr(&s->value[id], &text);
+    cg_sha1(cg_buf_str(&text), text.n, sum);
+    for (size_t i = 0; i < CG_SHA1_SIZE; i++) {
+        snprintf(ret + 2 * i, 3, "%02x", sum[i]);
+    }
+}
+
+bool
+cg_config_reads_variable(const char *name)
+{
+    static const char *const names[] = {
+        "GUNICORN_CMD_ARGS",   "WEB_CONCURRENCY",        "PORT",
+        "FORWARDED_ALLOW_IPS", "DJANGO_SETTINGS_MODULE", "PYTHONPATH"};
+    bool is = strncmp(name, "CGUNICORN_", strlen("CGUNICORN_")) == 0;
+    for (size_t i = 0; i < CG_COUNT(names) && !is; i++) {
+        is = strcmp(name, names[i]) == 0;
+    }
+    return is;
+}
+
+void
+cg_config_diff_line(const struct cg_settings *s, enum cg_setting_id id,
+                    const char *value, const char *source, const char *note,
+                    FILE *to)
+{
+    cg_auto(buf) struct cg_buf new = {0};
+    put_side(s, id, &new);
+    fprintf(to, "%s: %s (%s) -> %s%s\n", cg_rows[id].name, value, source,
+            cg_buf_str(&new), note);
 }
 
 int

@@ -14,6 +14,24 @@
  * set it, help: the paragraph of `cgunicorn config explain`. */
 void cg_config_explain(const struct cg_settings *s, enum cg_setting_id id,
                        FILE *to);
+/* The same of what another process said: the value as it is shown, its source
+ * (NULL: the default), what it hides and why (NULL: nothing). */
+struct cg_config_told {
+    const char *value, *source, *hides, *because;
+};
+void cg_config_explain_told(const struct cg_config_told *told,
+                            enum cg_setting_id id, FILE *to);
+
+/* Tells whether two values are the same, secrets too: hexadecimal, with NUL. */
+enum { CG_CONFIG_DIGEST = 41 };
+void cg_config_digest(const struct cg_settings *s, enum cg_setting_id id,
+                      char ret[CG_CONFIG_DIGEST]);
+/* Whether a variable of the environment says something of a configuration. */
+bool cg_config_reads_variable(const char *name);
+/* "name: VALUE (source) -> the one of s", and a note. */
+void cg_config_diff_line(const struct cg_settings *s, enum cg_setting_id id,
+                         const char *value, const char *source,
+                         const char *note, FILE *to);
 /* A line for each setting that differs; how many there are. What is code in
  * both is named, not compared, and does not count. */
 int cg_config_diff(const struct cg_settings *a, const struct cg_settings *b,

@@ -170,6 +170,7 @@ cg_log_forked(struct cg_log *log)
 {
     log->spool = NULL;
     log->spool_busy = false;
+    log->witness = (struct cg_log_witness){0}; /* of its parent's errors */
     pthread_mutex_init(&log->lock, NULL);
     if (log->syslog != NULL) {
         cg_syslog_forked(log->syslog);

@@ -263,6 +263,12 @@ cg_log_has_statsd(const struct cg_log *log)
     return log->statsd != NULL;
 }
 
+void
+cg_log_set_witness(struct cg_log *log, struct cg_log_witness witness)
+{
+    log->witness = witness;
+}
+
 /* ---- what is known of it ---- */
 
 unsigned long

@@ -80,6 +80,14 @@ void cg_log_exception(struct cg_log *log, struct cg_slice text);
 void cg_log_metric(struct cg_log *log, enum cg_level level, const char *metric,
                    long value, const char *type, const char *text);
 
+/* Hears of every line at CG_ERROR and above that is written, by any thread,
+ * several at a time; it must not log. NULL: nobody does. */
+struct cg_log_witness {
+    void (*error)(void *self, struct cg_slice text);
+    void *self;
+};
+void cg_log_set_witness(struct cg_log *log, struct cg_log_witness witness);
+
 /* ---- requests ---- */
 
 /* Whether anybody hears of requests: else cg_log_request does nothing. */

@@ -141,7 +141,7 @@ cg_quote_now(struct cg_buf *out)
     } stamp;
     uint64_t now = cg_wall_us();
     time_t second = (time_t)(now / 1000000);
-    char fraction[8] = ".000000Z";
+    char fraction[] = ".000000Z";
     if (stamp.n == 0 || second != stamp.second) {
         struct tm tm;
         gmtime_r(&second, &tm);
@@ -151,5 +151,5 @@ cg_quote_now(struct cg_buf *out)
     }
     put_digits(fraction + 7, now % 1000000, 6);
     cg_buf_put(out, stamp.text, stamp.n);
-    cg_buf_put(out, fraction, sizeof fraction);
+    cg_buf_put(out, fraction, sizeof fraction - 1);
 }

@@ -229,6 +229,9 @@ static void
 put_text(struct cg_log *log, enum cg_level level, bool exception,
          struct cg_slice text)
 {
+    if (level >= CG_ERROR && log->witness.error != NULL) {
+        log->witness.error(log->witness.self, text);
+    }
     if (log->routes_errors) {
         cg_log_send_event(
             log, &(struct cg_log_event){.kind = exception ? CG_EVENT_EXCEPTION

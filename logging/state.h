@@ -30,6 +30,7 @@ struct cg_log {
     bool routes_errors, routes_access;
     enum cg_level level;
     const _Atomic uint32_t *followed; /* counts unless 0; may be NULL */
+    struct cg_log_witness witness;
     bool capture;
     bool json;   /* lines of the error log */
     bool colour; /* of the access log */

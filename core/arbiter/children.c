@@ -423,6 +423,14 @@ hold_inquest(struct cg_arbiter *a, struct cg_child *c, int status,
                     "ended when it was told to.",
                     c->pid);
         cg_events_judge(&a->events, c->pid, CG_DEATH_TIMEOUT, text);
+    } else if (w->state == ROSTER_READY && !cg_plan_is_ending(&a->plan)) {
+        cg_arbiter_tell_losses(a, c); /* if any: a good end has none */
+        report(a, c, w);
+        cg_auto(free) char *text =
+            cg_strf("Worker (pid:%d) ended by itself with code 0: it was sent "
+                    "TERM, or the application ended it.",
+                    c->pid);
+        cg_events_judge(&a->events, c->pid, CG_DEATH_EXIT, text);
     }
 }
 
@@ -537,6 +545,7 @@ keep_failure(struct cg_arbiter *a, const char *text)
             (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : text[i];
     }
     a->failure[n] = '\0';
+    cg_plan_explain_failure(&a->plan, a->failure);
 }
 
 /* All workers see a change; the first one that tells it is heard until what
@@ -556,6 +565,18 @@ on_change(struct cg_arbiter *a, const char *text)
     kill(getpid(), SIGHUP);
 }
 
+/* For the report on its end: the log has it from the worker. */
+static void
+tell_failure(struct cg_arbiter *a, int pid)
+{
+    const char *text = a->failure; /* bounded, and made harmless */
+    struct cg_child *c = cg_arbiter_child(a, pid);
+    if (c != NULL && c->story.n + strlen(text) + 1 < CG_REPORT_SIZE) {
+        cg_buf_puts(&c->story, text);
+        cg_buf_putc(&c->story, '\n');
+    }
+}
+
 static void
 on_news(struct cg_arbiter *a, int pid, const struct cg_worker_news *news)
 {
@@ -571,7 +592,10 @@ on_news(struct cg_arbiter *a, int pid, const struct cg_worker_news *news)
         break;
     case CG_NEWS_CHANGED: on_change(a, news->text); break;
     case CG_NEWS_OVER: cg_plan_over(&a->plan, pid); break;
-    case CG_NEWS_FAILED: keep_failure(a, news->text); break;
+    case CG_NEWS_FAILED:
+        keep_failure(a, news->text);
+        tell_failure(a, pid);
+        break;
     }
 }
 

@@ -85,6 +85,12 @@ requests(const struct order *o)
 }
 
 static void
+config(const struct order *o)
+{
+    cg_arbiter_put_config(o->a, o->reply);
+}
+
+static void
 hello(const struct order *o)
 {
     struct cg_json j = {.out = o->reply};
@@ -177,6 +183,27 @@ companion_of(const struct order *o, int i)
     return t;
 }
 
+/* What came too late for who asked before. */
+static void
+empty(int trace_fd)
+{
+    if (ftruncate(trace_fd, 0) == 0) {
+        lseek(trace_fd, 0, SEEK_SET); /* it is the worker's, too */
+    }
+}
+
+/* Stacks of threads at once, in C; what waits for a loop when that has time. */
+static bool
+ask_for_stacks(const struct cg_child *c)
+{
+    empty(c->trace_fd);
+    bool asked = kill(c->pid, CG_TRACE_SIGNAL) == 0;
+    if (asked && c->beat_fd < 0) {
+        kill(c->pid, CG_WAITING_SIGNAL);
+    }
+    return asked;
+}
+
 static void
 trace(const struct order *o)
 {
@@ -187,7 +214,7 @@ trace(const struct order *o)
     for (int i = 0; i < o->a->nchildren; i++) {
         const struct cg_child *c = &o->a->children[i];
         if (is_meant(o, c) && can_trace(o->a, c)) {
-            n += kill(c->pid, CG_TRACE_SIGNAL) == 0;
+            n += ask_for_stacks(c);
         }
     }
     for (int i = 0; i < o->a->companions.n; i++) {
@@ -208,9 +235,7 @@ put_trace_of(const struct traced *c, struct cg_json *j)
     cg_json_key(j, "stacks");
     if (n > 0) {
         cg_json_slice(j, (struct cg_slice){text, (size_t)n});
-        if (ftruncate(c->trace_fd, 0) == 0) {
-            lseek(c->trace_fd, 0, SEEK_SET);
-        }
+        empty(c->trace_fd);
     } else {
         cg_json_null(j);
     }
@@ -408,11 +433,12 @@ static const struct command commands[] = {
     {"hello", 0, 0, false, hello},       {"status", 0, 0, false, status},
     {"requests", 0, 0, false, requests}, {"events", 0, 0, false, events},
     {"why", 0, 1, false, why},           {"trace", 0, 1, false, trace},
-    {"stacks", 0, 1, false, stacks},     {"reload", 0, 0, true, reload},
-    {"reopen", 0, 0, true, reopen},      {"scale", 1, 1, true, scale},
-    {"drain", 0, 0, true, drain},        {"resume", 0, 0, true, resume},
-    {"recycle", 0, 1, true, recycle},    {"loglevel", 1, 1, true, loglevel},
-    {"upgrade", 0, 0, true, upgrade},    {"stop", 0, 1, true, stop},
+    {"config", 0, 0, false, config},     {"stacks", 0, 1, false, stacks},
+    {"reload", 0, 0, true, reload},      {"reopen", 0, 0, true, reopen},
+    {"scale", 1, 1, true, scale},        {"drain", 0, 0, true, drain},
+    {"resume", 0, 0, true, resume},      {"recycle", 0, 1, true, recycle},
+    {"loglevel", 1, 1, true, loglevel},  {"upgrade", 0, 0, true, upgrade},
+    {"stop", 0, 1, true, stop},
 };
 
 static void

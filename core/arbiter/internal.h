@@ -25,6 +25,13 @@
 
 enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7 };
 
+/* What a worker had worked at a time. */
+struct cg_effort {
+    uint64_t at_us; /* 0: never looked */
+    uint64_t worked_us;
+    int most; /* microseconds that it can work in one */
+};
+
 /* What the plan's roster does not know: the Python object and the slot. */
 struct cg_child {
     int pid;
@@ -35,6 +42,7 @@ struct cg_child {
     struct cg_py_worker *object; /* owned */
     uint64_t rss_bytes;          /* when it was weighed last; 0: never */
     struct cg_buf story;         /* what was found out about it; owned */
+    struct cg_effort effort[2];  /* at the last two samples, the older first */
     /* of a class written in Python: the file that it touches as its sign of
      * life, or -1; what was seen of it, and when that was (0: never) */
     int beat_fd;
@@ -273,6 +281,8 @@ void cg_arbiter_look_at_listener(const struct cg_listener *l,
 const char *cg_arbiter_state(const struct cg_arbiter *a);
 void cg_arbiter_put_status(const struct cg_arbiter *a, struct cg_buf *out);
 /* Those in flight, oldest first. */
+/* What it runs with (config_report.c). */
+void cg_arbiter_put_config(const struct cg_arbiter *a, struct cg_buf *out);
 void cg_arbiter_put_requests(const struct cg_arbiter *a, struct cg_buf *out);
 
 /* inquest.c */

@@ -44,6 +44,10 @@ static void
 replace(struct cg_arbiter *a, struct cg_listener *l,
         enum cg_listener_fault fault, uint64_t now)
 {
+    if (a->plan.reexec_pid != 0) {
+        return; /* a new master mends it: two would take the name from each
+                   other, and the old one's goes with it */
+    }
     if (!cg_listener_is_replaceable(l)) {
         if (!l->given_up) {
             l->given_up = true;

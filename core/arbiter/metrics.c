@@ -67,16 +67,39 @@ put_server(const struct cg_arbiter *a, struct cg_metrics *m)
                    a->plan.generation);
 }
 
+static const char *const classes[CG_BOARD_CLASSES] = {"other", "1xx", "2xx",
+                                                      "3xx",   "4xx", "5xx"};
+
+/* Of all classes always: series that come and go are of no use. */
+static void
+put_times(const struct cg_totals *t, struct cg_metrics *m)
+{
+    cg_metrics_family(m, CG_METRIC_HISTOGRAM, "cgunicorn_queue_wait_seconds",
+                      "seconds",
+                      "From the complete request to the start of the "
+                      "application, by the class of the status.");
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        const struct cg_class_totals *c = &t->by_class[i];
+        cg_metrics_histogram(m, "class", classes[i], c->wait_hist, c->wait_us);
+    }
+    cg_metrics_family(m, CG_METRIC_HISTOGRAM, "cgunicorn_application_seconds",
+                      "seconds",
+                      "What the application took, its reply included, by the "
+                      "class of the status.");
+    for (size_t i = 0; i < CG_COUNT(classes); i++) {
+        const struct cg_class_totals *c = &t->by_class[i];
+        cg_metrics_histogram(m, "class", classes[i], c->app_hist, c->app_us);
+    }
+}
+
 static void
 put_requests(const struct cg_totals *t, struct cg_metrics *m)
 {
-    static const char *const classes[] = {"other", "1xx", "2xx",
-                                          "3xx",   "4xx", "5xx"};
     cg_metrics_family(m, COUNTER, "cgunicorn_requests", "",
                       "Requests that the application answered, by the class "
                       "of the status.");
     for (size_t i = 0; i < CG_COUNT(classes); i++) {
-        cg_metrics_put(m, "class", classes[i], t->by_class[i]);
+        cg_metrics_put(m, "class", classes[i], t->by_class[i].requests);
     }
     cg_metrics_one(m, COUNTER, "cgunicorn_refused_requests", "",
                    "Requests that were refused before they ran.", t->refused);
@@ -97,13 +120,6 @@ put_requests(const struct cg_totals *t, struct cg_metrics *m)
                    "Connections that were accepted.", t->accepted);
     cg_metrics_one(m, COUNTER, "cgunicorn_handed_over_requests", "",
                    "Requests that a busy worker gave to the others.", t->given);
-    cg_metrics_histogram(m, "cgunicorn_queue_wait_seconds",
-                         "From the complete request to the start of the "
-                         "application.",
-                         t->wait_hist, cg_hist_sum_us(t->wait_hist));
-    cg_metrics_histogram(m, "cgunicorn_application_seconds",
-                         "What the application took, its reply included.",
-                         t->app_hist, cg_hist_sum_us(t->app_hist));
 }
 
 static void
@@ -274,6 +290,7 @@ put_metrics(void *self, struct cg_metrics *m, bool workers)
     cg_arbiter_totals(a, &t);
     put_server(a, m);
     put_requests(&t, m);
+    put_times(&t, m);
     put_states(a, m);
     put_load(a, m);
     put_history(a, m);

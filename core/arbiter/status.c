@@ -29,6 +29,13 @@ enum {
 
 /* ---- counters ---- */
 
+/* What was counted since; a broken worker's counter may have gone back. */
+static uint64_t
+since(uint64_t now, uint64_t then)
+{
+    return now > then ? now - then : 0;
+}
+
 void
 cg_arbiter_totals(const struct cg_arbiter *a, struct cg_totals *ret)
 {
@@ -36,6 +43,20 @@ cg_arbiter_totals(const struct cg_arbiter *a, struct cg_totals *ret)
     for (int i = 0; i < a->nchildren; i++) {
         cg_totals_add(ret, a->children[i].slot);
     }
+}
+
+/* A worker with executors of its own works while they are in the application;
+ * a loop while it computes. */
+static struct cg_effort
+effort_of(const struct cg_arbiter *a, const struct cg_child *c)
+{
+    uint64_t now = cg_now_us();
+    bool loops = cg_worker_class_of(a->settings)->module != NULL;
+    return (struct cg_effort){.at_us = now,
+                              .worked_us = loops
+                                               ? cg_process_costs(c->pid).cpu_us
+                                               : cg_slot_app_us(c->slot, now),
+                              .most = loops ? 1 : cg_arbiter_executors(a)};
 }
 
 void
@@ -49,6 +70,27 @@ cg_arbiter_sample(struct cg_arbiter *a)
     a->sampled_ms = newest->at_ms = now;
     cg_arbiter_totals(a, &newest->totals);
     a->nsamples++;
+    for (int i = 0; i < a->nchildren; i++) {
+        struct cg_child *c = &a->children[i];
+        c->effort[0] = c->effort[1];
+        c->effort[1] = effort_of(a, c);
+    }
+}
+
+/* How much of its time it worked since ten to twenty seconds, or its start; 0
+ * to 1. */
+static double
+busy_share(const struct cg_arbiter *a, const struct cg_child *c)
+{
+    const struct cg_effort *then =
+        c->effort[0].at_us != 0 ? &c->effort[0] : &c->effort[1];
+    struct cg_effort now = effort_of(a, c);
+    uint64_t from =
+        then->at_us != 0 ? then->at_us : atomic_load(&c->slot->started_us);
+    double whole = (double)since(now.at_us, from) * now.most;
+    double share =
+        whole > 0 ? (double)since(now.worked_us, then->worked_us) / whole : 0;
+    return share < 1 ? share : 1;
 }
 
 /* The oldest sample that is kept: about a minute ago, or the start. */
@@ -58,25 +100,32 @@ oldest(const struct cg_arbiter *a)
     return &a->samples[a->nsamples > SAMPLES ? a->nsamples % SAMPLES : 0];
 }
 
-/* What was counted since; a broken worker's counter may have gone back. */
-static uint64_t
-since(uint64_t now, uint64_t then)
+/* Of all classes of status, since then. */
+static void
+collect_since(const struct cg_totals *now, const struct cg_totals *then,
+              bool app, uint64_t ret[CG_BOARD_HIST])
 {
-    return now > then ? now - then : 0;
+    memset(ret, 0, CG_BOARD_HIST * sizeof *ret);
+    for (int k = 0; k < CG_BOARD_CLASSES; k++) {
+        const struct cg_class_totals *a = &now->by_class[k];
+        const struct cg_class_totals *b = &then->by_class[k];
+        for (int i = 0; i < CG_BOARD_HIST; i++) {
+            ret[i] += app ? since(a->app_hist[i], b->app_hist[i])
+                          : since(a->wait_hist[i], b->wait_hist[i]);
+        }
+    }
 }
 
 static void
-put_quantiles(struct cg_json *j, const char *key, const uint64_t *now,
-              const uint64_t *then)
+put_quantiles(struct cg_json *j, const char *key, const struct cg_totals *now,
+              const struct cg_totals *then, bool app)
 {
     static const struct {
         const char *key;
         double q;
     } told[] = {{"p50", 0.50}, {"p95", 0.95}, {"p99", 0.99}};
     uint64_t recent[CG_BOARD_HIST];
-    for (int i = 0; i < CG_BOARD_HIST; i++) {
-        recent[i] = since(now[i], then[i]);
-    }
+    collect_since(now, then, app, recent);
     cg_json_key(j, key);
     cg_json_open(j, '{');
     for (size_t i = 0; i < CG_COUNT(told); i++) {
@@ -106,7 +155,8 @@ put_counters(const struct cg_arbiter *a, struct cg_json *j)
     cg_json_open(j, '{');
     for (size_t i = 1; i <= CG_COUNT(classes); i++) {
         size_t class = i % CG_COUNT(classes);
-        cg_json_put_int(j, classes[class], (int64_t)now.by_class[class]);
+        cg_json_put_int(j, classes[class],
+                        (int64_t)now.by_class[class].requests);
     }
     cg_json_close(j, '}');
     cg_json_put_seconds(j, "window_s", ms * 1000);
@@ -115,8 +165,8 @@ put_counters(const struct cg_arbiter *a, struct cg_json *j)
                         ? (double)since(now.requests, then->totals.requests) *
                               1000.0 / (double)ms
                         : 0);
-    put_quantiles(j, "queue_wait_s", now.wait_hist, then->totals.wait_hist);
-    put_quantiles(j, "app_time_s", now.app_hist, then->totals.app_hist);
+    put_quantiles(j, "queue_wait_s", &now, &then->totals, false);
+    put_quantiles(j, "app_time_s", &now, &then->totals, true);
 }
 
 /* ---- listeners ---- */
@@ -248,6 +298,22 @@ put_memory(struct cg_json *j, int pid, const struct cg_process_costs *costs,
 }
 
 static void
+put_last_error(const struct cg_slot *slot, uint64_t now_us, struct cg_json *j)
+{
+    char text[200];
+    uint64_t at;
+    cg_json_key(j, "last_error");
+    if (!cg_slot_last_error(slot, text, &at)) {
+        cg_json_null(j);
+        return;
+    }
+    cg_json_open(j, '{');
+    cg_json_put_seconds(j, "age_s", since(now_us, at));
+    cg_json_put_text(j, "text", text);
+    cg_json_close(j, '}');
+}
+
+static void
 put_worker(const struct cg_arbiter *a, const struct cg_child *c,
            uint64_t pss_until_us, struct cg_json *j)
 {
@@ -268,11 +334,14 @@ put_worker(const struct cg_arbiter *a, const struct cg_child *c,
     cg_json_put_int(j, "executors", cg_arbiter_executors(a));
     cg_json_put_int(j, "executors_least", least_executors(a));
     cg_json_put_int(j, "executors_now", look.executors_now);
+    cg_json_key(j, "busy_share");
+    cg_json_real(j, busy_share(a, c));
     cg_json_put_int(j, "connections", look.connections);
     cg_json_put_int(j, "waiting", look.waiting);
     put_memory(j, c->pid, &costs, pss_until_us);
     cg_json_put_seconds(j, "silent_s", cg_slot_silent_us(&look, now));
     put_current(c->slot, now, j);
+    put_last_error(c->slot, now, j);
     cg_json_close(j, '}');
 }
 

@@ -77,15 +77,16 @@ put_seconds(struct cg_buf *out, uint64_t us)
 }
 
 void
-cg_metrics_histogram(struct cg_metrics *m, const char *name, const char *help,
+cg_metrics_histogram(struct cg_metrics *m, const char *label, const char *value,
                      const uint64_t hist[CG_BOARD_HIST], uint64_t sum_us)
 {
+    const char *name = m->family;
     uint64_t below = 0;
-    cg_metrics_family(m, CG_METRIC_HISTOGRAM, name, "seconds", help);
     for (int i = 0; i <= LAST_BUCKET; i++) {
         below += hist[i];
         if (i >= FIRST_BUCKET) {
-            cg_buf_putf(m->out, "%s_bucket{le=\"", name);
+            cg_buf_putf(m->out, "%s_bucket{%s=\"%s\",le=\"", name, label,
+                        value);
             put_seconds(m->out, 1ULL << i);
             cg_buf_putf(m->out, "\"} %" PRIu64 "\n", below);
         }
@@ -93,10 +94,13 @@ cg_metrics_histogram(struct cg_metrics *m, const char *name, const char *help,
     for (int i = LAST_BUCKET + 1; i < CG_BOARD_HIST; i++) {
         below += hist[i];
     }
-    cg_buf_putf(m->out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum ", name,
-                below, name);
+    cg_buf_putf(m->out,
+                "%s_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64
+                "\n%s_sum{%s=\"%s\"} ",
+                name, label, value, below, name, label, value);
     put_seconds(m->out, sum_us);
-    cg_buf_putf(m->out, "\n%s_count %" PRIu64 "\n", name, below);
+    cg_buf_putf(m->out, "\n%s_count{%s=\"%s\"} %" PRIu64 "\n", name, label,
+                value, below);
 }
 
 void

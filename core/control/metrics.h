@@ -32,9 +32,9 @@ void cg_metrics_put(struct cg_metrics *m, const char *label, const char *value,
 void cg_metrics_one(struct cg_metrics *m, enum cg_metric_type type,
                     const char *name, const char *unit, const char *help,
                     uint64_t n);
-/* Seconds, of a histogram of microseconds. */
-void cg_metrics_histogram(struct cg_metrics *m, const char *name,
-                          const char *help, const uint64_t hist[CG_BOARD_HIST],
+/* A part of a family of histograms in seconds, of microseconds. */
+void cg_metrics_histogram(struct cg_metrics *m, const char *label,
+                          const char *value, const uint64_t hist[CG_BOARD_HIST],
                           uint64_t sum_us);
 void cg_metrics_end(struct cg_metrics *m);
 

@@ -31,7 +31,7 @@ struct cg_executor_kind {
     void (*lent_broken)(struct cg_engine *e, struct cg_stream *s);
     /* A call takes too long. */
     void (*overdue)(struct cg_engine *e, struct cg_call *call);
-    /* A call is slow: true if the host is told where it waits. */
+    /* A call is slow: true while the host's loop is to tell where it waits. */
     bool (*slow)(struct cg_engine *e, struct cg_call *call);
     /* Relief took the loop. */
     void (*relieved)(struct cg_engine *e);

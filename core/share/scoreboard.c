@@ -194,3 +194,76 @@ cg_slot_requests(const struct cg_slot *s)
     }
     return sum;
 }
+
+uint64_t
+cg_slot_app_us(const struct cg_slot *s, uint64_t now_us)
+{
+    uint64_t sum = 0;
+    int used = cg_slot_look(s).executors;
+    for (int i = 0; i < used; i++) {
+        const struct cg_flight *f = &s->flight[i];
+        uint64_t since = atomic_load(&f->since_us);
+        for (int k = 0; k < CG_BOARD_CLASSES; k++) {
+            sum += atomic_load_explicit(&f->by_class[k].app_us,
+                                        memory_order_relaxed);
+        }
+        sum += atomic_load(&f->running) && since < now_us ? now_us - since : 0;
+    }
+    return sum;
+}
+
+/* ---- the last error ---- */
+
+static size_t
+copy(char *to, size_t room, const char *text, size_t n)
+{
+    n = n < room ? n : room;
+    memcpy(to, text, n);
+    return n;
+}
+
+/* What fits of "first line: last line". */
+static void
+shorten(char *to, size_t size, const char *text, size_t n)
+{
+    while (n > 0 && text[n - 1] == '\n') {
+        n--;
+    }
+    const char *first = memchr(text, '\n', n), *last = memrchr(text, '\n', n);
+    size_t used =
+        copy(to, size - 1, text, first != NULL ? (size_t)(first - text) : n);
+    if (last != NULL) {
+        used += copy(to + used, size - 1 - used, ": ", 2);
+        used += copy(to + used, size - 1 - used, last + 1,
+                     n - (size_t)(last + 1 - text));
+    }
+    to[used] = '\0';
+}
+
+void
+cg_slot_tell_error(struct cg_slot *s, const char *text, size_t n,
+                   uint64_t now_us)
+{
+    struct cg_last_error *e = &s->error;
+    uint32_t seq = atomic_load(&e->seq);
+    atomic_store(&e->seq, seq + 1);
+    shorten(e->text, sizeof e->text, text, n);
+    atomic_store(&e->at_us, now_us);
+    atomic_store(&e->seq, seq + 2);
+}
+
+bool
+cg_slot_last_error(const struct cg_slot *s, char text[200], uint64_t *ret_at_us)
+{
+    const struct cg_last_error *e = &s->error;
+    for (int tries = 0; tries < 100; tries++) {
+        uint32_t before = atomic_load(&e->seq);
+        memcpy(text, e->text, sizeof e->text);
+        *ret_at_us = atomic_load(&e->at_us);
+        if (before % 2 == 0 && atomic_load(&e->seq) == before) {
+            break;
+        }
+    }
+    text[sizeof e->text - 1] = '\0';
+    return atomic_load(&e->seq) != 0;
+}

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CG_BOARD_EXECUTORS = 256, CG_BOARD_HIST = 40 };
+enum { CG_BOARD_EXECUTORS = 256, CG_BOARD_HIST = 40, CG_BOARD_CLASSES = 6 };
 
 /* X-macro: the states of a worker, and their words. */
 #define CG_WORKER_STATES(X)                                                    \
@@ -42,6 +42,14 @@ enum cg_worker_state {
 };
 const char *cg_worker_state_word(enum cg_worker_state s);
 
+/* Requests by the class of their status: [2] counts 2xx, [0] those without. */
+struct cg_class_counts {
+    _Atomic uint64_t requests;
+    _Atomic uint64_t app_us, wait_us;          /* sums of: */
+    _Atomic uint64_t app_hist[CG_BOARD_HIST];  /* log2 of microseconds */
+    _Atomic uint64_t wait_hist[CG_BOARD_HIST]; /* ready -> start */
+};
+
 /* What one executor does: written by its thread only. */
 struct cg_flight {
     _Alignas(64) _Atomic uint32_t seq; /* odd while the text changes */
@@ -53,10 +61,16 @@ struct cg_flight {
     char id[64]; /* of the request (request_id), cut; "" for none */
     /* counters belong to the executor */
     _Atomic uint64_t requests;
-    _Atomic uint64_t by_class[6]; /* [2] counts 2xx */
     _Atomic uint64_t bytes_out;
-    _Atomic uint64_t app_hist[CG_BOARD_HIST];  /* log2 of microseconds */
-    _Atomic uint64_t wait_hist[CG_BOARD_HIST]; /* ready -> start */
+    struct cg_class_counts by_class[CG_BOARD_CLASSES];
+};
+
+/* The last line at ERROR or above that a worker wrote, for operators. Peers'
+ * bytes in it were escaped by who made it. */
+struct cg_last_error {
+    _Atomic uint32_t seq; /* odd while it changes; 0: there is none */
+    _Atomic uint64_t at_us;
+    char text[200]; /* NUL-terminated, cut */
 };
 
 struct cg_slot {
@@ -87,6 +101,7 @@ struct cg_slot {
     _Atomic uint64_t promotions;    /* relief let an idle executor go on */
     _Atomic uint64_t spills;  /* files for what slow clients left behind */
     _Atomic uint64_t spilled; /* bytes that went to them */
+    struct cg_last_error error;
     struct cg_flight flight[CG_BOARD_EXECUTORS];
 };
 
@@ -166,5 +181,16 @@ struct cg_slot_look cg_slot_look(const struct cg_slot *s);
 uint64_t cg_slot_silent_us(const struct cg_slot_look *l, uint64_t now_us);
 /* Sum of requests over the executors. */
 uint64_t cg_slot_requests(const struct cg_slot *s);
+/* Microseconds that its executors spent in the application, calls under way
+ * included. */
+uint64_t cg_slot_app_us(const struct cg_slot *s, uint64_t now_us);
+
+/* By its worker, one thread at a time: the first line of text, and the last
+ * (of a traceback: the exception). */
+void cg_slot_tell_error(struct cg_slot *s, const char *text, size_t n,
+                        uint64_t now_us);
+/* NUL-terminated; false: none yet. */
+bool cg_slot_last_error(const struct cg_slot *s, char text[200],
+                        uint64_t *ret_at_us);
 
 #endif

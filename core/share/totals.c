@@ -10,16 +10,24 @@ get(const _Atomic uint64_t *counter)
 }
 
 static void
+add_class(struct cg_class_totals *t, const struct cg_class_counts *c)
+{
+    t->requests += get(&c->requests);
+    t->app_us += get(&c->app_us);
+    t->wait_us += get(&c->wait_us);
+    for (int i = 0; i < CG_BOARD_HIST; i++) {
+        t->app_hist[i] += get(&c->app_hist[i]);
+        t->wait_hist[i] += get(&c->wait_hist[i]);
+    }
+}
+
+static void
 add_flight(struct cg_totals *t, const struct cg_flight *f)
 {
     t->requests += get(&f->requests);
     t->bytes_out += get(&f->bytes_out);
-    for (int i = 0; i < 6; i++) {
-        t->by_class[i] += get(&f->by_class[i]);
-    }
-    for (int i = 0; i < CG_BOARD_HIST; i++) {
-        t->app_hist[i] += get(&f->app_hist[i]);
-        t->wait_hist[i] += get(&f->wait_hist[i]);
+    for (int i = 0; i < CG_BOARD_CLASSES; i++) {
+        add_class(&t->by_class[i], &f->by_class[i]);
     }
 }
 
@@ -66,16 +74,6 @@ cg_hist_count(const uint64_t hist[CG_BOARD_HIST])
         n += hist[i];
     }
     return n;
-}
-
-uint64_t
-cg_hist_sum_us(const uint64_t hist[CG_BOARD_HIST])
-{
-    double sum = 0;
-    for (int i = 0; i < CG_BOARD_HIST; i++) {
-        sum += (double)hist[i] * (low_of(i) + high_of(i)) / 2;
-    }
-    return sum < 1e19 ? (uint64_t)sum : UINT64_MAX;
 }
 
 uint64_t

@@ -10,20 +10,25 @@
 
 #include "core/share/scoreboard.h"
 
-struct cg_totals {
-    uint64_t requests, by_class[6]; /* [2] counts 2xx, [0] none at all */
-    uint64_t bytes_out;
-    uint64_t overloads, abandoned, shed;
-    uint64_t accepted, refused, given, adopted, queue_full, takeovers,
-        promotions, spills, spilled;
+/* Of one class of status. */
+struct cg_class_totals {
+    uint64_t requests, app_us, wait_us;
     uint64_t app_hist[CG_BOARD_HIST];  /* log2 of microseconds */
     uint64_t wait_hist[CG_BOARD_HIST]; /* the same */
 };
 
+struct cg_totals {
+    uint64_t requests;
+    struct cg_class_totals by_class[CG_BOARD_CLASSES]; /* [2] counts 2xx */
+    uint64_t bytes_out;
+    uint64_t overloads, abandoned, shed;
+    uint64_t accepted, refused, given, adopted, queue_full, takeovers,
+        promotions, spills, spilled;
+};
+
 void cg_totals_add(struct cg_totals *t, const struct cg_slot *slot);
-/* Observations of a histogram, and about how many microseconds they took. */
+/* Observations of a histogram. */
 uint64_t cg_hist_count(const uint64_t hist[CG_BOARD_HIST]);
-uint64_t cg_hist_sum_us(const uint64_t hist[CG_BOARD_HIST]);
 /* The quantile q (0 to 1) in microseconds, straight between a bucket's bounds;
  * 0 without an observation. */
 uint64_t cg_hist_quantile_us(const uint64_t hist[CG_BOARD_HIST], double q);

@@ -132,6 +132,11 @@ serve(struct hosted *o, struct cg_error *err)
     if (end < 0) {
         return end;
     }
+    if (r->start->trace_fd >= 0 &&
+        cg_py_loop_listen(CG_WAITING_SIGNAL, r->start->trace_fd, err) < 0) {
+        cg_log_line(r->start->log, CG_DEBUG,
+                    "no stacks of what waits in this worker: %s", err->text);
+    }
     end = cg_py_loop_serve(o->loop, fds, 2, &r->exit_status, err);
     cg_wsgi_host_end(&o->h);
     return end_of_loop(r, end, err);

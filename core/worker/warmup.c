@@ -177,6 +177,14 @@ ask(struct cg_warmup *w, const char *target, char *text, size_t size)
     double seconds = (double)(cg_now_us() - from_us) / 1e6;
     set_fd(w, -1);
     close(fd);
+    if (status == 400) {
+        cg_log_line(w->run->start->log, CG_WARNING,
+                    "Warm-up: %s was answered with 400: when that is since its "
+                    "host is none of the application's, nothing was loaded by "
+                    "it; name a URL, such as https://shop.example/ready",
+                    target);
+        return NULL;
+    }
     if (status >= 100 && status < 500) {
         cg_log_line(w->run->start->log, CG_INFO,
                     "Warm-up: %s was answered with %d in %.3f s (pid: %d)",

@@ -623,6 +623,33 @@ new_worker(const struct cg_worker_start *start)
     return w;
 }
 
+/* ---- what the master sees and asks ---- */
+
+static pthread_mutex_t witness_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+on_error(void *self, struct cg_slice text)
+{
+    pthread_mutex_lock(&witness_lock);
+    cg_slot_tell_error(self, text.p, text.n, cg_now_us());
+    pthread_mutex_unlock(&witness_lock);
+}
+
+/* Ignored, but not by the programs that it starts. */
+static void
+on_waiting(int sig)
+{
+}
+
+static void
+open_to_master(const struct cg_worker_start *start)
+{
+    struct sigaction sa = {.sa_handler = on_waiting, .sa_flags = SA_RESTART};
+    sigaction(CG_WAITING_SIGNAL, &sa, NULL);
+    cg_log_set_witness(start->log,
+                       (struct cg_log_witness){on_error, start->slot});
+}
+
 int
 cg_worker_main(const struct cg_worker_start *start)
 {
@@ -630,6 +657,7 @@ cg_worker_main(const struct cg_worker_start *start)
     int pid = (int)getpid();
     atomic_store(&start->slot->pid, pid);
     cg_py_worker_set_pid(start->worker, pid);
+    open_to_master(start);
     cg_log_line(start->log, CG_INFO, "Booting worker with pid: %d", pid);
     cg_py_loop_forked();
     cg_memory_settle();

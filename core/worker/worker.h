@@ -14,6 +14,8 @@
 #ifndef CG_WORKER_WORKER_H
 #define CG_WORKER_WORKER_H
 
+#include <signal.h>
+
 #include "config/settings.h"
 #include "core/net/listener.h"
 #include "core/py/compat/hooks.h"
@@ -54,6 +56,9 @@ struct cg_worker_news {
 #define CG_KEEPER_SIGNAL (SIGRTMAX - 5)
 /* And what makes a thread write its stack, of a slow request. */
 #define CG_SLOW_SIGNAL (SIGRTMAX - 6)
+/* And what has greenlets and tasks that wait written behind its stacks, in
+ * classes that have any; others ignore it. */
+#define CG_WAITING_SIGNAL (SIGRTMAX - 7)
 
 struct cg_worker_start {
     struct cg_settings *settings; /* the worker's own: hooks may change them */

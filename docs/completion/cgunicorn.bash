@@ -470,6 +470,25 @@ _cgunicorn() {
         return
         ;;
     esac
+    case ${COMP_WORDS[1]}:$COMP_CWORD in
+    *:1) ;;
+    status:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    top:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    requests:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    stacks:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help all; return ;;
+    why:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    events:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    reload:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help --wait; return ;;
+    scale:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    drain:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    resume:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    recycle:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help all; return ;;
+    reopen:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help; return ;;
+    loglevel:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help debug info warning error critical; return ;;
+    upgrade:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help --wait; return ;;
+    stop:*) _cgunicorn_words "$current" --json --pid --pidfile --name --timeout --help --now; return ;;
+    generate:2) _cgunicorn_words "$current" systemd docker kubernetes nginx haproxy logrotate supervisor; return ;;
+    esac
     if [[ $current == -* ]]; then
         _cgunicorn_words "$current" --help --version \
             -c \
@@ -635,6 +654,8 @@ _cgunicorn() {
             --control-socket \
             --control-socket-mode \
             --no-control-socket
+        [[ ${COMP_WORDS[1]} != config ]] || COMPREPLY+=($(compgen -W '--running --pid' -- "$current"))
+        [[ ${COMP_WORDS[1]} != check ]] || COMPREPLY+=($(compgen -W '--json' -- "$current"))
     elif [[ ${COMP_WORDS[1]} == config && $COMP_CWORD -eq 2 ]]; then
         _cgunicorn_words "$current" explain diff convert
     elif [[ ${COMP_WORDS[1]} == config && ${COMP_WORDS[2]} == explain ]]; then
@@ -815,7 +836,7 @@ _cgunicorn() {
             dirty_worker_init \
             dirty_worker_exit
     elif [[ $COMP_CWORD -eq 1 ]]; then
-        _cgunicorn_words "$current" config status top requests stacks why events reload scale drain resume recycle reopen loglevel upgrade stop
+        _cgunicorn_words "$current" config check generate ctl status top requests stacks why events reload scale drain resume recycle reopen loglevel upgrade stop
     fi
 }
 complete -o bashdefault -o default -F _cgunicorn cgunicorn

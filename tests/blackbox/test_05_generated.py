@@ -3,12 +3,14 @@
 make install puts them."""
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
 
 import pytest
 
+from harness import control
 from harness.server import ROOT, command
 from harness.waiting import DEADLINE
 
@@ -55,6 +57,15 @@ def completed(*words):
     (["conf"], ["config"]),
     (["config", "e"], ["explain"]),
     (["config", "explain", "worker_c"], ["worker_class", "worker_connections"]),
+    (["config", "diff", "--runn"], ["--running"]),
+    (["chec"], ["check"]),
+    (["gener"], ["generate"]),
+    (["generate", "k"], ["kubernetes"]),
+    (["reload", "--w"], ["--wait"]),
+    (["stop", "--n"], ["--name", "--now"]),
+    (["status", "--js"], ["--json"]),
+    (["loglevel", "w"], ["warning"]),
+    (["recycle", "a"], ["all"]),
 ])
 def test_bash_offers(words, offered):
     assert completed(*words) == offered
@@ -78,6 +89,11 @@ def test_bash_offers_files_where_a_file_follows(tmp_path):
     ("conf", ["config"]),
     ("config e", ["explain"]),
     ("config explain worker_c", ["worker_class", "worker_connections"]),
+    ("config diff --runn", ["--running"]),
+    ("chec", ["check"]),
+    ("generate k", ["kubernetes"]),
+    ("reload --wa", ["--wait"]),
+    ("loglevel w", ["warning"]),
 ])
 def test_fish_offers(line, offered, tmp_path):
     need("fish")
@@ -154,9 +170,33 @@ def zsh(tmp_path_factory):
     ("config explain preload", "config explain preload_app"),
     ("-w2 --max-requests-j", "-w2 --max-requests-jitter"),
     ("--no-such-opt", "--no-such-opt"),
+    ("config diff --runn", "config diff --running"),
+    ("generate kub", "generate kubernetes"), ("reload --wa", "reload --wait"),
+    ("loglevel warn", "loglevel warning"), ("chec", "check"),
 ])
 def test_zsh_completes(zsh, typed, whole):
     assert zsh.words(typed) == whole
+
+
+# ---- all of them ----
+
+
+def test_every_command_is_completed_and_in_the_manual_page(tmp_path):
+    """The words that the program itself lists when one is wrong."""
+    told = control.ctl(tmp_path, "ctl", "nothing").err
+    words = re.findall(r"^ +([a-z]+) ", told, re.M)
+    assert len(words) > 12, told
+    kinds = re.search(r"generate (\S+) ", control.ctl(
+        tmp_path, "generate", "nothing").err)[1].split("|")
+    texts = {n: (DOCS / n).read_text() for n in (
+        "completion/cgunicorn.bash", "completion/_cgunicorn",
+        "completion/cgunicorn.fish", "cgunicorn.1")}
+    for word in [*words, "config", "check", "generate"]:
+        for name, text in texts.items():
+            assert re.search(rf"(\b|fB){word}\b", text), (word, name)
+    for kind in kinds:
+        for name, text in texts.items():
+            assert kind in text, (kind, name)
 
 
 # ---- manual pages ----

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from harness import control
+
 APP = "def app(environ, start_response):\n    pass\n"
 CHECK = ("--check-config", "shop:app")
 
@@ -359,3 +361,74 @@ def test_import_strings_get_dots_in_python(run):
     done = run("config", "convert", "a.yaml", files={
         "a.yaml": "post_fork: 'hooks:post_fork'\npre_fork: null\n"})
     assert done.out == "post_fork = 'hooks.post_fork'\n"
+
+
+# ---- of a server that runs ----
+
+RUNNING = {"app.py": """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""}
+
+
+@pytest.fixture
+def running(server):
+    s = server("app:app", files=RUNNING, config="workers = 2\ntimeout = 33\n"
+               "raw_env = ['API_SECRET=abc']\n", env={"CGUNICORN_KEEPALIVE": "9"})
+
+    def ask(*words, folder="/"):
+        return control.ctl(folder, "config", *words, "--running", "--pid", s.pid)
+    s.config = ask
+    return s
+
+
+def test_explain_tells_what_a_running_server_has(running):
+    done = running.config("explain", "timeout", "keepalive", "raw_env")
+    assert done.status == 0, done
+    assert "timeout = 33\n    from     conf.py:2" in done.out
+    assert "keepalive = 9\n    from     environment CGUNICORN_KEEPALIVE" in done.out
+    assert "raw_env = ['API_SECRET=***']" in done.out and "abc" not in done.out
+    (running.folder / "conf.py").write_text("timeout = 44\n")
+    assert "timeout = 33\n" in running.config("explain", "timeout").out
+    assert "graceful_timeout = 30\n" in running.config("explain").out
+    wrong = running.config("explain", "timeuot")
+    assert wrong.status == 1 and "did you mean 'timeout'" in wrong.err
+
+
+def test_diff_tells_what_a_reload_would_change(running):
+    assert running.config("diff").out == ""
+    assert running.config("diff").status == 0
+    (running.folder / "conf.py").write_text(
+        "workers = 3\ntimeout = 33\nraw_env = ['API_SECRET=abd']\n")
+    done = running.config("diff")
+    assert done.status == 1
+    assert done.out.splitlines() == [
+        "workers: 2 (conf.py:1) -> 3 (conf.py:1)",
+        "raw_env: ['API_SECRET=***'] (conf.py:3) -> ['API_SECRET=***'] "
+        "(conf.py:3): a secret in it differs"]
+    control.ask(running, "reload", "--wait")
+    assert running.config("diff").status == 0
+
+
+def test_diff_takes_another_command_line(running):
+    done = running.config("diff", "-w", "7", folder=running.folder)
+    assert done.status == 1
+    assert "workers: 2 (conf.py:1) -> 7 (command line)\n" in done.out
+    assert "timeout: 33 (conf.py:2) -> 30 (default)\n" in done.out
+
+
+def test_diff_says_why_the_files_cannot_be_read(running):
+    (running.folder / "conf.py").write_text("workers = 'many'\n")
+    done = running.config("diff")
+    assert done.status == 1 and "conf.py:1" in done.err and "many" in done.err
+
+
+def test_running_needs_a_server(tmp_path):
+    for words, status, told in (
+            (("diff", "--running", "--pid", "1073741823"), 1, "no server of yours"),
+            (("explain", "--running", "--pid", "x"), 2, "needs the number"),
+            (("explain", "--running", "--pid"), 2, "needs the number")):
+        done = control.ctl(tmp_path, "config", *words)
+        assert (done.status, done.out) == (status, ""), done
+        assert told in done.err

@@ -68,6 +68,44 @@ def test_systemd_takes_the_unit(made, tmp_path):
     assert "shop.service" not in said, said
 
 
+def test_the_unit_makes_the_folders_that_the_server_needs(made, tmp_path):
+    unit = made("systemd", config=CONFIG + """
+bind = ["127.0.0.1:8123", "unix:/run/shop-sock/app.sock"]
+pidfile = "/run/shop-pid/app.pid"
+errorlog = "/home/shop/log/error.log"
+daemon = True
+""")
+    assert "\nRuntimeDirectory=shop-sock shop-pid\n" in unit
+    assert "\nReadWritePaths=/home/shop/log\n" in unit
+    assert "# the configuration says daemon = True: take that out" in unit
+    unit = made("systemd", config=CONFIG + """
+bind = "unix:/run/shop/app.sock"
+pidfile = "/run/shop/app.pid"
+""")
+    assert "\nRuntimeDirectory=shop\n" in unit
+
+
+def test_nginx_comes_by_a_socket_file_if_there_is_one(made):
+    out = made("nginx", config=CONFIG + """
+bind = ["127.0.0.1:8123", "unix:/run/shop/app.sock"]
+""")
+    assert 'server "unix:/run/shop/app.sock"' in out
+
+
+@pytest.mark.parametrize("more, seconds, why", [
+    ("", 45, "longer than timeout (40 s)"),
+    ("threads = 4\ntimeout = 30\n", 60, "request_timeout would"),
+    ("timeout = 0\n", 3600, "request_timeout would"),
+    ("threads = 4\nrequest_timeout = 12\n", 17,
+     "longer than request_timeout (12 s): the server answers first"),
+])
+def test_a_front_s_patience_is_longer_than_the_server_s(made, more, seconds, why):
+    out = made("nginx", config=CONFIG + more)
+    assert f"proxy_read_timeout {seconds}s;" in out and why in out
+    out = made("haproxy", config=CONFIG + more)
+    assert f"timeout server {seconds}s" in out and why in out
+
+
 def test_the_unit_leaves_little_to_attack(made, tmp_path):
     (tmp_path / "shop.service").write_text(made("systemd"))
     program = tool("systemd-analyze")

@@ -4,10 +4,11 @@ end with where the time went."""
 import json
 import re
 import threading
+import time
 
 import pytest
 
-from harness import classes
+from harness import classes, control
 from harness.blocked import Blocked
 from harness.waiting import until
 from harness.websocket import WebSocket
@@ -164,7 +165,9 @@ def test_the_wait_for_a_turn_counts_at_the_end(slow):
     with s.connect() as one, s.connect() as two:
         first = Blocked(s, one, "a")
         two.get("/second")
-        s.wait_log(r"SLOW REQUEST .*/block")
+        until(lambda: control.status(s)["workers"][0]["waiting"] == 1, "it waits")
+        since = time.monotonic()
+        until(lambda: time.monotonic() > since + 0.4, "long enough")
         first.go()
         assert one.reply().status == two.reply().status == 200
     ended = told(s, r"SLOW REQUEST \(pid:\d+\) ended with 200: GET /second ")

@@ -99,6 +99,13 @@ def test_a_reload_whose_warmup_fails_is_rolled_back(run, server, words):
     assert s.get("/").body == b"hello"
 
 
+def test_a_warmup_that_the_application_s_host_check_refuses_is_told(server):
+    s = server("shop:app", "--warmup", "/ready", files=files("400 Bad Request"),
+               announced=["Warm-up"])
+    s.wait_log("Warm-up: /ready was answered with 400: .* name a URL")
+    assert s.get("/").body == b"hello"
+
+
 def test_clients_wait_until_a_worker_is_warm(server):
     """The gate opens when a client has come: an early answer would find the
     worker cold."""

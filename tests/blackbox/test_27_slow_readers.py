@@ -387,3 +387,29 @@ def test_the_loop_of_tornado_waits_for_nobody(run, slow):
         assert_answered(s)
         assert peer.reply().body == expected(SIZE * 3)
         wait_no_files(s)
+
+
+def test_many_that_read_nothing_hide_nobody_who_reads(server):
+    """A thread sends what full sockets left while the applications wait, and
+    watches 64 of them at once."""
+    size = 8 << 20
+    s = server("shop:app", "-k", "gthread", "--threads", "70", files={
+        "shop.py": f"""\
+import os, time
+BLOCK = b"x" * {size}
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "{size + 3}")])
+    yield BLOCK
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    yield b"end"
+"""})
+    with contextlib.ExitStack() as stack:
+        for _ in range(66):
+            stack.enter_context(s.connect()).get("/").head()
+        reader = stack.enter_context(s.connect())
+        reader.get("/").head()
+        assert len(reader._exactly(size)) == size
+        (s.folder / "go").touch()
+        assert reader._exactly(3) == b"end"

@@ -98,6 +98,20 @@ def test_a_failed_reload_has_the_hint(server):
     assert pid_of(s) == first
 
 
+def test_a_reload_that_fails_for_another_reason_has_none(server):
+    """It would mislead: the place of the fault is told instead."""
+    s = server("shop:app", files={"shop.py": "import api\napp = api.app\n",
+                                  "api.py": "app = print\n"})
+    s.announce("ModuleNotFoundError", *FAILS)
+    (s.folder / "api.py").write_text("import nosuch\n")
+    s.signal("HUP")
+    s.wait_log("Reload failed")
+    s.wait_log(r"No module named 'nosuch' \(\S*/api.py, line 1\)")
+    s.signal("HUP")
+    s.wait_log("Reload failed", count=2)
+    assert s.log_count(HINT) == 0
+
+
 def test_code_that_does_not_boot_any_more_is_tried_until_it_does(server):
     s = start(server, "--replace", "before")
     s.announce("exited with code 3", "Reload failed", "SyntaxError",

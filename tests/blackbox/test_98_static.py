@@ -160,6 +160,15 @@ def test_a_mapping_of_a_file_counts_and_a_reload_changes_it(static):
         assert s.get("/other/index.html").body.isdigit()  # the options win
 
 
+def test_a_folder_may_be_a_path_object(server):
+    """As Django's settings have it."""
+    s = server("app:app", files=FILES, config="""
+import pathlib
+static = {"/static": pathlib.Path("www")}
+""")
+    assert s.get("/static/a.css").body == CSS
+
+
 @pytest.mark.parametrize("args, words", [
     (["--static", "/static=no/such"], ["no/such", "No such file"]),
     (["--static", "/static=app.py"], ["app.py", "Not a directory"]),

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "core/arbiter/plan/backoff.h"
 
 #include "core/arbiter/plan/effects.h"
@@ -98,8 +100,25 @@ cg_backoff_tick(struct cg_plan *p, uint64_t now_ms)
 }
 
 void
+cg_plan_explain_failure(struct cg_plan *p, const char *text)
+{
+    static const char *const of_code[] = {
+        "ModuleNotFoundError", "ImportError", "SyntaxError", "IndentationError",
+        "NameError",           "TypeError",   "Attribute",   "warmup:"};
+    p->is_fault_of_code = false;
+    for (size_t i = 0; i < sizeof of_code / sizeof of_code[0]; i++) {
+        if (strncmp(text, of_code[i], strlen(of_code[i])) == 0) {
+            p->is_fault_of_code = true;
+        }
+    }
+}
+
+void
 cg_backoff_say_hint(struct cg_plan *p)
 {
+    if (p->is_fault_of_code) {
+        return;
+    }
     cg_plan_say(
         p, CG_WARNING,
         "If the application holds what only one process can have (a lock, a "

@@ -165,6 +165,7 @@ struct cg_plan {
     uint64_t spawn_after_ms; /* back-off */
     /* in a row, that ended before they served, while the old ones serve on */
     int failed_successors;
+    bool is_fault_of_code;       /* as the last worker says that failed */
     uint64_t successor_after_ms; /* back-off of these */
     bool serving;
     bool hands_off; /* somebody else says when those too many end */
@@ -213,6 +214,9 @@ void cg_plan_retire(struct cg_plan *p, int pid, const char *why,
                     uint64_t now_ms);
 /* It serves no more and does what comes last: its hook, Python's end. */
 void cg_plan_over(struct cg_plan *p, int pid);
+/* What a worker that does not boot says of it, before its end is seen: whether
+ * it is of a kind that another worker can be the cause of. */
+void cg_plan_explain_failure(struct cg_plan *p, const char *text);
 /* status as of waitpid. False: no child of ours. */
 bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                     uint64_t now_ms);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/fd.h"
@@ -86,6 +87,15 @@ tell_lost(struct cg_engine *e, int fd)
                                 "body: Too many open files");
 }
 
+/* A pipe or a device in its place would be waited for. */
+static bool
+is_file_of(int fd, uint64_t n)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size >= n;
+}
+
 /* False: nothing was there, or nothing that we understand. */
 static bool
 take_message(struct cg_executor *x, struct cg_message *m, int fds[2])
@@ -103,6 +113,9 @@ take_message(struct cg_executor *x, struct cg_message *m, int fds[2])
     const char *wrong =
         cg_message_decode(x->rbuf, got.n, (got.fds[0] >= 0) + (got.fds[1] >= 0),
                           (unsigned)e->accept.n, m);
+    if (wrong == NULL && m->has_file && !is_file_of(got.fds[1], m->file_n)) {
+        wrong = "its body is no file of that length";
+    }
     if (wrong != NULL && !got.lost) {
         snprintf(text, sizeof text,
                  "A connection that another worker handed over is closed: the "

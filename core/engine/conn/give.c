@@ -136,6 +136,20 @@ send_off(struct cg_engine *e, struct cg_conn *c, const struct cg_message *m,
     return true;
 }
 
+/* Asked once a turn: hundreds of bodies may wait for that. */
+static bool
+is_queue_free(struct cg_engine *e)
+{
+    if (e->watches.queue_taken_us == e->now_us) {
+        return false;
+    }
+    if (cg_queue_waits(e)) {
+        e->watches.queue_taken_us = e->now_us;
+        return false;
+    }
+    return true;
+}
+
 /* What lies in the queue counts in nobody's budget: so a body that is a file
  * goes there only when nothing else does. */
 bool
@@ -153,7 +167,7 @@ cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
     m.has_file = large && body->n > 0;
     if (!cg_transport_is_plain(&c->transport) || c->rest_lost ||
         !cg_outbox_is_empty(&c->stream.outbox) ||
-        (m.has_file && cg_queue_waits(e)) ||
+        (m.has_file && !is_queue_free(e)) ||
         m.head.n + m.body.n + m.trailers.n + m.rest.n > CG_MESSAGE_MOST) {
         return false;
     }

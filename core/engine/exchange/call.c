@@ -105,13 +105,18 @@ flight_end(struct cg_executor *x, const struct cg_call *call, uint64_t end_us)
         atomic_store_explicit(&f->running, x->engine->hosted.in_flight > 1,
                               RELAXED);
     }
+    struct cg_class_counts *c =
+        &f->by_class[class >= 1 && class <= 5 ? class : 0];
+    uint64_t app = end_us - ex->start_us;
+    uint64_t wait =
+        ex->start_us > ex->since_us ? ex->start_us - ex->since_us : 0;
     add(&f->requests, 1);
-    add(&f->by_class[class >= 1 && class <= 5 ? class : 0], 1);
     add(&f->bytes_out, ex->sent);
-    add(&f->app_hist[log2_of(end_us - ex->start_us)], 1);
-    add(&f->wait_hist[log2_of(
-            ex->start_us > ex->since_us ? ex->start_us - ex->since_us : 0)],
-        1);
+    add(&c->requests, 1);
+    add(&c->app_us, app);
+    add(&c->wait_us, wait);
+    add(&c->app_hist[log2_of(app)], 1);
+    add(&c->wait_hist[log2_of(wait)], 1);
 }
 
 /* ---- begin and end ---- */

@@ -37,6 +37,7 @@ struct cg_limit {
 struct cg_slow {
     bool on;          /* the rest means something */
     bool asked;       /* the host was told, and wants to be told again */
+    int looks;        /* so often the loop was to tell it */
     pthread_t thread; /* that runs it */
     _Atomic uint64_t since_us;   /* it waits for its peer since; 0: does not */
     _Atomic uint64_t waited_us;  /* so long before */

@@ -203,19 +203,6 @@ cg_detached_overdue(struct cg_engine *e, struct cg_call *call)
     d->overdue = true;
 }
 
-/* Its greenlet or task waits, if it is the loop's thread that finds out. */
-bool
-cg_detached_slow(struct cg_engine *e, struct cg_call *call)
-{
-    struct cg_detached *d = cg_detached_of(&call->ex);
-    if (!pthread_equal(pthread_self(), call->slow.thread)) {
-        return false;
-    }
-    put_due(e, d);
-    d->slow = true;
-    return true;
-}
-
 static void
 forget_due(struct cg_engine *e, struct cg_detached *d)
 {
@@ -225,6 +212,28 @@ forget_due(struct cg_engine *e, struct cg_detached *d)
     }
     *at = d->due_next;
     d->overdue = d->slow = false;
+}
+
+/* Its greenlet or task waits, if the loop comes to tell that; when it does not
+ * for a while it is blocked, and its thread's stack shows by what. */
+bool
+cg_detached_slow(struct cg_engine *e, struct cg_call *call)
+{
+    enum { LOOKS = 5 };
+    struct cg_detached *d = cg_detached_of(&call->ex);
+    if (call->slow.looks++ < LOOKS) {
+        put_due(e, d);
+        d->slow = true;
+        return true;
+    }
+    bool overdue = d->overdue;
+    if (d->slow) {
+        forget_due(e, d);
+    }
+    if (overdue) {
+        cg_detached_overdue(e, call);
+    }
+    return false;
 }
 
 /* d may be gone when it returns. */
@@ -239,6 +248,9 @@ cg_detached_attend_first(struct cg_executor *x)
         cg_detached_overdue(e, &d->call);
     }
     uint64_t waited = cg_slow_so_far(&d->call);
+    if (slow) {
+        cg_deadline_clear(&d->call.slow.deadline);
+    }
     cg_hosted_open_baton(e, x);
     if (slow) {
         e->host->slow_waits(e->host->self, &d->call.ex, waited);

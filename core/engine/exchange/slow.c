@@ -95,6 +95,7 @@ cg_slow_begin(struct cg_call *call)
     struct cg_slow *s = &call->slow;
     s->on = true;
     s->asked = false;
+    s->looks = 0;
     s->thread = pthread_self();
     set(&s->since_us, 0);
     set(&s->waited_us, 0);
@@ -108,7 +109,11 @@ cg_slow_expire(struct cg_engine *e, struct cg_deadline *d)
 {
     struct cg_call *call = call_of(d);
     struct cg_slow *s = &call->slow;
-    if (is_taken(call) || (!s->asked && e->kind->slow(e, call))) {
+    if (is_taken(call)) {
+        return;
+    }
+    if (!s->asked && e->kind->slow(e, call)) {
+        cg_deadline_set(&e->deadlines, d, DEADLINE_SLOW_AGAIN, e->now_us);
         return;
     }
     s->asked = !e->host->slow(e->host->self, &call->ex, s->thread,

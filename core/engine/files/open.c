@@ -17,8 +17,9 @@
 /* A pipe or a terminal must not make us wait, or become ours. */
 enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
-/* linux/openat2.h, which old systems do not have. */
-struct open_how {
+/* struct open_how of linux/openat2.h: old systems do not have it, and the
+ * newest get it by fcntl.h. */
+struct how {
     uint64_t flags, mode, resolve;
 };
 enum { OPENAT2 = 437, NO_MAGICLINKS = 0x02, BENEATH = 0x08 };
@@ -68,8 +69,7 @@ int
 cg_open_beneath(int dir, const char *path)
 {
     enum { TRIES = 8 };
-    const struct open_how how = {.flags = FLAGS,
-                                 .resolve = BENEATH | NO_MAGICLINKS};
+    const struct how how = {.flags = FLAGS, .resolve = BENEATH | NO_MAGICLINKS};
     if (atomic_load_explicit(&missing, memory_order_relaxed)) {
         return cg_open_beneath_by_steps(dir, path);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/engine/conn/rest.h"
 #include "core/engine/http1/ending.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/http2/session.h"
@@ -55,8 +56,7 @@ go_on_with_http1(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
 static enum cg_step
 go_on_with_http2(struct cg_engine *e, struct cg_conn *c)
 {
-    struct cg_buf first = c->rest;
-    c->rest = (struct cg_buf){0};
+    struct cg_buf first = cg_rest_take(e, c);
     cg_conn_arm(e, c, CG_LOOP_READ);
     cg_deadline_set(&e->deadlines, &c->stream.deadline, DEADLINE_FIRST,
                     e->now_us);
@@ -87,6 +87,7 @@ on_event(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
                             : CG_STEP_CLOSE;
     }
     cg_buf_put(&c->rest, x->rbuf, (size_t)n);
+    cg_rest_count(e, c);
     size_t seen = c->rest.n < PREFACE_N ? c->rest.n : PREFACE_N;
     if (memcmp(c->rest.p, preface, seen) != 0) {
         return go_on_with_http1(x, c, a);

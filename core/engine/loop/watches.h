@@ -30,6 +30,7 @@ struct cg_watches {
     bool wakeup_on;
     bool queue_on;           /* so are the queue and its poke */
     uint64_t queue_pause_us; /* no room: not before this time */
+    uint64_t queue_taken_us; /* something lay in it then */
 };
 
 void cg_watch_listeners(struct cg_engine *e, bool on);

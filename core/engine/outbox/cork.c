@@ -25,7 +25,8 @@
 enum {
     TICK_US = 1000,
     QUICK_US = TICK_US / 4, /* blocks that follow one another so are quick */
-    STUCK_MAX = 64          /* full sockets that are watched at once */
+    STUCK_MAX = 64,         /* full sockets that are watched at once */
+    LOOK_MS = 250           /* how often those beyond them are tried */
 };
 
 #define RELAXED memory_order_relaxed
@@ -171,13 +172,15 @@ sleep_until_wanted(struct cg_cork *p)
 {
     struct pollfd fds[STUCK_MAX + 1] = {{.fd = p->alarm_fd, .events = POLLIN}};
     nfds_t n = 1;
-    for (struct cg_corked *l = p->stuck.next; l != &p->stuck && n <= STUCK_MAX;
-         l = l->next) {
+    struct cg_corked *l = p->stuck.next;
+    for (; l != &p->stuck && n <= STUCK_MAX; l = l->next) {
         fds[n++] = cg_transport_poll(call_of(l)->stream->transport, POLLOUT);
     }
+    /* clients that read nothing must not keep the others from being seen */
+    int patience = l != &p->stuck ? LOOK_MS : -1;
     uint64_t fired;
     pthread_mutex_unlock(&p->lock);
-    poll(fds, n, -1);
+    poll(fds, n, patience);
     pthread_mutex_lock(&p->lock);
     ssize_t ignored = read(p->alarm_fd, &fired, sizeof fired);
     (void)ignored;

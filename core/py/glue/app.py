@@ -42,6 +42,20 @@ def _found_elsewhere(module):
     return None
 
 
+def _place(error):
+    """Where it was raised, in the user's files: " (FILE, line N)"; a syntax
+    error says that itself."""
+    if isinstance(error, SyntaxError):
+        return ""
+    found, tb = "", error.__traceback__
+    while tb is not None:
+        name = tb.tb_frame.f_code.co_filename
+        if not name.startswith("<"):
+            found = " (%s, line %d)" % (name, tb.tb_lineno)
+        tb = tb.tb_next
+    return found
+
+
 def _gone():
     """That the environment which cgunicorn was built for is no more, if so."""
     if not sys.executable or os.path.exists(sys.executable):
@@ -77,12 +91,12 @@ def _import(module, name):
         whole = module == e.name or module.startswith(str(e.name) + ".")
         if whole:  # the traceback would show importlib and nothing else
             raise AppError(BOOT, _no_module(module, e))
-        raise AppError(BOOT, "%s: %s%s" % (type(e).__name__, e, _gone()), e)
+        raise AppError(BOOT, "%s: %s%s%s" % (type(e).__name__, e, _place(e), _gone()), e)
     except SystemExit as e:
         raise AppError(BOOT, "the module '%s' called sys.exit(%s) while it was imported"
                        % (module, "" if e.code is None else e.code), e)
     except BaseException as e:
-        raise AppError(BOOT, "%s: %s" % (type(e).__name__, e), e)
+        raise AppError(BOOT, "%s: %s%s" % (type(e).__name__, e, _place(e)), e)
     return sys.modules[module]
 
 

@@ -175,7 +175,7 @@ class Broker:
 
     def read(self, peer):
         try:
-            data = peer.sock.recv(1 << 18)
+            data = peer.sock.recv(1 << 16)  # more would be mapped and unmapped each time
         except (BlockingIOError, InterruptedError):
             return
         except OSError:

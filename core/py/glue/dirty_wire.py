@@ -4,6 +4,7 @@
 Clients, the broker and the workers speak it; numbers are big-endian. Nothing is
 read before its length was bounded.
 """
+import functools
 import struct
 
 MAGIC, VERSION = b"GD", 1
@@ -30,7 +31,9 @@ def _put(value, out, depth):
     kind = type(value)
     if kind is str:
         raw = value.encode("utf-8")
-        _sized(out, 0x11, raw, "String")
+        if len(raw) > MOST:
+            _sized(out, 0x11, raw, "String")
+        out += (_U32.pack(0x11, len(raw)), raw)
     elif value is None:
         out.append(b"\x00")
     elif kind is bool:
@@ -99,8 +102,12 @@ def _count(data, at, most):
 
 
 def _get_text(data, at):
-    n, at = _count(data, at, MOST)
-    _need(data, at, n)
+    left = len(data) - at - 4
+    n = _LENGTH.unpack_from(data, at)[0] if left >= 0 else 0
+    at += 4
+    if n > left or n > MOST:
+        n, at = _count(data, at - 4, MOST)
+        _need(data, at, n)
     try:
         return str(data[at:at + n], "utf-8"), at + n
     except UnicodeDecodeError as e:
@@ -152,6 +159,42 @@ def decode(data):
     if at != len(data):
         raise WireError("Trailing data after TLV")
     return value
+
+
+# ---- what each call is made of: the same bytes around what differs ----
+
+@functools.lru_cache(maxsize=256)
+def _beginning(app_path, action):
+    whole = encode({"app_path": app_path, "action": action, "args": None, "kwargs": None})
+    return whole[:-len(_KWARGS) - 2]
+
+
+def encode_call(app_path, action, args, kwargs):
+    out = [_beginning(app_path, action)]
+    _put(args, out, 1)
+    out.append(_KWARGS)
+    _put(kwargs, out, 1)
+    return b"".join(out)
+
+
+def encode_result(value):
+    out = [_RESULT]
+    _put(value, out, 1)
+    return b"".join(out)
+
+
+def decode_result(data):
+    """Of a RESPONSE."""
+    if not data.startswith(_RESULT):
+        return decode(data)["result"]
+    value, at = _get(data, len(_RESULT), 1)
+    if at != len(data):
+        raise WireError("Trailing data after TLV")
+    return value
+
+
+_KWARGS = encode("kwargs")
+_RESULT = encode({"result": None})[:-1]
 
 
 # ---- frames ----

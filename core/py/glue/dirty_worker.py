@@ -119,7 +119,7 @@ class Seat(threading.Thread):
                 return self.stream(request, _drain(result))
             if inspect.iscoroutine(result):
                 result = asyncio.run(result)
-            self.reply(wire.pack(wire.RESPONSE, request, wire.encode({"result": result})))
+            self.reply(wire.pack(wire.RESPONSE, request, wire.encode_result(result)))
         except SystemExit as e:
             self.fail(request, app, action, "the application called sys.exit(%r)" % (e.code,))
         except OSError as e:
@@ -246,10 +246,11 @@ class DirtyWorker:
     def run(self):
         for i in range(max(1, self.cfg.dirty_threads)):
             self.seats.append(Seat(self, i))
-        control = self.register()
-        for seat in self.seats:
-            seat.start()
+        control = None
         try:
+            control = self.register()
+            for seat in self.seats:
+                seat.start()
             while True:
                 try:
                     self.hear(control)
@@ -263,7 +264,8 @@ class DirtyWorker:
         """No calls come any more; those that run have their time."""
         self.stopping = True
         try:
-            control.sendall(wire.pack(wire.BYE, 0))
+            if control is not None:
+                control.sendall(wire.pack(wire.BYE, 0))
         except OSError:
             pass
         until = time.monotonic() + self.cfg.dirty_graceful_timeout

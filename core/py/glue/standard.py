@@ -16,15 +16,15 @@ _colorize _compat_pickle _compression _csv _datetime _frozen_importlib
 _frozen_importlib_external _functools _heapq _imp _io _json _locale _lzma _opcode
 _opcode_metadata _operator _pickle _posixsubprocess _queue _random _sha2 _sha512 _signal
 _sitebuiltins _socket _sre _ssl _stat _string _struct _thread _tokenize _typing
-_warnings _weakref _weakrefset abc argparse array ast atexit base64 binascii bisect bz2
-calendar codecs collections concurrent configparser contextlib copy copyreg csv datetime
-dis email encodings enum errno fcntl fnmatch functools genericpath gettext glob grp
-heapq html importlib inspect io ipaddress itertools json keyword linecache locale
-logging lzma marshal math ntpath opcode operator os pathlib pickle platform posix
-posixpath pwd queue quopri random re reprlib select selectors shlex shutil signal site
-socket socketserver sre_compile sre_constants sre_parse ssl stat string struct
-subprocess tempfile textwrap threading time token tokenize traceback types typing urllib
-uu warnings weakref zipfile zipimport zlib
+_py_warnings _warnings _weakref _weakrefset abc annotationlib argparse array ast atexit
+base64 binascii bisect bz2 calendar codecs collections concurrent configparser
+contextlib copy copyreg csv dataclasses datetime dis email encodings enum errno fcntl
+fnmatch functools genericpath gettext glob grp heapq html importlib inspect io ipaddress
+itertools json keyword linecache locale logging lzma marshal math ntpath opcode operator
+os pathlib pickle platform posix posixpath pwd queue quopri random re reprlib select
+selectors shlex shutil signal site socket socketserver sre_compile sre_constants
+sre_parse ssl stat string struct subprocess tempfile textwrap threading time token
+tokenize traceback types typing urllib uu warnings weakref zipfile zipimport zlib
 """.split())
 _path = list(sys.path)  # before the project's folders
 

@@ -569,6 +569,16 @@ init(struct cg_py_loop *l, const char *module)
 }
 
 int
+cg_py_loop_listen(int sig, int trace_fd, struct cg_error *err)
+{
+    py_auto *listen = cg_glue_get("_cgunicorn_glue.hosts.waiting", "listen");
+    py_auto *done = listen != NULL
+                        ? PyObject_CallFunction(listen, "ii", sig, trace_fd)
+                        : NULL;
+    return done != NULL ? 0 : cg_py_error(err, NULL);
+}
+
+int
 cg_py_loop_new(const char *module, const struct cg_py_loop_calls *calls,
                struct cg_py_loop **ret, struct cg_error *err)
 {

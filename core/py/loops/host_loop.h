@@ -46,6 +46,11 @@ int cg_py_loop_prepare(const char *module, struct cg_py_worker *worker,
  * loaded gevent there. */
 void cg_py_loop_forked(void);
 
+/* In a worker whose requests share a thread, before it serves: `sig` has what
+ * waits written behind the stacks in trace_fd, as soon as the loop comes to it.
+ */
+int cg_py_loop_listen(int sig, int trace_fd, struct cg_error *err);
+
 int cg_py_loop_new(const char *module, const struct cg_py_loop_calls *calls,
                    struct cg_py_loop **ret, struct cg_error *err);
 void cg_py_loop_free(struct cg_py_loop *l);

@@ -146,6 +146,26 @@ convert_object(PyObject *o, struct cg_value *ret)
     return 0;
 }
 
+/* A pathlib.Path among the items of a list or a dictionary is its text. Alone
+ * it stays what it is: gunicorn refuses it. */
+static int
+convert_path(PyObject *o, struct cg_value *ret)
+{
+    py_auto *path = PyOS_FSPath(o);
+    py_auto *text = path != NULL && PyBytes_Check(path)
+                        ? PyUnicode_DecodeFSDefault(PyBytes_AS_STRING(path))
+                        : py_take(&path);
+    *ret = (struct cg_value){.kind = CG_VALUE_STR};
+    return text != NULL ? convert_text(text, &ret->s) : -1;
+}
+
+static bool
+is_path(PyObject *o)
+{
+    return !PyType_Check(o) &&
+           PyObject_HasAttrString((PyObject *)Py_TYPE(o), "__fspath__");
+}
+
 static int
 convert_items(PyObject *iterable, int depth, struct cg_value *ret)
 {
@@ -219,6 +239,8 @@ convert(PyObject *o, int depth, struct cg_value *ret)
         return convert_items(o, depth, ret);
     } else if (PyDict_Check(o)) {
         return convert_dict(o, depth, ret);
+    } else if (depth > 0 && is_path(o)) {
+        return convert_path(o, ret);
     } else {
         return convert_object(o, ret);
     }

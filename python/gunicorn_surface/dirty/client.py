@@ -20,8 +20,8 @@ _FRESH = 0.01  # seconds in which a connection that answered is not looked at
 
 def _request(number, app_path, action, args, kwargs):
     try:
-        return wire.pack(wire.REQUEST, number, wire.encode(
-            {"app_path": app_path, "action": action, "args": args, "kwargs": kwargs}))
+        return wire.pack(wire.REQUEST, number,
+                         wire.encode_call(app_path, action, args, kwargs))
     except wire.WireError as e:
         raise DirtyProtocolError(str(e)) from None
 
@@ -64,12 +64,14 @@ class _Call:
         if request != self.number:
             raise DirtyProtocolError("a frame of another call")
         self.done = kind != wire.CHUNK
-        value = wire.decode(payload) if payload else {}
-        if kind == wire.ERROR:
-            raise DirtyError.from_dict(value["error"])
+        if kind == wire.RESPONSE:
+            return (wire.decode_result(payload),)
         if kind == wire.END:
             return ()
-        return (value["result" if kind == wire.RESPONSE else "data"],)
+        value = wire.decode(payload)
+        if kind == wire.ERROR:
+            raise DirtyError.from_dict(value["error"])
+        return (value["data"],)
 
     def result(self, kind, request, payload):
         """Of a call that does not stream."""

@@ -14,7 +14,8 @@ put(struct cg_metrics *m)
     cg_metrics_family(m, CG_METRIC_COUNTER, "x_bytes", "bytes", "Bytes.");
     cg_metrics_put(m, "who", "a\"b\\c\n\xff", 3);
     cg_metrics_one(m, CG_METRIC_GAUGE, "y", "", "Y.", 4);
-    cg_metrics_histogram(m, "z_seconds", "Z.", hist, 1500000);
+    cg_metrics_family(m, CG_METRIC_HISTOGRAM, "z_seconds", "seconds", "Z.");
+    cg_metrics_histogram(m, "class", "2xx", hist, 1500000);
     cg_metrics_end(m);
 }
 
@@ -53,13 +54,14 @@ START_TEST(buckets_are_cumulative_and_lose_nothing)
     put(&m);
     const char *text = cg_buf_str(&out);
     ck_assert_ptr_nonnull(
-        strstr(text, "z_seconds_bucket{le=\"0.000064\"} 1\n"));
+        strstr(text, "z_seconds_bucket{class=\"2xx\",le=\"0.000064\"} 1\n"));
     ck_assert_ptr_nonnull(
-        strstr(text, "z_seconds_bucket{le=\"0.000128\"} 3\n"));
+        strstr(text, "z_seconds_bucket{class=\"2xx\",le=\"0.000128\"} 3\n"));
     ck_assert_ptr_nonnull(
-        strstr(text, "z_seconds_bucket{le=\"67.108864\"} 3\n"
-                     "z_seconds_bucket{le=\"+Inf\"} 7\n"
-                     "z_seconds_sum 1.500000\nz_seconds_count 7\n"));
+        strstr(text, "z_seconds_bucket{class=\"2xx\",le=\"67.108864\"} 3\n"
+                     "z_seconds_bucket{class=\"2xx\",le=\"+Inf\"} 7\n"
+                     "z_seconds_sum{class=\"2xx\"} "
+                     "1.500000\nz_seconds_count{class=\"2xx\"} 7\n"));
 }
 END_TEST
 

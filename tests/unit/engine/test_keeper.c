@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -162,6 +163,40 @@ START_TEST(one_that_is_gone_already_does_no_harm)
     client = client_connect(&w);
     ck_assert_str_eq(client_get(client, "/"), "ok 0");
     close(client);
+    world_stop(&w);
+}
+END_TEST
+
+/* A pipe, and a file that is too short, in place of its body. */
+START_TEST(a_body_that_is_no_file_of_its_length_harms_nobody)
+{
+    const struct cg_message m = {
+        .head = CG_SLICE("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9"
+                         "\r\n\r\n"),
+        .has_file = true,
+        .file_n = 9};
+    int pipes[2];
+    bool reset;
+    ck_assert_int_eq(pipe(pipes), 0);
+    int body[] = {pipes[0], memfd_create("test", MFD_CLOEXEC)};
+    ck_assert_int_eq(write(body[1], "12345678", 8), 8);
+    world_start_set(&w, 0, 0);
+    for (size_t i = 0; i < CG_COUNT(body); i++) {
+        int client = client_connect(&w), fds[] = {accepted(), body[i]};
+        ck_assert_int_eq(cg_handover_send(&w.handover, &m, fds, 2), 0);
+        close(fds[0]);
+        close(body[i]);
+        if (i == 0) {
+            world_add_worker(&w);
+        }
+        cg_handover_poke(&w.handover);
+        ck_assert_str_eq(client_rest(client, &reset), "");
+        close(client);
+    }
+    wait_for(&w.worker[0].fake.troubles, 2);
+    ck_assert_ptr_nonnull(
+        strstr(w.worker[0].fake.trouble, "its body is no file of that length"));
+    close(pipes[1]);
     world_stop(&w);
 }
 END_TEST
@@ -332,7 +367,8 @@ START_TEST(one_that_ends_by_itself_leaves_nothing)
 }
 END_TEST
 
-TESTS("keeper", a_message_that_makes_no_sense_harms_nobody,
+TESTS("keeper", a_body_that_is_no_file_of_its_length_harms_nobody,
+      a_message_that_makes_no_sense_harms_nobody,
       who_waits_for_a_request_is_marked, who_has_sent_a_part_of_one_is_not,
       an_idle_one_is_served_by_who_adopts_it, what_it_had_asked_is_answered,
       one_that_is_gone_already_does_no_harm,

@@ -161,6 +161,47 @@ START_TEST(what_a_worker_says_is_bounded)
 }
 END_TEST
 
+START_TEST(the_last_error_has_its_first_and_last_line_and_is_cut)
+{
+    struct cg_slot *s = cg_calloc(1, sizeof *s);
+    char text[200], much[1000];
+    uint64_t at = 0;
+    ck_assert(!cg_slot_last_error(s, text, &at));
+    cg_slot_tell_error(s, "plain", 5, 3);
+    ck_assert(cg_slot_last_error(s, text, &at));
+    ck_assert_str_eq(text, "plain");
+    ck_assert_uint_eq(at, 3);
+    const char trace[] = "Error handling /\nTraceback\n  File\nKeyError: 1\n";
+    cg_slot_tell_error(s, trace, sizeof trace - 1, 4);
+    ck_assert(cg_slot_last_error(s, text, &at));
+    ck_assert_str_eq(text, "Error handling /: KeyError: 1");
+    memset(much, 'x', sizeof much);
+    much[150] = '\n';
+    cg_slot_tell_error(s, much, sizeof much, 5);
+    ck_assert(cg_slot_last_error(s, text, &at));
+    ck_assert_uint_eq(strlen(text), 199);
+    cg_slot_tell_error(s, "", 0, 6);
+    ck_assert(cg_slot_last_error(s, text, &at));
+    ck_assert_str_eq(text, "");
+    free(s);
+}
+END_TEST
+
+START_TEST(time_in_the_application_counts_calls_under_way)
+{
+    struct cg_slot *s = cg_calloc(1, sizeof *s);
+    struct cg_flight *f = cg_slot_flight(s, 1);
+    f->by_class[2].app_us = 100;
+    f->by_class[5].app_us = 11;
+    f->since_us = 1000;
+    ck_assert_uint_eq(cg_slot_app_us(s, 1500), 111);
+    f->running = 1;
+    ck_assert_uint_eq(cg_slot_app_us(s, 1500), 611);
+    ck_assert_uint_eq(cg_slot_app_us(s, 900), 111);
+    free(s);
+}
+END_TEST
+
 START_TEST(a_flight_of_an_earlier_worker_is_not_told)
 {
     struct cg_scoreboard *b = board();
@@ -200,4 +241,6 @@ END_TEST
 TESTS("scoreboard", a_worker_writes_its_own_slot_and_everybody_sees_it,
       a_worker_cannot_write_what_others_say,
       a_worker_cannot_get_the_right_to_write, what_a_worker_says_is_bounded,
+      the_last_error_has_its_first_and_last_line_and_is_cut,
+      time_in_the_application_counts_calls_under_way,
       a_flight_of_an_earlier_worker_is_not_told, a_board_costs_what_is_used)

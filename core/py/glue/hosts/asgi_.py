@@ -5,6 +5,7 @@ import asyncio
 import traceback
 
 from . import wanted
+from .waiting import of_coroutine
 
 spawn = handled = None
 QUIET = ()
@@ -85,29 +86,8 @@ def kill(tasks):
 TASKS_TOLD, FRAMES_TOLD = 32, 16
 
 
-def _frames(coro):
-    """Of a coroutine that waits, the outermost first."""
-    while coro is not None:
-        for kind, wait in (("cr", "await"), ("gi", "yieldfrom"),
-                           ("ag", "await")):
-            frame = getattr(coro, kind + "_frame", None)
-            if frame is not None:
-                yield frame
-                coro = getattr(coro, "%s_%s" % (kind, wait), None)
-                break
-        else:
-            return
-
-
 def _stack(task):
-    lines = []
-    for frame in _frames(task.get_coro()):
-        code = frame.f_code
-        lines.append('    File "%s", line %s in %s' % (
-            code.co_filename, frame.f_lineno, code.co_name))
-        if len(lines) == FRAMES_TOLD:
-            break
-    return "\n".join(lines)
+    return "\n".join(of_coroutine(task.get_coro(), FRAMES_TOLD))
 
 
 def _tell_tasks():
