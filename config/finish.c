@@ -568,15 +568,6 @@ advise_http2(const struct cg_settings *s, const struct cg_cpus *cpus,
                             "and http2_cleartext is off, so HTTP/2 will never "
                             "be negotiated.");
     }
-    if (!off && strcmp(clear, "prior-knowledge") != 0) {
-        cg_findings_warn(f,
-                         "%s: http2_cleartext = %s: the upgrade of HTTP/1.1 is "
-                         "not served (RFC 9113 has none): %s",
-                         s->source[CG_http2_cleartext].text, clear,
-                         strcmp(clear, "both") == 0
-                             ? "clients with prior knowledge are"
-                             : "use prior-knowledge or both");
-    }
 }
 
 void

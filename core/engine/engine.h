@@ -150,8 +150,9 @@ struct cg_health_policy {
 /* HTTP/2 on plain connections, of trusted peers. */
 enum cg_cleartext {
     CG_CLEARTEXT_OFF,
-    CG_CLEARTEXT_PRIOR, /* it must begin with the preface */
-    CG_CLEARTEXT_BOTH   /* it may */
+    CG_CLEARTEXT_PRIOR,   /* it must begin with the preface */
+    CG_CLEARTEXT_UPGRADE, /* a request may ask for it */
+    CG_CLEARTEXT_BOTH     /* it may begin with it, or a request may ask */
 };
 struct cg_files; /* core/engine/files/files.h */
 

@@ -71,6 +71,11 @@ const char *cg_h2_version(void);
 struct cg_h2 *cg_h2_new(const struct cg_h2_policy *policy,
                         const struct cg_h2_events *events, void *self);
 void cg_h2_free(struct cg_h2 *h);
+/* At once after it: the session goes on from a request of HTTP/1.1 that is
+ * complete (h2_upgrade.h) and its first stream; on_head is called. -1: the
+ * settings are invalid. */
+int cg_h2_upgrade(struct cg_h2 *h, const uint8_t *settings, size_t n,
+                  struct cg_slice text, bool head_request);
 
 /* Negative: the connection is over, after what there is to pull. */
 int cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us);
@@ -90,6 +95,8 @@ int cg_h2_reply(struct cg_h2_stream *s, const char *p, size_t n);
 void cg_h2_end(struct cg_h2_stream *s);
 /* Bytes of its body that have not left. */
 size_t cg_h2_unsent(const struct cg_h2_stream *s);
+/* All of what was given has left, and more is to come. */
+bool cg_h2_is_dry(const struct cg_h2_stream *s);
 /* n bytes of the body found their place. */
 void cg_h2_consume(struct cg_h2_stream *s, size_t n);
 void cg_h2_reset(struct cg_h2_stream *s, uint32_t code);

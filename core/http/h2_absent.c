@@ -29,6 +29,13 @@ cg_h2_free(struct cg_h2 *h)
 }
 
 int
+cg_h2_upgrade(struct cg_h2 *h, const uint8_t *settings, size_t n,
+              struct cg_slice text, bool head_request)
+{
+    return -1;
+}
+
+int
 cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us)
 {
     return -1;
@@ -67,6 +74,12 @@ size_t
 cg_h2_unsent(const struct cg_h2_stream *s)
 {
     return 0;
+}
+
+bool
+cg_h2_is_dry(const struct cg_h2_stream *s)
+{
+    return false;
 }
 
 void

@@ -62,6 +62,8 @@ void cg_h2_weigh_bytes(struct cg_h2 *h, size_t n);
 
 /* h2_streams.c: what nghttp2 tells; NULL: memory is out. */
 nghttp2_session_callbacks *cg_h2_make_callbacks(void);
+/* Linked to its session. */
+struct cg_h2_stream *cg_h2_new_stream(struct cg_h2 *h, int32_t id);
 void cg_h2_free_stream(struct cg_h2_stream *s);
 
 #endif

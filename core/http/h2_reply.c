@@ -166,6 +166,12 @@ cg_h2_unsent(const struct cg_h2_stream *s)
     return s->body.n - s->at;
 }
 
+bool
+cg_h2_is_dry(const struct cg_h2_stream *s)
+{
+    return s->headed && !s->whole && s->body.n == s->at;
+}
+
 void
 cg_h2_consume(struct cg_h2_stream *s, size_t n)
 {

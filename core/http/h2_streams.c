@@ -32,6 +32,20 @@ on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
 
 /* ---- streams that come ---- */
 
+struct cg_h2_stream *
+cg_h2_new_stream(struct cg_h2 *h, int32_t id)
+{
+    struct cg_h2_stream *s = cg_calloc(1, sizeof *s);
+    s->h = h;
+    s->id = id;
+    s->next = h->streams;
+    if (s->next != NULL) {
+        s->next->prev = s;
+    }
+    h->streams = s;
+    return s;
+}
+
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
                  void *user_data)
@@ -40,14 +54,7 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
         frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0;
     }
-    struct cg_h2_stream *s = cg_calloc(1, sizeof *s);
-    s->h = user_data;
-    s->id = frame->hd.stream_id;
-    s->next = s->h->streams;
-    if (s->next != NULL) {
-        s->next->prev = s;
-    }
-    s->h->streams = s;
+    struct cg_h2_stream *s = cg_h2_new_stream(user_data, frame->hd.stream_id);
     nghttp2_session_set_stream_user_data(session, s->id, s);
     return 0;
 }
@@ -155,6 +162,22 @@ tell_head(struct cg_h2_stream *s, bool ends)
     if (s->owner == NULL) {
         refuse(s, CG_H2_REFUSED_STREAM);
     }
+}
+
+int
+cg_h2_upgrade(struct cg_h2 *h, const uint8_t *settings, size_t n,
+              struct cg_slice text, bool head_request)
+{
+    struct cg_h2_stream *s = cg_h2_new_stream(h, 1);
+    if (nghttp2_session_upgrade2(h->session, settings, n, head_request, s) !=
+        0) {
+        cg_h2_free_stream(s);
+        return -1;
+    }
+    s->told = s->ended = true;
+    s->reply.head_request = head_request;
+    s->owner = h->events->on_head(h->self, s, text, true);
+    return 0;
 }
 
 static void

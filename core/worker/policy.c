@@ -200,11 +200,18 @@ text_of(const struct cg_settings *s, enum cg_setting_id id)
 static enum cg_cleartext
 cleartext(const char *word)
 {
-    bool prior = word != NULL && strcmp(word, "prior-knowledge") == 0;
-    bool both = word != NULL && strcmp(word, "both") == 0;
-    return prior  ? CG_CLEARTEXT_PRIOR
-           : both ? CG_CLEARTEXT_BOTH
-                  : CG_CLEARTEXT_OFF;
+    static const char *const words[] = {
+        [CG_CLEARTEXT_OFF] = "off",
+        [CG_CLEARTEXT_PRIOR] = "prior-knowledge",
+        [CG_CLEARTEXT_UPGRADE] = "upgrade",
+        [CG_CLEARTEXT_BOTH] = "both",
+    };
+    for (size_t i = 0; word != NULL && i < CG_COUNT(words); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return (enum cg_cleartext)i;
+        }
+    }
+    return CG_CLEARTEXT_OFF;
 }
 
 static void

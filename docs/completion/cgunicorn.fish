@@ -133,7 +133,7 @@ complete -c cgunicorn -l static-fallback -r -F -d 'A file in the folder of stati
 complete -c cgunicorn -l static-missing -x -a 'application 404' -d 'Who answers when there is no such file: the application, or a page with status 404.'
 complete -c cgunicorn -l sendfile-root -x -d 'A folder from which the application may have a file sent in place of its own body: by a response field X-Sendfile with the file\'s path, or X-Accel-Redirect with its path below the folder. Clients never see these fields then.'
 complete -c cgunicorn -l http-protocols -x -d 'Protocols to offer by ALPN, in this order: h1, h2. Clients that offer none get HTTP/1.1.'
-complete -c cgunicorn -l http2-cleartext -x -a 'off prior-knowledge upgrade both' -d 'HTTP/2 without TLS, for peers in forwarded_allow_ips and on unix sockets, when http_protocols has h2: off, prior-knowledge (a connection begins with the preface), both (it may). An upgrade of HTTP/1.1 is not served: `upgrade` and the upgrade of `both` are HTTP/1.1.'
+complete -c cgunicorn -l http2-cleartext -x -a 'off prior-knowledge upgrade both' -d 'HTTP/2 without TLS, for peers in forwarded_allow_ips and on unix sockets, when http_protocols has h2: off, prior-knowledge (a connection begins with the preface, others get a 400), upgrade (a request of HTTP/1.1 without a body asks for it: Upgrade: h2c), both.'
 complete -c cgunicorn -l http2-max-concurrent-streams -x -d 'Streams that a connection of HTTP/2 may have at once.'
 complete -c cgunicorn -l http2-initial-window-size -x -d 'Bytes of a request body over HTTP/2 that a client may send ahead of what is stored or read.'
 complete -c cgunicorn -l http2-max-frame-size -x -d 'Largest frame of HTTP/2 that a client may send, in bytes.'

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 
+import secure
 import static
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -51,9 +52,12 @@ BROWSER = [
 
 class Workload:
     def __init__(self, what, path="/", connections=64, fields=(), script=None,
-                 args=(), floor=True):
+                 args=(), floor=True, kind=None, streams=0, ask=None):
         self.what, self.path, self.connections = what, path, connections
-        self.floor = floor  # whether the floor program can do it
+        self.floor = floor and kind is None  # whether the floor program can do it
+        self.kind = kind  # of secure.py; None: plain HTTP/1
+        self.streams = streams  # of HTTP/2, of each connection
+        self.ask = ask  # who asks; None: wrk
         self.wrk = [f"-c{connections}"]
         for field in fields:
             self.wrk += ["-H", field]
@@ -77,9 +81,20 @@ WORKLOADS = {
     "conns1000": Workload("14 bytes, keep-alive", connections=1000),
     "sleep": Workload("an application that sleeps for 10 ms", "/sleep",
                       floor=False),
+    "tls": Workload("14 bytes, keep-alive, TLS 1.3", kind=secure.Kind(True, False)),
+    "tlsreal": Workload("14 header fields, TLS 1.3", "/real?page=2&q=abc", fields=BROWSER,
+                        kind=secure.Kind(True, False)),
+    "tls1m": Workload("1 MB back, TLS 1.3", "/big", connections=16, kind=secure.Kind(True, False)),
+    "handshake": Workload("a new TLS connection and a request", connections=1,
+                          kind=secure.Kind(True, False), ask=secure.handshakes),
+    "h2": Workload("14 bytes, HTTP/2 over TLS, 32 streams each", connections=16, streams=32,
+                   kind=secure.Kind(True, True), ask=secure.h2load),
+    "h2c": Workload("14 bytes, HTTP/2 in clear text, 32 streams each", connections=16, streams=32,
+                    kind=secure.Kind(False, True), ask=secure.h2load),
     **{name: Workload(what, path, connections, fields, floor=False)
        for name, (what, path, connections, fields) in static.ROWS.items()},
 }
+SECURE = [name for name, w in WORKLOADS.items() if w.kind]
 
 
 def fail(text):
@@ -137,6 +152,15 @@ def servers(options):
             if not chosen or any(name.startswith(c) for c in chosen)}
 
 
+def of_workload(commands, workload):
+    """Who takes part: for TLS and HTTP/2 nginx and its like, too; gunicorn, which
+    would want arguments of its own, not."""
+    if workload.kind is None:
+        return commands
+    chosen = {name: c for name, c in commands.items() if name.startswith("cgunicorn")}
+    return {**chosen, **secure.peers(workload.kind, os.environ.get("BENCH_PYTHON"))}
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -155,12 +179,14 @@ class Server:
     def __init__(self, name, command, workload, cores=SERVER_CORE):
         self.name = name
         self.cores = cores
+        self.kind = workload.kind
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="bench-")
         self.argv = []
         for word in command:
             if word == "{args}":
                 self.argv += workload.args
+                self.argv += secure.cgunicorn_args(workload.kind) if workload.kind else []
             else:
                 self.argv.append(word.replace("{port}", str(self.port)))
 
@@ -183,6 +209,8 @@ class Server:
         while time.monotonic() < end and self.process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+                    if self.kind:
+                        return  # what is not there yet fails its warming up
                     s.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
                     if s.recv(12) == b"HTTP/1.1 200":
                         return
@@ -224,9 +252,10 @@ class Server:
 
 
 def wrk(server, workload, seconds):
+    scheme = "https" if workload.kind else "http"
     done = subprocess.run(
         ["wrk", "-t1", f"-d{seconds}s", "--latency", *workload.wrk,
-         f"http://127.0.0.1:{server.port}{workload.path}"],
+         f"{scheme}://127.0.0.1:{server.port}{workload.path}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, CLIENT_CORE))
     if done.returncode != 0:
@@ -239,22 +268,27 @@ def found(pattern, text, default="0"):
     return match[1] if match else default
 
 
-def measure(name, command, workload, seconds):
-    with Server(name, command, workload) as server:
-        wrk(server, workload, 1)  # warm
-        before, _ = server.usage()
-        out = wrk(server, workload, seconds)
-        after, resident = server.usage()
-    count = int(found(r"(\d+) requests in", out))
-    if count == 0:
-        return None
+def ask(server, workload, seconds):
+    """(requests, requests/s, p99, what went wrong)"""
+    if workload.ask:
+        return workload.ask(server, workload, seconds, CLIENT_CORE)
+    out = wrk(server, workload, seconds)
     wrong = [f for f in (found(r"Socket errors: (.*)", out, ""),
                          found(r"(Non-2xx.*)", out, "")) if f]
-    return {"rate": float(found(r"Requests/sec:\s+([\d.]+)", out)),
-            "us": (after - before) * 1e6 / count,
-            "mib": resident / (1 << 20),
-            "p99": found(r"99%\s+(\S+)", out, "?"),
-            "wrong": "; ".join(wrong)}
+    return (int(found(r"(\d+) requests in", out)), float(found(r"Requests/sec:\s+([\d.]+)", out)),
+            found(r"99%\s+(\S+)", out, "?"), "; ".join(wrong))
+
+
+def measure(name, command, workload, seconds):
+    with Server(name, command, workload) as server:
+        ask(server, workload, 1)  # warm
+        before, _ = server.usage()
+        count, rate, p99, wrong = ask(server, workload, seconds)
+        after, resident = server.usage()
+    if count == 0:
+        return None
+    return {"rate": rate, "us": (after - before) * 1e6 / count,
+            "mib": resident / (1 << 20), "p99": p99, "wrong": wrong}
 
 
 def show(name, workload, results, rounds, seconds):
@@ -280,7 +314,8 @@ def show(name, workload, results, rounds, seconds):
 def arguments():
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("-w", "--workloads", default=",".join(WORKLOADS),
+    p.add_argument("-w", "--workloads",
+                   default=",".join(n for n in WORKLOADS if n not in SECURE),
                    metavar="LIST", help="of: " + ", ".join(WORKLOADS))
     p.add_argument("-k", "--worker-class", default="sync", metavar="LIST",
                    help="sync,gthread,...; gthread has 4 threads")
@@ -318,7 +353,7 @@ def run(options, dynamic, files):
         workload, results = WORKLOADS[name], {}
         commands = files if name in static.ROWS else dynamic
         for _ in range(options.rounds):
-            for server, command in commands.items():
+            for server, command in of_workload(commands, workload).items():
                 if server == "floor" and not workload.floor:
                     continue
                 results.setdefault(server, []).append(

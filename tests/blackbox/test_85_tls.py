@@ -818,3 +818,23 @@ def test_gunicorn_socket_knows_tls(server, pki, client_pair):
     with Client(s, c) as peer:
         facts = eval(peer.get("/facts"))
         assert (("commonName", "Ada"),) in facts[2] and facts[3] > 100
+
+
+# ---- a Python whose OpenSSL cannot be had (simulated: its module says so) ----
+
+@pytest.mark.parametrize("config, said", [
+    ("import _ssl\n_ssl.__file__ = None\n",
+     "this Python's ssl module is built into the interpreter, and its OpenSSL cannot be reached"),
+    ("import sys\nsys.modules['_ssl'] = None\n", "this Python has no ssl module"),
+    ("import _ssl\n_ssl.__file__ = '/nonexistent/_ssl.so'\n", "TLS cannot be served by this Python"),
+    ("import _ssl, os, zlib\n"
+     "_ssl.__file__ = getattr(zlib, '__file__', None) or '/nonexistent'\n",
+     "TLS cannot be served by this Python"),
+], ids=["built in", "none", "not loaded", "without OpenSSL"])
+def test_an_openssl_out_of_reach_is_a_refusal(run, pki, tmp_path, config, said):
+    (tmp_path / "conf.py").write_text(config)
+    r = run("-c", "conf.py", "--certfile", pki[1], "--keyfile", pki[2], "shop:app",
+            files={"shop.py": APP})
+    assert r.status == 1 and "Traceback" not in r.err
+    line = r.line_with(said)
+    assert "let a proxy in front of the server do TLS" in line

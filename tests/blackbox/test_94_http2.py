@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """HTTP/2: by ALPN and in clear text; requests, bodies, replies, limits, ends."""
 import re
+import select
 import shutil
+import socket
 import struct
 import subprocess
 
 import pytest
 
-from harness import certificates
+from harness import certificates, processes
 from harness.h2wire import (ACK, CANCEL, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
-                            PROTOCOL_ERROR, RST, WINDOW, block, connect, frame)
+                            PROTOCOL_ERROR, RST, WINDOW, Client, block, connect, frame)
+from harness.server import free_port
 from harness.waiting import until
 
 APP = """
@@ -27,6 +30,8 @@ def app(environ, start_response):
         return (b"%05d " % i * 100 for i in range(2000))
     elif path == "/big":
         body = b"0123456789abcdef" * 100000
+    elif path == "/medium":
+        body = bytes(200000)
     elif path == "/slow":
         open("slow-began", "w").close()
         time.sleep(0.5)
@@ -36,6 +41,27 @@ def app(environ, start_response):
     elif path == "/short":
         start_response("200 OK", [("Content-Length", "100")])
         return [b"only this"]
+    elif path == "/trailers":
+        environ["gunicorn.http2.send_trailers"]([("X-Sum", "42"), ("X-Other", "b")])
+        environ["gunicorn.http2.send_trailers"]([("X-Third", "c")])
+        body = b"with trailers"
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+    elif path == "/late":
+        start_response("200 OK", [])
+        def parts():
+            yield b"a"
+            yield b"b"
+            environ["gunicorn.http2.send_trailers"]([("X-Sum", "ab")])
+        return parts()
+    elif path == "/bad-trailers":
+        told = []
+        for bad in ([("X A", "1")], [("x", "a\\r\\nb")], [("x",)], 7):
+            try:
+                environ["gunicorn.http2.send_trailers"](bad)
+            except (TypeError, ValueError) as e:
+                told.append(type(e).__name__)
+        body = " ".join(told).encode()
     elif path == "/hints":
         environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
         body = b"hinted"
@@ -106,6 +132,66 @@ def test_head_has_no_body(h2c):
 def test_early_hints(h2c):
     text = curl(h2c, "/hints", "-i").decode()
     assert re.match(r"HTTP/2 103 \r\nlink: </a.css>; rel=preload\r\n\r\nHTTP/2 200", text), text
+
+
+def test_trailers_of_a_reply(h2c):
+    text = curl(h2c, "/trailers", "-i").decode()
+    head, _, rest = text.partition("\r\n\r\n")
+    assert "trailers" in rest and "x-sum: 42\r\nx-other: b\r\nx-third: c" in rest
+    assert "x-sum: ab" in curl(h2c, "/late", "-i").decode().partition("\r\n\r\n")[2]
+    # those of the request before are not this one's
+    assert "x-sum" not in curl(h2c, "/", "-i").decode()
+
+
+def test_trailers_are_checked_like_fields(h2c):
+    assert curl(h2c, "/bad-trailers") == b"ValueError ValueError TypeError TypeError"
+
+
+def test_trailers_of_a_request(server):
+    s = server(*CLEAR, "shop:app", files={"shop.py": APP}, config="""
+def post_request(worker, req, environ, resp):
+    with open("trailers", "w") as f:
+        f.write(repr(req.trailers))
+""")
+    c = connect(s)
+    stream = c.request("/echo", "POST", end=False)
+    c.send(frame(DATA, 0, stream, b"abc"))
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block([("x-sum", "6"), ("x-b", "c")])))
+    assert c.body(stream) == b"abc"
+    found = s.folder / "trailers"
+    until(lambda: found.exists() and found.read_text() == "[('X-SUM', '6'), ('X-B', 'c')]",
+          lambda: found.exists() and found.read_text())
+    c.send(b"")
+    stream = c.request("/echo", "POST", end=False)
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block([(":path", "/")])))
+    with pytest.raises(ConnectionResetError):
+        c.body(stream)
+    c.close()
+
+
+@pytest.mark.parametrize("how", ["field", "frame"])
+def test_priorities_order_what_waits(h2c, how):
+    """RFC 9218: the urgent reply goes first, however late it was asked for."""
+    c = connect(h2c, settings=[(4, 1 << 20)])
+    urgent = [("priority", "u=1")] if how == "field" else []
+    first = c.request("/big", more=[("priority", "u=6")])
+    c.until(DATA, first)  # the connection's window is used up by the lazy one
+    second = c.request("/big", more=urgent)
+    if how == "frame":
+        c.send(frame(16, 0, 0, struct.pack(">I", second) + b"u=1"))
+    got = 0
+    while got < 65535 - 16384:  # what the window still has
+        f = c.until(DATA)
+        assert f[2] == first
+        got += len(f[3])
+    c.until(HEADERS, second)
+    c.send(frame(WINDOW, 0, 0, struct.pack(">I", 1 << 24)))
+    order = []
+    while len(order) < 90:
+        order.append(c.until(DATA)[2])
+    # what its writer has not filled in yet may leave room for the other one
+    assert order[0] == second and order.count(second) > 60, "".join(map(str, order))
+    c.close()
 
 
 def test_log_names_the_protocol(h2c):
@@ -221,6 +307,29 @@ def test_slow_body_times_out(server):
     c.close()
 
 
+def test_what_waits_in_streams_counts_in_the_memory_for_replies(server):
+    """400 streams that take nothing: 64 KiB each without a bound."""
+    s = server(*CLEAR, "shop:app", "--response-memory", "1000000", "--write-timeout", "60",
+               files={"shop.py": APP})
+    def resident():
+        return processes.resident_kib(s.workers()[0])
+    warm = connect(s, settings=[(4, 0)])
+    warm.until(HEADERS, warm.request("/stream-less"))
+    before = resident()
+    clients = [connect(s, settings=[(4, 0)]) for _ in range(4)]
+    for c in clients:
+        for _ in range(100):
+            c.request("/medium")
+        for _ in range(100):
+            c.until(HEADERS)
+    grown = resident() - before
+    if not processes.is_sanitized(s.workers()[0]):
+        assert grown < 10 * 1024, f"{grown} KiB"
+    for c in clients:
+        c.close()
+    assert curl(s, "/") == b"hello"
+
+
 def test_idle_connection_is_told_to_go(server):
     s = server(*CLEAR, "shop:app", "--keep-alive", "1", files={"shop.py": APP})
     c = connect(s)
@@ -317,7 +426,126 @@ def test_without_a_way_to_speak_it_warns(run):
     assert "there is no TLS and http2_cleartext is off, so HTTP/2 will never be negotiated" in r.err
 
 
-def test_upgrade_says_that_it_is_not_served(run):
-    r = run("--http-protocols", "h2,h1", "--http2-cleartext", "upgrade", "--check-config", "shop:app",
-            files={"shop.py": APP})
-    assert "the upgrade of HTTP/1.1 is not served" in r.err
+# ---- the upgrade of HTTP/1.1 ----
+
+def upgrade(server, path="/", settings="AAMAAABkAAQAAP__", method="GET", more="", body=b""):
+    """(head of HTTP/1.1, the client of what follows)"""
+    sock = socket.create_connection(server.address, 20)
+    sock.sendall(("%s %s HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                  "Upgrade: h2c\r\nHTTP2-Settings: %s\r\n%s\r\n"
+                  % (method, path, settings, more)).encode() + body)
+    got = b""
+    while b"\r\n\r\n" not in got:
+        more = sock.recv(1)
+        assert more, got
+        got += more
+    return got.decode(), sock
+
+
+@pytest.fixture(scope="module", params=["upgrade", "both"])
+def upgrading(request, module_server):
+    return module_server("--http-protocols", "h2,h1", "--http2-cleartext", request.param, "shop:app",
+                         "--access-logfile", "access.log", files={"shop.py": APP})
+
+
+def test_a_request_is_upgraded_and_is_the_first_stream(upgrading):
+    head, sock = upgrade(upgrading, "/environ")
+    assert head == "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert not select.select([sock], [], [], 0)[0]  # nothing more until the client's frames come
+    c = Client(sock)
+    lines = c.body(1).decode().split("\n")
+    assert "SERVER_PROTOCOL=HTTP/2.0" in lines and "HTTP_HOST=test" in lines
+    assert not any(line.startswith(("HTTP_UPGRADE", "HTTP_CONNECTION", "HTTP_HTTP2")) for line in lines)
+    c.next_id = 3
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+    until(lambda: '"GET /environ HTTP/2.0" 200' in (upgrading.folder / "access.log").read_text(),
+          "the line of the request")
+
+
+def test_curl_upgrades(upgrading):
+    r = subprocess.run(["curl", "-sS", "-m", "20", "--http2", "-w", " %{http_version}",
+                        "http://127.0.0.1:%d/big" % upgrading.address[1],
+                        "http://127.0.0.1:%d/" % upgrading.address[1]], capture_output=True)
+    assert r.stdout == b"0123456789abcdef" * 100000 + b" 2hello 2", r.stderr
+
+
+def test_a_head_request_is_upgraded(upgrading):
+    head, sock = upgrade(upgrading, method="HEAD")
+    assert head.startswith("HTTP/1.1 101")
+    c = Client(sock)
+    assert c.body(1) == b""
+    c.close()
+
+
+def test_the_settings_of_an_upgrade_count(upgrading):
+    """A window of nothing: the head comes, the body after the credit."""
+    head, sock = upgrade(upgrading, settings="AAQAAAAA")
+    assert head.startswith("HTTP/1.1 101")
+    c = Client(sock)
+    assert c.until(HEADERS, 1)[1] & END_STREAM == 0
+    c.send(frame(WINDOW, 0, 1, struct.pack(">I", 100)))
+    assert c.until(DATA, 1)[3] == b"hello"
+    c.close()
+
+
+@pytest.mark.parametrize("case", [
+    dict(settings="AAMAAABkAAQAAP"), dict(settings="!!!!"), dict(settings="AASAAAAA"),
+    dict(settings="AAUAAAAA"), dict(settings="AAIAAAAC"), dict(settings="A" * 1024),
+    dict(more="HTTP2-Settings: AAMAAABk\r\n"),
+    dict(method="POST", more="Content-Length: 3\r\n", body=b"abc"),
+], ids=["half a setting", "no base64", "window too large", "frame too small", "push 2", "too many",
+        "settings twice", "a body"])
+def test_what_cannot_be_upgraded_is_http1(upgrading, case):
+    head, sock = upgrade(upgrading, path="/", **case)
+    assert head.startswith("HTTP/1.1 200")
+    assert sock.recv(5) == b"hello"
+    sock.close()
+
+
+def test_it_may_come_in_pieces_and_later(upgrading):
+    sock = socket.create_connection(upgrading.address, 20)
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    got = b""
+    while not got.endswith(b"hello"):
+        got += sock.recv(4096)
+    for b in (b"GET / HTTP/1.1\r\nHost: test\r\nConnection: HTTP2-Settings, Upgrade\r\n"
+              b"Upgrade: foo, h2c\r\nHTTP2-Settings: \r\n\r\n"):
+        sock.sendall(bytes([b]))
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += sock.recv(1)
+    assert got.startswith(b"HTTP/1.1 101")
+    c = Client(sock)
+    assert c.body(1) == b"hello"
+    c.close()
+
+
+@pytest.mark.parametrize("options", [
+    ("--http2-cleartext", "upgrade", "--forwarded-allow-ips", "192.0.2.1"),
+    ("--http2-cleartext", "off"), ("--http2-cleartext", "prior-knowledge")],
+    ids=["not trusted", "off", "prior knowledge only"])
+def test_who_may_not_upgrade(server, options):
+    s = server("--http-protocols", "h2,h1", *options, "shop:app", files={"shop.py": APP})
+    head, sock = upgrade(s)
+    assert not head.startswith("HTTP/1.1 101")
+    sock.close()
+
+
+def test_upgrade_without_prior_knowledge_refuses_the_preface(server):
+    s = server("--http-protocols", "h2,h1", "--http2-cleartext", "upgrade", "shop:app",
+               files={"shop.py": APP})
+    sock = socket.create_connection(s.address, 20)
+    sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert sock.recv(12) in (b"HTTP/1.1 505", b"HTTP/1.1 400")
+    sock.close()
+
+
+def test_a_plain_listener_redirects_http2_too(server, tmp_path):
+    authority = certificates.Authority(tmp_path / "pki")
+    pem, key = authority.issue("server")
+    secure = free_port()
+    s = server(*CLEAR, "-b", "tls:127.0.0.1:%d" % secure, "--certfile", pem, "--keyfile", key,
+               "--redirect-https", "shop:app", files={"shop.py": APP})
+    text = curl(s, "/there?a=b", "-i").decode()
+    assert text.startswith("HTTP/2 308") and "location: https://127.0.0.1:%d/there?a=b" % secure in text

@@ -15,10 +15,16 @@ struct cg_h2_session {
     struct cg_h2_pipe *pipes;
     int n;          /* pipes */
     uint32_t heads; /* requests so far */
-    bool waits;     /* in the list of those with something to send */
-    bool leaving;   /* it is told so */
-    bool over;      /* nothing more is read: what waits leaves, then it ends */
-    bool dying;     /* the peer is gone: it ends with its last request */
+    /* in a pump: one of its streams could have sent more, had it been there;
+     * those behind it wait for the next pass (RFC 9218) */
+    bool dry;
+    /* after an upgrade, until the peer's first frames: curl has no room for
+     * more than 32 KiB behind a 101 */
+    bool holds;
+    bool waits;   /* in the list of those with something to send */
+    bool leaving; /* it is told so */
+    bool over;    /* nothing more is read: what waits leaves, then it ends */
+    bool dying;   /* the peer is gone: it ends with its last request */
 };
 
 /* session.c */

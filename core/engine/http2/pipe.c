@@ -91,12 +91,21 @@ receive(struct cg_transport *t, void *to, size_t room)
     return r;
 }
 
+/* How much of a reply it may hold now. */
+static size_t
+most(const struct cg_h2_pipe *p)
+{
+    const struct cg_engine *e = p->engine;
+    size_t all = atomic_load_explicit(&e->hoard.bytes, memory_order_relaxed);
+    return all > e->config->response_memory ? CG_H2_PIPE_LEAST : CG_H2_PIPE_MAX;
+}
+
 /* What goes into it at once; the rest is offered again. */
 static size_t
 take(struct cg_h2_pipe *p, const struct iovec *parts, int count)
 {
     size_t there = p->out.n + p->unsent, sum = 0;
-    size_t room = there < CG_H2_PIPE_MAX ? CG_H2_PIPE_MAX - there : 0;
+    size_t limit = most(p), room = there < limit ? limit - there : 0;
     for (int i = 0; i < count && room > 0; i++) {
         size_t n = parts[i].iov_len < room ? parts[i].iov_len : room;
         cg_buf_put(&p->out, parts[i].iov_base, n);
@@ -151,7 +160,7 @@ shut(struct cg_transport *t, int how)
 static bool
 is_ready(const struct cg_h2_pipe *p, bool in, bool out)
 {
-    bool room = p->out.n + p->unsent <= CG_H2_PIPE_MAX / 2;
+    bool room = p->out.n + p->unsent <= most(p) / 2;
     return p->gone || (in && (p->in.n > 0 || p->in_end)) || (out && room);
 }
 
@@ -241,6 +250,9 @@ cg_h2_pipe_drop(struct cg_h2_pipe *p)
         p->asked || p->dirty) {
         return;
     }
+    lock(p);
+    cg_h2_pipe_count(p); /* it has no stream: nothing */
+    unlock(p);
     pthread_cond_destroy(&p->changed);
     cg_buf_release(&p->in);
     cg_buf_release(&p->out);
@@ -269,6 +281,20 @@ cg_h2_pipe_finish(struct cg_h2_pipe *p)
 }
 
 void
+cg_h2_pipe_count(struct cg_h2_pipe *p)
+{
+    struct cg_hoard *h = &p->engine->hoard;
+    size_t held = p->stream != NULL ? p->out.n + p->unsent : 0;
+    CG_HAS_BATON(p->engine);
+    atomic_store_explicit(
+        &h->bytes,
+        atomic_load_explicit(&h->bytes, memory_order_relaxed) - p->counted +
+            held,
+        memory_order_relaxed);
+    p->counted = held;
+}
+
+void
 cg_h2_pipe_break(struct cg_h2_pipe *p)
 {
     lock(p);
@@ -284,6 +310,15 @@ cg_h2_pipe_is_gone(struct cg_h2_pipe *p)
     bool gone = p->gone;
     unlock(p);
     return gone;
+}
+
+bool
+cg_h2_pipe_was_full(struct cg_h2_pipe *p)
+{
+    lock(p);
+    bool full = p->full;
+    unlock(p);
+    return full;
 }
 
 void

@@ -3,7 +3,9 @@
  * Pipe: the transport of a stream of HTTP/2. One end is a connection without a
  * descriptor, whose owner receives and sends through it (transport.h); the
  * other one is the session, with the baton. It holds no more than the stream's
- * window of a request's body, and CG_H2_PIPE_MAX bytes of a reply.
+ * window of a request's body, and CG_H2_PIPE_MAX bytes of a reply, a share of
+ * that while the worker holds more of replies than response_memory: what is in
+ * pipes counts there.
  */
 #ifndef CG_ENGINE_HTTP2_PIPE_H
 #define CG_ENGINE_HTTP2_PIPE_H
@@ -12,7 +14,7 @@
 #include "core/engine/conn/conn.h"
 #include "core/http/h2.h"
 
-enum { CG_H2_PIPE_MAX = 64 * 1024 };
+enum { CG_H2_PIPE_MAX = 64 * 1024, CG_H2_PIPE_LEAST = 4 * 1024 };
 
 struct cg_h2_pipe {
     struct cg_transport_state state; /* first */
@@ -27,6 +29,7 @@ struct cg_h2_pipe {
     bool asked;        /* it is in the list of events */
     bool moved;        /* some of the reply left */
     uint64_t moved_us; /* when */
+    size_t counted;    /* bytes of it that the worker's hoard has */
 
     /* with the lock */
     struct cg_h2_pipe *dirty_next;
@@ -59,6 +62,10 @@ void cg_h2_pipe_break(struct cg_h2_pipe *p);
 /* Its connection is asked at the next step, if it waits for what is there. */
 void cg_h2_pipe_ask(struct cg_h2_pipe *p);
 bool cg_h2_pipe_is_gone(struct cg_h2_pipe *p);
+/* With the lock, too: what it holds of a reply counts in response_memory. */
+void cg_h2_pipe_count(struct cg_h2_pipe *p);
+/* Whether there is more of the reply than had room in it. */
+bool cg_h2_pipe_was_full(struct cg_h2_pipe *p);
 
 static inline struct cg_h2_pipe *
 cg_h2_pipe_of(struct cg_conn *c)

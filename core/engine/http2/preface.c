@@ -8,6 +8,7 @@
 #include "core/engine/http1/ending.h"
 #include "core/engine/http1/refuse.h"
 #include "core/engine/http2/session.h"
+#include "core/engine/http2/upgrade.h"
 #include "core/engine/protocol.h"
 #include "core/engine/state.h"
 
@@ -22,6 +23,10 @@ cg_preface_begin(struct cg_engine *e, struct cg_conn *c)
 {
     if (e->config->cleartext != CG_CLEARTEXT_OFF && c->peer.trusted &&
         !c->preamble && cg_transport_is_plain(&c->transport)) {
+        if (e->config->cleartext == CG_CLEARTEXT_UPGRADE) {
+            c->protocol = &cg_http2_upgrade;
+            return;
+        }
         c->protocol = &protocol;
         c->transport.movable = false;
     }
@@ -50,6 +55,7 @@ go_on_with_http1(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     if (e->config->cleartext == CG_CLEARTEXT_PRIOR) {
         return refuse(e, c);
     }
+    c->protocol = &cg_http2_upgrade;
     return c->protocol->on_queued(x, &c->stream, a);
 }
 

@@ -43,6 +43,7 @@ move_out(struct cg_engine *e, struct cg_h2_pipe *p)
     size_t unsent = p->stream != NULL ? cg_h2_unsent(p->stream) : 0;
     pthread_mutex_lock(&e->http2.lock);
     p->unsent = unsent;
+    cg_h2_pipe_count(p);
     if (p->out.p == NULL && out.cap <= CG_H2_PIPE_MAX && p->conn != NULL) {
         cg_buf_reset(&out);
         p->out = out;
@@ -84,6 +85,7 @@ tell_moved(struct cg_engine *e, struct cg_h2_session *s)
         bool stuck =
             p->full && p->conn != NULL && p->conn->stream.state == STREAM_RUN;
         p->unsent = p->stream != NULL ? cg_h2_unsent(p->stream) : 0;
+        cg_h2_pipe_count(p);
         pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&e->http2.lock);
         cg_h2_pipe_ask(p);
@@ -100,7 +102,7 @@ send_some(struct cg_engine *e, struct cg_h2_session *s, size_t *ret_n)
     const uint8_t *p;
     ssize_t n = 0;
     size_t at = 0;
-    while (at < GATHER && (n = cg_h2_pull(s->h2, &p)) > 0) {
+    while (at < GATHER && !s->dry && (n = cg_h2_pull(s->h2, &p)) > 0) {
         if ((size_t)n > GATHER + FRAME - at) { /* a frame of its own */
             cg_outbox_put(&s->conn->stream.outbox, e->http2.gather, at);
             cg_outbox_put(&s->conn->stream.outbox, (const char *)p, (size_t)n);
@@ -166,9 +168,14 @@ pump_session(struct cg_engine *e, struct cg_h2_session *s)
         cg_h2_goaway(s->h2);
     }
     size_t n = 1;
-    while (!s->dying && n > 0 && cg_outbox_is_empty(&s->conn->stream.outbox)) {
+    s->dry = false;
+    while (!s->dying && !s->holds && n > 0 &&
+           cg_outbox_is_empty(&s->conn->stream.outbox)) {
         if (send_some(e, s, &n) < 0) {
             cg_h2_die(e, s);
+        } else if (s->dry) {
+            cg_h2_wants_pump(e, s);
+            break;
         }
     }
     tell_moved(e, s);
@@ -189,9 +196,11 @@ cg_http2_pump(struct cg_engine *e)
     }
     h->pumped_us = e->now_us;
     cg_h2_empty_pipes(e);
-    struct cg_h2_session *s;
-    while ((s = h->waiting) != NULL) {
-        h->waiting = s->wait_next;
+    /* those that want it again get it in the next pass */
+    struct cg_h2_session *s, *list = h->waiting;
+    h->waiting = NULL;
+    while ((s = list) != NULL) {
+        list = s->wait_next;
         s->waits = false;
         pump_session(e, s);
     }
@@ -203,7 +212,10 @@ cg_http2_pump_late(struct cg_engine *e)
 {
     uint64_t last =
         e->http2.pumped_us > e->harvest.us ? e->http2.pumped_us : e->harvest.us;
-    if (cg_http2_is_owed(e) && e->now_us - last > LATE_US) {
+    /* one that waits for its dry stream waits for what comes next */
+    bool owed = atomic_load_explicit(&e->http2.owes, memory_order_relaxed) ||
+                (e->http2.waiting != NULL && !e->http2.waiting->dry);
+    if (owed && e->now_us - last > LATE_US) {
         cg_http2_pump(e);
     }
 }

@@ -108,6 +108,7 @@ cg_http2_feed(struct cg_engine *e, struct cg_conn *c, const char *p, size_t n)
 {
     struct cg_h2_session *s = c->session;
     bool was_over = s->over;
+    s->holds = false;
     if (cg_h2_feed(s->h2, p, n, e->now_us) < 0 && !was_over) {
         s->over = true;
         if (cg_h2_fault(s->h2) != NULL) {
@@ -271,6 +272,21 @@ cg_http2_begin(struct cg_engine *e, struct cg_conn *c)
     c->transport.movable = false;
     c->stream.state = STREAM_FRESH;
     cg_h2_wants_pump(e, s);
+}
+
+void
+cg_http2_begin_with(struct cg_engine *e, struct cg_conn *c,
+                    const struct cg_h2_settings *settings, struct cg_slice text,
+                    bool head_request)
+{
+    cg_http2_begin(e, c);
+    struct cg_h2_session *s = c->session;
+    if (cg_h2_upgrade(s->h2, settings->bytes, settings->n, text, head_request) <
+        0) {
+        cg_h2_terminate(s->h2, CG_H2_PROTOCOL_ERROR);
+        s->over = true;
+    }
+    s->holds = true;
 }
 
 void

@@ -112,6 +112,10 @@ on_moved(void *self, void *owner)
     struct cg_h2_pipe *p = owner;
     p->moved = true;
     p->moved_us = p->engine->now_us;
+    if (p->session != NULL && p->session->n > 1 && p->stream != NULL &&
+        cg_h2_is_dry(p->stream) && cg_h2_pipe_was_full(p)) {
+        p->session->dry = true;
+    }
 }
 
 static void

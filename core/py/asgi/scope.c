@@ -316,6 +316,9 @@ static bool
 wants_trailers(const struct cg_exchange *ex)
 {
     const struct cg_field *f = cg_request_field(ex->req, CG_FIELD_TE);
+    if (ex->is_h2) {
+        return true; /* it has a place for them that every client reads */
+    }
     if (f == NULL || ex->req->minor == 0) {
         return false;
     }

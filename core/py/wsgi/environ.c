@@ -10,6 +10,7 @@
 #include "core/http/proxy.h"
 #include "core/py/request/parts.h"
 #include "core/py/wsgi/bridge.h"
+#include "core/py/wsgi/reply.h"
 
 static int
 intern(PyObject **ret, const char *text)
@@ -58,6 +59,7 @@ init_keys(struct cg_environ *e)
         {&e->v_2, "2"},
         {&e->k_h2_weight, "gunicorn.http2.priority_weight"},
         {&e->k_h2_depends, "gunicorn.http2.priority_depends_on"},
+        {&e->k_h2_trailers, "gunicorn.http2.send_trailers"},
         {&e->k_early_hints, "wsgi.early_hints"},
         {&e->k_https, "HTTPS"},
         {&e->v_on, "on"},
@@ -233,6 +235,7 @@ cg_environ_release(struct cg_environ *e)
         &e->v_on,          &e->k_tls_protocol, &e->k_tls_cipher,
         &e->k_request_id,  &e->v_http20,       &e->k_http_version,
         &e->v_2,           &e->k_h2_weight,    &e->k_h2_depends,
+        &e->k_h2_trailers,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -580,13 +583,16 @@ put_server_from_host(struct cg_environ *e, PyObject *d,
 
 /* ---- all of it ---- */
 
-/* What gunicorn says of the priorities of RFC 7540 when there are none. */
+/* What gunicorn says of the priorities of RFC 7540 when there are none, and the
+ * function for trailers. */
 static int
-put_http2(struct cg_environ *e, PyObject *d)
+put_http2(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
 {
     py_auto *weight = PyLong_FromLong(16);
     py_auto *depends = PyLong_FromLong(0);
-    return weight == NULL || depends == NULL ||
+    py_auto *send = cg_wsgi_reply_method(kit->reply, CG_REPLY_SEND_TRAILERS);
+    return send == NULL || PyDict_SetItem(d, e->k_h2_trailers, send) < 0 ||
+                   weight == NULL || depends == NULL ||
                    PyDict_SetItem(d, e->k_protocol, e->v_http20) < 0 ||
                    PyDict_SetItem(d, e->k_http_version, e->v_2) < 0 ||
                    PyDict_SetItem(d, e->k_h2_weight, weight) < 0 ||
@@ -607,9 +613,6 @@ put_line(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
     if (r->minor == 0 && PyDict_SetItem(d, e->k_protocol, e->v_http10) < 0) {
         return -1;
     }
-    if (ex->is_h2 && put_http2(e, d) < 0) {
-        return -1;
-    }
     if (cg_part_is_https(ex) &&
         PyDict_SetItem(d, e->k_scheme, e->v_https) < 0) {
         return -1;
@@ -624,8 +627,8 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
     if (PyDict_SetItem(d, e->k_input, kit->input) < 0 ||
         PyDict_SetItem(d, e->k_early_hints, kit->early_hints) < 0 ||
         PyDict_SetItem(d, e->k_socket, kit->socket) < 0 ||
-        put_line(e, d, ex) < 0 || put_peer(e, d, ex->peer) < 0 ||
-        put_fields(e, d, ex) < 0 ||
+        put_line(e, d, ex) < 0 || (ex->is_h2 && put_http2(e, d, kit) < 0) ||
+        put_peer(e, d, ex->peer) < 0 || put_fields(e, d, ex) < 0 ||
         (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
         (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
         return -1;

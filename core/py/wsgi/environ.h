@@ -35,7 +35,7 @@ struct cg_environ {
         *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,
         *k_server_port, *k_early_hints, *v_https, *v_http10, *k_https, *v_on,
         *v_http20, *k_http_version, *v_2, *k_h2_weight, *k_h2_depends,
-        *k_tls_protocol, *k_tls_cipher, *k_request_id;
+        *k_h2_trailers, *k_tls_protocol, *k_tls_cipher, *k_request_id;
 };
 
 /* 0 or -1 with an exception; what was made is released in both cases by

@@ -3,7 +3,11 @@
  * wsgi.early_hints (gunicorn 25): a 103 with fields for the client to work on
  * while the application does. Silent where a 103 has no place: behind the head
  * of the reply, and for HTTP/1.0. Fields are checked as those of a reply.
+ *
+ * gunicorn.http2.send_trailers (gunicorn 25): fields that leave behind the
+ * body, over HTTP/2. Those of several calls are sent together.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/memory.h"
@@ -23,7 +27,7 @@ view(PyObject *o, const char *what, struct cg_slice *ret)
 }
 
 static int
-add_pair(struct cg_fields *fields, PyObject *item)
+add_pair(struct cg_fields *fields, PyObject *item, bool trailer)
 {
     py_auto *pair = PySequence_Tuple(item);
     if (pair == NULL || PyTuple_GET_SIZE(pair) != 2) {
@@ -39,7 +43,7 @@ add_pair(struct cg_fields *fields, PyObject *item)
         view(value, "header value", &v) < 0) {
         return -1;
     }
-    if (cg_fields_add(fields, n, v, false) < 0) {
+    if (cg_fields_add(fields, n, v, trailer) < 0) {
         PyErr_Format(PyExc_ValueError, "%s: %R", fields->fault, name);
         return -1;
     }
@@ -48,7 +52,7 @@ add_pair(struct cg_fields *fields, PyObject *item)
 
 /* Copies what it is given: the iterable may run anything. */
 static int
-add_pairs(struct cg_fields *fields, PyObject *headers)
+add_pairs(struct cg_fields *fields, PyObject *headers, bool trailer)
 {
     py_auto *it = PyObject_GetIter(headers);
     while (it != NULL) {
@@ -56,7 +60,7 @@ add_pairs(struct cg_fields *fields, PyObject *headers)
         if (item == NULL) {
             break;
         }
-        if (add_pair(fields, item) < 0) {
+        if (add_pair(fields, item, trailer) < 0) {
             return -1;
         }
     }
@@ -89,10 +93,41 @@ cg_early_hints(PyObject *self, PyObject *headers)
     if (!takes_hints(x)) {
         Py_RETURN_NONE;
     }
-    int r = add_pairs(&fields, headers);
+    int r = add_pairs(&fields, headers, false);
     if (r == 0) {
         inform(x, &fields);
     }
+    cg_fields_release(&fields);
+    if (r < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* A call that fails leaves what earlier ones gave. */
+static int
+join(ReplyObject *x, const struct cg_fields *fields)
+{
+    py_held(x);
+    cg_wsgi_reply_turn(x);
+    if (x->ex == NULL || x->over || x->ex->writer->ended) {
+        PyErr_SetString(PyExc_ValueError,
+                        "send_trailers called after the end of the body");
+        return -1;
+    }
+    if (x->trailers == NULL) {
+        x->trailers = cg_calloc(1, sizeof *x->trailers);
+    }
+    cg_buf_put(&x->trailers->text, fields->text.p, fields->text.n);
+    return 0;
+}
+
+PyObject *
+cg_send_trailers(PyObject *self, PyObject *trailers)
+{
+    struct cg_fields fields = {0};
+    int r = add_pairs(&fields, trailers, true);
+    r = r == 0 ? join((ReplyObject *)self, &fields) : r;
     cg_fields_release(&fields);
     if (r < 0) {
         return NULL;

@@ -100,6 +100,7 @@ end(struct cg_kit *kit)
     reply->ex = NULL;
     reply->write = NULL;
     cg_wsgi_reply_turn(reply);
+    cg_wsgi_reply_drop_trailers(reply);
     kit->ex = NULL;
 }
 

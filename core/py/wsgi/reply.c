@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/py/wsgi/reply.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "core/base/memory.h"
@@ -348,8 +349,9 @@ cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last)
     }
     /* the end of a subclass's object may run code, wherever that comes */
     PyObject *keep = PyBytes_CheckExact(item) ? item : NULL;
-    int r = cg_exchange_body(x->ex, PyBytes_AS_STRING(item), n,
-                             last ? CG_LAST : CG_MORE, keep);
+    int r =
+        cg_exchange_body(x->ex, PyBytes_AS_STRING(item), n,
+                         last && x->trailers == NULL ? CG_LAST : CG_MORE, keep);
     x->failed = x->failed || r < 0;
     x->enough = r > 0;
     return last || r != 0 || cg_exchange_pending(x->ex) <= high_water(x)
@@ -385,6 +387,23 @@ log_short(ReplyObject *x)
                 (unsigned long long)ex->writer->reply.length);
 }
 
+void
+cg_wsgi_reply_drop_trailers(ReplyObject *x)
+{
+    if (x->trailers != NULL) {
+        cg_fields_release(x->trailers);
+        free(x->trailers);
+        x->trailers = NULL;
+    }
+}
+
+static int
+say_end(ReplyObject *x)
+{
+    return x->trailers == NULL ? cg_exchange_body(x->ex, NULL, 0, CG_LAST, NULL)
+                               : cg_exchange_trailers(x->ex, x->trailers);
+}
+
 int
 cg_wsgi_reply_end(ReplyObject *x)
 {
@@ -394,7 +413,7 @@ cg_wsgi_reply_end(ReplyObject *x)
     if (check_started(x) < 0) {
         return -1;
     }
-    if (!w->ended && cg_exchange_body(x->ex, NULL, 0, CG_LAST, NULL) < 0) {
+    if (!w->ended && say_end(x) < 0) {
         x->failed = true;
     }
     if (w->misfit == CG_TOO_SHORT && !x->failed) {
@@ -414,6 +433,9 @@ static PyMethodDef write_def = {"write", write_body, METH_O,
 static PyMethodDef early_hints_def = {
     "early_hints", cg_early_hints, METH_O,
     "early_hints([(name, value), ...]): sends a 103"};
+static PyMethodDef send_trailers_def = {
+    "send_trailers", cg_send_trailers, METH_O,
+    "send_trailers([(name, value), ...]): fields behind the body"};
 
 PyObject *
 cg_wsgi_reply_new(PyTypeObject *type, const struct cg_wsgi_options *o)
@@ -432,6 +454,7 @@ cg_wsgi_reply_method(PyObject *reply, enum cg_wsgi_reply_method method)
         [CG_REPLY_START_RESPONSE] = &start_response_def,
         [CG_REPLY_WRITE] = &write_def,
         [CG_REPLY_EARLY_HINTS] = &early_hints_def,
+        [CG_REPLY_SEND_TRAILERS] = &send_trailers_def,
     };
     return PyCFunction_New(defs[method], reply);
 }
@@ -440,6 +463,7 @@ static void
 Reply_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    cg_wsgi_reply_drop_trailers((ReplyObject *)self);
     type->tp_free(self);
     Py_DECREF(type);
 }

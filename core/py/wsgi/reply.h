@@ -18,12 +18,13 @@
 
 typedef struct {
     PyObject_HEAD const struct cg_wsgi_options *o;
-    struct cg_exchange *ex; /* NULL once the request is over */
-    PyObject *write;        /* weak: the kit's, valid while ex is set */
-    bool failed;            /* the peer is gone */
-    bool enough;            /* no more bytes of the body are of use */
-    bool draining;          /* a thread waits for the reader, without the GIL */
-    bool over;              /* the reply is: nobody writes any more */
+    struct cg_exchange *ex;     /* NULL once the request is over */
+    PyObject *write;            /* weak: the kit's, valid while ex is set */
+    struct cg_fields *trailers; /* to be sent behind the body, or NULL; owned */
+    bool failed;                /* the peer is gone */
+    bool enough;                /* no more bytes of the body are of use */
+    bool draining; /* a thread waits for the reader, without the GIL */
+    bool over;     /* the reply is: nobody writes any more */
 } ReplyObject;
 
 extern PyType_Spec cg_wsgi_reply_spec;
@@ -34,7 +35,8 @@ PyObject *cg_wsgi_reply_new(PyTypeObject *type,
 enum cg_wsgi_reply_method {
     CG_REPLY_START_RESPONSE,
     CG_REPLY_WRITE,
-    CG_REPLY_EARLY_HINTS
+    CG_REPLY_EARLY_HINTS,
+    CG_REPLY_SEND_TRAILERS
 };
 PyObject *cg_wsgi_reply_method(PyObject *reply,
                                enum cg_wsgi_reply_method method);
@@ -43,6 +45,8 @@ PyObject *cg_wsgi_reply_method(PyObject *reply,
 int cg_wsgi_reply_item(ReplyObject *x, PyObject *item, bool last);
 /* Ends the body, if that was not said yet. -1 with an exception. */
 int cg_wsgi_reply_end(ReplyObject *x);
+/* Trailers that were given are not sent any more. */
+void cg_wsgi_reply_drop_trailers(ReplyObject *x);
 
 /* The reply is held (held.h). A thread of the application's may wait for the
  * reader in the middle of a write: before anything else is done with the reply,
@@ -63,5 +67,7 @@ int cg_latin1_view(PyObject *o, const char *what, struct cg_slice *ret);
 
 /* hints.c: wsgi.early_hints */
 PyObject *cg_early_hints(PyObject *self, PyObject *headers);
+/* and gunicorn.http2.send_trailers */
+PyObject *cg_send_trailers(PyObject *self, PyObject *trailers);
 
 #endif
