@@ -245,9 +245,11 @@ show_worker(struct cg_screen *s, const struct cg_json_tree *t,
             const struct cg_json_node *w)
 {
     char age[SMALL], rss[SMALL], cpu[SMALL], busy[SMALL], now[300];
+    bool follows = cg_json_number_of(t, w, "executors_least") <
+                   cg_json_number_of(t, w, "executors");
     double share = cg_json_number_of(t, w, "busy_share");
     snprintf(busy, sizeof busy, "%.0f/%.0f", cg_json_number_of(t, w, "busy"),
-             cg_json_number_of(t, w, "executors"));
+             cg_json_number_of(t, w, follows ? "executors_now" : "executors"));
     put_current(now, sizeof now, t, w);
     double pid = cg_json_number_of(t, w, "pid");
     double requests = cg_json_number_of(t, w, "requests");

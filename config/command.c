@@ -172,6 +172,14 @@ is_word_of(int id, const char *text)
            strcmp(cg_rows[id].words, text) == 0;
 }
 
+/* What is wrong with it the setting says. */
+static bool
+may_be_range(int id, const char *text)
+{
+    return id < CG_SETTING_COUNT && cg_rows[id].type == TYPE_RANGE &&
+           text[0] != '-' && strchr(text, '-') != NULL;
+}
+
 static int
 convert(struct parser *p, int id, const char *text, struct cg_value *ret)
 {
@@ -181,7 +189,7 @@ convert(struct parser *p, int id, const char *text, struct cg_value *ret)
         *ret = cg_value_str(text);
         return 0;
     }
-    if (is_word_of(id, text)) {
+    if (is_word_of(id, text) || may_be_range(id, text)) {
         *ret = cg_value_str(text);
         return 0;
     }

@@ -30,6 +30,8 @@ cg_docgen_type(const struct cg_row *row)
     case TYPE_UINT:
         return row->words != NULL ? "a whole number, 0 or more, or `auto`"
                                   : "a whole number, 0 or more";
+    case TYPE_RANGE:
+        return "a whole number, 0 or more, or a range such as `2-16`";
     case TYPE_SECONDS: return "a number of seconds, such as `0.5`";
     case TYPE_STR: return "a string, or `None`";
     case TYPE_LIST: return "a list of strings, or one string";

@@ -76,14 +76,16 @@ advise_threads(const struct cg_settings *s, const struct cg_cpus *c,
 {
     static const char *const deaf[] = {"gevent", "eventlet", "tornado", "asgi"};
     const char *name = cg_settings_worker_class(s);
-    long long n = (long long)cg_settings_int(s, CG_threads);
-    for (size_t i = 0; n > 1 && i < CG_COUNT(deaf); i++) {
+    bool several = cg_settings_range(s, CG_threads).most > 1;
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_value_repr(&s->value[CG_threads], &b);
+    for (size_t i = 0; several && i < CG_COUNT(deaf); i++) {
         if (strstr(name, deaf[i]) != NULL) {
             cg_findings_warn(f,
-                             "%s: threads = %lld has no effect with the worker "
+                             "%s: threads = %s has no effect with the worker "
                              "class %s, which runs its requests on one thread "
                              "(worker_connections says how many)",
-                             s->source[CG_threads].text, n, name);
+                             s->source[CG_threads].text, cg_buf_str(&b), name);
             return;
         }
     }

@@ -316,6 +316,17 @@ cg_settings_int(const struct cg_settings *s, enum cg_setting_id id)
     return v->i;
 }
 
+struct cg_range
+cg_settings_range(const struct cg_settings *s, enum cg_setting_id id)
+{
+    const struct cg_value *v = &s->value[id];
+    if (v->kind == CG_VALUE_INT) {
+        return (struct cg_range){(int)v->i, (int)v->i};
+    }
+    CG_ASSERT(v->kind == CG_VALUE_STR);
+    return (struct cg_range){atoi(v->s), atoi(strchr(v->s, '-') + 1)};
+}
+
 uint64_t
 cg_settings_us(const struct cg_settings *s, enum cg_setting_id id)
 {
@@ -371,7 +382,7 @@ cg_settings_worker_class(const struct cg_settings *s)
     size_t n = strlen(name);
     bool sync = strcmp(name, "sync") == 0 ||
                 (n >= 10 && strcmp(name + n - 10, "SyncWorker") == 0);
-    return sync && cg_settings_int(s, CG_threads) > 1 ? "gthread" : name;
+    return sync && cg_settings_range(s, CG_threads).most > 1 ? "gthread" : name;
 }
 
 /* ---- --print-config ---- */

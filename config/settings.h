@@ -159,6 +159,12 @@ int cg_settings_check_features(const struct cg_settings *s,
 /* Typed views of validated values; borrowed. A wrong type is our mistake. */
 bool cg_settings_bool(const struct cg_settings *s, enum cg_setting_id id);
 int64_t cg_settings_int(const struct cg_settings *s, enum cg_setting_id id);
+/* Of one that may be a range; a plain number is both. */
+struct cg_range {
+    int least, most;
+};
+struct cg_range cg_settings_range(const struct cg_settings *s,
+                                  enum cg_setting_id id);
 /* Of a decimal number of seconds. */
 uint64_t cg_settings_us(const struct cg_settings *s, enum cg_setting_id id);
 /* NULL for None. */

@@ -8,6 +8,7 @@
 enum cg_type {
     TYPE_BOOL,
     TYPE_UINT,
+    TYPE_RANGE,   /* a number, or LEAST-MOST */
     TYPE_SECONDS, /* a decimal number */
     TYPE_STR,
     TYPE_LIST,    /* of strings */

@@ -380,7 +380,8 @@ static int
 check_leading_zero(struct reader *r, const struct cg_row *row,
                    const struct cg_value *v, yaml_mark_t mark)
 {
-    if (row->type != TYPE_UINT || v->kind != CG_VALUE_STR || v->s[0] != '0') {
+    bool is_number = row->type == TYPE_UINT || row->type == TYPE_RANGE;
+    if (!is_number || v->kind != CG_VALUE_STR || v->s[0] != '0') {
         return 0;
     }
     size_t zeros = strspn(v->s, "0"), n = strlen(v->s);

@@ -16,6 +16,8 @@ int cg_validate_seconds(const struct cg_row *row, struct cg_value *v,
                         struct cg_error *err);
 int cg_validate_uint(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);
+int cg_validate_range(const struct cg_row *row, struct cg_value *v,
+                      struct cg_error *err);
 int cg_validate_str(struct cg_value *v, struct cg_error *err);
 int cg_validate_word(const struct cg_row *row, struct cg_value *v,
                      struct cg_error *err);

@@ -118,6 +118,60 @@ cg_validate_uint(const struct cg_row *row, struct cg_value *v,
     return check_range(row, v, n, err);
 }
 
+/* The two numbers of "2-16"; false: it is no range. */
+static bool
+parse_range(const char *text, int64_t *ret_least, int64_t *ret_most)
+{
+    size_t n = strspn(text, "0123456789");
+    cg_auto(free) char *least = cg_strdup(text);
+    least[n] = '\0';
+    return text[n] == '-' && isdigit((unsigned char)text[n + 1]) &&
+           cg_int_parse(least, 10, ret_least) &&
+           cg_int_parse(text + n + 1, 10, ret_most);
+}
+
+static int
+wrong_range(const struct cg_row *row, const struct cg_value *v, const char *why,
+            struct cg_error *err)
+{
+    cg_auto(buf) struct cg_buf b = {0};
+    cg_value_repr(v, &b);
+    return cg_error_set(err, EINVAL,
+                        "Value must be a whole number or a range LEAST-MOST: "
+                        "%s%s (such as %s = \"2-16\")",
+                        cg_buf_str(&b), why, row->name);
+}
+
+/* A range stays text, "2-16"; one of one number is that number. */
+int
+cg_validate_range(const struct cg_row *row, struct cg_value *v,
+                  struct cg_error *err)
+{
+    int64_t least, most;
+    cg_auto(free) char *text =
+        v->kind == CG_VALUE_STR ? cg_stripped(v->s) : NULL;
+    size_t digits = text != NULL ? strspn(text, "0123456789") : 0;
+    size_t hyphen = digits + (digits > 0 ? strspn(text + digits, " ") : 0);
+    if (digits == 0 || text[hyphen] != '-') {
+        return cg_validate_uint(row, v, err);
+    }
+    if (!parse_range(text, &least, &most)) {
+        return wrong_range(row, v, "", err);
+    }
+    if (least < 1) {
+        return wrong_range(row, v, ": the least is 1", err);
+    }
+    if (most < least) {
+        return wrong_range(row, v, ": the larger number comes last", err);
+    }
+    if (most > INT32_MAX) {
+        return wrong_range(row, v, ": too large a number", err);
+    }
+    cg_value_replace(v,
+                     least == most ? cg_value_int(least) : cg_value_str(text));
+    return 0;
+}
+
 int
 cg_validate_seconds(const struct cg_row *row, struct cg_value *v,
                     struct cg_error *err)

@@ -112,6 +112,7 @@ cg_validate(const struct cg_row *row, struct cg_value *v, struct cg_error *err)
     switch (row->type) {
     case TYPE_BOOL: return cg_validate_bool(v, err);
     case TYPE_UINT: return cg_validate_uint(row, v, err);
+    case TYPE_RANGE: return cg_validate_range(row, v, err);
     case TYPE_SECONDS: return cg_validate_seconds(row, v, err);
     case TYPE_STR: return cg_validate_str(v, err);
     case TYPE_LIST: return cg_validate_list(row, v, err);

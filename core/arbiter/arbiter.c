@@ -696,6 +696,27 @@ take_wishes(struct cg_arbiter *a)
     }
 }
 
+/* Each turn, so at most a second after it began or ended. */
+static void
+tell_of_overload(struct cg_arbiter *a)
+{
+    int n = 0;
+    for (int i = 0; i < a->nchildren; i++) {
+        n += cg_slot_look(a->children[i].slot).overloaded;
+    }
+    if (n == a->told_overloaded || !a->plan.serving ||
+        a->plan.phase != PLAN_RUNNING) {
+        return;
+    }
+    a->told_overloaded = n;
+    if (n > 0) {
+        cg_notify("STATUS=Overloaded: requests pile up in %d of %d workers", n,
+                  a->plan.o.target);
+    } else {
+        cg_notify("STATUS=Serving with %d workers", a->plan.o.target);
+    }
+}
+
 /* A slow boot is no failed one: the service manager waits with us. */
 static void
 tell_service_manager(struct cg_arbiter *a)
@@ -709,6 +730,7 @@ tell_service_manager(struct cg_arbiter *a)
         a->watchdog_at_ms = now + a->watchdog_ms;
         cg_notify("WATCHDOG=1");
     }
+    tell_of_overload(a);
 }
 
 static void

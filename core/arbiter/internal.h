@@ -93,6 +93,7 @@ struct cg_arbiter {
     bool systemd;    /* the sockets came from systemd */
     long oom_kills;  /* of our cgroup so far; -1: not known */
     uint64_t watchdog_ms, watchdog_at_ms; /* systemd's; 0: none */
+    int told_overloaded;                  /* workers, as systemd knows it */
     uint64_t weighed_ms;                  /* when memory was looked at */
     int stranger;         /* a dead child that is not ours to bury, or 0 */
     uint64_t stranger_ms; /* since when it waits for its parent to do so */

@@ -246,6 +246,12 @@ memory_of(const struct cg_child *c)
     return cg_process_costs(c->pid).rss_bytes;
 }
 
+static uint64_t
+executors_of(const struct cg_child *c)
+{
+    return (uint64_t)cg_slot_look(c->slot).executors_now;
+}
+
 static void
 put_workers(const struct cg_arbiter *a, struct cg_metrics *m)
 {
@@ -258,6 +264,8 @@ put_workers(const struct cg_arbiter *a, struct cg_metrics *m)
          requests_of},
         {GAUGE, "cgunicorn_worker_busy_executors", "",
          "Executors of a worker that run a request.", busy_of},
+        {GAUGE, "cgunicorn_worker_executors", "",
+         "Executors that a worker has.", executors_of},
         {GAUGE, "cgunicorn_worker_connections", "",
          "Open connections of a worker.", connections_of},
         {GAUGE, "cgunicorn_worker_resident_memory_bytes", "bytes",

@@ -246,6 +246,7 @@ cg_arbiter_commit(struct cg_arbiter *a)
     a->old_security = NULL;
     cg_settings_free(a->old_settings);
     a->old_settings = NULL;
+    a->told_overloaded = 0;
     cg_notify("READY=1\nSTATUS=Serving with %d workers", a->plan.o.target);
 }
 

@@ -228,8 +228,18 @@ cg_arbiter_executors(const struct cg_arbiter *a)
     const char *name = cg_worker_class_of(a->settings)->name;
     return strcmp(name, "sync") == 0 ? 1
            : strcmp(name, "gthread") == 0
-               ? (int)cg_settings_int(a->settings, CG_threads)
+               ? cg_settings_range(a->settings, CG_threads).most
                : (int)cg_settings_int(a->settings, CG_worker_connections);
+}
+
+/* Fewer than that where threads come with need. */
+static int
+least_executors(const struct cg_arbiter *a)
+{
+    const char *name = cg_worker_class_of(a->settings)->name;
+    return strcmp(name, "gthread") == 0
+               ? cg_settings_range(a->settings, CG_threads).least
+               : cg_arbiter_executors(a);
 }
 
 static void
@@ -322,6 +332,8 @@ put_worker(const struct cg_arbiter *a, const struct cg_child *c,
     cg_json_put_int(j, "requests", (int64_t)cg_slot_requests(c->slot));
     cg_json_put_int(j, "busy", busy);
     cg_json_put_int(j, "executors", cg_arbiter_executors(a));
+    cg_json_put_int(j, "executors_least", least_executors(a));
+    cg_json_put_int(j, "executors_now", look.executors_now);
     cg_json_key(j, "busy_share");
     cg_json_real(j, busy_share(a, c));
     cg_json_put_int(j, "connections", look.connections);

@@ -37,6 +37,7 @@ struct cg_refused {
     struct cg_slice line; /* raw and cut, when the target is unknown */
     struct cg_slice referer, user_agent; /* p = NULL: none, or unknown */
     uint8_t minor;
+    bool is_h2;        /* it came over HTTP/2, whatever minor is */
     size_t body_bytes; /* of the error page */
 };
 
@@ -188,6 +189,10 @@ struct cg_engine_config {
     int max_connections; /* that have sent a whole head */
     int max_open;        /* all of them, so that others find descriptors, too */
     int max_executors;   /* of the host; 0 is 1 */
+    /* Of a host whose number of executors follows need: those that there always
+     * are, and how long others stay idle before they leave; 0: all stay. */
+    int min_executors;
+    uint64_t executor_idle_us;
     /* A long call is no sign of death: who turns the loop shows life, not who
      * runs requests (gthread). */
     bool calls_may_last;
@@ -249,8 +254,9 @@ enum cg_engine_end {
  * on return. */
 enum cg_engine_end cg_engine_run(struct cg_engine *e, struct cg_executor *x);
 /* As one executor of several: one turns the loop, the others wait until they
- * are needed. Entered on call and on return. */
-void cg_engine_join(struct cg_engine *e, struct cg_executor *x);
+ * are needed. Entered on call and on return. False: the engine goes on without
+ * this one, which is not needed any more and is to be freed. */
+bool cg_engine_join(struct cg_engine *e, struct cg_executor *x);
 
 /*
  * Hosted engines (config.hosted): a loop of the host's, on one thread, watches

@@ -22,8 +22,7 @@ waited_us(const struct cg_engine *e, const struct cg_stream *s)
     return e->now_us > s->ready_us ? e->now_us - s->ready_us : 0;
 }
 
-/* Streams of a protocol that has several share their connection's end, and end
- * with it; a handshake has no request yet. */
+/* A handshake has no request yet. */
 static bool
 may_be_dropped(const struct cg_stream *s)
 {
@@ -36,11 +35,18 @@ look_of(const struct cg_stream *s)
     return cg_transport_poll(s->transport, POLLRDHUP);
 }
 
+/* A stream of HTTP/2: its peer has reset it, or closed the connection. */
+static bool
+is_cut(const struct cg_stream *s)
+{
+    return s->transport->fd < 0 && cg_transport_has_left(s->transport);
+}
+
 static bool
 is_gone(const struct cg_engine *e, const struct cg_stream *s, short seen)
 {
     uint64_t after = e->config->abandoned_us;
-    if ((seen & (POLLHUP | POLLERR)) != 0) {
+    if ((seen & (POLLHUP | POLLERR)) != 0 || is_cut(s)) {
         return true;
     }
     return (seen & POLLRDHUP) != 0 && after != 0 && waited_us(e, s) >= after;

@@ -147,6 +147,14 @@ cg_slot_end(struct cg_slot *s, uint64_t now_us)
 
 /* ---- what others read ---- */
 
+static int
+bounded(int executors)
+{
+    return executors < 0                    ? 0
+           : executors > CG_BOARD_EXECUTORS ? CG_BOARD_EXECUTORS
+                                            : executors;
+}
+
 struct cg_slot_look
 cg_slot_look(const struct cg_slot *s)
 {
@@ -159,9 +167,8 @@ cg_slot_look(const struct cg_slot *s)
         .connections = connections > 0 ? connections : 0,
         .waiting = waiting > 0 ? waiting : 0,
         .overloaded = atomic_load(&s->overloaded) != 0,
-        .executors = executors < 0                    ? 0
-                     : executors > CG_BOARD_EXECUTORS ? CG_BOARD_EXECUTORS
-                                                      : executors,
+        .executors = bounded(executors),
+        .executors_now = bounded(atomic_load(&s->executors_now)),
         .kept = atomic_load(&s->keeper) != 0,
     };
 }

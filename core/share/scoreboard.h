@@ -84,6 +84,7 @@ struct cg_slot {
     _Atomic int32_t connections;
     _Atomic int32_t keeper;    /* pid of the process that keeps the idle ones */
     _Atomic int32_t executors; /* flights from here on mean nothing */
+    _Atomic int32_t executors_now; /* that there are: some may have left */
     _Atomic uint64_t accepted;
     _Atomic uint64_t refused;       /* requests refused by the parser */
     _Atomic uint64_t shakes;        /* handshakes of TLS that were done */
@@ -169,8 +170,8 @@ struct cg_slot_look {
     int connections; /* 0 or more */
     int waiting;     /* likewise */
     bool overloaded;
-    int executors; /* 0 to CG_BOARD_EXECUTORS */
-    bool kept;     /* a keeper has its idle connections */
+    int executors, executors_now; /* 0 to CG_BOARD_EXECUTORS */
+    bool kept;                    /* a keeper has its idle connections */
 };
 struct cg_slot_look cg_slot_look(const struct cg_slot *s);
 /*

@@ -98,7 +98,7 @@ cg_worker_class_is_python(const struct cg_settings *s)
 const struct cg_worker_class *
 cg_worker_class_for(const struct cg_settings *s, bool asgi)
 {
-    bool threads = cg_settings_int(s, CG_threads) > 1;
+    bool threads = cg_settings_range(s, CG_threads).most > 1;
     return find(asgi ? "asgi" : threads ? "gthread" : "sync");
 }
 

@@ -109,8 +109,9 @@ log_refused_access(struct cg_wsgi_host *h, const struct cg_refused *why)
         .method = why->method,
         .uri = why->target,
         .line = why->line,
-        .protocol =
-            why->minor == 0 ? CG_SLICE("HTTP/1.0") : CG_SLICE("HTTP/1.1"),
+        .protocol = why->is_h2        ? CG_SLICE("HTTP/2.0")
+                    : why->minor == 0 ? CG_SLICE("HTTP/1.0")
+                                      : CG_SLICE("HTTP/1.1"),
         .referer = why->referer,
         .user_agent = why->user_agent,
         .status = why->status,
@@ -512,6 +513,8 @@ init_engine(struct cg_wsgi_host *h, const struct cg_wsgi_host_class *class,
     const struct cg_worker_start *start = h->run->start;
     struct cg_engine_config *config = &h->policy.engine;
     config->max_executors = class->executors;
+    config->min_executors = class->least_executors;
+    config->executor_idle_us = class->idle_us;
     config->calls_may_last = class->calls_may_last;
     config->parallel = class->executors > 1 && !cg_python_gil_is_on();
     config->max_connections = most_connections(&h->policy, class->keeps_limit);

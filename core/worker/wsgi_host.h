@@ -39,7 +39,10 @@ struct cg_wsgi_host {
 
 /* What differs between the classes. */
 struct cg_wsgi_host_class {
-    int executors;    /* at most */
+    int executors; /* at most */
+    /* at least, if their number follows need, and how long others stay idle */
+    int least_executors;
+    uint64_t idle_us;
     bool keeps_limit; /* worker_connections counts (not in sync) */
     bool calls_may_last;
     bool streams;            /* requests run before their body is there */

@@ -65,6 +65,17 @@ def validate_pos_int(val):
     return val
 
 
+def _validate_range(val):
+    """A number, or LEAST-MOST: cgunicorn's own."""
+    text = val.strip() if isinstance(val, str) else ""
+    least, hyphen, most = text.partition("-")
+    if not least.isdigit() or not hyphen:
+        return validate_pos_int(val)
+    if not most.isdigit() or not 1 <= int(least) <= int(most):
+        raise ValueError("Value must be a whole number or a range LEAST-MOST: %r" % val)
+    return text if int(least) < int(most) else int(least)
+
+
 def _validate_seconds(val):
     val = float(val)
     if not 0 <= val <= 2147483647:
@@ -406,7 +417,7 @@ dirty_threads dirty_graceful_timeout on_dirty_starting dirty_post_fork dirty_wor
 dirty_worker_exit control_socket control_socket_mode control_socket_disable""".split()
 
 _VALIDATORS = dict(
-    bool=validate_bool, pos_int=validate_pos_int, seconds=_validate_seconds, string=validate_string,
+    bool=validate_bool, pos_int=validate_pos_int, range=_validate_range, seconds=_validate_seconds, string=validate_string,
     list_string=validate_list_string, files=validate_list_of_files_or_patterns,
     string_to_list=validate_string_to_list, addrs=validate_string_to_addr_list,
     dict=validate_dict, user=validate_user, group=validate_group, chdir=validate_chdir,
@@ -490,6 +501,8 @@ def _make(row):
         attrs["type"] = None if name == "on_exit" else callable
         attrs["default"] = attrs[name] = staticmethod(default)
     attrs.update(_CLI.get(cli, {}))
+    if kind == "range":
+        attrs["type"] = validator
     title = _CLASS_NAMES.get(name) or "".join(w.capitalize() for w in name.split("_"))
     globals()[title] = SettingMeta(title, (Setting,), attrs)
 

@@ -2,19 +2,28 @@
 # SPDX-License-Identifier: MIT
 """What a server does while more comes than it can do.
 
-One worker on core 0, 10 ms of CPU per request, so it can do about 100 a second.
+Workers on core 0, 10 ms of CPU per request, so they can do about 100 a second.
 Clients on core 1 come at a rate that does not depend on the answers, and give up
-after a second. Of each server: answers in time per second, the share of the
-requests that were run whose answers came in time (what the machine had to give
-is the same for both numbers, however busy it is), and the wait of those.
+after a second. Of each server: answers in time per second; "useful", the share of
+the CPU time that was spent on requests whose answers came in time (what the
+machine had to give is the same for both, however busy it is); the wait of those.
 
-usage: overload.py [--times 3] [--seconds 4] [--keep] [--beside COMMAND] CLASS…
+usage: overload.py [MODE] [--times 3] [--seconds 4] [--keep] [--beside COMMAND] CLASS…
+
+MODE       what comes, and what is to be shown
+open       3 times what it can do (--times): useful >= 85 %, p99 <= 1 s
+calm       0.6 times that: as with overload=off
+burst      1000 requests in 0.1 s, of clients that wait for 30 s: none is lost
+refuse     open, with max_queue_time = 1 and patient clients: 503 within 1.1 s
+recovery   a third, then open, then a third again: seconds until p99 is as before
+blocked    two workers, of which one keeps the GIL for all of the time: as calm
+mix        open, and every hundredth request takes 1 s (and its client waits 3 s)
+
 CLASS: sync gthread gevent eventlet tornado asgi. COMMAND is served beside, with
 {port} in place of the port and app:app as its application.
 """
 import argparse
 import asyncio
-import mmap
 import os
 import pathlib
 import shlex
@@ -25,26 +34,31 @@ import sys
 import tempfile
 import time
 
-CAPACITY, PATIENCE = 100, 1.0
+CAPACITY, PATIENCE, COST = 100, 1.0, 10
 APP = """
-import mmap, os, struct, time
+import ctypes, mmap, os, struct, time
+
 with open("count", "r+b") as f:
     count = mmap.mmap(f.fileno(), 8)
 
-def burn():
-    end = time.thread_time() + 0.01
+def work(path, query):
+    if path == "/hold":  # the GIL, too
+        ctypes.PyDLL(None).usleep(int(query) * 1000)
+        return
+    ms = int(query or 10)
+    end = time.thread_time() + ms / 1000
     while time.thread_time() < end:
         pass
-    count[:8] = struct.pack("q", struct.unpack("q", count[:8])[0] + 1)
+    count[:8] = struct.pack("q", struct.unpack("q", count[:8])[0] + ms)
 
 def app(environ, start_response):
-    burn()
+    work(environ["PATH_INFO"], environ["QUERY_STRING"])
     start_response("200 OK", [("Content-Length", "3")])
     return [b"ok\\n"]
 
 async def view(scope, receive, send):
     if scope["type"] == "http":
-        burn()
+        work(scope["path"], scope["query_string"])
         await send({"type": "http.response.start", "status": 200,
                     "headers": [(b"content-length", b"3")]})
         await send({"type": "http.response.body", "body": b"ok\\n"})
@@ -55,16 +69,20 @@ CLASSES = {"sync": "app:app", "gthread": "app:app --threads 4",
 
 
 class Clients:
+    """What became of each request, in seconds since they began to come."""
+
     def __init__(self, port, keep):
         self.port, self.keep, self.free = port, keep, []
-        self.late = self.refused = self.failed = 0
-        self.times = []
+        self.late = self.failed = 0
+        self.done = []     # (came, took, ms of CPU) of those that were answered
+        self.refused = []  # seconds until the 503
+        self.start = time.perf_counter()
 
-    async def ask(self):
+    async def ask(self, path):
         r, w = self.free.pop() if self.free else \
             await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            w.write(b"GET / HTTP/1.1\r\nHost: bench\r\n"
+            w.write(b"GET %s HTTP/1.1\r\nHost: bench\r\n" % path.encode()
                     + (b"" if self.keep else b"Connection: close\r\n") + b"\r\n")
             head = (await r.readuntil(b"\r\n\r\n")).lower()
             length = head.split(b"content-length:")[1].split(b"\r\n")[0]
@@ -78,67 +96,154 @@ class Clients:
             w.close()
         return head.split()[1] == b"200"
 
-    async def one(self):
-        start = time.perf_counter()
+    async def one(self, patience=PATIENCE, ms=COST):
+        came = time.perf_counter()
         try:
-            if await asyncio.wait_for(self.ask(), PATIENCE):
-                self.times.append(1000 * (time.perf_counter() - start))
+            good = await asyncio.wait_for(self.ask(f"/?{ms}"), patience)
+            took = time.perf_counter() - came
+            if good:
+                self.done.append((came - self.start, took, ms))
             else:
-                self.refused += 1
+                self.refused.append(took)
         except asyncio.TimeoutError:
             self.late += 1
         except (OSError, asyncio.IncompleteReadError, IndexError):
             self.failed += 1
 
-    async def come(self, rate, seconds):
+    async def come(self, rate, seconds, **how):
+        """`slow`: every so many-th takes 1 s, and its client waits for 3."""
+        slow = how.pop("slow", 0)
         tasks, start = [], time.perf_counter()
         while (now := time.perf_counter() - start) < seconds:
             while len(tasks) < now * rate:
-                tasks.append(asyncio.ensure_future(self.one()))
+                more = {"patience": 3, "ms": 1000} \
+                    if slow and len(tasks) % slow == slow - 1 else how
+                tasks.append(asyncio.ensure_future(self.one(**more)))
             await asyncio.sleep(0.002)
         await asyncio.gather(*tasks)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+class Server:
+    def __init__(self, command):
+        self.command = command
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(self.folder.name)
+        self.count = folder / "count"
+        self.count.write_bytes(bytes(8))
+        (folder / "app.py").write_text(APP)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.process = subprocess.Popen(
+            ["taskset", "-c", "0", *shlex.split(self.command.format(port=self.port))],
+            cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait()
+        return self
+
+    def wait(self):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit("the server does not listen")
+
+    def ran(self):
+        """Milliseconds of CPU that requests took."""
+        return struct.unpack("q", self.count.read_bytes())[0]
+
+    def __exit__(self, *what):
+        self.process.terminate()
+        self.process.wait(40)
+        self.folder.cleanup()
 
 
-def wait_for(port):
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit("the server does not listen")
+def at(times, percent):
+    times = sorted(times) or [0]
+    return 1000 * times[min(len(times) * percent // 100, len(times) - 1)]
+
+
+def usual(clients, server, seconds):
+    took = [t for _, t, _ in clients.done]
+    spent = sum(ms for _, _, ms in clients.done)
+    return (f"in time {len(took) / seconds:5.0f}/s, useful "
+            f"{100 * spent / max(server.ran(), 1):3.0f} %, p50 {at(took, 50):4.0f} ms, "
+            f"p99 {at(took, 99):4.0f} ms; late {clients.late}, refused "
+            f"{len(clients.refused)}, failed {clients.failed}")
+
+
+# ---- modes: (clients, server, args) -> what is told ----
+
+async def open_loop(clients, server, args):
+    await clients.come(CAPACITY * args.times, args.seconds)
+    return usual(clients, server, args.seconds)
+
+
+async def calm(clients, server, args):
+    await clients.come(CAPACITY * 0.6, args.seconds)
+    return usual(clients, server, args.seconds)
+
+
+async def burst(clients, server, args):
+    await asyncio.gather(*(clients.one(patience=30) for _ in range(1000)))
+    n = len(clients.done)
+    lost = clients.late + clients.failed + len(clients.refused)
+    return (f"{n} of {n + lost} answered, {lost} lost; the last after "
+            f"{at([t for _, t, _ in clients.done], 100) / 1000:.1f} s")
+
+
+async def refuse(clients, server, args):
+    await clients.come(CAPACITY * args.times, args.seconds, patience=10)
+    return (f"{len(clients.done)} run, {len(clients.refused)} refused: p50 after "
+            f"{at(clients.refused, 50):.0f} ms, the last after "
+            f"{at(clients.refused, 100):.0f} ms; failed {clients.failed}")
+
+
+async def recovery(clients, server, args):
+    calm = CAPACITY / 3
+    await clients.come(calm, 2)
+    before = at([t for _, t, _ in clients.done], 99)
+    spike = asyncio.ensure_future(clients.come(CAPACITY * args.times, args.seconds))
+    await asyncio.sleep(args.seconds)
+    over = time.perf_counter() - clients.start
+    await asyncio.gather(spike, clients.come(calm, 3))
+    bound = max(2 * before, 50)
+    slow = [came for came, took, _ in clients.done if came > over and 1000 * took > bound]
+    gone = max(slow, default=over) - over
+    return (f"p99 before {before:.0f} ms; after the spike no reply takes more than "
+            f"{bound:.0f} ms from {gone:.2f} s on")
+
+
+async def blocked(clients, server, args):
+    hold = asyncio.ensure_future(clients.ask(f"/hold?{int(1000 * args.seconds)}"))
+    await asyncio.sleep(0.3)
+    told = await calm(clients, server, args)
+    await hold
+    return told
+
+
+async def mix(clients, server, args):
+    await clients.come(CAPACITY / 2 * args.times, args.seconds, slow=100)
+    long = sum(ms == 1000 for _, _, ms in clients.done)
+    return usual(clients, server, args.seconds) + f"; of 1 s: {long}"
+
+
+MODES = {"open": open_loop, "calm": calm, "burst": burst, "refuse": refuse,
+         "recovery": recovery, "blocked": blocked, "mix": mix}
+OPTIONS = {"refuse": " --max-queue-time 1", "blocked": " -w 2"}
+WITHOUT_OFF = ("burst", "refuse", "blocked")
 
 
 def measure(name, command, args):
-    with tempfile.TemporaryDirectory() as folder:
-        count = pathlib.Path(folder) / "count"
-        count.write_bytes(bytes(8))
-        (pathlib.Path(folder) / "app.py").write_text(APP)
-        port = free_port()
-        server = subprocess.Popen(
-            ["taskset", "-c", "0", *shlex.split(command.format(port=port))],
-            cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_for(port)
-            clients = Clients(port, args.keep)
-            asyncio.run(clients.come(CAPACITY * args.times, args.seconds))
-        finally:
-            server.terminate()
-            server.wait(40)
-        ran, = struct.unpack("q", count.read_bytes())
-    times = sorted(clients.times) or [0]
-    print(f"{name:28} in time {len(clients.times) / args.seconds:5.0f}/s, useful "
-          f"{100 * len(clients.times) / max(ran, 1):3.0f} %, p50 "
-          f"{times[len(times) // 2]:4.0f} ms, p99 {times[len(times) * 99 // 100]:4.0f} "
-          f"ms; late {clients.late}, refused {clients.refused}, failed "
-          f"{clients.failed}", flush=True)
+    async def run(server):
+        return await MODES[args.mode](Clients(server.port, args.keep), server, args)
+
+    with Server(command + (OPTIONS.get(args.mode, "") if "cgunicorn" in command else "")) as server:
+        print(f"{args.mode} {name:22} {asyncio.run(run(server))}", flush=True)
 
 
 def main():
@@ -147,14 +252,16 @@ def main():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--beside", action="append", default=[])
-    parser.add_argument("classes", nargs="*", default=["sync", "gthread"])
-    args = parser.parse_args()
+    parser.add_argument("words", nargs="*", metavar="MODE or CLASS")
+    args = parser.parse_intermixed_args()
+    args.mode = args.words.pop(0) if args.words and args.words[0] in MODES else "open"
     program = os.environ.get("CGUNICORN", os.path.abspath("cgunicorn"))
     os.sched_setaffinity(0, {1})
-    for name in args.classes:
-        measure(name, f"{program} {CLASSES[name]} -b 127.0.0.1:{{port}}", args)
-        measure(name + " overload=off", f"{program} {CLASSES[name]} -b "
-                f"127.0.0.1:{{port}} --overload off", args)
+    for name in args.words or ["sync", "gthread"]:
+        command = f"{program} {CLASSES[name]} -b 127.0.0.1:{{port}}"
+        measure(name, command, args)
+        if args.mode not in WITHOUT_OFF:
+            measure(name + " overload=off", command + " --overload off", args)
     for command in args.beside:
         measure(command.split()[0].rsplit("/", 1)[-1], command, args)
 

@@ -59,6 +59,7 @@ DIFFERS = {
     "config.NumWorkersChanged.nworkers_changed": "other names of arguments",
     "config.Chdir.default": "the folder of the start", "config.ControlSocket.default":
     "no control socket by default",
+    "config.Threads.type": "a function of one argument, which takes a range",
     "config.Umask.type": "a function of one argument",
     "config.ControlSocketMode.type": "a function of one argument",
     "http.wsgi.WSGIErrorsWrapper.fileno": METHOD,

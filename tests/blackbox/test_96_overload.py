@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Requests that wait: whose client has left, which one is next, how long."""
-import json
 import os
+import re
 import signal
+import socket
+import struct
 import time
 
 import pytest
 
-from harness import classes, control, embedded
-from harness.blocked import APP, Blocked, ask, pid_of, pinned
+from harness import classes, control, embedded, wire
+from harness.blocked import APP, Blocked, pid_of, pinned
+from harness.h2wire import CANCEL, RST, connect, frame
+from harness.server import free_port
 from harness.waiting import until
 
 NOTED = """
@@ -234,6 +238,87 @@ def test_who_waited_too_long_is_told(server, what):
     assert order(s) == ["vip"]
     assert control.status(s)["shed_total"] == 2
     assert s.stdout().count('"GET /late HTTP/1.1" 503') == 2
+
+
+# ---- what is told ----
+
+class Manager:
+    """The receiving end of NOTIFY_SOCKET."""
+
+    def __init__(self, folder):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.sock.bind(str(folder / "notify"))
+        self.heard = []
+
+    def count(self, line):
+        """How often it was heard."""
+        try:
+            while True:
+                self.heard += self.sock.recv(4096).decode().split("\n")
+        except BlockingIOError:
+            return self.heard.count(line)
+
+
+def test_an_overload_is_told_when_it_begins_and_when_it_is_over(server, tmp_path):
+    manager = Manager(tmp_path)
+    port = free_port()
+    s = server("app:app", "--metrics-bind", f"127.0.0.1:{port}", files={"app.py": NOTED},
+               env={"NOTIFY_SOCKET": manager.sock.getsockname()})
+    s.announce("Overloaded, the newest requests are run first")
+
+    def metric(name):
+        text = wire.fetch(("127.0.0.1", port), "/metrics").body.decode()
+        return float(re.search(rf"^cgunicorn_{name} (\S+)$", text, re.M)[1])
+
+    held = Blocked(s, s.connect(), "b")
+    peers = [s.connect() for _ in range(28)]
+    for peer in peers:
+        peer.get("/work?0.06")
+    gone = s.connect()
+    gone.get("/work?0.06")
+    until(lambda: waiting(s) == 29, "they wait")
+    assert metric("waiting_requests") == 29
+    assert metric("overloads_total") == 0
+    gone.reset()
+    held.go()
+    until(lambda: manager.count("STATUS=Overloaded: requests pile up in 1 of 1 workers"),
+          "the service manager hears of it")
+    assert metric("overloaded_workers") == 1
+    for peer in peers:
+        assert peer.reply().status == 200
+    s.wait_log(r"Overloaded, the newest requests are run first")
+    s.wait_log(r"No longer overloaded \(pid:\d+\): in \d+\.\d s \d+ requests had to "
+               r"wait: \d+ run, \d+ abandoned by their clients, 0 refused, 0 wait; "
+               r"longest wait of one that was run \d+ ms")
+    until(lambda: manager.count("STATUS=Serving with 1 workers") == 2, "it is over")
+    assert metric("overloads_total") == 1
+    assert metric("abandoned_requests_total") == 1
+    assert metric("overloaded_workers") == 0
+
+
+# ---- streams of HTTP/2 ----
+
+def test_streams_that_wait_are_dropped_when_their_peer_leaves(server):
+    s = server("app:app", "--http-protocols", "h2,h1", "--http2-cleartext", "both",
+               "--access-logfile", "-", files={"app.py": NOTED})
+    held = Blocked(s, s.connect(), "b")
+    one, two = connect(s), connect(s)
+    reset = one.request("/reset")
+    after = one.request("/after")
+    two.request("/closed")
+    until(lambda: waiting(s) == 3, "all wait")
+    one.send(frame(RST, 0, reset, struct.pack(">I", CANCEL)))
+    two.close()
+    until(lambda: control.status(s)["abandoned_total"] == 2, "two are dropped")
+    assert waiting(s) == 1
+    held.go()
+    assert held.peer.reply().status == 200
+    assert int(one.body(after)) in s.workers()
+    assert order(s) == ["after"]
+    until(lambda: s.stdout().count("499") == 2, "they are in the access log")
+    for path in ("/reset", "/closed"):
+        assert f'"GET {path} HTTP/2.0" 499' in s.stdout()
+    one.close()
 
 
 # ---- one that blocks its loop ----

@@ -3,7 +3,7 @@
  * Input: the body of a request that runs while it is still coming. The executor
  * reads the socket itself, through the same decoder and limits as an intake
  * that is filled first; what the application leaves is read away by the engine.
- * In a hosted engine it does not wait: the stream is lent (hosted.c).
+ * In a hosted engine it does not wait: the stream is lent (lent.h).
  */
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Wire: bytes of a reply on their way to the client's socket, as they are. What
  * HTTP makes of a reply is written above it (reply.c). Two sorts: inline, for
  * executors that run requests themselves (inline.c), and detached, for hosts
- * with a loop of their own (hosted.c).
+ * with a loop of their own (lent.h).
  */
 #ifndef CG_ENGINE_WIRE_H
 #define CG_ENGINE_WIRE_H

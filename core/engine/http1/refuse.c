@@ -51,6 +51,7 @@ static void
 show_request(const struct cg_conn *c, struct refused_request r,
              struct cg_refused *why)
 {
+    why->is_h2 = c->inner;
     if (r.req != NULL && r.base != NULL) {
         const struct cg_request *req = r.req;
         why->method = cg_span_of(r.base, req->method);

@@ -31,6 +31,7 @@ cg_executor_new(struct cg_engine *e, int id)
     x->date_s = -1;
     if (id != RELIEF) {
         atomic_fetch_add(&e->executors, 1);
+        atomic_fetch_add(&e->slot->executors_now, 1);
     }
     x->flight = cg_slot_flight(e->slot, id);
     return x;

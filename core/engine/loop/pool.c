@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/engine/loop/pool.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/engine/state.h"
 
 enum { ASLEEP, HAS_BATON, DISMISSED };
 
-static void
-futex(_Atomic uint32_t *word, int op, uint32_t value)
+static long
+futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *t)
 {
-    syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+    return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, t, NULL, 0);
 }
 
 static void
 wake(struct cg_executor *x, uint32_t why)
 {
     atomic_store(&x->wake, why);
-    futex(&x->wake, FUTEX_WAKE, 1);
+    futex(&x->wake, FUTEX_WAKE, 1, NULL);
 }
 
 void
@@ -66,21 +69,72 @@ lie_down(struct cg_engine *e, struct cg_executor *x)
     return stays;
 }
 
-bool
+static bool
+has_surplus(const struct cg_engine *e)
+{
+    return e->config->executor_idle_us != 0 &&
+           atomic_load(&e->executors) > e->config->min_executors;
+}
+
+static void
+take_out(struct cg_pool *p, const struct cg_executor *x)
+{
+    int n = atomic_load(&p->n), i = 0;
+    while (p->idle[i] != x) {
+        i++;
+    }
+    memmove(&p->idle[i], &p->idle[i + 1],
+            (size_t)(n - i - 1) * sizeof p->idle[0]);
+    atomic_store(&p->n, n - 1);
+}
+
+/* Nobody has woken it for long: whether it leaves. */
+static bool
+leaves(struct cg_engine *e, struct cg_executor *x)
+{
+    struct cg_pool *p = &e->pool;
+    pthread_mutex_lock(&p->lock);
+    bool goes = atomic_load(&x->wake) == ASLEEP && has_surplus(e);
+    if (goes) {
+        take_out(p, x);
+        atomic_fetch_sub(&e->executors, 1);
+        atomic_fetch_sub(&e->slot->executors_now, 1);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return goes;
+}
+
+/* False: it has left. An idle worker never wakes: those that stay sleep without
+ * a timer. */
+static bool
+sleep_until_called(struct cg_engine *e, struct cg_executor *x)
+{
+    uint64_t us = e->config->executor_idle_us;
+    const struct timespec t = {.tv_sec = (time_t)(us / 1000000),
+                               .tv_nsec = (long)(us % 1000000) * 1000};
+    while (atomic_load(&x->wake) == ASLEEP) {
+        bool timed = has_surplus(e);
+        if (futex(&x->wake, FUTEX_WAIT, ASLEEP, timed ? &t : NULL) < 0 &&
+            errno == ETIMEDOUT && leaves(e, x)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum cg_pool_call
 cg_pool_park(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     cg_engine_leave(x);
-    if (!lie_down(e, x)) {
-        while (atomic_load(&x->wake) == ASLEEP) {
-            futex(&x->wake, FUTEX_WAIT, ASLEEP);
-        }
+    if (!lie_down(e, x) && !sleep_until_called(e, x)) {
+        return POOL_SURPLUS;
     }
     if (atomic_load(&x->wake) != HAS_BATON) {
-        return false;
+        return POOL_END;
     }
     cg_baton_received(&e->baton);
-    return true;
+    return POOL_LEAD;
 }
 
 bool

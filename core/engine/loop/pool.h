@@ -20,9 +20,14 @@ struct cg_pool {
 
 void cg_pool_init(struct cg_pool *p);
 void cg_pool_release(struct cg_pool *p);
-/* Sleeps without the host's lock; true: woken with the baton, false: the engine
- * is over. */
-bool cg_pool_park(struct cg_executor *x);
+/* What an executor that slept is to do. */
+enum cg_pool_call {
+    POOL_LEAD,   /* it has the baton */
+    POOL_END,    /* the engine is over */
+    POOL_SURPLUS /* it was idle for long, and there are more than the least */
+};
+/* Sleeps without the host's lock. */
+enum cg_pool_call cg_pool_park(struct cg_executor *x);
 /* Gives the baton, if it is still `seen`, to an idle executor. */
 bool cg_pool_promote(struct cg_engine *e, uint32_t seen);
 /* The engine is over: all of them wake up. */

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/busy.h"
 #include "core/base/fd.h"
 #include "core/engine/conn/give.h"
 #include "core/engine/conn/health.h"
@@ -150,6 +151,51 @@ step(struct cg_executor *x)
     return cg_has_lines(x->engine) ? cg_write_lines(x) : cg_loop_look(x);
 }
 
+/* ---- how many run ---- */
+
+static bool
+follows_need(const struct cg_engine *e)
+{
+    return e->config->min_executors != 0;
+}
+
+bool
+cg_relief_may_grow(const struct cg_engine *e)
+{
+    return follows_need(e) && atomic_load_explicit(&e->executors, RELAXED) <
+                                  e->config->max_executors;
+}
+
+/* Whether one more than those that are in calls may run a request. */
+static bool
+may_run_more(struct cg_engine *e)
+{
+    if (!follows_need(e)) {
+        return true;
+    }
+    int made = atomic_load_explicit(&e->executors, RELAXED);
+    const struct cg_demand_crew crew = {
+        .least = e->config->min_executors,
+        .most = e->config->max_executors,
+        .made = made,
+        .busy = made - atomic_load_explicit(&e->pool.n, RELAXED)};
+    return crew.busy < cg_demand_allows(&e->relief.demand, &crew, cg_now_us(),
+                                        cg_busy_look);
+}
+
+/* While relief has the loop: the calls turned out to wait, so that there is
+ * room for another executor. Whoever waits for the host's lock says that there
+ * is none. */
+static void
+grow_if_useful(struct cg_engine *e)
+{
+    if (cg_relief_may_grow(e) &&
+        atomic_load_explicit(&e->pool.n, RELAXED) == 0 &&
+        atomic_load_explicit(&e->entering, RELAXED) == 0 && may_run_more(e)) {
+        e->host->want_executor(e->host->self);
+    }
+}
+
 /* An idle executor goes on in relief's place; not while others wait for the
  * host's lock already. */
 static bool
@@ -157,7 +203,7 @@ is_replaced(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     if (atomic_load_explicit(&e->pool.n, RELAXED) == 0 ||
-        atomic_load_explicit(&e->entering, RELAXED) > 0) {
+        atomic_load_explicit(&e->entering, RELAXED) > 0 || !may_run_more(e)) {
         return false;
     }
     uint32_t mine = cg_baton_open(&e->baton, RELIEF, BATON_APP);
@@ -176,6 +222,7 @@ hold(struct cg_executor *x)
         if (!step(x) || is_replaced(x)) {
             return;
         }
+        grow_if_useful(e);
     }
     cg_baton_free(&e->baton);
 }
@@ -206,14 +253,14 @@ on_long_call(struct cg_executor *x, uint32_t seen)
 {
     struct cg_engine *e = x->engine;
     struct cg_relief *r = &e->relief;
-    bool contended = is_contended(e);
-    if (!contended && cg_pool_promote(e, seen)) {
+    bool crowded = is_contended(e) || !may_run_more(e);
+    if (!crowded && cg_pool_promote(e, seen)) {
         atomic_fetch_add_explicit(&e->slot->promotions, 1, RELAXED);
         r->fast = FAST_TICKS;
         r->asked = 0;
         return;
     }
-    if (!contended && may_ask_for_executor(e)) {
+    if (!crowded && may_ask_for_executor(e)) {
         return;
     }
     r->asked = 0;

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/engine/loop/demand.h"
 #include "core/engine/loop/executor.h"
 
 enum { CG_ALARM_TICK_US = 2000 };
@@ -38,6 +39,7 @@ struct cg_relief {
     uint64_t held_us; /* it has the loop since then */
     int fast;         /* short naps left */
     int asked;        /* ticks since the host was asked for an executor */
+    struct cg_demand demand;
     struct cg_executor *executor;
     pthread_t thread;
 };
@@ -48,6 +50,8 @@ void cg_relief_stop(struct cg_engine *e);
 /* By relief, whenever it has taken the loop: what only an executor may react to
  * leaves the set, and the executors hear of it. */
 void cg_relief_withdraw(struct cg_engine *e);
+/* Whether executors come with need, and there may be more. */
+bool cg_relief_may_grow(const struct cg_engine *e);
 
 /* us from now; 0: never. */
 void cg_alarm_set_to(struct cg_alarm *a, long us);

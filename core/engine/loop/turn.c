@@ -497,7 +497,9 @@ patience(const struct cg_executor *x, int ms)
 {
     const struct cg_engine *e = x->engine;
     bool retry = x->id == RELIEF && e->ready.n > 0 && cg_sibling_serves(e);
-    int most = retry                                                  ? RETRY_MS
+    bool grows = x->id == RELIEF && cg_relief_may_grow(e);
+    int most = retry   ? RETRY_MS
+               : grows ? CG_DEMAND_WINDOW_US / 1000
                : x->id == RELIEF || e->stop.begun || cg_others_run(e) ? BEAT_MS
                                                                       : -1;
     return most >= 0 && (ms < 0 || ms > most) ? most : ms;
@@ -511,9 +513,6 @@ wait_for_events(struct cg_executor *x, int ms)
     struct cg_engine *e = x->engine;
     if (x->id != RELIEF) {
         cg_engine_leave(x);
-        if (__builtin_expect(e->overload.above_us != 0, 0)) {
-            cg_overload_drained(e);
-        }
         e->overload.drained_us = e->now_us;
         cg_alarm_calm(&e->relief.alarm);
         if (cg_others_run(e)) {
@@ -551,6 +550,10 @@ cg_loop_look(struct cg_executor *x)
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, 0);
     cg_engine_tick(e);
     cg_harvest(x, n);
+    if (__builtin_expect(e->overload.above_us != 0, 0) && n == 0 &&
+        x->id != RELIEF && e->ready.n == 0) {
+        cg_overload_drained(e); /* before the timers: that may be told */
+    }
     int ms = cg_run_timers(e);
     if (__builtin_expect(cg_http2_is_owed(e), 0)) { /* by a deadline */
         cg_http2_pump(e);
@@ -678,21 +681,22 @@ cg_engine_run(struct cg_engine *e, struct cg_executor *x)
     return cg_engine_end(e);
 }
 
-void
+bool
 cg_engine_join(struct cg_engine *e, struct cg_executor *x)
 {
-    bool leads;
+    enum cg_pool_call call;
     x->entered = true;
-    while ((leads = cg_pool_park(x))) {
+    while ((call = cg_pool_park(x)) == POOL_LEAD) {
         /* perhaps in place of one that is in a long call */
-        leads = !cg_has_lines(e) || cg_write_lines(x);
+        bool leads = !cg_has_lines(e) || cg_write_lines(x);
         while (leads && cg_loop_goes_on(x)) {
             leads = turn(x);
         }
         if (leads) { /* the end */
             leave_loop(x);
-            return;
+            return true;
         }
     }
     cg_engine_enter(x);
+    return call == POOL_END;
 }

@@ -454,7 +454,10 @@ START_TEST(contradictions_are_told_with_the_reason)
 {
     ADVICE("c.py:1: threads = 4 has no effect with the worker class gevent",
            {"threads", "4"}, {"worker_class", "gevent"});
+    ADVICE("c.py:1: threads = '2-4' has no effect with the worker class gevent",
+           {"threads", "2-4"}, {"worker_class", "gevent"});
     ADVICE("", {"threads", "4"}, {"worker_class", "gthread"});
+    ADVICE("", {"threads", "2-4"});
     ADVICE("", {"threads", "1"}, {"worker_class", "gevent"});
     ADVICE("keepalive = 5 is shorter than load balancers keep a connection "
            "(60 s)",

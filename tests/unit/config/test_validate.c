@@ -398,6 +398,31 @@ START_TEST(classes_are_strings_or_objects)
 }
 END_TEST
 
+/* ---- ranges ---- */
+
+START_TEST(a_range_has_its_least_first_and_one_at_least)
+{
+    expect("threads", STR("2-16"), "'2-16'");
+    expect("threads", STR(" 2-16 "), "'2-16'");
+    expect("threads", STR("4-4"), "4");
+    expect("threads", INT(4), "4");
+    expect("threads", STR("4"), "4");
+#define WRONG "error: Value must be a whole number or a range LEAST-MOST: "
+#define SUCH " (such as threads = \"2-16\")"
+    expect("threads", STR("16-2"),
+           WRONG "'16-2': the larger number comes last" SUCH);
+    expect("threads", STR("0-4"), WRONG "'0-4': the least is 1" SUCH);
+    expect("threads", STR("2-"), WRONG "'2-'" SUCH);
+    expect("threads", STR("2--4"), WRONG "'2--4'" SUCH);
+    expect("threads", STR("2 - 4"), WRONG "'2 - 4'" SUCH);
+    expect("threads", STR("1-4294967298"),
+           WRONG "'1-4294967298': too large a number" SUCH);
+    expect("threads", STR("99999999999999999999-2"),
+           WRONG "'99999999999999999999-2'" SUCH);
+    expect("threads", STR("-3"), "error: Value must be positive: -3");
+}
+END_TEST
+
 /* ---- the system ---- */
 
 START_TEST(users_and_groups_are_resolved)
@@ -529,6 +554,7 @@ main(void)
     tcase_add_test(t, post_request_takes_two_to_four);
     tcase_add_test(t, hooks_may_be_import_strings);
     tcase_add_test(t, classes_are_strings_or_objects);
+    tcase_add_test(t, a_range_has_its_least_first_and_one_at_least);
     tcase_add_test(t, users_and_groups_are_resolved);
     tcase_add_test(t, ids_are_numbers_that_a_process_can_have);
     tcase_add_test(t, a_refused_value_leaves_the_setting_alone);

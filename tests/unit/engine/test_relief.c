@@ -367,6 +367,53 @@ START_TEST(an_abort_does_not_wait)
 }
 END_TEST
 
+/* ---- executors that come with need ---- */
+
+static int
+executors_now(void)
+{
+    return atomic_load(&w.worker[0].engine->slot->executors_now);
+}
+
+/* With one that leads: the least is that and one that sleeps. */
+START_TEST(executors_that_are_idle_for_long_leave_down_to_the_least)
+{
+    w.least = 2;
+    w.idle_us = 1000;
+    world_start_set(&w, 1, 4);
+    wait_for(&w.worker[0].surplus, 2);
+    ck_assert_int_eq(executors_now(), 2);
+    int a = client_connect(&w), b = client_connect(&w);
+    send_get(a, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    ck_assert_str_eq(client_get(b, "/"), "ok 0"); /* there is another one */
+    world_unblock(&w);
+    client_read(a);
+    close(a);
+    close(b);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(executors_are_wanted_while_the_calls_of_all_wait)
+{
+    w.least = 2;
+    w.most = 4;
+    world_start_set(&w, 1, 2);
+    int a = client_connect(&w), b = client_connect(&w);
+    send_get(a, "/block");
+    send_get(b, "/block");
+    wait_for(&w.worker[0].blocked, 2);
+    wait_for(&w.worker[0].fake.wanted, 1);
+    world_unblock(&w);
+    client_read(a);
+    client_read(b);
+    close(a);
+    close(b);
+    world_stop(&w);
+}
+END_TEST
+
 /* ---- many at once: for the sanitizers ---- */
 
 enum { CLIENTS = 8, ROUNDS = 150 };
@@ -527,6 +574,8 @@ TESTS("relief", an_idle_thread_runs_the_other_request_of_two,
       who_comes_back_from_a_call_does_not_wait_for_a_busy_loop,
       an_executor_is_asked_for_when_all_are_blocked,
       a_stop_waits_for_the_blocked_and_answers_them, an_abort_does_not_wait,
+      executors_that_are_idle_for_long_leave_down_to_the_least,
+      executors_are_wanted_while_the_calls_of_all_wait,
       lines_are_written_when_nothing_is_left_to_do,
       relief_writes_the_lines_from_before_a_long_call,
       an_idle_thread_writes_the_lines_from_before_a_long_call,

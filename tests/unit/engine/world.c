@@ -199,7 +199,9 @@ thread_main(void *arg)
     struct worker *k = worker_with(arg);
     app_enter(k);
     if (k->config.max_executors > 1) {
-        cg_engine_join(k->engine, arg);
+        if (!cg_engine_join(k->engine, arg)) {
+            atomic_fetch_add(&k->surplus, 1);
+        }
     } else {
         cg_engine_run(k->engine, arg);
     }
@@ -234,6 +236,8 @@ init_worker(struct world *w, int number, int threads, int most)
         .max_connections = 1000,
         .max_open = 1000,
         .max_executors = most,
+        .min_executors = w->least,
+        .executor_idle_us = w->idle_us,
         .calls_may_last = threads > 1,
         .handover = &w->handover,
         .keeper = w->keeper,
@@ -317,7 +321,7 @@ world_start_limited(struct world *w, int workers, int threads,
 void
 world_start_set(struct world *w, int workers, int threads)
 {
-    start_world(w, workers, threads, threads);
+    start_world(w, workers, threads, w->most != 0 ? w->most : threads);
 }
 
 void

@@ -68,6 +68,7 @@ struct worker {
     int nthreads;
     _Atomic int ran;     /* requests that were answered */
     _Atomic int blocked; /* executors inside /block */
+    _Atomic int surplus; /* executors that were not needed any more */
 };
 
 struct world {
@@ -85,7 +86,10 @@ struct world {
     const struct cg_keeper *keeper;
     const struct cg_transport_maker *transports;
     bool streaming; /* requests run before their body is there */
-    bool parallel;  /* calls run at the same time; and there is no relief */
+    int least;      /* executors that stay; 0: all */
+    int most;       /* that the host could have; 0: those of the start */
+    uint64_t idle_us;
+    bool parallel; /* calls run at the same time; and there is no relief */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */
