@@ -9,6 +9,7 @@
 # make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado, asgi
+# make test-apps       real programs and monitoring tools (PyPI once)
 # make check           layers, circles, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make release         both, checksums and a bill of materials
@@ -141,7 +142,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix parity docs
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps parity docs
 
 all: cgunicorn
 
@@ -164,13 +165,14 @@ module: $(MODULE)
 $(MODULE): $(OBJ) $(GLUEC:.c=.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -shared $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(HTTP2),,@echo "note: this module has no HTTP/2: there is no libnghttp2.a here that a shared object can take (Debian 12's cannot be taken); run 'make sources' first, or install a wheel of a release")
 else
 module:
 	@$(MAKE) --no-print-directory FRONT=module module
 endif
 
 $(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
-    -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H \
+    -DHAVE_TIME_H -DHAVE_CLOCK_GETTIME -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H \
     -DYAML_VERSION_STRING='"0.2.5"' -DYAML_VERSION_MAJOR=0 \
     -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
@@ -243,6 +245,8 @@ check: all
 	@tools/check $(BIN)
 test-matrix:
 	@tools/test_matrix
+test-apps:
+	@tools/test_apps
 parity: all
 	@tools/parity
 SOAK_SECONDS ?= 600

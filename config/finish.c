@@ -559,8 +559,8 @@ advise_http2(const struct cg_settings *s, const struct cg_cpus *cpus,
 #ifndef CG_HTTP2
     cg_findings_warn(f,
                      "%s: http_protocols includes h2, and this build has no "
-                     "HTTP/2 (libnghttp2-dev was not there when it was made): "
-                     "clients get HTTP/1.1",
+                     "HTTP/2 (there was no libnghttp2 to link it with when "
+                     "it was made): clients get HTTP/1.1",
                      s->source[CG_http_protocols].text);
 #endif
     if (!cg_settings_are_secure(s) && off) {

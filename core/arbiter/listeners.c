@@ -78,7 +78,13 @@ cg_arbiter_mend_listeners(struct cg_arbiter *a)
         if (fault == CG_LISTENER_WELL) {
             continue;
         }
+        /* asyncio listens once more, with the backlog that a class says */
+        bool usual = fault == CG_LISTENER_SHORTENED &&
+                     cg_worker_class_is_python(a->settings);
         if (cg_listener_mend(l, fault) == 0) {
+            if (usual) {
+                continue;
+            }
             tell(a, l, fault,
                  fault == CG_LISTENER_SHUT ? "it listens again"
                                            : "that was undone");

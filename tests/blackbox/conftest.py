@@ -43,11 +43,10 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(items):
-    if classes.under_test() == "asgi":
-        for item in items:
-            reason = classes.why_not_behind_a_face(item.nodeid)
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
+    for item in items:
+        reason = classes.why_not(item.nodeid)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def leftovers():

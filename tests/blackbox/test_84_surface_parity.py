@@ -19,7 +19,9 @@ PROSE = {"desc", "short", "meta", "default_doc", "order"}
 HTTP2 = "HTTP/2 is the server's own classes' business"
 INNER = "an inner part of gunicorn's module"
 ABSENT = {
-    "arbiter.Arbiter.handle_dirty_arbiter_exit": "there are no dirty arbiters",
+    "arbiter.Arbiter.handle_dirty_arbiter_exit": "the server watches its own dirty arbiter",
+    "dirty.client.DirtyStreamIterator": "stream() gives a generator",
+    "dirty.client.DirtyAsyncStreamIterator": "stream_async() gives an asynchronous generator",
     "config.ALPN_PROTOCOL_MAP": INNER, "http.body.CHUNK_EXT_RE": INNER,
     "http.body.DEFAULT_MAX_CHUNK_SIZE_LINE": INNER,
     "http.body.DEFAULT_MAX_TRAILER_SECTION": INNER, "http.body.MAX_READ_STEP": INNER,
@@ -29,7 +31,6 @@ ABSENT = {
     "http.message.PP_V2_SIGNATURE": INNER,
     "http.message.RFC9110_5_3_SINGLETON_FIELDS": INNER,
     "http.message.RFC9110_6_5_1_FORBIDDEN_TRAILER": INNER,
-    "http.message.RFC9112_TARGET_INVALID": INNER,
     "http.unreader.SocketUnreader.max_body_chunk": INNER,
     "config.Config.reuse_port": "a setting, not a property: it reads the same",
     "reloader.COMPILED_EXT_RE": INNER, "reloader.symlink_target_dir": INNER,
@@ -44,6 +45,7 @@ ABSENT = {
     "config.reloader_engines": INNER, "workers.base.reloader_engines": INNER,
     "workers.gtornado.gversion": INNER, "workers.workertmp.IS_CYGWIN": INNER, "workers.workertmp.PLATFORM": INNER,
 }
+METHOD = "a method of its own, which the base class has as a builtin"
 OWN = "the class is the server's own: a subclass is refused with that reason"
 DIFFERS = {
     "http.body.ChunkedReader.parse_chunk_size": "data is b\"\" by default, not None",
@@ -60,6 +62,8 @@ DIFFERS = {
     "config.Threads.type": "a function of one argument, which takes a range",
     "config.Umask.type": "a function of one argument",
     "config.ControlSocketMode.type": "a function of one argument",
+    "http.wsgi.WSGIErrorsWrapper.fileno": METHOD,
+    "http.wsgi.WSGIErrorsWrapper.writable": METHOD,
     "sock.TCPSocket.FAMILY": "found when it is asked for",
     "sock.TCP6Socket.FAMILY": "found when it is asked for",
     "sock.UnixSocket.FAMILY": "found when it is asked for",

@@ -20,7 +20,7 @@ PRIVATE = re.compile(r"_Py_(Dealloc|NoneStruct|TrueStruct|FalseStruct|EllipsisOb
                      r"_PyLong_Sign|_PyArg_\w+|_PyObject_CallMethod_SizeT|"
                      r"_Py_BuildValue_SizeT|_PyObject_CallFunction_SizeT|_PyUnicode_\w+|"
                      r"_PyObject_(Vectorcall|MakeTpCall|GC_\w+)|_Py_CheckFunctionResult|"
-                     r"_PyThreadState_\w+|_PyTrash_(begin|end|cond)|_Py_HashSecret|_PyObject_CallMethod\w*|_Py_FatalErrorFunc")
+                     r"_PyThreadState_\w+|_PyTrash_\w+|_Py_HashSecret|_PyObject_CallMethod\w*|_Py_FatalErrorFunc")
 MACHINES = {"x86_64": "X86-64", "aarch64": "AArch64"}
 
 

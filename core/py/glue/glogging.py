@@ -9,6 +9,7 @@ imported where they do.
 """
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -70,13 +71,37 @@ def _file_handlers():
                 yield handler
 
 
+_CONTROLS = {c: "\\x%02x" % c for c in [*range(32), 127]}
+_NUMBERS = frozenset("BTMD")
+_ATOM = re.compile(r"%(\(([^)]*)\)[-#0 +]*\d*(?:\.\d+)?)([a-zA-Z])")
+
+
+def _plain_text(value):
+    """Quotes and controls of a peer make no field and no line of their own."""
+    value = value.replace('"', '\\"')
+    return value if value.isprintable() else value.translate(_CONTROLS)
+
+
+_usable = ("", "")  # the last one that was asked for
+
+
+def usable_format(text):
+    """access_log_format with s for the forms that an atom does not have, as the
+    server says at its start."""
+    global _usable
+    if _usable[0] != text:
+        _usable = (text, _ATOM.sub(lambda found: "%" + found[1] + (
+            found[3] if found[2] in _NUMBERS else "s"), text))
+    return _usable[1]
+
+
 class SafeAtoms(dict):
     """Atoms of an access line: quotes are escaped, what is missing is "-"."""
 
     def __init__(self, atoms):
         super().__init__()
         for key, value in atoms.items():
-            self[key] = value.replace('"', '\\"') if isinstance(value, str) else value
+            self[key] = _plain_text(value) if isinstance(value, str) else value
 
     def __getitem__(self, key):
         return self.get(key.lower() if key.startswith("{") else key, "-")
@@ -286,7 +311,7 @@ class Logger:
             return
         atoms = self.atoms_wrapper_class(self.atoms(resp, req, environ, request_time))
         try:
-            self.access_log.info(self.cfg.access_log_format, atoms)
+            self.access_log.info(usable_format(self.cfg.access_log_format), atoms)
         except Exception:
             self.error(traceback.format_exc())
 

@@ -13,6 +13,9 @@ from _thread import get_ident, start_new_thread  # before anything patches it
 import _cgunicorn
 from _cgunicorn_glue import listener, logger, names
 
+_SSL_OPTIONS = ("keyfile", "certfile", "ssl_version", "cert_reqs", "ca_certs",
+                "suppress_ragged_eofs", "do_handshake_on_connect", "ciphers")
+
 
 class Setting:
     """cfg.settings[name]. What is written counts as in gunicorn: the server looks
@@ -111,7 +114,8 @@ class Config:
 
     @property
     def ssl_options(self):
-        return {n: s.get() for n, s in self.settings.items() if s.section == "SSL"}
+        """gunicorn's, which are handed to ssl as they are; none of our own."""
+        return {name: self.settings[name].get() for name in _SSL_OPTIONS}
 
     def forwarded_allow_networks(self):
         return _networks(self.forwarded_allow_ips)

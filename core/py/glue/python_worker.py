@@ -178,6 +178,13 @@ def _fail(server, worker, error):
     return status
 
 
+def _told_to_stop(worker, error):
+    """The SystemExit of handle_quit or handle_abort, that came while the
+    application was being loaded; or None."""
+    cause = error.__cause__
+    return cause if isinstance(cause, SystemExit) and not worker.alive else None
+
+
 def run(server, worker):
     """To its end; the exit status."""
     _close_siblings(server, worker)
@@ -189,7 +196,8 @@ def run(server, worker):
     except SystemExit as e:
         return status_of(e.code)
     except BaseException as e:
-        return _fail(server, worker, e)
+        told = _told_to_stop(worker, e)
+        return status_of(told.code) if told else _fail(server, worker, e)
     finally:
         try:
             worker.tmp.close()

@@ -18,6 +18,17 @@ _WORDS = {wire.REQUEST: "request", wire.RESPONSE: "response", wire.ERROR: "error
           wire.MANAGE: "manage"}
 _KINDS = {word: kind for kind, word in _WORDS.items()}
 
+MAGIC, VERSION = wire.MAGIC, wire.VERSION
+HEADER_FORMAT, HEADER_SIZE, MAX_MESSAGE_SIZE = wire.HEADER.format, wire.HEADER.size, wire.MOST
+MSG_TYPE_TO_STR, MSG_TYPE_FROM_STR = _WORDS, _KINDS
+# MSG_TYPE_REQUEST = 1 and MSG_TYPE_REQUEST_STR = "request", and so on
+for _kind, _word in _WORDS.items():
+    globals()["MSG_TYPE_" + _word.upper()] = _kind
+    globals()["MSG_TYPE_%s_STR" % _word.upper()] = _word
+MANAGE_OP_ADD, MANAGE_OP_REMOVE = 1, 2
+(STASH_OP_PUT, STASH_OP_GET, STASH_OP_DELETE, STASH_OP_KEYS, STASH_OP_CLEAR, STASH_OP_INFO,
+ STASH_OP_ENSURE, STASH_OP_DELETE_TABLE, STASH_OP_TABLES, STASH_OP_EXISTS) = range(1, 11)
+
 
 def _guarded(call, *args):
     try:
@@ -32,7 +43,14 @@ def _message(kind, request, payload):
 
 
 class BinaryProtocol:
-    HEADER_SIZE = wire.HEADER.size
+    HEADER_SIZE, MAX_MESSAGE_SIZE = HEADER_SIZE, MAX_MESSAGE_SIZE
+    MSG_TYPE_REQUEST, MSG_TYPE_RESPONSE, MSG_TYPE_ERROR, MSG_TYPE_CHUNK, MSG_TYPE_END, \
+        MSG_TYPE_STASH, MSG_TYPE_STATUS, MSG_TYPE_MANAGE = (
+            _WORDS[kind] for kind in sorted(_WORDS))
+
+    @staticmethod
+    def encode_header(msg_type, request_id, payload_length):
+        return wire.HEADER.pack(MAGIC, VERSION, msg_type, payload_length, request_id)
 
     @staticmethod
     def encode_request(request_id, app_path, action, args=None, kwargs=None):

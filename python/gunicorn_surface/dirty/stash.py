@@ -7,6 +7,9 @@ from _cgunicorn_glue import dirty_wire as wire
 
 from . import client as _client
 from .errors import DirtyError, DirtyProtocolError
+from .protocol import (  # noqa: F401
+    STASH_OP_CLEAR, STASH_OP_DELETE, STASH_OP_DELETE_TABLE, STASH_OP_ENSURE, STASH_OP_EXISTS,
+    STASH_OP_GET, STASH_OP_INFO, STASH_OP_KEYS, STASH_OP_PUT, STASH_OP_TABLES)
 
 
 class StashError(DirtyError):

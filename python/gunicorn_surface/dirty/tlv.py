@@ -3,6 +3,11 @@ from _cgunicorn_glue import dirty_wire as wire
 
 from .errors import DirtyProtocolError
 
+TYPE_NONE, TYPE_BOOL, TYPE_INT64, TYPE_FLOAT64 = 0x00, 0x01, 0x05, 0x06
+TYPE_BYTES, TYPE_STRING, TYPE_LIST, TYPE_DICT = 0x10, 0x11, 0x20, 0x21
+MAX_STRING_SIZE = MAX_BYTES_SIZE = wire.MOST
+MAX_LIST_SIZE = MAX_DICT_SIZE = wire.ITEMS_MOST
+
 
 class TLVEncoder:
     @staticmethod

@@ -13,6 +13,7 @@ def get_parser(cfg, source, source_addr, http2_connection=False):
     if http2_connection:
         raise NotImplementedError("HTTP/2 is not read by workers written in Python here")
     if getattr(cfg, "protocol", "http") == "uwsgi":
-        raise NotImplementedError("the uwsgi protocol is not read by workers written in "
-                                  "Python here: protocol = \"http\"")
+        from gunicorn.uwsgi.parser import UWSGIParser
+
+        return UWSGIParser(cfg, source, source_addr)
     return RequestParser(cfg, source, source_addr)

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 """gunicorn.http.body: the body of a request, and wsgi.input."""
 import io
+import re
 import sys
 
 from gunicorn.http.errors import (
     ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize, NoMoreData)
 
 _HEX = b"0123456789abcdefABCDEF"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+# RFC 9112, 7.1.1, with blanks where others put them
+_EXTENSIONS = re.compile(rb"(?:[ \t]*;[ \t]*%s(?:[ \t]*=[ \t]*(?:%s|%s))?)*"
+                         % (_TOKEN, _TOKEN, _QUOTED))
 _SIZE_LINE = 8192  # bytes that the line of a chunk's size may have
 
 
@@ -27,7 +33,7 @@ class ChunkedReader:
             return b""
         data = self.buf.getvalue()
         while len(data) < size and self.parser is not None:
-            piece = next(self.parser, None)
+            piece = self._next()
             if piece is None:
                 self.parser = None
             else:
@@ -35,6 +41,15 @@ class ChunkedReader:
         self.buf = io.BytesIO()
         self.buf.write(data[size:])
         return data[:size]
+
+    def _next(self):
+        """The next piece, or None. Where a body goes wrong nobody knows where the
+        next request begins."""
+        try:
+            return next(self.parser, None)
+        except Exception:
+            self.req.force_close()
+            raise
 
     def parse_chunked(self, unreader):
         """The chunks' bytes, in the pieces that they come in."""
@@ -70,6 +85,8 @@ class ChunkedReader:
         number, semicolon, extension = line.partition(b";")
         if b"\r" in extension:
             raise InvalidChunkExtension("bare CR")
+        if extension and not _EXTENSIONS.fullmatch(b";" + extension):
+            raise InvalidChunkExtension("invalid chunk extension")
         if semicolon:
             number = number.rstrip(b" \t")
         if not number or any(c not in _HEX for c in number):

@@ -25,6 +25,7 @@ RFC9110_5_6_2_TOKEN_SPECIALS = r"!#$%&'*+-.^_`|~"
 TOKEN_RE = re.compile(r"[%s0-9a-zA-Z]+" % re.escape(RFC9110_5_6_2_TOKEN_SPECIALS))
 METHOD_BADCHAR_RE = re.compile("[a-z#]")
 VERSION_RE = re.compile(r"HTTP/(\d)\.(\d)")
+RFC9112_TARGET_INVALID = re.compile(r"[^\x21-\x7e]")
 RFC9110_5_5_INVALID_AND_DANGEROUS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 # What a trailer may not change.
@@ -298,8 +299,10 @@ class Request(Message):
 
     def _check_target(self, line_bytes):
         """`*` is for OPTIONS, an authority for CONNECT, all others begin with
-        a slash or a scheme."""
+        a slash or a scheme. What is not printable ASCII has to be encoded."""
         uri = self.uri
+        if RFC9112_TARGET_INVALID.search(uri):
+            raise InvalidRequestLine(bytes_to_str(line_bytes))
         right = uri.startswith("/") or "://" in uri
         if uri == "*":
             right = self.method == "OPTIONS"

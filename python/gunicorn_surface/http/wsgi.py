@@ -16,6 +16,7 @@ from gunicorn import util
 from gunicorn.http.errors import (
     ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
 from gunicorn.http.message import TOKEN_RE
+from gunicorn.http.plain_file import extent, is_plain
 
 BLKSIZE = 0x3FFFFFFF
 HEADER_VALUE_RE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
@@ -53,6 +54,8 @@ class FileWrapper:
 class WSGIErrorsWrapper(io.RawIOBase):
     """wsgi.errors: where the error log goes."""
 
+    encoding, errors = "utf-8", "backslashreplace"
+
     def __init__(self, cfg):
         handlers = logging.getLogger("gunicorn.error").handlers
         self.streams = []
@@ -60,6 +63,13 @@ class WSGIErrorsWrapper(io.RawIOBase):
             self.streams.append(sys.stderr)
             handlers = handlers[1:]
         self.streams += [h.stream for h in handlers if hasattr(h, "stream")]
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        """Standard error's, where no stream has one."""
+        return next((s.fileno() for s in self.streams if util.has_fileno(s)), 2)
 
     def write(self, data):
         for stream in self.streams:
@@ -193,11 +203,13 @@ class Response:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None
+            self.headers, self.response_length, self.upgrade = [], None, False
         elif self.status is not None:
             raise AssertionError("Response headers already set!")
         if not isinstance(status, str):
             raise TypeError("%r is not a string" % (status,))
-        if not STATUS_RE.fullmatch(status):
+        # a reply of its own is final; 101 hands the connection over
+        if not STATUS_RE.fullmatch(status) or status < "2" and status[:3] != "101":
             raise ValueError("Invalid status %r" % status)
         self.status, self.status_code = status, int(status[:3])
         self.process_headers(headers)
@@ -220,7 +232,7 @@ class Response:
         """Leaves out what belongs to the connection, but for upgrades."""
         lower = name.lower()
         if lower == "content-length":
-            self.response_length = int(value)
+            self._set_length(value)
         elif util.is_hoppish(name):
             if lower == "connection" and value.lower() == "upgrade":
                 self.upgrade = True
@@ -230,6 +242,13 @@ class Response:
                 self.headers.append((name, value))
             return
         self.headers.append((name, value))
+
+    def _set_length(self, value):
+        if self.response_length is not None:
+            raise InvalidResponseHeader("a second Content-Length, %r" % value)
+        if not (value.isascii() and value.isdigit()):
+            raise InvalidResponseHeader("Content-Length: %r" % value)
+        self.response_length = int(value)
 
     def is_chunked(self):
         return (self.response_length is None and self.req.version > (1, 0)
@@ -242,7 +261,8 @@ class Response:
             connection = "upgrade"
         elif self.should_close():
             connection = "close"
-        lines = ["HTTP/%s.%s %s\r\n" % (*self.req.version, self.status),
+        status = self.status if " " in self.status else self.status + " "
+        lines = ["HTTP/%s.%s %s\r\n" % (*self.req.version, status),
                  "Server: %s\r\n" % self.version, "Date: %s\r\n" % util.http_date(),
                  "Connection: %s\r\n" % connection]
         if self.chunked:
@@ -252,6 +272,8 @@ class Response:
     def send_headers(self):
         if self.headers_sent:
             return
+        if self.status is None:
+            raise AssertionError("the application has not called start_response()")
         code = self.status_code or 0
         dropped = ("content-length",) if 100 <= code < 200 or code == 204 else ()
         lines = self.default_headers()
@@ -261,7 +283,7 @@ class Response:
         self.headers_sent = True
 
     def _early_hints(self, headers):
-        """wsgi.early_hints"""
+        """wsgi.early_hints; what frames a message has no place in them."""
         if self.req.version < (1, 1) or self.headers_sent:
             return
         lines = ["HTTP/1.1 103 Early Hints\r\n"]
@@ -271,14 +293,17 @@ class Response:
                 raise InvalidResponseHeaderName("%r" % name)
             if not HEADER_VALUE_RE.fullmatch(value):
                 raise InvalidResponseHeader("%r" % value)
-            lines.append("%s: %s\r\n" % (name, value))
+            if name.lower() != "content-length" and not util.is_hoppish(name):
+                lines.append("%s: %s\r\n" % (name, value))
         util.write(self.sock, ("".join(lines) + "\r\n").encode("latin-1"))
 
     def write(self, arg):
-        self.send_headers()
         if not isinstance(arg, bytes):
             raise TypeError("%r is not a byte" % (arg,))
-        if arg and not self._may_have_body():
+        if not arg:
+            return  # the head waits for bytes (PEP 3333): it may be replaced until then
+        self.send_headers()
+        if not self._may_have_body():
             self._tell_of_body()
             return
         if self.response_length is not None:
@@ -294,6 +319,12 @@ class Response:
             log.warning("WSGI app sent body bytes on a no-body response (method=%s "
                         "status=%s); dropping per RFC 9110.", self.req.method, self.status)
 
+    def _tell_of_emptiness(self):
+        """A body that has no byte has a length, also where there was none told."""
+        if self.response_length is None and self.status and self._may_have_body():
+            self.response_length, self.chunked = 0, False
+            self.headers.append(("Content-Length", "0"))
+
     def can_sendfile(self):
         return self.cfg.sendfile is not False
 
@@ -301,25 +332,27 @@ class Response:
         """Whether the kernel sent the file."""
         if self.cfg.is_ssl or not self.can_sendfile() or not self._may_have_body():
             return False
-        if not util.has_fileno(respiter.filelike):
+        if not util.has_fileno(respiter.filelike) or not is_plain(respiter.filelike):
             return False
         fileno = respiter.filelike.fileno()
         try:
-            offset = os.lseek(fileno, 0, os.SEEK_CUR)
-            length = self.response_length
-            if length is None:
-                length = os.fstat(fileno).st_size - offset
-        except (OSError, io.UnsupportedOperation):
+            place = os.lseek(fileno, 0, os.SEEK_CUR)
+            offset, size = extent(respiter.filelike)
+        except (OSError, ValueError):
             return False
+        length = self.response_length
+        if length is None:
+            length = size - offset
         self.send_headers()
         if length <= 0:
             return True
         if self.is_chunked():
             self.sock.sendall(b"%X\r\n" % length)
         try:
-            self.sock.sendfile(respiter.filelike, offset=offset, count=length)
+            self.sent += self.sock.sendfile(respiter.filelike, offset=offset,
+                                            count=length)
         finally:
-            os.lseek(fileno, offset, os.SEEK_SET)
+            os.lseek(fileno, place, os.SEEK_SET)
         if self.is_chunked():
             self.sock.sendall(b"\r\n")
         return True
@@ -331,7 +364,11 @@ class Response:
 
     def close(self):
         if not self.headers_sent:
+            self._tell_of_emptiness()
             self.send_headers()
+        if self.response_length is not None and self.sent < self.response_length \
+                and self._may_have_body():
+            self.force_close()  # the peer waits for more, and would take the next reply
         if self.chunked:
             util.write_chunk(self.sock, b"")
 

@@ -10,9 +10,11 @@ from random import randint
 from ssl import SSLError
 
 from gunicorn import util
-from gunicorn.http.errors import ParseException, answer_to
+from gunicorn.http.errors import (
+    InvalidResponseHeader, InvalidResponseHeaderName, ParseException, answer_to)
 from gunicorn.workers.workertmp import WorkerTmp
 
+_OF_REPLIES = (InvalidResponseHeader, InvalidResponseHeaderName)
 _NAMES = "ABRT HUP QUIT INT TERM USR1 USR2 WINCH CHLD"
 
 
@@ -142,7 +144,7 @@ class Worker:
         warning, anything else with its traceback."""
         started = time.monotonic()
         address = addr or ("", -1)
-        if isinstance(exc, (ParseException, SSLError)):
+        if isinstance(exc, (ParseException, SSLError)) and not isinstance(exc, _OF_REPLIES):
             status, reason, text = answer_to(exc)
             self.log.warning("Invalid request from ip=%s: %s", address[0], exc)
         else:

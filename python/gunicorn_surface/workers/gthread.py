@@ -55,6 +55,13 @@ class TConn:
             self.data_ready = bool(poll.poll(timeout * 1000))
         return self.data_ready
 
+    def has_read_on(self):
+        """Whether the next request has come with the last one's bytes: the socket
+        will not tell of it."""
+        if self.parser is not None and self.parser.unreader.buf.getvalue():
+            return True
+        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+
     def close(self, graceful=False):
         (util.close_graceful if graceful else util.close)(self.sock)
 
@@ -242,6 +249,8 @@ class ThreadWorker(base.Worker):
             keeps = not fs.cancelled() and fs.result()
             if keeps is _LATER and self.alive:
                 self._watch(conn, self.pending_conns, self.on_pending_socket_readable)
+            elif keeps and keeps is not _LATER and conn.has_read_on():
+                self.enqueue_req(conn)
             elif keeps and keeps is not _LATER and self.alive:
                 conn.sock.setblocking(False)
                 self._watch(conn, self.keepalived_conns, self.on_client_socket_readable)

@@ -119,6 +119,8 @@ class SyncWorker(base.Worker):
             else:
                 self.log.exception("Socket error processing request.")
         except BaseException as e:
+            if isinstance(e, SystemExit) and not self.alive:
+                raise  # told to stop in the midst of it, by handle_quit or handle_abort
             self.handle_error(req, client, addr, e)
         finally:
             util.close_graceful(client)

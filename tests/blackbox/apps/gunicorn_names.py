@@ -6,17 +6,22 @@ import inspect
 import json
 import re
 
-MODULES = """gunicorn app app.base app.wsgiapp app.pasterapp arbiter config debug errors
+MODULES = """gunicorn app app.base app.wsgiapp app.pasterapp arbiter config debug
+dirty dirty.app dirty.client dirty.errors dirty.protocol dirty.stash dirty.tlv errors
 glogging http http.body http.errors http.message http.parser http.unreader http.wsgi
-instrument.statsd pidfile reloader sock systemd util workers workers.base
+instrument.statsd pidfile reloader sock systemd util uwsgi uwsgi.errors uwsgi.message
+uwsgi.parser workers workers.base
 workers.base_async workers.gasgi workers.ggevent workers.gthread workers.gtornado
 workers.sync workers.workertmp""".split()
 PLAIN = (str, int, float, bool, bytes, type(None), tuple, list, dict, set)
 
 
 def signature(function):
+    """Without annotations, which change nothing."""
     try:
-        text = str(inspect.signature(function))
+        found = inspect.signature(function)
+        text = str(found.replace(return_annotation=found.empty, parameters=[
+            p.replace(annotation=p.empty) for p in found.parameters.values()]))
     except (TypeError, ValueError):
         return ""
     return re.sub(r" at 0x[0-9a-f]+", "", text)
@@ -25,6 +30,7 @@ def signature(function):
 def constant(value):
     if isinstance(value, PLAIN):
         text = repr(sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value)
+        text = re.sub(r"\bgevent/[\w.]+", "gevent/VERSION", text)  # what is installed
         return re.sub(r" at 0x[0-9a-f]+", "", text)[:200]
     if isinstance(value, re.Pattern):
         return str(value.pattern)

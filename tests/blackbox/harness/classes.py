@@ -7,9 +7,11 @@ import fnmatch
 
 import pytest
 
+from . import dotted
 from .server import command
 
-MULTITHREAD = {"sync": False, "tornado": False}
+MULTITHREAD = {"sync": False, "tornado": False, "subclasses.Sync": False,
+               "subclasses.Tornado": False}
 
 
 def under_test():
@@ -30,22 +32,22 @@ def multithread():
 
 def shares_thread():
     """Requests of that class take turns on one thread, in greenlets."""
-    return under_test() in ("gevent", "eventlet")
+    return under_test() in ("gevent", "eventlet", "subclasses.Gevent")
 
 
 def keeps_replies():
     """What a slow reader has not read goes to a file, and the request ends; in
     the other classes its greenlet or task waits, which holds nobody."""
-    return not shares_thread() and under_test() != "asgi"
+    return not shares_thread() and under_test() != "asgi" and not dotted.name(command())
 
 
 def streams():
     """request_buffering = False has an effect."""
-    return under_test() != "tornado"
+    return under_test() not in ("tornado", "subclasses.Tornado")
 
 
 def has_package():
-    """The loop of that class is a Python package's."""
+    """The loop of that class is a Python package's, or a Python class's."""
     return under_test() not in ("sync", "gthread")
 
 
@@ -133,11 +135,16 @@ NOT_BEHIND_A_FACE = {
 }
 
 
-def why_not_behind_a_face(nodeid):
-    """The reason, when that test is none for the class asgi; or None."""
+def why_not(nodeid):
+    """The reason, when that test is none for the class under test; or None."""
+    table = {}
+    if under_test() == "asgi":
+        table = NOT_BEHIND_A_FACE
+    elif dotted.name(command()):
+        table = dotted.declared(command())
     path, _, test = nodeid.partition("::")
     name = path.rpartition("/")[2] + "::" + test
-    for reason, patterns in NOT_BEHIND_A_FACE.items():
+    for reason, patterns in table.items():
         for pattern in patterns.split():
             whole = pattern if "::" in pattern else "*::" + pattern
             if fnmatch.fnmatchcase(_plain(name), _plain(whole)):

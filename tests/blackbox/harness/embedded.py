@@ -14,7 +14,9 @@ PROBE = """\
 import importlib.util, json, sys
 told = {"executable": sys.executable, "base_prefix": sys.base_prefix,
         "version": sys.version_info[:2]}
-for name in ("apscheduler", "django", "flask", "flask_socketio",
+for name in ("aiohttp", "apscheduler", "ddtrace", "dulwich", "fastapi", "opentelemetry",
+             "prometheus_client", "pypiserver", "pyramid", "sanic", "sentry_sdk",
+             "uvicorn", "uvicorn_worker", "wsgidav", "django", "flask", "flask_socketio",
              "geventwebsocket", "requests", "simple_websocket", "socketio",
              "websocket"):
     if importlib.util.find_spec(name):

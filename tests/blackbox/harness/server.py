@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 
-from . import logcheck, processes, sealed, wire
+from . import dotted, logcheck, processes, sealed, wire
 from .waiting import DEADLINE, until
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -35,6 +35,8 @@ def environment(folder, extra=None):
     env["LC_ALL"] = "C.UTF-8"
     if "eventlet" in command():  # new ones advise to use something else
         env.setdefault("PYTHONWARNINGS", "ignore:::importlib")
+    if dotted.name(command()):
+        env["PYTHONPATH"] = ":".join(filter(None, (dotted.FOLDER, env.get("PYTHONPATH"))))
     for name, value in (extra or {}).items():
         if value is None:
             env.pop(name, None)
@@ -108,6 +110,8 @@ class Server:
         self.bind = bind
         self.errorlog = self.folder / errorlog if errorlog else None
         self.announced = list(announced)
+        if dotted.name(self.program):
+            self.announced.append(dotted.TOLD_OF_TIMEOUTS)
         self.pass_fds = pass_fds
         self.daemon = daemon
         self.pidfile = self.folder / pidfile
