@@ -303,7 +303,7 @@ INSTALLS := docs/cgunicorn.1:share/man/man1/cgunicorn.1 \
     docs/completion/cgunicorn.bash:share/bash-completion/completions/cgunicorn \
     docs/completion/_cgunicorn:share/zsh/site-functions/_cgunicorn \
     docs/completion/cgunicorn.fish:share/fish/vendor_completions.d/cgunicorn.fish \
-    $(foreach file,README.md CHANGELOG.md LICENSE LICENSE.third-party $(wildcard docs/*.md) \
+    $(foreach file,README.md CHANGELOG.md SECURITY.md LICENSE LICENSE.third-party $(wildcard docs/*.md docs/guides/*.md) \
         $(wildcard sample_configs/*.* sample_configs/*/*.*),$(file):$(DOC)/$(file))
 pair = $(word $(2),$(subst :, ,$(1)))
 define put

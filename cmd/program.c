@@ -291,7 +291,7 @@ apply_pythonpath(struct cg_settings *s, struct cg_error *err)
 /* What a start would find wrong, all of it. gunicorn's check looks at the
  * application alone, without pythonpath and raw_env. */
 static int
-check(struct cg_settings *s)
+check(struct cg_settings *s, bool strict)
 {
     int (*const steps[])(struct cg_settings *, struct cg_error *) = {
         check_features, check_worker_class, apply_raw_env, apply_pythonpath,
@@ -309,10 +309,12 @@ check(struct cg_settings *s)
             status = say_error(&err);
         }
     }
-    status |= cg_surroundings_check_files(s) | cg_surroundings_check_binds(s);
+    status |= cg_surroundings_check_files(s, strict) |
+              cg_surroundings_check_binds(s, strict);
     int app = check_app(s);
     return status | app |
-           (app == EXIT_GOOD ? cg_surroundings_check_user(s) : EXIT_GOOD);
+           (app == EXIT_GOOD ? cg_surroundings_check_user(s, strict)
+                             : EXIT_GOOD);
 }
 
 /* ---- the command check ---- */
@@ -322,7 +324,7 @@ static int
 check_in_child(struct cg_settings *s)
 {
     int status = enter_folder(s);
-    return status >= 0 ? status : check(s);
+    return status >= 0 ? status : check(s, true);
 }
 
 static int
@@ -433,7 +435,7 @@ run_with_python(struct program *p)
         bool check_only = cg_settings_bool(s, CG_check_config) ||
                           cg_settings_bool(s, CG_print_config);
         if (check_only) {
-            status = check(s);
+            status = check(s, cg_settings_bool(s, CG_strict));
         } else if ((status = check_app_is_named(s)) < 0) {
             if (cg_python_resolve_hooks(s, &err) == 0) {
                 return serve(p, s);

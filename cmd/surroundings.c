@@ -19,10 +19,11 @@
 #include "core/worker/privilege.h"
 
 static int
-say(const char *source, const char *name, const char *text)
+say(bool strict, const char *source, const char *name, const char *text)
 {
-    fprintf(stderr, "\nError: %s: %s: %s\n", source, name, text);
-    return 1;
+    fprintf(stderr, "%s: %s: %s: %s%s\n", strict ? "\nError" : "Warning",
+            source, name, text, strict ? "" : "; a start here would fail");
+    return strict ? 1 : 0;
 }
 
 /* ---- files that it writes ---- */
@@ -54,7 +55,7 @@ is_writable(const char *path, struct cg_buf *why)
 }
 
 int
-cg_surroundings_check_files(const struct cg_settings *s)
+cg_surroundings_check_files(const struct cg_settings *s, bool strict)
 {
     static const enum cg_setting_id files[] = {CG_errorlog, CG_accesslog,
                                                CG_pidfile};
@@ -64,8 +65,8 @@ cg_surroundings_check_files(const struct cg_settings *s)
         cg_auto(buf) struct cg_buf why = {0};
         if (path != NULL && *path != '\0' && strcmp(path, "-") != 0 &&
             !is_writable(path, &why)) {
-            status |= say(s->source[files[i]].text, cg_setting_name(files[i]),
-                          cg_buf_str(&why));
+            status |= say(strict, s->source[files[i]].text,
+                          cg_setting_name(files[i]), cg_buf_str(&why));
         }
     }
     return status;
@@ -76,7 +77,7 @@ cg_surroundings_check_files(const struct cg_settings *s)
 /* A socket file is only looked at: to bind it would take it from a server that
  * runs. */
 static int
-check_socket_file(const char *path, const char *source)
+check_socket_file(const char *path, const char *source, bool strict)
 {
     struct stat st;
     cg_auto(buf) struct cg_buf why = {0};
@@ -89,13 +90,13 @@ check_socket_file(const char *path, const char *source)
     } else if (!exists) {
         is_writable(path, &why);
     }
-    return why.n > 0 ? say(source, "bind", cg_buf_str(&why)) : 0;
+    return why.n > 0 ? say(strict, source, "bind", cg_buf_str(&why)) : 0;
 }
 
 /* Who shares its port with others could lose a client of theirs. */
 static int
 check_port(const struct cg_settings *s, const struct cg_addr *a,
-           const char *source)
+           const char *source, bool strict)
 {
     const struct cg_listener_options o = {
         .backlog = 1, .v6only = true, .uid = -1, .gid = -1};
@@ -110,7 +111,7 @@ check_port(const struct cg_settings *s, const struct cg_addr *a,
         return 0;
     }
     if (r != -EADDRINUSE) {
-        return say(source, "bind", err.text);
+        return say(strict, source, "bind", err.text);
     }
     fprintf(stderr,
             "Warning: %s: bind: %s is in use: right if it is by the server "
@@ -120,7 +121,7 @@ check_port(const struct cg_settings *s, const struct cg_addr *a,
 }
 
 int
-cg_surroundings_check_binds(const struct cg_settings *s)
+cg_surroundings_check_binds(const struct cg_settings *s, bool strict)
 {
     const struct cg_value *bind = cg_settings_value(s, CG_bind);
     const char *source = s->source[CG_bind].text;
@@ -129,11 +130,11 @@ cg_surroundings_check_binds(const struct cg_settings *s)
         struct cg_addr a;
         struct cg_error err = {0};
         if (cg_addr_parse(bind->list.items[i].s, &a, &err) < 0) {
-            status |= say(source, "bind", err.text);
+            status |= say(true, source, "bind", err.text);
         } else if (a.kind == CG_ADDR_UNIX) {
-            status |= check_socket_file(a.path, source);
+            status |= check_socket_file(a.path, source, strict);
         } else if (a.kind == CG_ADDR_TCP) {
-            status |= check_port(s, &a, source);
+            status |= check_port(s, &a, source, strict);
         }
     }
     return status;
@@ -175,7 +176,7 @@ look_as_user(const struct cg_settings *s, struct cg_slice files, int fd)
 }
 
 static int
-report(const struct cg_settings *s, const struct unreadable *u)
+report(const struct cg_settings *s, const struct unreadable *u, bool strict)
 {
     cg_auto(buf) struct cg_buf why = {0};
     const struct passwd *pw = getpwuid((uid_t)cg_settings_int(s, CG_user));
@@ -184,7 +185,7 @@ report(const struct cg_settings *s, const struct unreadable *u)
         return 0;
     }
     if (u->n < 0) {
-        return say(s->source[CG_user].text, "user", u->first);
+        return say(strict, s->source[CG_user].text, "user", u->first);
     }
     cg_buf_putf(&why, "%s, who runs the workers, may not read %s", name,
                 strcmp(u->first, ".") == 0 ? "the folder of the application"
@@ -195,11 +196,11 @@ report(const struct cg_settings *s, const struct unreadable *u)
     cg_buf_puts(&why, ": workers would not find modules. Give the right "
                       "(chmod o+rX, from its topmost folder on), or put it "
                       "where everybody can read");
-    return say(s->source[CG_user].text, "user", cg_buf_str(&why));
+    return say(strict, s->source[CG_user].text, "user", cg_buf_str(&why));
 }
 
 int
-cg_surroundings_check_user(const struct cg_settings *s)
+cg_surroundings_check_user(const struct cg_settings *s, bool strict)
 {
     cg_auto(buf) struct cg_buf files = {0};
     struct unreadable u = {0};
@@ -218,5 +219,5 @@ cg_surroundings_check_user(const struct cg_settings *s)
     close(ends[0]);
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
     }
-    return n == (ssize_t)sizeof u ? report(s, &u) : 0;
+    return n == (ssize_t)sizeof u ? report(s, &u, strict) : 0;
 }

@@ -9,11 +9,15 @@
 
 #include "config/settings.h"
 
-/* Each of them writes to stderr what a start would fail with, "Error: …", and
- * returns 1 then; and what it may fail with, "Warning: …"; 0. */
-int cg_surroundings_check_files(const struct cg_settings *s);
-int cg_surroundings_check_binds(const struct cg_settings *s);
+/*
+ * Each of them writes to stderr what a start here would fail with, and returns
+ * 1: "Error: …". Where `strict` is not set it is "Warning: …" and 0, as the
+ * configuration may be for another machine. What is wrong on every machine is
+ * always an error.
+ */
+int cg_surroundings_check_files(const struct cg_settings *s, bool strict);
+int cg_surroundings_check_binds(const struct cg_settings *s, bool strict);
 /* After the application was loaded: what that has imported. GIL held. */
-int cg_surroundings_check_user(const struct cg_settings *s);
+int cg_surroundings_check_user(const struct cg_settings *s, bool strict);
 
 #endif

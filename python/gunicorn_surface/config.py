@@ -502,7 +502,7 @@ def _make(row):
         attrs["default"] = attrs[name] = staticmethod(default)
     attrs.update(_CLI.get(cli, {}))
     if kind == "range":
-        attrs["type"] = validator
+        attrs["type"] = staticmethod(validator)
     title = _CLASS_NAMES.get(name) or "".join(w.capitalize() for w in name.split("_"))
     globals()[title] = SettingMeta(title, (Setting,), attrs)
 

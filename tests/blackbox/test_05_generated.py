@@ -92,7 +92,7 @@ def test_bash_offers_files_where_a_file_follows(tmp_path):
     ("config diff --runn", ["--running"]),
     ("chec", ["check"]),
     ("generate k", ["kubernetes"]),
-    ("reload --wa", ["--wait"]),
+    ("reload --wai", ["--wait"]),
     ("loglevel w", ["warning"]),
 ])
 def test_fish_offers(line, offered, tmp_path):
@@ -171,7 +171,7 @@ def zsh(tmp_path_factory):
     ("-w2 --max-requests-j", "-w2 --max-requests-jitter"),
     ("--no-such-opt", "--no-such-opt"),
     ("config diff --runn", "config diff --running"),
-    ("generate kub", "generate kubernetes"), ("reload --wa", "reload --wait"),
+    ("generate kub", "generate kubernetes"), ("reload --wai", "reload --wait"),
     ("loglevel warn", "loglevel warning"), ("chec", "check"),
 ])
 def test_zsh_completes(zsh, typed, whole):

@@ -129,7 +129,10 @@ def test_a_module_of_that_name_is_served(run):
 def test_a_place_that_cannot_be_used_is_told(run, check, words, told):
     done = check("app:app", *words)
     assert done.status == 1 and told in done.err, done
+    # the configuration may be for another machine
     done = run("--check-config", "app:app", *words, files=APP)
+    assert done.status == 0 and "Warning: " in done.err and told in done.err
+    done = run("--check-config", "--strict", "app:app", *words, files=APP)
     assert done.status == 1 and told in done.err, done
 
 
@@ -167,7 +170,8 @@ def test_code_that_the_user_cannot_read_is_told(run, other_user, shut, told):
         top.chmod(0o755)
         (top / "shop").mkdir()
         (top / "shop" / "app.py").write_text(APP["app.py"])
-        words = ("--check-config", "app:app", "-u", "65534", "-g", "65534")
+        words = ("--check-config", "--strict", "app:app", "-u", "65534", "-g",
+                 "65534")
         assert run(*words, cwd=top / "shop").status == 0
         (top / shut).chmod(0o600)
         done = run(*words, cwd=top / "shop")

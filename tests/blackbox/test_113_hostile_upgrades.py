@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from harness import processes
+from harness import embedded, processes
 from harness.waiting import until
 
 APP = r"""
@@ -184,6 +184,8 @@ def of_nobody(old, other_user):
     """The master is root's, the folder its workers'; a file of root's in it."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
+    if not embedded.is_for_everybody():
+        pytest.skip("only root reaches the library of " + embedded.executable())
     nobody = pwd.getpwnam("nobody")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cgunicorn-test-"))
     (folder / "victim").write_text("root's")

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 """--dev at a terminal, tracebacks in the page, reload and spew in every class."""
 import contextlib
-import functools
 import os
 import pty
 import re
 import signal
-import subprocess
 
 import pytest
 
@@ -245,17 +243,10 @@ CLASSES = {
 }
 
 
-@functools.lru_cache(maxsize=None)
-def has_module(name):
-    done = subprocess.run([embedded.executable(), "-c", f"import {name}"],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return done.returncode == 0
-
-
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_class_loads_a_change(server, name):
-    if name in ("gevent", "tornado") and not has_module(name):
-        pytest.skip(f"the interpreter has no {name}")
+def test_every_class_loads_a_change(run, server, name):
+    if name in ("gevent", "tornado"):
+        classes.skip_unless_installed(run, name)
     s = server("--reload", *CLASSES[name], files=FILES)
     assert word(s) == "one"
     save(s, "WORD = 'two'\n")

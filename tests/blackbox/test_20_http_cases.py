@@ -171,7 +171,6 @@ SHAPES = [whole, byte_by_byte, split, after_a_good_one, followed_by_another]
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["id"])
 def test_case(servers, case):
     server = servers[bool(case.get("settings"))]
-    if case.get("settings"):
     raw = raw_of(case)
     problems = []
     for shape in SHAPES:

@@ -34,7 +34,7 @@ def test_a_view_that_keeps_the_gil_is_under_timeout(server):
     s = start(server, "--threads", "2", "--timeout", "1")
     s.announce("WORKER TIMEOUT", "is running", "Stacks of worker", "took 1 request",
                "SIGKILL", "SIGABRT", "longer than timeout")
-    victim, = s.workers()
+    victim, = s.wait_workers(1)
     hold(s, s.connect())
     s.wait_log("WORKER TIMEOUT")
     until(lambda: victim not in s.workers(), "it is replaced")

@@ -57,12 +57,20 @@ def _place(error):
 
 
 def _gone():
-    """That the environment which cgunicorn was built for is no more, if so."""
-    if not sys.executable or os.path.exists(sys.executable):
+    """That the environment of the build is no more, or out of reach, if so."""
+    if not sys.executable:
         return ""
-    return ("; the Python environment that cgunicorn was built for is gone "
-            "(%s): activate another one, or name it with --python, or build "
-            "cgunicorn again" % sys.executable)
+    try:
+        os.stat(sys.executable)
+    except PermissionError:
+        return ("; uid %d, which runs this worker, may not reach the files of "
+                "Python (%s): give it the right, or use a Python that everybody "
+                "can read" % (os.geteuid(), sys.executable))
+    except OSError:
+        return ("; the Python environment that cgunicorn was built for is gone "
+                "(%s): activate another one, or name it with --python, or build "
+                "cgunicorn again" % sys.executable)
+    return ""
 
 
 def _no_module(module, error):

@@ -14,8 +14,8 @@ def _print(name, path, number):
 
 
 def _on_line(code, number):
-    if code.co_filename == __file__ or code.co_filename == linecache.__file__:
-        return
+    if code.co_filename in (_on_line.__code__.co_filename, linecache.__file__):
+        return  # we are no file, and have no __file__
     frame = sys._getframe(1)
     _print(frame.f_globals.get("__name__", "[unknown]"), code.co_filename, number)
 

@@ -50,9 +50,16 @@ set_up(void)
     npeers = 0;
 }
 
+static struct cg_stream *popped[64]; /* that nobody runs */
+static int npopped;
+
 static void
 tear_down(void)
 {
+    for (int i = 0; i < npopped; i++) {
+        cg_conn_close(e, popped[i]->conn);
+    }
+    npopped = 0;
     cg_engine_free(e);
     for (int i = 0; i < npeers; i++) {
         close(peers[i]);
@@ -77,6 +84,16 @@ wait_for(uint64_t waited_us)
     return &c->stream;
 }
 
+static struct cg_stream *
+next_one(void)
+{
+    struct cg_stream *s = cg_queue_next(e);
+    if (s != NULL) {
+        popped[npopped++] = s;
+    }
+    return s;
+}
+
 static uint64_t
 abandoned(void)
 {
@@ -87,10 +104,10 @@ START_TEST(the_oldest_is_the_next_one)
 {
     struct cg_stream *b = wait_for(20 * MS), *c = wait_for(10 * MS);
     struct cg_stream *a = wait_for(30 * MS); /* given back by a sibling */
-    ck_assert_ptr_eq(cg_queue_next(e), a);
-    ck_assert_ptr_eq(cg_queue_next(e), b);
-    ck_assert_ptr_eq(cg_queue_next(e), c);
-    ck_assert_ptr_null(cg_queue_next(e));
+    ck_assert_ptr_eq(next_one(), a);
+    ck_assert_ptr_eq(next_one(), b);
+    ck_assert_ptr_eq(next_one(), c);
+    ck_assert_ptr_null(next_one());
     ck_assert_uint_eq(e->overload.tale.run, 3);
     ck_assert_uint_eq(e->overload.tale.longest_us, 30 * MS);
 }
@@ -101,9 +118,9 @@ START_TEST(the_newest_is_the_next_one_while_the_queue_stands)
     struct cg_stream *a = wait_for(300 * MS), *b = wait_for(200 * MS);
     struct cg_stream *c = wait_for(100 * MS);
     e->overload.standing = true;
-    ck_assert_ptr_eq(cg_queue_next(e), c);
-    ck_assert_ptr_eq(cg_queue_next(e), b);
-    ck_assert_ptr_eq(cg_queue_next(e), a);
+    ck_assert_ptr_eq(next_one(), c);
+    ck_assert_ptr_eq(next_one(), b);
+    ck_assert_ptr_eq(next_one(), a);
 }
 END_TEST
 
@@ -115,10 +132,11 @@ START_TEST(an_exempt_one_is_before_all_others)
     vip->exempt = true;
     cg_ready_push(e, vip);
     wait_for(1 * MS);
-    ck_assert_ptr_eq(cg_queue_next(e), vip);
+    ck_assert_ptr_eq(next_one(), vip);
     e->overload.standing = true;
+    npopped = 0; /* it waits again */
     cg_ready_push(e, vip);
-    ck_assert_ptr_eq(cg_queue_next(e), vip);
+    ck_assert_ptr_eq(next_one(), vip);
 }
 END_TEST
 
@@ -128,7 +146,7 @@ START_TEST(who_has_closed_is_not_run)
     struct cg_stream *b = wait_for(20 * MS);
     close(peers[0]);
     peers[0] = -1;
-    ck_assert_ptr_eq(cg_queue_next(e), b);
+    ck_assert_ptr_eq(next_one(), b);
     ck_assert_uint_eq(abandoned(), 1);
     ck_assert_uint_eq(e->overload.tale.abandoned, 1);
     ck_assert_int_eq(atomic_load(&fake.refused), 1); /* its line is written */
@@ -140,10 +158,11 @@ START_TEST(who_sends_no_more_is_run_until_abandoned_after)
     config.abandoned_us = 100 * MS;
     struct cg_stream *a = wait_for(99 * MS);
     shutdown(peers[0], SHUT_WR);
-    ck_assert_ptr_eq(cg_queue_next(e), a);
+    ck_assert_ptr_eq(next_one(), a);
+    npopped = 0; /* it waits again */
     cg_ready_push(e, a);
     e->now_us += 1 * MS;
-    ck_assert_ptr_null(cg_queue_next(e));
+    ck_assert_ptr_null(next_one());
     ck_assert_uint_eq(abandoned(), 1);
 }
 END_TEST
@@ -152,7 +171,7 @@ START_TEST(who_sends_no_more_is_run_always_if_told_so)
 {
     struct cg_stream *a = wait_for(9000 * MS);
     shutdown(peers[0], SHUT_WR);
-    ck_assert_ptr_eq(cg_queue_next(e), a);
+    ck_assert_ptr_eq(next_one(), a);
 }
 END_TEST
 
@@ -161,7 +180,7 @@ START_TEST(who_has_hardly_waited_is_not_looked_at)
 {
     struct cg_stream *a = wait_for(1 * MS);
     shutdown(peers[0], SHUT_RDWR);
-    ck_assert_ptr_eq(cg_queue_next(e), a);
+    ck_assert_ptr_eq(next_one(), a);
 }
 END_TEST
 
@@ -171,7 +190,7 @@ START_TEST(who_waited_too_long_is_answered)
     config.max_queue_us = 100 * MS;
     wait_for(101 * MS);
     struct cg_stream *b = wait_for(100 * MS);
-    ck_assert_ptr_eq(cg_queue_next(e), b);
+    ck_assert_ptr_eq(next_one(), b);
     ck_assert_int_gt(recv(peers[0], reply, sizeof reply - 1, MSG_DONTWAIT), 0);
     ck_assert_int_eq(strncmp(reply, "HTTP/1.1 503 ", 13), 0);
     ck_assert_ptr_nonnull(strstr(reply, "Retry-After: 1\r\n"));
@@ -187,7 +206,7 @@ START_TEST(an_exempt_one_is_never_refused)
     vip->exempt = true;
     vip->ready_us = e->now_us - 900 * MS;
     cg_ready_push(e, vip);
-    ck_assert_ptr_eq(cg_queue_next(e), vip);
+    ck_assert_ptr_eq(next_one(), vip);
 }
 END_TEST
 
