@@ -139,22 +139,30 @@ class Server:
         self.process = subprocess.Popen(
             ["taskset", "-c", "0", *shlex.split(self.command.format(port=self.port))],
             cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.before = 0
         self.wait()
         return self
 
     def wait(self):
+        """Until it has answered: a class may take a second to be imported."""
         end = time.monotonic() + 20
         while time.monotonic() < end:
             try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
+                with socket.create_connection(("127.0.0.1", self.port)) as s:
+                    s.settimeout(20)
+                    s.sendall(b"GET /?1 HTTP/1.1\r\nHost: bench\r\n"
+                              b"Connection: close\r\n\r\n")
+                    if s.recv(1000):
+                        break
             except OSError:
                 time.sleep(0.05)
-        sys.exit("the server does not listen")
+        else:
+            sys.exit("the server does not answer")
+        self.before = self.ran()
 
     def ran(self):
         """Milliseconds of CPU that requests took."""
-        return struct.unpack("q", self.count.read_bytes())[0]
+        return struct.unpack("q", self.count.read_bytes())[0] - self.before
 
     def __exit__(self, *what):
         self.process.terminate()
@@ -169,6 +177,7 @@ def at(times, percent):
 
 def usual(clients, server, seconds):
     took = [t for _, t, _ in clients.done]
+    seconds = max(seconds, time.perf_counter() - clients.start)
     spent = sum(ms for _, _, ms in clients.done)
     return (f"in time {len(took) / seconds:5.0f}/s, useful "
             f"{100 * spent / max(server.ran(), 1):3.0f} %, p50 {at(took, 50):4.0f} ms, "
