@@ -215,8 +215,8 @@ static void
 hold(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
     cg_relief_withdraw(e);
+    atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
     while (cg_loop_goes_on(x) &&
            atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
         if (!step(x) || is_replaced(x)) {

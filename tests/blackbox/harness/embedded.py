@@ -74,6 +74,12 @@ def is_free_threaded():
     return done.stdout.strip() == "1"
 
 
+def needs_gil():
+    """Skips a test about those who keep the GIL where nobody can."""
+    if is_free_threaded():
+        pytest.skip(f"{executable()}, which is embedded, runs without a GIL")
+
+
 def needs_free_threading():
     """Skips a test where there is always a GIL."""
     if not is_free_threaded():
