@@ -223,6 +223,7 @@ def test_streams_of_all_kinds_on_one_connection(served, pki, most):
 
 def test_a_stream_that_is_reset_leaves_the_others(served, pki):
     c = h2_to(served, pki)
+    c.send(frame(WINDOW, 0, 0, struct.pack(">I", 1 << 24)))
     for _ in range(5):
         stream = c.request("/stream")
         c.until(DATA, stream)
@@ -230,7 +231,6 @@ def test_a_stream_that_is_reset_leaves_the_others(served, pki):
         stream = c.request("/sum", "POST", end=False)
         c.send(frame(DATA, 0, stream, b"not all") +
                frame(RST, 0, stream, struct.pack(">I", CANCEL)))
-    c.send(frame(WINDOW, 0, 0, struct.pack(">I", 1 << 24)))
     assert c.body(c.request("/")) == b"hello"
     c.close()
     served.check_log()
@@ -273,7 +273,7 @@ def test_a_malformed_head_is_a_reset_of_its_stream(served, pki):
 
 # ---- limits and ends ----
 
-def test_request_timeout_is_a_504_of_its_stream(server, pki, kind):
+def test_request_timeout_is_a_504_of_its_stream(kind, server, pki):
     s = start(server, pki, kind, "--request-timeout", "1",
               announced=["Request timed out"])
     c = h2_to(s, pki)
@@ -286,7 +286,7 @@ def test_request_timeout_is_a_504_of_its_stream(server, pki, kind):
     c.close()
 
 
-def test_a_stop_answers_what_is_under_way(server, pki, kind):
+def test_a_stop_answers_what_is_under_way(kind, server, pki):
     s = start(server, pki, kind)
     c = h2_to(s, pki)
     assert c.body(c.request("/")) == b"hello"
@@ -300,7 +300,7 @@ def test_a_stop_answers_what_is_under_way(server, pki, kind):
     assert s.wait() == 0
 
 
-def test_in_clear_text(server, kind):
+def test_in_clear_text(kind, server):
     s = server("--http-protocols", "h2,h1", "--http2-cleartext", "both", *CLASSES[kind],
                "shop:app", files={"shop.py": ASGI if kind == "asgi" else WSGI})
     c = connect(s)
