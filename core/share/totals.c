@@ -43,6 +43,7 @@ cg_totals_add(struct cg_totals *t, const struct cg_slot *slot)
     t->shakes += get(&slot->shakes);
     t->shakes_failed += get(&slot->shakes_failed);
     t->given += get(&slot->given);
+    t->lent += get(&slot->lent);
     t->adopted += get(&slot->adopted);
     t->queue_full += get(&slot->queue_full);
     t->takeovers += get(&slot->takeovers);

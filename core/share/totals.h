@@ -23,7 +23,7 @@ struct cg_totals {
     uint64_t bytes_out;
     uint64_t overloads, abandoned, shed;
     uint64_t shakes, shakes_failed; /* handshakes of TLS */
-    uint64_t accepted, refused, given, adopted, queue_full, takeovers,
+    uint64_t accepted, refused, given, lent, adopted, queue_full, takeovers,
         promotions, spills, spilled;
 };
 
