@@ -284,6 +284,7 @@ send_start(RequestObject *r, PyObject *message, PyObject *type)
         return NULL;
     }
     r->wants_trailers = trailers > 0;
+    r->ex->trails = r->wants_trailers && r->takes_trailers;
     r->reply = REPLY_STARTED;
     return cg_send_done(a);
 }
