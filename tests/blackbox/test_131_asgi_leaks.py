@@ -163,7 +163,7 @@ def test_a_body_that_breaks_off_leaves_nothing_behind(leaks):
 
 
 def test_a_request_that_takes_too_long_leaves_nothing_behind(server):
-    s = begin(server, "--request-timeout", "1")
+    s = begin(server, "--request-timeout", "2")
 
     def late(server, path, count):
         for n in batches(count):
