@@ -9,6 +9,7 @@
 # make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado, asgi
+# make test-protocols  h2spec, testssl.sh, sslyze, tlsfuzzer (minutes; registries once)
 # make test-apps       real programs and monitoring tools (PyPI once)
 # make check           layers, circles, format, exported symbols
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
@@ -142,7 +143,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps parity docs
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps test-protocols parity docs
 
 all: cgunicorn
 
@@ -253,6 +254,8 @@ test-matrix:
 	@tools/test_matrix
 test-apps:
 	@tools/test_apps
+test-protocols:
+	@tools/test_protocols
 parity: all
 	@tools/parity
 SOAK_SECONDS ?= 600

@@ -87,6 +87,13 @@ take_field(struct cg_h2_stream *s, struct cg_slice name, struct cg_slice value)
     return !s->bad;
 }
 
+static void
+refuse(struct cg_h2_stream *s, uint32_t code)
+{
+    s->done = true;
+    nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, code);
+}
+
 static int
 on_header(nghttp2_session *session, const nghttp2_frame *frame,
           const uint8_t *name, size_t name_n, const uint8_t *value,
@@ -102,6 +109,7 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame,
         return 0;
     }
     cg_h2_count_malformed(s->h);
+    refuse(s, CG_H2_PROTOCOL_ERROR); /* before nghttp2 has one of its own */
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -116,13 +124,6 @@ on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
     }
     cg_h2_count_malformed(user_data);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-}
-
-static void
-refuse(struct cg_h2_stream *s, uint32_t code)
-{
-    s->done = true;
-    nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, code);
 }
 
 /* 501: a tunnel of a protocol that nobody knows here (RFC 9220, 3). */

@@ -400,6 +400,30 @@ START_TEST(keys_are_updated)
 }
 END_TEST
 
+/* Each asks for an answer that nobody reads: some wait, then it ends. */
+START_TEST(key_updates_that_nobody_reads_are_bounded)
+{
+    enum { MOST = 200 * 1000 };
+    if (!load()) {
+        return;
+    }
+    struct line l = open_line(TLS13);
+    char p[CG_TRANSPORT_ROOM];
+    ssize_t n = -EAGAIN;
+    int sent = 0;
+    for (; n == -EAGAIN && sent < MOST; sent++) {
+        cg_auto(buf) struct cg_buf said = {0};
+        ck_assert_int_eq(more.SSL_key_update(l.ssl, 1), 1);
+        ck_assert_int_eq(cg_openssl.SSL_do_handshake(l.ssl), 1);
+        client_says(&l, &said);
+        ck_assert_int_eq(send(l.peer, said.p, said.n, 0), (ssize_t)said.n);
+        n = cg_transport_receive(&l.t, p, sizeof p);
+    }
+    ck_assert_msg(n == -EPIPE, "%zd after %d", n, sent);
+    close_line(&l);
+}
+END_TEST
+
 /* ---- the end ---- */
 
 static void
@@ -463,6 +487,7 @@ main(void)
         nothing_is_left_where_the_descriptor_does_not_show_it,
         a_full_socket_gets_the_same_bytes_again,
         keys_are_updated,
+        key_updates_that_nobody_reads_are_bounded,
         ends_are_said_and_heard,
         bytes_that_nobody_sealed_end_it,
     };
