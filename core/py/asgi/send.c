@@ -14,12 +14,6 @@
 #include "core/base/memory.h"
 #include "core/py/asgi/internal.h"
 
-bool
-cg_is_type(PyObject *type, const char *text)
-{
-    return PyUnicode_CompareWithASCIIString(type, text) == 0;
-}
-
 PyObject *
 cg_send_done(struct cg_asgi *a)
 {
