@@ -11,9 +11,9 @@ import subprocess
 import pytest
 
 from harness import certificates, processes
-from harness.h2wire import (ACK, CANCEL, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE,
-                            PRIORITY_UPDATE, PROTOCOL_ERROR, RST, SETTINGS, WINDOW, Client, block,
-                            connect, frame, head)
+from harness.h2wire import (ACK, CANCEL, CLOSED, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
+                            PREFACE, PRIORITY, PRIORITY_UPDATE, PROTOCOL_ERROR, RST, SETTINGS,
+                            WINDOW, Client, block, connect, frame, head)
 from harness.server import free_port
 from harness.waiting import until
 
@@ -334,6 +334,36 @@ def test_malformed_head_resets_its_stream_only(h2c, fields):
     assert int.from_bytes(f[3], "big") == PROTOCOL_ERROR
     c.next_id = 3
     assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+@pytest.mark.parametrize("closed_by", ["its end", "its reset"])
+def test_a_head_of_a_stream_that_the_client_has_closed_ends_it(h2c, closed_by):
+    """RFC 9113, 5.1."""
+    c = connect(h2c)
+    end = END_STREAM if closed_by == "its end" else 0
+    c.send(frame(HEADERS, END_HEADERS | end, 1, head("/", "GET" if end else "POST")))
+    if end:
+        assert c.body(1) == b"hello"
+    else:
+        c.send(frame(RST, 0, 1, struct.pack(">I", CANCEL)))
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, head()))
+    assert c.ending() == CLOSED
+    c.close()
+
+
+def test_data_of_a_stream_that_the_client_has_closed_is_dropped(h2c):
+    c = connect(h2c)
+    assert c.body(c.request("/")) == b"hello"
+    c.send(frame(DATA, 0, 1, b"x"))
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+def test_a_priority_of_no_stream_ends_it(h2c):
+    c = connect(h2c)
+    c.send(frame(PRIORITY, 0, 0, struct.pack(">IB", 3, 15)))
+    assert c.ending() == PROTOCOL_ERROR
     c.close()
 
 
