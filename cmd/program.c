@@ -230,8 +230,11 @@ check_app(const struct cg_settings *s)
     }
     if (cg_app_load(cg_settings_str(s, CG_wsgi_app), &app, &err, &traceback) !=
         0) {
-        fprintf(stderr, "\nError while loading the application:\n\n%s%s\n",
-                traceback.n > 0 ? cg_buf_str(&traceback) : "", err.text);
+        cg_auto(buf) struct cg_buf text = {0};
+        cg_error_put_traceback(
+            &text, (struct cg_slice){traceback.p, traceback.n}, err.text);
+        fprintf(stderr, "\nError while loading the application:\n\n%s\n",
+                cg_buf_str(&text));
         return EXIT_ERROR;
     }
     int r = cg_worker_class_check_app(s, app, &err);

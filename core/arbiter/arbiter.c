@@ -216,6 +216,9 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         return err->code;
     }
     cg_arbiter_check_log(a);
+    cg_arbiter_hear_trouble(a);
+    cg_events_add(&a->events, CG_HAPPENED_START, 0, "cgunicorn %s starts",
+                  CG_VERSION);
     cg_py_server_set_pid(a->server, a->master_pid);
     r = make_board(a, (uint64_t)workers * SLOTS_SPARE, err);
     if (r < 0) {
@@ -366,17 +369,17 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
 
 /* An application that is broken into owns the machine then. */
 static void
-warn_of_root(const struct cg_arbiter *a)
+advise_of_root(struct cg_arbiter *a)
 {
     if (geteuid() == 0 && cg_settings_int(a->settings, CG_user) == 0) {
-        cg_log_line(a->log, CG_WARNING,
-                    "Workers run as root: name a user for them with `user` "
-                    "(--user)");
+        cg_arbiter_log_apart(a, CG_WARNING,
+                             CG_SLICE("Workers run as root: name a user for "
+                                      "them with `user` (--user)"));
     }
     if (cg_privilege_keeps_roots_group(a->settings)) {
-        cg_log_line(a->log, CG_WARNING,
-                    "Workers stay in root's group (0): name another one with "
-                    "`group` (--group)");
+        cg_arbiter_log_apart(a, CG_WARNING,
+                             CG_SLICE("Workers stay in root's group (0): name "
+                                      "another one with `group` (--group)"));
     }
 }
 
@@ -390,7 +393,7 @@ boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_arbiter_log_settings(a);
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
-    warn_of_root(a);
+    advise_of_root(a);
     /* signals before there is something that a stop has to remove */
     if ((r = cg_signals_init(&a->signal_fd, err)) < 0 ||
         (r = cg_arbiter_write_pidfile(a, err)) < 0 ||
@@ -418,17 +421,23 @@ boot(struct cg_arbiter *a, struct cg_error *err)
 
 /* ---- effects ---- */
 
+static bool
+logs_to_file(const struct cg_arbiter *a)
+{
+    const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
+    return errorlog != NULL && strcmp(errorlog, "-") != 0;
+}
+
 /* Who waits for the start at a shell hears why it failed: there where the log
  * goes to a file, else it has been seen. */
 static void
 tell_shell(struct cg_arbiter *a, int status, const char *reason)
 {
     const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
-    bool in_file = errorlog != NULL && strcmp(errorlog, "-") != 0;
     if (a->start->ready_fd >= 0) {
         cg_ready_fail(&a->start->ready_fd, status != 0 ? status : EXIT_ERROR,
                       reason);
-    } else if (status != 0 && !a->plan.serving && in_file &&
+    } else if (status != 0 && !a->plan.serving && logs_to_file(a) &&
                a->plan.parent_pid == 0) {
         fprintf(stderr, "\nError: %s (more in %s)\n", reason, errorlog);
     }
@@ -537,7 +546,7 @@ signal_worker(struct cg_arbiter *a, int pid, int sig)
 static void
 on_line(struct cg_arbiter *a, const struct cg_effect *e)
 {
-    cg_log_line(a->log, e->level, "%s", e->text);
+    cg_arbiter_log_apart(a, e->level, cg_slice_of(e->text));
     if (e->kind_of_event == CG_HAPPENED_DEATH) {
         cg_events_judge(&a->events, e->pid, e->cause, e->text);
     } else if (e->level >= CG_WARNING ||
@@ -809,13 +818,21 @@ tear_down(struct cg_arbiter *a)
     free(a->pidfile);
 }
 
+/* Whether the terminal has the reason already, by the log. */
+static bool
+was_seen(const struct cg_arbiter *a)
+{
+    return a->failure_logged && !logs_to_file(a) &&
+           !cg_log_routes_errors(a->log) && cg_log_enabled(a->log, CG_ERROR);
+}
+
 static int
 fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
 {
     int status = a->exiting || a->status != 0 ? a->status : EXIT_ERROR;
     if (a->start->ready_fd >= 0) {
         cg_ready_fail(&a->start->ready_fd, status, err->text);
-    } else if (!a->exiting) {
+    } else if (!a->exiting && !was_seen(a)) {
         fprintf(stderr, "\nError: %s\n\n", err->text);
     }
     if (a->log != NULL && a->plan.parent_pid != 0) {
@@ -839,8 +856,6 @@ run(struct cg_arbiter *a)
     }
     a->started_us = cg_now_us();
     cg_arbiter_sample(a);
-    cg_events_add(&a->events, CG_HAPPENED_START, 0, "cgunicorn %s starts",
-                  CG_VERSION);
     cg_arbiter_count_oom(a);
     a->watchdog_ms = cg_notify_watchdog_ms();
     cg_plan_start(&a->plan, cg_arbiter_now_ms());
