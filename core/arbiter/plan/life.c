@@ -77,6 +77,7 @@ cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms)
         return;
     }
     w->state = ROSTER_READY;
+    w->served = true;
     cg_backoff_forgive_successors(p);
     if (p->phase == PLAN_STARTING) {
         cg_plan_enter(p, PLAN_RUNNING);
@@ -116,6 +117,15 @@ is_boot_failure(const struct cg_plan_worker *w, int code)
            (code == CG_EXIT_BOOT || code == CG_EXIT_APP);
 }
 
+/* Also of one that was told to stop meanwhile, as the other new ones of a
+ * reload are when the first of them does not boot. */
+static enum cg_death_cause
+cause_of_exit(const struct cg_plan_worker *w, int code)
+{
+    bool boots = !w->served && (code == CG_EXIT_BOOT || code == CG_EXIT_APP);
+    return boots ? CG_DEATH_BOOT : CG_DEATH_EXIT;
+}
+
 static void
 say_exit(struct cg_plan *p, const struct cg_plan_worker *w, int code)
 {
@@ -131,8 +141,7 @@ say_exit(struct cg_plan *p, const struct cg_plan_worker *w, int code)
     } else {
         return;
     }
-    cg_plan_classify_death(
-        p, w->pid, is_boot_failure(w, code) ? CG_DEATH_BOOT : CG_DEATH_EXIT);
+    cg_plan_classify_death(p, w->pid, cause_of_exit(w, code));
 }
 
 static enum cg_death_cause

@@ -124,6 +124,7 @@ struct cg_plan_worker {
     uint32_t age, generation;
     enum cg_plan_worker_state state;
     uint64_t born_ms;
+    bool served;           /* it was READY once */
     uint64_t retire_at_ms; /* its lifetime ends then; 0: never */
     bool wants_out;        /* to be replaced as soon as it may */
     bool spent;            /* a request hangs in it: KILL if it stays */
