@@ -25,7 +25,7 @@
 #include "core/worker/warmup.h"
 #include "core/worker/wsgi_host.h"
 
-enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
+enum { EXIT_STOPPED = 0 };
 
 /* ---- signals ---- */
 
@@ -471,7 +471,7 @@ serve(struct cg_host_run *run)
             return EXIT_STOPPED;
         }
         log_failure(run->start, "Exception in worker process", &err);
-        return EXIT_CRASHED;
+        return CG_EXIT_CRASHED;
     }
     return run->exit_status;
 }

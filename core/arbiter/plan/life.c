@@ -122,7 +122,8 @@ is_boot_failure(const struct cg_plan_worker *w, int code)
 static enum cg_death_cause
 cause_of_exit(const struct cg_plan_worker *w, int code)
 {
-    bool boots = !w->served && (code == CG_EXIT_BOOT || code == CG_EXIT_APP);
+    bool boots = !w->served && (code == CG_EXIT_BOOT || code == CG_EXIT_APP ||
+                                code == CG_EXIT_CRASHED);
     return boots ? CG_DEATH_BOOT : CG_DEATH_EXIT;
 }
 
@@ -158,6 +159,13 @@ cause_of(const struct cg_plan_worker *w, int sig, enum cg_oom oom)
                                   : CG_DEATH_KILLED;
 }
 
+bool
+cg_plan_was_stopped(const struct cg_plan_worker *w, int status)
+{
+    return w->state == ROSTER_STOPPING && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGTERM;
+}
+
 static void
 say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
         enum cg_oom oom)
@@ -172,7 +180,9 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
                                            : CG_WARNING;
     cg_plan_say(p, level, "Worker (pid:%d) was sent SIG%s!%s", w->pid,
                 cg_signal_name(sig), sig == SIGKILL ? who_killed(w, oom) : "");
-    cg_plan_classify_death(p, w->pid, cause_of(w, sig, oom));
+    if (!cg_plan_was_stopped(w, status)) {
+        cg_plan_classify_death(p, w->pid, cause_of(w, sig, oom));
+    }
 }
 
 /* A worker that could not load the application. */

@@ -828,6 +828,8 @@ START_TEST(each_new_worker_of_a_failed_reload_dies_of_its_boot)
     ck_assert_int_eq(told_cause(), CG_DEATH_BOOT);
     ended(4, BOOT); /* it had been told to stop by then */
     ck_assert_int_eq(told_cause(), CG_DEATH_BOOT);
+    ended(5, SIGTERM); /* so had this one, and it stopped */
+    ck_assert_int_eq(told_cause(), CG_DEATH_NONE);
     ended(1, BOOT); /* it had served */
     ck_assert_int_eq(told_cause(), CG_DEATH_EXIT);
 }
