@@ -111,7 +111,7 @@ LINKS_HTTP2 = t=$$(mktemp) && echo 'int nghttp2_is_fatal(int); int f(void) { ret
 HTTP2 := $(if $(filter /%,$(shell $(CC) -print-file-name=libnghttp2.a)),$(if $(filter module,$(FRONT)),$(shell $(LINKS_HTTP2)),1))
 LIBS := -l:libhttp_parser.a -l:libyaml.a $(if $(HTTP2),-l:libnghttp2.a) $(ZLIB) -lpthread
 endif
-CFLAGS += $(if $(HTTP2),-DCG_HTTP2 -DNGHTTP2_STATICLIB)
+CFLAGS += $(if $(HTTP2),-DCG_HTTP2 -DNGHTTP2_STATICLIB) $(if $(filter module,$(FRONT)),-DCG_MODULE)
 # a static libpython has to show its symbols to extension modules, and clang's
 # sanitizers, which are static too, theirs to libc; the others not
 HIDE := $(if $(filter 1,$(STATIC))$(and $(SAN),$(findstring clang,$(CC))),libhttp_parser.a:libyaml.a:libnghttp2.a:libz.a,ALL)
@@ -184,7 +184,13 @@ $(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
 $(OUT)/core/py/%.o $(OUT)/cmd/%.o: CFLAGS += -DCG_BUILD_PYTHON='"$(PYEXE)"'
 
-$(OUT)/%.o: %.c
+# what was compiled with other flags is compiled again: `make sources` brings some
+FLAGS := $(CC) $(CFLAGS)
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || { echo '$(subst ','\'',$(FLAGS))' >$@.new; mv $@.new $@; }
+
+$(OUT)/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC  ,$@)
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

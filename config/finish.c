@@ -546,6 +546,17 @@ cg_settings_offer_h2(const struct cg_settings *s)
     return false;
 }
 
+#ifndef CG_HTTP2
+/* There was no library to link with: how whoever built it gets HTTP/2. */
+static const char get_http2[] =
+#ifdef CG_MODULE
+    "run `make sources` in its checkout and `pip install .` again, or install "
+    "a wheel of a release";
+#else
+    "install libnghttp2-dev and run `make` again in its checkout";
+#endif
+#endif
+
 /* gunicorn's words where it has some. */
 static void
 advise_http2(const struct cg_settings *s, const struct cg_cpus *cpus,
@@ -559,9 +570,8 @@ advise_http2(const struct cg_settings *s, const struct cg_cpus *cpus,
 #ifndef CG_HTTP2
     cg_findings_warn(f,
                      "%s: http_protocols includes h2, and this build has no "
-                     "HTTP/2 (there was no libnghttp2 to link it with when "
-                     "it was made): clients get HTTP/1.1",
-                     s->source[CG_http_protocols].text);
+                     "HTTP/2: clients get HTTP/1.1 (%s)",
+                     s->source[CG_http_protocols].text, get_http2);
 #endif
     if (!cg_settings_are_secure(s) && off) {
         cg_findings_warn(f, "http_protocols includes h2 but there is no TLS "

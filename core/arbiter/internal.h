@@ -23,7 +23,7 @@
 #include "core/worker/security.h"
 #include "core/worker/worker.h"
 
-enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7 };
+enum { SLOTS_MIN = 64, SLOTS_SPARE = 4, SAMPLES = 7, EXIT_ERROR = 1 };
 
 /* What a worker had worked at a time. */
 struct cg_effort {
@@ -155,6 +155,8 @@ struct cg_arbiter {
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_check_log(struct cg_arbiter *a);
+/* Whether a terminal has no lines of the error log. */
+bool cg_arbiter_logs_to_file(const struct cg_arbiter *a);
 /* What the master warns of is an event, from here on. */
 void cg_arbiter_hear_trouble(struct cg_arbiter *a);
 /* Into the log alone: it is told among the events otherwise, or is advice. */
@@ -163,9 +165,6 @@ void cg_arbiter_log_apart(struct cg_arbiter *a, enum cg_level level,
 void cg_arbiter_report(struct cg_arbiter *a);
 /* All of them, at DEBUG. */
 void cg_arbiter_log_settings(struct cg_arbiter *a);
-
-/* What the settings say to the plan. */
-struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
 
 /* children.c */
 struct cg_child *cg_arbiter_child(struct cg_arbiter *a, int pid);
@@ -199,15 +198,25 @@ int cg_arbiter_hook(struct cg_arbiter *a, enum cg_setting_id hook,
 void cg_arbiter_poke(struct cg_arbiter *a);
 void cg_arbiter_ring(struct cg_arbiter *a);
 
-/* arbiter.c */
+/* start.c */
+/* Up to the sockets; workers are started by the plan's first effects. */
+int cg_arbiter_boot(struct cg_arbiter *a, struct cg_error *err);
+/* What the settings say to the plan. */
+struct cg_plan_options cg_arbiter_plan_options(const struct cg_arbiter *a);
+/* What a hook wrote to server.cfg. */
+void cg_arbiter_follow_settings(struct cg_arbiter *a);
+/* The TLS that settings ask for; NULL: none. */
+int cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
+                      struct cg_security **ret, struct cg_error *err);
+
+/* effects.c */
+/* All that the plan has decided so far. */
+void cg_arbiter_carry_out(struct cg_arbiter *a);
 /* Whether a hook called sys.exit or raised HaltServer, as r says: then the
  * server ends with the status that err has. */
 bool cg_arbiter_exits(struct cg_arbiter *a, enum cg_setting_id hook, int r,
                       const struct cg_error *err);
 void cg_arbiter_tell_workers(struct cg_arbiter *a, int number, int old);
-
-/* What a hook wrote to server.cfg. */
-void cg_arbiter_follow_settings(struct cg_arbiter *a);
 
 /* reload.c */
 void cg_arbiter_reload(struct cg_arbiter *a);
@@ -230,10 +239,6 @@ void cg_arbiter_mend_listeners(struct cg_arbiter *a);
 
 /* preload.c */
 int cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err);
-
-/* arbiter.c: the TLS that settings ask for. */
-int cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
-                      struct cg_security **ret, struct cg_error *err);
 
 /* upgrade.c */
 /* The keys of an old master's tickets, -1: none. */

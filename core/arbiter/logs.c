@@ -137,6 +137,13 @@ cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err)
     return with_options(a, reconfigure_log, err);
 }
 
+bool
+cg_arbiter_logs_to_file(const struct cg_arbiter *a)
+{
+    const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
+    return errorlog != NULL && strcmp(errorlog, "-") != 0;
+}
+
 /* ---- what is wrong and no error ---- */
 
 static void

@@ -78,15 +78,12 @@ grown(const struct cg_buf *b, size_t more)
     return cap < 64 ? 64 : cap;
 }
 
-char *
-cg_buf_reserve(struct cg_buf *b, size_t more)
+void
+cg_buf_grow(struct cg_buf *b, size_t more)
 {
-    if (b->cap - b->n < more) {
-        size_t cap = grown(b, more);
-        b->p = cg_realloc(b->p, cap);
-        b->cap = cap;
-    }
-    return b->p + b->n;
+    size_t cap = grown(b, more);
+    b->p = cg_realloc(b->p, cap);
+    b->cap = cap;
 }
 
 char *

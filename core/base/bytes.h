@@ -48,8 +48,18 @@ struct cg_buf {
     size_t cap;
 };
 
+/* For cg_buf_reserve, when there is not enough room. */
+void cg_buf_grow(struct cg_buf *b, size_t more);
+
 /* Room for `more` bytes after n; returns where they go. n is unchanged. */
-char *cg_buf_reserve(struct cg_buf *b, size_t more);
+static inline char *
+cg_buf_reserve(struct cg_buf *b, size_t more)
+{
+    if (__builtin_expect(b->cap - b->n < more, 0)) {
+        cg_buf_grow(b, more);
+    }
+    return b->p + b->n;
+}
 /* The same, but NULL and nothing changed when memory is out: for what a peer
  * makes large. */
 char *cg_buf_try_reserve(struct cg_buf *b, size_t more);

@@ -13,6 +13,23 @@
 
 /* ---- a request is there ---- */
 
+/* One whose connection cannot move is lent, which costs more than most calls
+ * take: so only when a long call keeps it. At once for a sibling that is idle,
+ * one of those that came together; the others wait whether the call ends. */
+static bool
+may_go(const struct cg_executor *x, const struct cg_stream *s,
+       const struct cg_arrival *a)
+{
+    enum { WORTH_US = 1000 };
+    const struct cg_engine *e = x->engine;
+    if (cg_transport_is_plain(&s->conn->transport)) {
+        return true;
+    }
+    return x->id == RELIEF && cg_loan_may_begin(e, s, a->req) &&
+           (e->now_us >= s->ready_us + WORTH_US ||
+            (e->loans.last_us != e->now_us && cg_sibling_idle(e)));
+}
+
 /* A request that this worker cannot run soon goes to who is free first. */
 static bool
 goes_away(struct cg_executor *x, struct cg_stream *s,
@@ -26,9 +43,7 @@ goes_away(struct cg_executor *x, struct cg_stream *s,
         return false; /* its body is still coming */
     }
     e->harvest.giving = false;
-    return cg_may_give(e) &&
-           cg_give(e, s->conn, (struct cg_slice){a->base, a->req->head_n},
-                   &a->body);
+    return cg_may_give(e) && may_go(x, s, a) && cg_give(e, s, a);
 }
 
 /* Whether it must wait its turn: no Python here, or others wait since before it

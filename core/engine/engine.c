@@ -166,9 +166,11 @@ cg_engine_free(struct cg_engine *e)
     cg_cork_stop(&e->cork);
     cg_overload_end(e);
     while ((s = cg_ready_pop(e)) != NULL) {
+        s->broken = true; /* no end of a reply */
         cg_conn_close(e, s->conn);
     }
     cg_http2_release(e);
+    cg_loans_release(e);
     cg_give_waiting(e); /* we were told to end at once, the server was not */
     for (int list = 0; list < DEADLINE_STREAM_LISTS; list++) {
         close_list(e, (enum cg_deadline_list)list);

@@ -15,6 +15,7 @@
 #include "core/engine/exchange/hosted.h"
 #include "core/engine/http2/http2.h"
 #include "core/engine/kind.h"
+#include "core/engine/loan/loan.h"
 #include "core/engine/loop/baton.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
@@ -60,6 +61,7 @@ struct cg_engine {
     struct cg_watches watches;
     struct cg_relief relief;
     struct cg_hosted hosted;
+    struct cg_loans loans;
     struct cg_http2 http2; /* partly any thread, as its header says */
 
     /* ---- any thread, as their headers say ---- */

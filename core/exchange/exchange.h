@@ -147,7 +147,7 @@ struct cg_exchange {
     bool blocking; /* the application has the socket, which blocks now */
     int status;    /* 0: nothing was sent */
     uint64_t sent; /* body bytes handed over */
-    void *line;    /* what is told when all of it is sent; given to settle */
+    void *line;    /* what is told when all of it is sent; given to replied */
 };
 
 /* ---- the reply ---- */

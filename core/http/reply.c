@@ -68,17 +68,6 @@ cg_reply_status(struct cg_reply *r, struct cg_slice status)
 /* ---- fields ---- */
 
 static bool
-name_is_valid(struct cg_slice name)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        if (!cg_is_token_char(name.p[i])) {
-            return false;
-        }
-    }
-    return name.n > 0;
-}
-
-static bool
 has_no_length(int status)
 {
     return status < 200 || status == 204;
@@ -157,7 +146,7 @@ apply_policy(struct cg_reply *r, struct cg_slice name, struct cg_slice value,
 static const char *
 field_fault(struct cg_slice name, struct cg_slice value)
 {
-    if (!name_is_valid(name)) {
+    if (!cg_is_token(name)) {
         return "Invalid header name";
     }
     if (cg_scan_value(value.p, value.n) != value.n) {

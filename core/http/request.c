@@ -56,6 +56,22 @@ cg_request_move(struct cg_request *dst, struct cg_request *src)
     *src = (struct cg_request){0};
 }
 
+void
+cg_request_drop_coding(struct cg_request *r)
+{
+    uint16_t to = 0;
+    if (!r->chunked) {
+        return;
+    }
+    for (uint16_t i = 0; i < r->nfields; i++) {
+        if (r->fields[i].id != CG_FIELD_TRANSFER_ENCODING) {
+            r->fields[to++] = r->fields[i];
+        }
+    }
+    r->nfields = to;
+    r->proven = 0;
+}
+
 const struct cg_field *
 cg_request_field(const struct cg_request *r, enum cg_field_id id)
 {

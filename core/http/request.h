@@ -147,6 +147,9 @@ void cg_request_reset(struct cg_request *r);
 void cg_request_release(struct cg_request *r);
 /* Moves src into dst (an initialised one, released first); src is reset. */
 void cg_request_move(struct cg_request *dst, struct cg_request *src);
+/* Of one that is complete: forgets its Transfer-Encoding, which is ours and not
+ * the client's (HTTP/2 has none). */
+void cg_request_drop_coding(struct cg_request *r);
 
 /*
  * p[0..n) are all bytes of the request that are there, from its first one: the

@@ -84,19 +84,84 @@ cg_scan_value(const char *p, size_t n)
     return i;
 }
 
+/* ---- eight bytes at once ---- */
+
+enum { WORD = sizeof(uint64_t) };
+
+#define EACH(byte) (UINT64_MAX / 255 * (byte))
+
+static inline uint64_t
+word_at(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, WORD);
+    return w;
+}
+
+/* 0x80 in each byte that is a lower-case letter; w is ASCII. */
+static inline uint64_t
+letters(uint64_t w)
+{
+    return (w + EACH(0x80 - 'a')) & ~(w + EACH(0x7f - 'z')) & EACH(0x80);
+}
+
+/* They may differ by the bit of case alone, and only where a letter is wanted;
+ * `lower` is ASCII. */
+static inline bool
+word_is(const char *name, const char *lower)
+{
+    uint64_t wanted = word_at(lower);
+    return ((word_at(name) ^ wanted) & ~(letters(wanted) >> 2)) == 0;
+}
+
+/* Most names are nothing else. */
+static inline bool
+is_letters_and_hyphens(uint64_t w)
+{
+    uint64_t other = w ^ EACH('-');
+    uint64_t hyphens = ~(other + EACH(0x7f)) & EACH(0x80);
+    return (w & EACH(0x80)) == 0 &&
+           (letters(w | EACH(0x20)) | hyphens) == EACH(0x80);
+}
+
+bool
+cg_is_token(struct cg_slice s)
+{
+    size_t i = 0;
+    while (i + WORD < s.n && is_letters_and_hyphens(word_at(s.p + i))) {
+        i += WORD;
+    }
+    if (i + WORD >= s.n && s.n >= WORD &&
+        is_letters_and_hyphens(word_at(s.p + s.n - WORD))) {
+        return true;
+    }
+    while (i < s.n && cg_is_token_char(s.p[i])) {
+        i++;
+    }
+    return i == s.n && s.n > 0;
+}
+
 bool
 cg_name_is(const char *name, const char *lower, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        char c = name[i];
-        if (c >= 'A' && c <= 'Z') {
-            c = (char)(c | 32);
+    if (n < WORD) {
+        for (size_t i = 0; i < n; i++) {
+            char c = name[i];
+            if (c >= 'A' && c <= 'Z') {
+                c = (char)(c | 32);
+            }
+            if (c != lower[i]) {
+                return false;
+            }
         }
-        if (c != lower[i]) {
+        return true;
+    }
+    for (size_t i = 0; i < n - WORD; i += WORD) {
+        if (!word_is(name + i, lower + i)) {
             return false;
         }
     }
-    return true;
+    return word_is(name + n - WORD, lower + n - WORD);
 }
 
 bool

@@ -18,6 +18,9 @@ cg_is_token_char(char c)
     return (cg_token_class[(unsigned char)c] & TOKEN) != 0;
 }
 
+/* token of RFC 9110 5.6.2. */
+bool cg_is_token(struct cg_slice s);
+
 static inline bool
 cg_is_digit(char c)
 {

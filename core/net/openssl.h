@@ -71,6 +71,8 @@ typedef void cg_openssl_void(void);
     X(int, SSL_shutdown, (struct ssl_st * s))                                  \
     X(int, SSL_get_shutdown, (const struct ssl_st *s))                         \
     X(int, SSL_get_error, (const struct ssl_st *s, int r))                     \
+    X(int, SSL_want, (const struct ssl_st *s))                                 \
+    X(int, SSL_has_pending, (const struct ssl_st *s))                          \
     X(long, SSL_ctrl, (struct ssl_st * s, int cmd, long n, void *p))           \
     X(int, SSL_version, (const struct ssl_st *s))                              \
     X(const char *, SSL_get_version, (const struct ssl_st *s))                 \
@@ -158,6 +160,7 @@ enum {
     CG_SSL_ERROR_ZERO_RETURN = 6,
     CG_SSL_ERROR_WANT_CLIENT_HELLO = 11,
     CG_SSL_RECEIVED_SHUTDOWN = 2,
+    CG_SSL_READING = 3,
     CG_SSL_CTRL_MODE = 33,
     CG_SSL_CTRL_CLEAR_MODE = 78,
     CG_SSL_CTRL_SET_READ_AHEAD = 41,

@@ -90,6 +90,8 @@ struct cg_transport {
     int fd; /* owned; -1 once it is closed, and of a kind without one */
     /* a process that gets the descriptor and nothing else can go on with it */
     bool movable;
+    /* how its peer goes on is somebody else's to judge, who cuts it */
+    bool patient;
     struct cg_transport_state *state; /* NULL: plain */
 };
 
@@ -145,6 +147,14 @@ cg_transport_not_now(void)
     return errno == EINTR ? -EAGAIN : -errno;
 }
 
+/* What `receive` is of a kind whose bytes are those of its socket. */
+static inline ssize_t
+cg_transport_receive_plain(struct cg_transport *t, void *p, size_t room)
+{
+    ssize_t n = recv(t->fd, p, room, MSG_DONTWAIT);
+    return n >= 0 ? n : cg_transport_not_now();
+}
+
 /* Bytes that came; 0: the peer sends no more; -EAGAIN: none are there now; any
  * other negative errno: the peer is gone. */
 static inline ssize_t
@@ -153,8 +163,7 @@ cg_transport_receive(struct cg_transport *t, void *p, size_t room)
     if (!cg_transport_is_plain(t)) {
         return t->state->kind->receive(t, p, room);
     }
-    ssize_t n = recv(t->fd, p, room, MSG_DONTWAIT);
-    return n >= 0 ? n : cg_transport_not_now();
+    return cg_transport_receive_plain(t, p, room);
 }
 
 ssize_t cg_transport_send_plain(struct cg_transport *t,

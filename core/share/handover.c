@@ -88,9 +88,9 @@ cg_handover_ring(const struct cg_handover *h)
 
 /* ---- messages ---- */
 
-/* Room for two descriptors, aligned as the kernel wants it. */
+/* Room for a message's descriptors, aligned as the kernel wants it. */
 union control {
-    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    char bytes[CMSG_SPACE(CG_MESSAGE_FDS * sizeof(int))];
     struct cmsghdr align;
 };
 
@@ -118,18 +118,19 @@ cg_handover_send(const struct cg_handover *h, const struct cg_message *m,
 }
 
 static void
-take_descriptors(struct msghdr *m, int fds[2])
+take_descriptors(struct msghdr *m, int fds[CG_MESSAGE_FDS])
 {
+    enum { MOST = CG_MESSAGE_FDS * sizeof(int) };
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
          c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
             size_t n = c->cmsg_len - CMSG_LEN(0);
-            memcpy(fds, CMSG_DATA(c),
-                   n < 2 * sizeof(int) ? n : 2 * sizeof(int));
+            memcpy(fds, CMSG_DATA(c), n < MOST ? n : MOST);
         }
     }
-    fds[0] = cg_fd_above_stdio(fds[0]);
-    fds[1] = cg_fd_above_stdio(fds[1]);
+    for (int i = 0; i < CG_MESSAGE_FDS; i++) {
+        fds[i] = cg_fd_above_stdio(fds[i]);
+    }
 }
 
 bool
@@ -141,14 +142,17 @@ cg_handover_receive(const struct cg_handover *h, char *p, size_t room,
     struct msghdr msg = {.msg_iov = &part,
                          .msg_iovlen = 1,
                          .msg_control = &control,
-                         .msg_controllen = sizeof control.bytes};
+                         /* not as the space is rounded: one more would
+                          * arrive, and nobody close it */
+                         .msg_controllen =
+                             CMSG_LEN(CG_MESSAGE_FDS * sizeof(int))};
     ssize_t n = recvmsg(h->read_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0) {
         return false;
     }
     *ret_got =
         (struct cg_handover_got){.n = (size_t)n,
-                                 .fds = {-1, -1},
+                                 .fds = {-1, -1, -1},
                                  .lost = (msg.msg_flags & MSG_CTRUNC) != 0};
     take_descriptors(&msg, ret_got->fds);
     return true;

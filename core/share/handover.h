@@ -34,7 +34,7 @@ void cg_handover_poke(const struct cg_handover *h);
 void cg_handover_ring(const struct cg_handover *h);
 
 /*
- * Puts a message with one or two descriptors, which stay the caller's, into the
+ * Puts a message with its descriptors, which stay the caller's, into the
  * queue. 0 or a negative errno: -EAGAIN when it is full. Allocates nothing and
  * takes no lock: a keeper does this, too.
  */
@@ -44,7 +44,7 @@ int cg_handover_send(const struct cg_handover *h, const struct cg_message *m,
  * the standard streams, the caller's from now on; -1 where there is none. */
 struct cg_handover_got {
     size_t n;
-    int fds[2];
+    int fds[CG_MESSAGE_FDS];
     bool lost; /* a descriptor came for which there was no number */
 };
 /* Takes one out; false when there is none. */

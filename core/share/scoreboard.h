@@ -95,6 +95,7 @@ struct cg_slot {
     _Atomic uint64_t abandoned;     /* requests whose clients left first */
     _Atomic uint64_t shed;          /* requests that waited too long */
     _Atomic uint64_t given;         /* requests to the shared queue */
+    _Atomic uint64_t lent;          /* of them, without their connections */
     _Atomic uint64_t adopted;       /* requests and idle connections from it */
     _Atomic uint64_t queue_full;    /* requests that it did not take */
     _Atomic uint64_t takeovers;     /* relief turned the loop */

@@ -41,6 +41,7 @@ cg_totals_add(struct cg_totals *t, const struct cg_slot *slot)
     t->abandoned += get(&slot->abandoned);
     t->shed += get(&slot->shed);
     t->given += get(&slot->given);
+    t->lent += get(&slot->lent);
     t->adopted += get(&slot->adopted);
     t->queue_full += get(&slot->queue_full);
     t->takeovers += get(&slot->takeovers);

@@ -22,7 +22,7 @@ struct cg_totals {
     struct cg_class_totals by_class[CG_BOARD_CLASSES]; /* [2] counts 2xx */
     uint64_t bytes_out;
     uint64_t overloads, abandoned, shed;
-    uint64_t accepted, refused, given, adopted, queue_full, takeovers,
+    uint64_t accepted, refused, given, lent, adopted, queue_full, takeovers,
         promotions, spills, spilled;
 };
 

@@ -560,9 +560,18 @@ static void
 on_python_ready(void *self)
 {
     const struct cg_worker_start *start = self;
+    cg_slot_flight(start->slot, 0); /* for its count */
     atomic_store(&start->slot->state, CG_WORKER_IDLE);
     atomic_store(&start->slot->booted, 1);
     cg_worker_tell(start, CG_NEWS_READY, "");
+}
+
+static void
+on_python_counted(void *self, uint64_t requests)
+{
+    const struct cg_worker_start *start = self;
+    atomic_store_explicit(&start->slot->flight[0].requests, requests,
+                          memory_order_relaxed);
 }
 
 static void
@@ -579,6 +588,7 @@ serve_python(struct cg_host_run *run)
     const struct cg_python_worker_calls calls = {
         .ready = on_python_ready,
         .failed = on_python_failed,
+        .counted = on_python_counted,
         .self = (void *)(uintptr_t)start,
     };
     struct cg_error err = {0};

@@ -17,6 +17,7 @@ burst      1000 requests in 0.1 s, of clients that wait for 30 s: none is lost
 refuse     open, with max_queue_time = 1 and patient clients: 503 within 1.1 s
 recovery   a third, then open, then a third again: seconds until p99 is as before
 blocked    two workers, of which one keeps the GIL for all of the time: as calm
+slow       open, beside 200 clients that send a byte of their head every 0.1 s
 mix        open, and every hundredth request takes 1 s (and its client waits 3 s)
 
 CLASS: sync gthread gevent eventlet tornado asgi. COMMAND is served beside, with
@@ -139,22 +140,30 @@ class Server:
         self.process = subprocess.Popen(
             ["taskset", "-c", "0", *shlex.split(self.command.format(port=self.port))],
             cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.before = 0
         self.wait()
         return self
 
     def wait(self):
+        """Until it has answered: a class may take a second to be imported."""
         end = time.monotonic() + 20
         while time.monotonic() < end:
             try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
+                with socket.create_connection(("127.0.0.1", self.port)) as s:
+                    s.settimeout(20)
+                    s.sendall(b"GET /?1 HTTP/1.1\r\nHost: bench\r\n"
+                              b"Connection: close\r\n\r\n")
+                    if s.recv(1000):
+                        break
             except OSError:
                 time.sleep(0.05)
-        sys.exit("the server does not listen")
+        else:
+            sys.exit("the server does not answer")
+        self.before = self.ran()
 
     def ran(self):
         """Milliseconds of CPU that requests took."""
-        return struct.unpack("q", self.count.read_bytes())[0]
+        return struct.unpack("q", self.count.read_bytes())[0] - self.before
 
     def __exit__(self, *what):
         self.process.terminate()
@@ -169,6 +178,7 @@ def at(times, percent):
 
 def usual(clients, server, seconds):
     took = [t for _, t, _ in clients.done]
+    seconds = max(seconds, time.perf_counter() - clients.start)
     spent = sum(ms for _, _, ms in clients.done)
     return (f"in time {len(took) / seconds:5.0f}/s, useful "
             f"{100 * spent / max(server.ran(), 1):3.0f} %, p50 {at(took, 50):4.0f} ms, "
@@ -226,6 +236,24 @@ async def blocked(clients, server, args):
     return told
 
 
+async def dawdle(port, until):
+    """A client that is never done with its head."""
+    r, w = await asyncio.open_connection("127.0.0.1", port)
+    w.write(b"GET / HTTP/1.1\r\nHost: bench\r\nX: ")
+    while time.perf_counter() < until:
+        await asyncio.sleep(0.1)
+        w.write(b"x")
+    w.close()
+
+
+async def slow(clients, server, args):
+    until = time.perf_counter() + args.seconds + 1
+    beside = [asyncio.ensure_future(dawdle(server.port, until)) for _ in range(200)]
+    told = await open_loop(clients, server, args)
+    await asyncio.gather(*beside)
+    return told
+
+
 async def mix(clients, server, args):
     await clients.come(CAPACITY / 2 * args.times, args.seconds, slow=100)
     long = sum(ms == 1000 for _, _, ms in clients.done)
@@ -233,7 +261,7 @@ async def mix(clients, server, args):
 
 
 MODES = {"open": open_loop, "calm": calm, "burst": burst, "refuse": refuse,
-         "recovery": recovery, "blocked": blocked, "mix": mix}
+         "recovery": recovery, "blocked": blocked, "slow": slow, "mix": mix}
 OPTIONS = {"refuse": " --max-queue-time 1", "blocked": " -w 2"}
 WITHOUT_OFF = ("burst", "refuse", "blocked")
 

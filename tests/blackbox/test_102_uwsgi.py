@@ -248,3 +248,39 @@ def test_behind_nginx(server, bind, tmp_path):
     finally:
         nginx.terminate()
         nginx.wait()
+
+
+BLOCKING = """\
+import os, pathlib, signal
+
+def app(environ, start_response):
+    pid = str(os.getpid())
+    if environ["PATH_INFO"] == "/block":
+        pathlib.Path("in").write_text(pid)
+        while not os.path.exists("go"):
+            signal.sigtimedwait([], 0.002)
+    start_response("200 OK", [])
+    return [f"{pid} {environ['wsgi.url_scheme']}".encode()]
+"""
+
+
+def test_the_scheme_goes_with_a_request_that_another_worker_answers(server):
+    """Each worker has some of the connections; those of the one that is blocked
+    are answered by the other, and what the packet told is known there."""
+    s = server("shop:app", "-w", "2", "--protocol", "uwsgi", files={"shop.py": BLOCKING})
+    s.wait_log("Booting worker", 2)
+    peers = [socket.create_connection(s.address, 40) for _ in range(8)]
+    with socket.create_connection(s.address, 40) as held:
+        held.sendall(request("/block"))
+        until(lambda: (s.folder / "in").exists()
+              and (s.folder / "in").read_text(), "it is in the application")
+        for peer in peers:
+            peer.sendall(request("/", HTTPS="on"))
+        for peer in peers:
+            with peer:
+                reply = peer.makefile("rb").read()
+                pid, scheme = reply.split(b"\r\n\r\n", 1)[1].decode().split()
+                assert pid != (s.folder / "in").read_text()
+                assert scheme == "https"
+        (s.folder / "go").touch()
+        assert held.makefile("rb").read()

@@ -3,6 +3,7 @@
 each starts, answers, takes and gives files where it does such, survives HUP, stops at
 TERM, and writes nothing into the log that is not expected. `make test-apps` installs them
 from PyPI; what is not there is skipped."""
+import http.cookiejar
 import http.server
 import json
 import os
@@ -12,11 +13,13 @@ import shutil
 import subprocess
 import threading
 import urllib.request
+import zipfile
+import zlib
 
 import pytest
 
 from harness import classes, embedded
-from harness.server import command
+from harness.server import command, free_port
 from harness.waiting import until
 
 pytestmark = pytest.mark.skipif(
@@ -144,6 +147,35 @@ def test_datadogs_tracer_sees_requests(server, collector):
     live(s)
 
 
+NEW_RELIC = """\
+import json
+import newrelic.agent
+from newrelic.core.environment import environment_settings
+
+def app(environ, start_response):
+    seen = newrelic.agent.current_transaction()
+    told = dict(environment_settings())
+    body = json.dumps([seen is not None and seen.request_uri, told.get("Dispatcher")]).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("kind", ["native", "subclass"])
+def test_new_relic_sees_requests_and_knows_gunicorn(server, kind):
+    """By newrelic-admin around the server; its developer mode needs no network."""
+    embedded.needs("newrelic")
+    admin = pathlib.Path(os.environ["VIRTUAL_ENV"], "bin/newrelic-admin")
+    words = ["-k", "mine.Mine"] if kind == "subclass" else []
+    s = server(*words, "shop:app", files={"shop.py": NEW_RELIC, "mine.py": (
+        "from gunicorn.workers.sync import SyncWorker\n\nclass Mine(SyncWorker):\n    pass\n")},
+        program=[str(admin), "run-program", *command()], env={
+            "NEW_RELIC_DEVELOPER_MODE": "true", "NEW_RELIC_APP_NAME": "shop",
+            "NEW_RELIC_STARTUP_TIMEOUT": "20", "NEW_RELIC_LOG": "new_relic.log"})
+    assert json.loads(request(s, "/sold?a=1")[1]) == ["/sold?a=1", "gunicorn"]
+    live(s)
+
+
 def test_opentelemetry_has_a_span_of_each_request(server):
     embedded.needs("opentelemetry")
     s = server("shop:app", files={"shop.py": """\
@@ -189,23 +221,71 @@ app = WsgiDAVApp({"provider_mapping": {"/": "share"}, "simple_dc": {"user_mappin
     live(s, "/a.txt")
 
 
-def test_pypiserver_takes_and_gives_packages(server):
+def command_of(name):
+    """A command of the embedded interpreter's environment, or of the system."""
+    own = pathlib.Path(os.environ.get("VIRTUAL_ENV", "/usr"), "bin", name)
+    if not own.exists():
+        pytest.skip(f"there is no {own} (make test-apps installs it)")
+    return str(own)
+
+
+def ran(*words, cwd, env=None, seconds=120):
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=seconds,
+                          stdin=subprocess.DEVNULL,
+                          env={**os.environ, "HOME": str(cwd), "no_proxy": "*", **(env or {})})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def small_wheel(folder):
+    path = folder / "shelf-1.0-py3-none-any.whl"
+    info = "shelf-1.0.dist-info/"
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("shelf.py", "SIZE = 3\n# " + "x" * 200000)
+        z.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
+        z.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\n"
+                                   "Tag: py3-none-any\n")
+        z.writestr(info + "RECORD", f"shelf.py,,\n{info}METADATA,,\n{info}WHEEL,,\n"
+                                    f"{info}RECORD,,\n")
+    return path
+
+
+def test_pypiserver_takes_from_twine_and_gives_to_pip(server, tmp_path):
     embedded.needs("pypiserver")
     s = server("--threads", "2", "index:app", files={"index.py": """\
 import os, pypiserver
 os.makedirs("packages", exist_ok=True)
 app = pypiserver.app(roots=["packages"], password_file=".", authenticate=[])
 """})
-    edge = "edge"
-    fields = [('name=":action"', b"file_upload"),
-              ('name="content"; filename="shop-1.0.tar.gz"', b"\x1f\x8b" + b"p" * 200000)]
-    body = b"".join(b"--%s\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n"
-                    % (edge.encode(), n.encode(), v) for n, v in fields)
-    body += b"--%s--\r\n" % edge.encode()
-    status, said = request(s, "/", body, Content_Type="multipart/form-data; boundary=" + edge)
-    assert status == 200, said
-    assert b"shop-1.0.tar.gz" in request(s, "/simple/shop/")[1]
-    assert request(s, "/packages/shop-1.0.tar.gz")[1].endswith(b"p" * 200000)
+    ran(command_of("twine"), "upload", "--disable-progress-bar", "--repository-url", s.url("/"),
+        "-u", "a", "-p", "b", small_wheel(tmp_path), cwd=tmp_path)
+    assert b"shelf-1.0-py3-none-any.whl" in request(s, "/simple/shelf/")[1]
+    ran(command_of("pip"), "install", "-q", "--no-cache-dir", "--isolated",
+        "--disable-pip-version-check", "--index-url", s.url("/simple/"), "--trusted-host",
+        "127.0.0.1", "--target", "got", "shelf", cwd=tmp_path)
+    assert "SIZE = 3" in (tmp_path / "got/shelf.py").read_text()
+    live(s)
+
+
+def test_mercurial_clones_and_pushes_over_hgweb(server, tmp_path):
+    embedded.needs("mercurial")
+    hg = command_of("hg")
+    env = {"HGRCPATH": "", "HGUSER": "T", "LC_ALL": "C.UTF-8"}
+    ran(hg, "init", "shop", cwd=tmp_path, env=env)
+    (tmp_path / "shop/.hg/hgrc").write_text("[web]\nallow-push = *\npush_ssl = false\n")
+    s = server("--threads", "2", "hub:app", files={"hub.py": f"""\
+from mercurial import demandimport
+demandimport.enable()
+from mercurial.hgweb import hgweb
+app = hgweb({os.fsencode(tmp_path / 'shop')!r})
+"""})
+    ran(hg, "clone", "-q", s.url("/"), "one", cwd=tmp_path, env=env)
+    (tmp_path / "one/big").write_bytes(os.urandom(1 << 20))
+    ran(hg, "commit", "-qAm", "first", cwd=tmp_path / "one", env=env)
+    ran(hg, "push", "-q", cwd=tmp_path / "one", env=env)
+    ran(hg, "clone", "-q", s.url("/"), "two", cwd=tmp_path, env=env)
+    assert (tmp_path / "two/big").read_bytes() == (tmp_path / "one/big").read_bytes()
+    assert b"first" in request(s, "/log")[1]
     live(s)
 
 
@@ -335,3 +415,114 @@ greeting = shop
 """})
     assert request(s, "/") == (200, b"shop")
     live(s)
+
+
+# ---- whole sites ----
+
+class Visitor:
+    """A browser's side: cookies, forms with Django's token, redirects."""
+
+    def __init__(self, server):
+        self.server = server
+        self.jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar))
+
+    def get(self, path):
+        with self.opener.open(self.server.url(path), timeout=60) as r:
+            return r.url, r.read()
+
+    def post(self, path, files=(), **fields):
+        """The form of that page, filled in; (where one is led to, the page)."""
+        page = self.get(path)[1].decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1]
+        edge, body = "edge9e1f", b""
+        parts = [(f'name="{n}"', v.encode()) for n, v in {
+            **fields, "csrfmiddlewaretoken": token}.items()]
+        parts += [(f'name="{n}"; filename="{f}"\r\nContent-Type: image/png', v)
+                  for n, f, v in files]
+        for head, value in parts:
+            body += (f"--{edge}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode()
+                     + value + b"\r\n")
+        r = urllib.request.Request(self.server.url(path), body + f"--{edge}--\r\n".encode(), {
+            "Content-Type": "multipart/form-data; boundary=" + edge,
+            "Referer": self.server.url(path)})
+        with self.opener.open(r, timeout=60) as done:
+            return done.url, done.read()
+
+
+def png(side):
+    """A grey square."""
+    def chunk(kind, data):
+        return (len(data).to_bytes(4, "big") + kind + data
+                + zlib.crc32(kind + data).to_bytes(4, "big"))
+    head = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    rows = b"".join(b"\0" + os.urandom(side) for _ in range(side))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def test_a_wagtail_site_is_administered(server, tmp_path):
+    embedded.needs("wagtail")
+    folder = tmp_path / "site"
+    folder.mkdir()
+    python = embedded.executable()
+    ran(command_of("wagtail"), "start", "shop", ".", cwd=folder)
+    ran(python, "manage.py", "migrate", "-v0", cwd=folder, seconds=300)
+    ran(python, "manage.py", "createsuperuser", "--noinput", "--username", "ann", "--email",
+        "a@localhost", cwd=folder, env={"DJANGO_SUPERUSER_PASSWORD": "cinnamon-9"})
+    s = server("--threads", "2", "shop.wsgi:application", folder=folder,
+               env={"DJANGO_SETTINGS_MODULE": "shop.settings.dev"})
+    assert b"Welcome to your new Wagtail site" in request(s, "/")[1]
+    ann = Visitor(s)
+    assert "/admin/login/" in ann.get("/admin/")[0]
+    where, page = ann.post("/admin/login/", username="ann", password="cinnamon-9", next="/admin/")
+    assert where.endswith("/admin/") and b"Dashboard" in page
+    picture = png(600)
+    where, page = ann.post("/admin/images/add/", [("file", "grey.png", picture)], title="grey",
+                           collection="1")
+    assert where.endswith("/admin/images/") and b"grey" in page
+    stored, = (folder / "media/original_images").iterdir()
+    assert ann.get("/media/original_images/" + stored.name)[1] == picture
+    live(s)
+
+
+MLFLOW_USER = """\
+import os, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.set_experiment("shop")
+with open("model.bin", "wb") as f:
+    f.write(os.urandom(3000000))
+with mlflow.start_run() as run:
+    mlflow.log_param("trees", 9)
+    mlflow.log_metric("error", 0.5)
+    mlflow.log_artifact("model.bin")
+found = mlflow.MlflowClient().get_run(run.info.run_id).data
+assert (found.params, found.metrics) == ({"trees": "9"}, {"error": 0.5}), found
+got = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="model.bin",
+                                          dst_path="got")
+assert open(got, "rb").read() == open("model.bin", "rb").read()
+print("tracked")
+"""
+
+
+def test_mlflows_command_starts_this_server_in_gunicorns_place(server, tmp_path):
+    """It runs `python -m gunicorn`, which CGUNICORN_AS_GUNICORN=1 makes this server."""
+    embedded.needs("mlflow")
+    embedded.needs("cgunicorn")
+    port = free_port()
+    s = server(bind=None, program=[
+        command_of("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", "sqlite:///m.db", "--artifacts-destination", "kept",
+        "--workers", "2", "--gunicorn-opts", "--timeout 120"], env={
+            "CGUNICORN_AS_GUNICORN": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "no_proxy": "*"})
+    s.address = ("127.0.0.1", port)
+    command_line, s.pid = s.pid, int(s.wait_log(r"Listening at: .* \((\d+)\)"))
+    assert command_line != s.pid
+    assert "/_cgunicorn." in pathlib.Path(f"/proc/{s.pid}/maps").read_text()
+    assert request(s, "/health") == (200, b"OK") and b"<title>" in request(s, "/")[1]
+    (tmp_path / "user.py").write_text(MLFLOW_USER)
+    assert ran(embedded.executable(), "user.py", s.url(""), cwd=tmp_path, seconds=240,
+               env={"MLFLOW_DISABLE_TELEMETRY": "true"}).endswith("tracked\n")
+    live(s, "/health", workers=2)

@@ -24,7 +24,7 @@ from harness import processes, strangers, wire
 from harness.control import deaths, told
 from harness.front import needs_program
 from harness.load import Load
-from harness.server import HERE, ROOT, command, faced, free_port
+from harness.server import HERE, ROOT, command, environment, faced, free_port
 from harness.waiting import until
 
 APP = """\
@@ -421,11 +421,10 @@ def test_24_the_end_of_stderrs_reader_is_survived(server, tmp_path):
     p = subprocess.Popen(
         [*command(), *faced(tmp_path, [
             "-b", f"127.0.0.1:{port}", "--access-logfile", "-", "shop:app"])],
-        cwd=tmp_path, stdout=subprocess.PIPE,
+        cwd=tmp_path, stdout=subprocess.PIPE, env=environment(tmp_path),
         stderr=subprocess.PIPE, start_new_session=True)
     try:
-        while b"Booting" not in p.stderr.readline():
-            pass
+        assert any(b"Booting" in line for line in p.stderr)
         p.stderr.close()
         p.stdout.close()
         for _ in range(5):

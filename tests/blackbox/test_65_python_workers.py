@@ -3,13 +3,14 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import tempfile
 import threading
 
 import pytest
 
-from harness import classes, processes
+from harness import classes, control, processes
 from harness.waiting import until
 
 pytestmark = pytest.mark.skipif(
@@ -364,6 +365,15 @@ def test_ttin_and_ttou_change_the_number(mine):
     s.wait_workers(1)
 
 
+@KINDS
+def test_status_tells_how_many_requests_the_class_has_counted(mine, kind):
+    s = mine(kind)
+    for _ in range(3):
+        assert s.get("/").status == 200
+    until(lambda: control.status(s)["workers"][0]["requests"] == 3,
+          lambda: control.status(s)["workers"])
+
+
 def test_a_killed_worker_is_replaced(mine):
     s = mine("sync", announced=["SIGKILL"])
     old = s.wait_workers(1)[0]
@@ -454,15 +464,46 @@ def test_a_class_that_fails_in_its_constructor_stops_the_start(run):
     assert done.line_with("no licence")
 
 
-def test_a_native_master_imports_none_of_it(server):
-    s = server("shop:app", files={"shop.py": """\
+NAMES = """\
 import sys
+def found():
+    return [n for n in ("gunicorn.workers.sync", "gunicorn.workers.base", "gunicorn.http",
+                        "gunicorn.config", "gunicorn.sock", "gunicorn.arbiter",
+                        "gunicorn.util", "_cgunicorn_glue.python_worker")
+            if type(sys.modules.get(n)).__name__ == "module"]
+"""
+
+
+def test_a_native_master_and_its_workers_import_none_of_it(server):
+    s = server("shop:app", config="""\
+from names import found as _found
+def when_ready(server):
+    with open("master", "w") as f:
+        f.write(repr(_found()))
+""", files={"names.py": NAMES, "shop.py": """\
+from names import found
 def app(environ, start_response):
-    found = [n for n in ("gunicorn.workers.sync", "gunicorn.http", "gunicorn.config",
-                         "gunicorn.sock", "_cgunicorn_glue.python_worker")
-             if type(sys.modules.get(n)).__name__ == "module"]
-    body = repr(found).encode()
+    body = repr(found()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """})
     assert s.get("/").body == b"[]"
+    assert (s.folder / "master").read_text() == "[]"
+
+
+# An installed gunicorn, which answers imports in the place of the server's own.
+INSTALLED = {"site/gunicorn/__init__.py": "version_info = (27, 0, 1)\n__version__ = '27.0.1'\n"
+                                          "SERVER = 'gunicorn'\nSERVER_SOFTWARE = 'gunicorn/27'\n"}
+
+
+def test_a_native_master_is_not_larger_for_it(server):
+    """Than one where it cannot be imported: within 0.2 MiB."""
+    def size(**env):
+        s = server("shop:app", files={"shop.py": APP, **INSTALLED}, env=env)
+        assert s.get("/").status == 200
+        rollup = pathlib.Path(f"/proc/{s.pid}/smaps_rollup").read_text()  # exact
+        found = int(re.search(r"^Rss: +(\d+) kB$", rollup, re.M)[1])
+        assert s.stop() == 0
+        return found
+
+    assert size() - size(PYTHONPATH="site") < 205

@@ -17,7 +17,7 @@ import zipfile
 
 import pytest
 
-from harness import embedded, processes
+from harness import embedded, h2wire, processes
 from harness.server import ROOT, environment
 from harness.waiting import until
 
@@ -203,6 +203,19 @@ def test_a_wheel_serves_and_leaves_nothing_behind(server, venv, wheel, pip, inst
     assert s.stop() == 0
     pip(venv, "uninstall", "--yes", "cgunicorn")
     assert files(venv) == before
+
+
+def test_a_module_speaks_http2_or_says_how_it_gets_to(server, installed):
+    s = server("--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge", "shop:app",
+               files={"shop.py": HELLO}, program=[str(installed / "bin/cgunicorn")])
+    if "this build has no HTTP/2" in s.log():  # the archives of Debian 12
+        assert "run `make sources` in its checkout and `pip install .` again" in s.log()
+        assert s.get("/").status == 200
+    else:
+        connection = h2wire.connect(s)
+        stream = connection.request("/")
+        connection.until(h2wire.HEADERS, stream)
+        connection.close()
 
 
 def test_extras_are_gunicorn_s(wheel):
@@ -416,7 +429,7 @@ def test_install_takes_what_was_built_and_uninstall_leaves_nothing(tmp_path):
     assert not (tmp_path / "opt/x/share/doc/cgunicorn").exists()
 
 
-def test_the_debian_package_has_what_it_should(tmp_path):
+def test_the_debian_package_has_what_it_should_and_serves(server, tmp_path):
     needed = ("dpkg-deb", "dpkg-shlibdeps", "dpkg-architecture", "make", "gcc")
     missing = [n for n in needed if shutil.which(n) is None]
     if missing or not (ROOT / "cgunicorn").exists():
@@ -443,6 +456,10 @@ def test_the_debian_package_has_what_it_should(tmp_path):
         errors = [line for line in found.splitlines() if line.startswith("E: ")
                   and "embedded-library" not in line]
         assert errors == []
+    output("dpkg-deb", "-x", deb, tmp_path / "root")
+    s = server("shop:app", files={"shop.py": HELLO},
+               program=[str(tmp_path / "root/usr/bin/cgunicorn")])
+    assert s.get("/").status == 200
 
 
 def test_the_image_is_small_unprivileged_and_in_stages():

@@ -133,6 +133,24 @@ def test_a_build_without_http2_says_so(python, tmp_path):
     assert "this module has no HTTP/2" in said and "make sources" in said
 
 
+def test_what_was_compiled_with_other_flags_is_compiled_again(python, tmp_path):
+    """As by `make sources`, behind which a module has HTTP/2."""
+    if shutil.which("make") is None or shutil.which("gcc") is None:
+        pytest.skip("there is no make or no gcc")
+    made = tmp_path / "core/base/clock.o"
+
+    def make(*words):
+        done("make", f"PYTHON={python}", f"OUT={tmp_path}", *words, made, cwd=ROOT,
+             env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
+        return made.stat().st_mtime_ns
+
+    first = make()
+    assert make() == first
+    second = make("OPT=-O1 -DCG_OTHER='\"x\"'")
+    assert second != first
+    assert make("OPT=-O1 -DCG_OTHER='\"x\"'") == second
+
+
 @pytest.mark.skipif(not WHEELS, reason="dist/ has no wheels: make wheels")
 def test_wheels_are_what_their_names_promise():
     for wheel in WHEELS:

@@ -2,6 +2,9 @@
 """gthread: a view that keeps the GIL, as extensions do."""
 import os
 
+import pytest
+
+from harness import embedded
 from harness.blocked import pid_of, pinned
 from harness.waiting import until
 
@@ -17,6 +20,11 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """
+
+
+@pytest.fixture(autouse=True)
+def gil():
+    embedded.needs_gil()
 
 
 def start(server, *args):

@@ -229,16 +229,24 @@ correct(struct cg_message_header *h, unsigned how, size_t behind, int nfds)
         h->listener = 0;
     }
     if (how & FILE_RIGHT) {
-        h->has_file = nfds > 1;
-        h->file_n = nfds > 1 ? h->file_n & INT64_MAX : 0;
-        h->body_n = nfds > 1 ? 0 : h->body_n;
+        /* one more is a body's, or of a loan; two more are both */
+        h->lent = nfds == 3 || (nfds == 2 && (h->lent & 1));
+        h->has_file = (uint8_t)(nfds - 1 - h->lent) & (nfds > 1);
+        h->is_h2 &= h->lent;
+        h->told_https &= 1;
+        h->rest_n = h->lent ? 0 : h->rest_n;
+        h->facts_n = 0;
+        h->file_n = h->has_file ? h->file_n & INT64_MAX : 0;
+        h->body_n = h->has_file ? 0 : h->body_n;
     }
     if (how & LENGTHS_RIGHT) { /* shares that add up */
         uint32_t left = (uint32_t)behind;
-        uint32_t *const length[] = {&h->head_n, &h->trailers_n, &h->rest_n};
-        h->body_n = (how & FILE_RIGHT) && nfds > 1 ? 0 : h->body_n % (left + 1);
+        uint32_t *const length[] = {&h->head_n, &h->trailers_n, &h->rest_n,
+                                    &h->facts_n};
+        h->body_n =
+            (how & FILE_RIGHT) && h->has_file ? 0 : h->body_n % (left + 1);
         left -= h->body_n;
-        for (int i = 1; i < 3; i++) {
+        for (int i = 1; i < 4; i++) {
             *length[i] %= left + 1;
             left -= *length[i];
         }

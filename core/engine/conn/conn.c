@@ -53,7 +53,7 @@ cg_conn_new_inner(struct cg_engine *e, struct cg_transport transport,
 {
     struct cg_conn *c = new_conn(e, transport);
     c->protocol = protocol;
-    c->inner = c->counted = true;
+    c->inner = c->counted = c->is_h2 = true;
     c->listener = outer->listener;
     c->peer = outer->peer;
     return c;

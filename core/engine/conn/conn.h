@@ -25,6 +25,7 @@
 #include "core/net/transport.h"
 
 struct cg_engine;
+struct cg_loan;
 struct cg_protocol;
 
 struct cg_conn {
@@ -40,8 +41,12 @@ struct cg_conn {
     bool told_https;   /* the packet says so */
     bool counted;      /* a whole head has come, and no part of another */
     bool inner;        /* it is a part of another one, with no descriptor */
+    bool is_h2;        /* its request came over HTTP/2 */
     uint32_t requests;
-    struct cg_h2_session *session; /* HTTP/2 (http2.h); else NULL */
+    union { /* which one its protocol says; else NULL */
+        struct cg_h2_session *session; /* of HTTP/2 (http2.h) */
+        struct cg_loan *loan; /* of a lent request (loan.h), at both ends */
+    };
 
     /* owner fields */
     uint32_t rest_at;   /* first unused byte of rest */

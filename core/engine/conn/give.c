@@ -120,6 +120,7 @@ message_of(const struct cg_conn *c)
     return (struct cg_message){.ready_us = c->stream.ready_us,
                                .requests = c->requests,
                                .listener = c->listener,
+                               .told_https = c->told_https,
                                .peer = c->peer};
 }
 
@@ -129,7 +130,7 @@ send_off(struct cg_engine *e, struct cg_conn *c, const struct cg_message *m,
          int file)
 {
     int fds[2] = {c->transport.fd, file};
-    if (cg_handover_send(e->config->handover, m, fds, file < 0 ? 1 : 2) < 0) {
+    if (cg_handover_send(e->config->handover, m, fds, cg_message_fds(m)) < 0) {
         return false;
     }
     cg_conn_forget(e, c);
@@ -150,33 +151,51 @@ is_queue_free(struct cg_engine *e)
     return true;
 }
 
+/* What stays with a connection that does not move stays here. */
+static struct cg_message
+request_message(const struct cg_conn *c, const struct cg_arrival *a)
+{
+    const struct cg_body *body = &a->body;
+    bool large = body->p == NULL || body->n > INLINE_BODY;
+    struct cg_message m = message_of(c);
+    m.head = (struct cg_slice){a->base, a->req->head_n};
+    m.trailers = body->trailers;
+    m.has_file = large && body->n > 0;
+    m.file_n = m.has_file ? body->n : 0;
+    if (!large) {
+        m.body = (struct cg_slice){body->p, (size_t)body->n};
+    }
+    if (cg_transport_is_plain(&c->transport)) {
+        m.rest = rest_of(c);
+    }
+    return m;
+}
+
 /* What lies in the queue counts in nobody's budget: so a body that is a file
  * goes there only when nothing else does. */
 bool
-cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
-        const struct cg_body *body)
+cg_give(struct cg_engine *e, struct cg_stream *s, const struct cg_arrival *a)
 {
-    bool large = body->p == NULL || body->n > INLINE_BODY;
-    struct cg_message m = message_of(c);
+    struct cg_conn *c = s->conn;
+    bool plain = cg_transport_is_plain(&c->transport);
+    cg_auto(buf) struct cg_buf facts = {0};
+    struct cg_message m = request_message(c, a);
     CG_HAS_BATON(e);
-    m.head = head;
-    m.trailers = body->trailers;
-    m.rest = rest_of(c);
-    m.body = large ? (struct cg_slice){NULL, 0}
-                   : (struct cg_slice){body->p, (size_t)body->n};
-    m.has_file = large && body->n > 0;
-    if (!cg_transport_is_plain(&c->transport) || c->rest_lost ||
-        !cg_outbox_is_empty(&c->stream.outbox) ||
+    if (!plain) {
+        cg_loan_describe(c, &facts, &m);
+    }
+    if (c->rest_lost || !cg_outbox_is_empty(&s->outbox) ||
         (m.has_file && !is_queue_free(e)) ||
-        m.head.n + m.body.n + m.trailers.n + m.rest.n > CG_MESSAGE_MOST) {
+        cg_message_bytes(&m) > CG_MESSAGE_MOST) {
         return false;
     }
-    cg_auto(fd_close) int file = m.has_file ? body_file(body) : -1;
+    cg_auto(fd_close) int file = m.has_file ? body_file(&a->body) : -1;
     if (m.has_file && file < 0) {
         return false;
     }
-    m.file_n = m.has_file ? body->n : 0;
-    if (!send_off(e, c, &m, file)) {
+    bool sent = plain ? send_off(e, c, &m, file)
+                      : cg_loan_begin(e, s, a->req, &m, file);
+    if (!sent) {
         atomic_fetch_add_explicit(&e->slot->queue_full, 1, RELAXED);
         return false;
     }

@@ -7,9 +7,7 @@
 #ifndef CG_ENGINE_GIVE_H
 #define CG_ENGINE_GIVE_H
 
-#include "core/engine/conn/conn.h"
-
-struct cg_engine;
+#include "core/engine/protocol.h"
 
 /* Whether a request may go there now. */
 bool cg_may_give(const struct cg_engine *e);
@@ -18,9 +16,10 @@ bool cg_sibling_idle(const struct cg_engine *e);
 /* Somebody else takes what is in the queue. */
 bool cg_sibling_serves(const struct cg_engine *e);
 bool cg_queue_waits(const struct cg_engine *e);
-/* True: the connection with this request belongs to the queue now. */
-bool cg_give(struct cg_engine *e, struct cg_conn *c, struct cg_slice head,
-             const struct cg_body *body);
+/* True: this request belongs to the queue now, and so does its connection, or
+ * it waits for the reply (core/engine/loan/loan.h). */
+bool cg_give(struct cg_engine *e, struct cg_stream *s,
+             const struct cg_arrival *a);
 /* Our own connections that wait for a request, all that the queue takes. Not
  * when the server is about to end. */
 void cg_give_waiting(struct cg_engine *e);

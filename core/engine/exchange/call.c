@@ -258,7 +258,7 @@ exchange_of(struct cg_executor *x, struct cg_stream *s,
         .start_us = cg_now_us(),
         .listener = s->conn->listener,
         .may_keep = may_keep(x->engine, s->conn, req),
-        .is_h2 = s->conn->inner,
+        .is_h2 = s->conn->is_h2,
         .secure = cg_transport_secure(&s->conn->transport),
     };
 }

@@ -30,6 +30,7 @@
     X(READY, "ready")   /* in the ready queue */                               \
     X(RUN, "run")       /* in the application */                               \
     X(LENT, "lent")     /* there too, but the engine flushes meanwhile */      \
+    X(AWAY, "away")     /* lent to a sibling, which answers */                 \
     X(FLUSH, "flush")   /* answered, bytes wait for the peer */                \
     X(IDLE, "idle")     /* between requests */                                 \
     X(SKIP, "skip")     /* answered, the rest of the body is read away */      \

@@ -24,6 +24,7 @@ on_event(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
     case STREAM_RUN: /* not ours now: silence it, it is armed again later */
         cg_conn_disarm(e, c);
         break;
+    case STREAM_AWAY: /* another protocol's: loan.c */
     case STREAM_DEAD: break;
     }
     return CG_STEP_MORE;
@@ -47,6 +48,7 @@ on_deadline(struct cg_engine *e, struct cg_stream *s)
     case STREAM_LENT: e->kind->lent_expired(e, s); break;
     case STREAM_READY: /* gets a new deadline when it comes back */
     case STREAM_RUN:
+    case STREAM_AWAY:
     case STREAM_DEAD: break;
     }
 }

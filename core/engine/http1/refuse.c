@@ -51,7 +51,7 @@ static void
 show_request(const struct cg_conn *c, struct refused_request r,
              struct cg_refused *why)
 {
-    why->is_h2 = c->inner;
+    why->is_h2 = c->is_h2;
     if (r.req != NULL && r.base != NULL) {
         const struct cg_request *req = r.req;
         why->method = cg_span_of(r.base, req->method);

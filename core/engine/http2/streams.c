@@ -146,18 +146,7 @@ const struct cg_h2_events cg_h2_session_events = {
 static void
 drop_framing(struct cg_arrival *a)
 {
-    struct cg_request *r = (struct cg_request *)(uintptr_t)a->req;
-    uint16_t to = 0;
-    if (!r->chunked) {
-        return;
-    }
-    for (uint16_t i = 0; i < r->nfields; i++) {
-        if (r->fields[i].id != CG_FIELD_TRANSFER_ENCODING) {
-            r->fields[to++] = r->fields[i];
-        }
-    }
-    r->nfields = to;
-    r->proven = 0;
+    cg_request_drop_coding((struct cg_request *)(uintptr_t)a->req);
 }
 
 static enum cg_step

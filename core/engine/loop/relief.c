@@ -98,14 +98,17 @@ doze(struct cg_engine *e)
 }
 
 /* Every complete request moves once relief has the loop: it is the server's
- * queue, whoever is free first takes it, oldest first. */
+ * queue, whoever is free first takes it, oldest first. Until an executor wants
+ * the loop: it may run what is left. */
 static void
 give_ready(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     bool newest = e->overload.standing;
     struct cg_stream *next, *s = newest ? e->ready.last : e->ready.first;
-    for (int k = e->ready.n; s != NULL && k > 0 && cg_may_give(e); k--) {
+    for (int k = e->ready.n; s != NULL && k > 0 && cg_may_give(e) &&
+                             atomic_load_explicit(&e->baton.want, RELAXED) == 0;
+         k--) {
         next = newest ? s->qprev : s->qnext;
         cg_ready_take(e, s);
         cg_dispatch_queued(x, s); /* gives it, or queues it again */
@@ -215,8 +218,8 @@ static void
 hold(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
-    atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
     cg_relief_withdraw(e);
+    atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
     while (cg_loop_goes_on(x) &&
            atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
         if (!step(x) || is_replaced(x)) {

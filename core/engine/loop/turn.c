@@ -26,6 +26,8 @@ enum {
     PASS_US = 2000,
     /* a busy worker with so many events lets an idle sibling have one */
     CROWD = 8,
+    /* relief of a queue that stands looks no oftener */
+    GATHER_US = 5000,
     /* how often a loop that only waits shows that it lives */
     BEAT_MS = 250
 };
@@ -250,8 +252,8 @@ on_bell(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
     bool useful = false;
-    if (x->id == RELIEF) {
-        return;
+    if (x->id == RELIEF && !e->watches.listeners_on) {
+        return; /* a leftover event of the leader's */
     }
     cg_fd_empty(e->watches.bell.fd);
     for (int i = 0; !useful && i < e->accept.n; i++) {
@@ -505,6 +507,18 @@ patience(const struct cg_executor *x, int ms)
     return most >= 0 && (ms < 0 || ms > most) ? most : ms;
 }
 
+/* While the queue stands nobody can be run sooner than the others allow, but
+ * each look takes the CPU from the call that runs: what comes is gathered. */
+static void
+gather(const struct cg_executor *x)
+{
+    static const struct timespec t = {.tv_nsec = GATHER_US * 1000};
+    if (x->id == RELIEF &&
+        __builtin_expect(x->engine->overload.standing, false)) {
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+    }
+}
+
 /* Blocks until something happens. False when the baton was stolen meanwhile:
  * the events are level-triggered, so dropping them loses nothing. */
 static bool
@@ -524,6 +538,7 @@ wait_for_events(struct cg_executor *x, int ms)
     }
     ms = patience(x, ms);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_WAIT);
+    gather(x);
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, ms);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         return false;

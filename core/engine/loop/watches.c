@@ -108,7 +108,9 @@ cg_watch_pass_on(struct cg_engine *e)
     if (poll(&queue, 1, 0) > 0) {
         cg_handover_poke(h);
     }
-    if (has_client(e)) {
+    /* relief that goes on to listen takes them itself */
+    bool ours = e->harvest.relieved && e->watches.listeners_on;
+    if (!ours && has_client(e)) {
         cg_handover_ring(h);
     }
 }

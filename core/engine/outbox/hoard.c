@@ -111,7 +111,8 @@ largest(struct cg_engine *e)
     struct cg_deadline *d = cg_deadlines_oldest(&e->deadlines, DEADLINE_WRITE);
     for (; d != NULL; d = cg_deadlines_next(&e->deadlines, d)) {
         struct cg_stream *s = cg_stream_of(d);
-        bool ours = s->state == STREAM_FLUSH || s->state == STREAM_LENT;
+        bool ours = s->state == STREAM_FLUSH || s->state == STREAM_LENT ||
+                    s->state == STREAM_AWAY;
         if (ours &&
             (found == NULL || s->outbox.memory > found->outbox.memory)) {
             found = s;

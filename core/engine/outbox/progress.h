@@ -3,7 +3,8 @@
  * Progress: whether a client goes on taking what waits for it. A full send
  * buffer hides that for megabytes: the kernel says that there is room when a
  * third of it is free. So what counts is what the peer has acknowledged, or, of
- * a unix socket, read. Behind a proxy the peer is the proxy.
+ * a unix socket, read. Behind a proxy the peer is the proxy. Of a patient
+ * transport somebody else looks after the client, and cuts it.
  */
 #ifndef CG_ENGINE_PROGRESS_H
 #define CG_ENGINE_PROGRESS_H

@@ -33,24 +33,38 @@ target_of(const struct cg_exchange *ex)
     return cut(cg_span_of(ex->base, ex->req->target), TARGET_MAX);
 }
 
+static struct cg_receipt *
+new_receipt(struct cg_slice method, struct cg_slice target, struct cg_slice id)
+{
+    struct cg_receipt *r = cg_malloc(sizeof *r + method.n + target.n + id.n);
+    *r = (struct cg_receipt){
+        .method_n = method.n, .target_n = target.n, .id_n = id.n};
+    memcpy(r->text, method.p, method.n);
+    memcpy(r->text + method.n, target.p, target.n);
+    if (id.n > 0) {
+        memcpy(r->text + method.n + target.n, id.p, id.n);
+    }
+    return r;
+}
+
 void
 cg_receipt_make(struct cg_call *call)
 {
     const struct cg_exchange *ex = &call->ex;
-    struct cg_slice method = method_of(ex), target = target_of(ex);
-    size_t id_n = call->slow.on ? ex->id.n : 0;
-    struct cg_receipt *r = cg_malloc(sizeof *r + method.n + target.n + id_n);
-    *r = (struct cg_receipt){.line = ex->line,
-                             .sent = ex->sent,
-                             .method_n = method.n,
-                             .target_n = target.n,
-                             .id_n = id_n};
-    memcpy(r->text, method.p, method.n);
-    memcpy(r->text + method.n, target.p, target.n);
-    if (id_n > 0) {
-        memcpy(r->text + method.n + target.n, ex->id.p, id_n);
-    }
+    struct cg_slice id = {ex->id.p, call->slow.on ? ex->id.n : 0};
+    struct cg_receipt *r = new_receipt(method_of(ex), target_of(ex), id);
+    r->line = ex->line;
+    r->sent = ex->sent;
     call->stream->receipt = r;
+}
+
+void
+cg_receipt_of(struct cg_stream *s, const struct cg_request *req,
+              const char *base)
+{
+    s->receipt = new_receipt(cut(cg_span_of(base, req->method), METHOD_MAX),
+                             cut(cg_span_of(base, req->target), TARGET_MAX),
+                             (struct cg_slice){NULL, 0});
 }
 
 /* Bytes that the peer did not take; what the socket holds of a connection that

@@ -29,6 +29,10 @@ struct cg_receipts {
 /* The executor's, at the end of a call whose reply is not out, or has a line.
  */
 void cg_receipt_make(struct cg_call *call);
+/* With the baton: the same of a reply that another worker makes and tells of;
+ * what has come of it is r->sent's. */
+void cg_receipt_of(struct cg_stream *s, const struct cg_request *req,
+                   const char *base);
 /* With the baton: its reply is out, or the connection is about to be closed. */
 void cg_receipt_end(struct cg_engine *e, struct cg_stream *s);
 /* With the baton; then, entered, without it. */

@@ -146,9 +146,24 @@ worker_failed(PyObject *self, PyObject *text)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+worker_counted(PyObject *self, PyObject *number)
+{
+    unsigned long long requests = PyLong_AsUnsignedLongLong(number);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (calls.counted != NULL) {
+        calls.counted(calls.self, requests);
+    }
+    Py_RETURN_NONE;
+}
+
 PyMethodDef cg_python_worker_methods[] = {
     {"worker_ready", worker_ready, METH_NOARGS,
      "worker_ready(): a worker of a class written in Python serves"},
     {"worker_failed", worker_failed, METH_O,
      "worker_failed(text): it does not start"},
+    {"worker_counted", worker_counted, METH_O,
+     "worker_counted(number): requests that it has begun"},
     {NULL, NULL, 0, NULL}};

@@ -9,6 +9,7 @@
 #define CG_PY_PYTHON_WORKER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "config/settings.h"
 #include "core/py/compat/hooks.h"
@@ -33,6 +34,8 @@ void cg_python_worker_bury(struct cg_py_worker *w);
 struct cg_python_worker_calls {
     void (*ready)(void *self);                    /* it serves from here on */
     void (*failed)(void *self, const char *text); /* it does not start */
+    /* worker.nr, as of a sign of life; from any thread */
+    void (*counted)(void *self, uint64_t requests);
     void *self;
 };
 /* In the child: worker.init_process(), which returns when the worker ends. Logs

@@ -131,6 +131,23 @@ def _tell_when_ready(cfg):
     setting.value = setting._given = post_worker_init
 
 
+def _tell_count(worker):
+    """With each sign of life the master is told how many requests the class has
+    counted in worker.nr, whatever its notify() does besides."""
+    file = getattr(worker, "tmp", None)
+    notify = getattr(file, "notify", None)
+    if notify is None or not hasattr(file, "__dict__"):
+        return
+
+    def told():
+        notify()
+        number = getattr(worker, "nr", None)
+        if isinstance(number, int) and 0 <= number < 1 << 63:
+            _cgunicorn.worker_counted(number)
+
+    file.notify = told
+
+
 def _settle_rights(cfg):
     """The server has changed to user and group already, with all its groups,
     which it may do only once."""
@@ -189,6 +206,7 @@ def run(server, worker):
     """To its end; the exit status."""
     _close_siblings(server, worker)
     _tell_when_ready(server.cfg)
+    _tell_count(worker)
     _settle_rights(server.cfg)
     try:
         worker.init_process()

@@ -226,16 +226,16 @@ cg_environ_release(struct cg_environ *e)
         Py_CLEAR(e->names[i].key);
     }
     PyObject **const words[] = {
-        &e->k_method,      &e->k_path,         &e->k_query,
-        &e->k_raw_uri,     &e->k_protocol,     &e->k_scheme,
-        &e->k_input,       &e->k_addr,         &e->k_port,
-        &e->k_script,      &e->k_socket,       &e->k_server_name,
-        &e->k_server_port, &e->v_https,        &e->v_http10,
-        &e->last_addr,     &e->k_early_hints,  &e->k_https,
-        &e->v_on,          &e->k_tls_protocol, &e->k_tls_cipher,
-        &e->k_request_id,  &e->v_http20,       &e->k_http_version,
-        &e->v_2,           &e->k_h2_weight,    &e->k_h2_depends,
-        &e->k_h2_trailers,
+        &e->k_method,       &e->k_path,         &e->k_query,
+        &e->k_raw_uri,      &e->k_protocol,     &e->k_scheme,
+        &e->k_input,        &e->k_addr,         &e->k_port,
+        &e->k_script,       &e->k_socket,       &e->k_server_name,
+        &e->k_server_port,  &e->v_https,        &e->v_http10,
+        &e->last_addr,      &e->last_protocol,  &e->last_cipher,
+        &e->k_early_hints,  &e->k_https,        &e->v_on,
+        &e->k_tls_protocol, &e->k_tls_cipher,   &e->k_request_id,
+        &e->v_http20,       &e->k_http_version, &e->v_2,
+        &e->k_h2_weight,    &e->k_h2_depends,   &e->k_h2_trailers,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -473,28 +473,34 @@ put_target(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 
 /* ---- the peer ---- */
 
+/* A value that is mostly that of the request before; *last is that object. */
+static int
+put_as_last(PyObject *d, PyObject *key, const char *text, PyObject **last)
+{
+    size_t n = strlen(text);
+    if (*last == NULL || (size_t)PyUnicode_GET_LENGTH(*last) != n ||
+        memcmp(PyUnicode_1BYTE_DATA(*last), text, n) != 0) {
+        PyObject *value = cg_part_latin1((struct cg_slice){text, n});
+        if (value == NULL) {
+            return -1;
+        }
+        Py_XSETREF(*last, value);
+    }
+    return PyDict_SetItem(d, key, *last);
+}
+
 static int
 put_peer(struct cg_environ *e, PyObject *d, const struct cg_peer *peer)
 {
     if (peer->addr[0] == '\0') {
         return 0; /* unix socket: "" from the template, no port */
     }
-    size_t n = strlen(peer->addr);
-    if (e->last_addr == NULL ||
-        (size_t)PyUnicode_GET_LENGTH(e->last_addr) != n ||
-        memcmp(PyUnicode_1BYTE_DATA(e->last_addr), peer->addr, n) != 0) {
-        PyObject *addr = cg_part_latin1((struct cg_slice){peer->addr, n});
-        if (addr == NULL) {
-            return -1;
-        }
-        Py_XSETREF(e->last_addr, addr);
-    }
     char text[8];
     int digits = 0;
     for (unsigned port = peer->port; digits == 0 || port > 0; port /= 10) {
         text[7 - digits++] = (char)('0' + port % 10);
     }
-    if (PyDict_SetItem(d, e->k_addr, e->last_addr) < 0) {
+    if (put_as_last(d, e->k_addr, peer->addr, &e->last_addr) < 0) {
         return -1;
     }
     return py_dict_put(
@@ -547,9 +553,8 @@ static int
 put_secure(struct cg_environ *e, PyObject *d, const struct cg_secure *s)
 {
     if (PyDict_SetItem(d, e->k_https, e->v_on) < 0 ||
-        py_dict_put(d, e->k_tls_protocol, PyUnicode_FromString(s->protocol)) <
-            0 ||
-        py_dict_put(d, e->k_tls_cipher, PyUnicode_FromString(s->cipher)) < 0) {
+        put_as_last(d, e->k_tls_protocol, s->protocol, &e->last_protocol) < 0 ||
+        put_as_last(d, e->k_tls_cipher, s->cipher, &e->last_cipher) < 0) {
         return -1;
     }
     return s->client != NULL ? put_client(d, s->client) : 0;

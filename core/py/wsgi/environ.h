@@ -29,7 +29,8 @@ struct cg_environ {
     PyObject *field_key[CG_FIELD_COUNT];
     PyObject *last_value[CG_FIELD_COUNT]; /* of the last request */
     struct cg_cached_name names[CG_NAME_CACHE];
-    PyObject *last_addr; /* REMOTE_ADDR of the last request */
+    /* of the last request: REMOTE_ADDR, and what TLS came to */
+    PyObject *last_addr, *last_protocol, *last_cipher;
     /* interned keys and values */
     PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
         *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,

@@ -137,11 +137,9 @@ NOT_BEHIND_A_FACE = {
 
 def why_not(nodeid):
     """The reason, when that test is none for the class under test; or None."""
-    table = {}
-    if under_test() == "asgi":
-        table = NOT_BEHIND_A_FACE
-    elif dotted.name(command()):
-        table = dotted.declared(command())
+    table = dict(NOT_BEHIND_A_FACE) if under_test() in dotted.FACED else {}
+    if dotted.name(command()):
+        table.update(dotted.declared(command()))
     path, _, test = nodeid.partition("::")
     name = path.rpartition("/")[2] + "::" + test
     for reason, patterns in table.items():

@@ -10,6 +10,10 @@ FOLDER = str(pathlib.Path(__file__).resolve().parent.parent / "dotted")
 TOLD_OF_TIMEOUTS = "is of a class written in Python: its stacks show what it runs"
 
 
+# These serve ASGI: a WSGI application runs behind a face (apps/asgi_face.py).
+FACED = ("asgi", "subclasses.Uvicorn")
+
+
 def name(words):
     """The dotted name of the class that a command line has; or None."""
     for i, word in enumerate(words[:-1]):

@@ -14,11 +14,10 @@ PROBE = """\
 import importlib.util, json, sys
 told = {"executable": sys.executable, "base_prefix": sys.base_prefix,
         "version": sys.version_info[:2]}
-for name in ("aiohttp", "apscheduler", "ddtrace", "dulwich", "fastapi", "opentelemetry",
-             "prometheus_client", "pypiserver", "pyramid", "sanic", "sentry_sdk",
-             "uvicorn", "uvicorn_worker", "wsgidav", "django", "flask", "flask_socketio",
-             "geventwebsocket", "requests", "simple_websocket", "socketio",
-             "websocket"):
+for name in \"\"\"aiohttp apscheduler cgunicorn ddtrace django dulwich fastapi flask
+        flask_socketio geventwebsocket mercurial mlflow newrelic opentelemetry
+        prometheus_client pypiserver pyramid requests sanic sentry_sdk simple_websocket
+        socketio uvicorn uvicorn_worker wagtail websocket wsgidav\"\"\".split():
     if importlib.util.find_spec(name):
         told[name] = True
 with open("told.json", "w") as f:
@@ -72,6 +71,12 @@ def is_free_threaded():
          "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"],
         capture_output=True, text=True, check=True)
     return done.stdout.strip() == "1"
+
+
+def needs_gil():
+    """Skips a test about those who keep the GIL where nobody can."""
+    if is_free_threaded():
+        pytest.skip(f"{executable()}, which is embedded, runs without a GIL")
 
 
 def needs_free_threading():

@@ -81,11 +81,11 @@ SPEC = re.compile(r"[a-z_][\w.]*:[a-z_][\w.]*")
 
 
 def faced(folder, args):
-    """For the class asgi: WSGI applications behind a face."""
+    """For classes that serve ASGI: WSGI applications behind a face."""
     named = "-k" in args or "--worker-class" in args
     specs = [a for a in args if SPEC.fullmatch(str(a)) and
              (folder / (a.partition(":")[0].replace(".", "/") + ".py")).exists()]
-    if "asgi" not in command() or named or not specs:
+    if not set(dotted.FACED) & set(command()) or named or not specs:
         return args
     fill(folder, apps=["asgi_face.py"])
     return [f"asgi_face:face('{a}')" if a in specs else a for a in args]

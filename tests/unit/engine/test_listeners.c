@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/engine/world.h"
@@ -97,5 +98,42 @@ START_TEST(a_client_at_the_last_listener_is_rung_for)
 }
 END_TEST
 
+static bool
+is_rung(void)
+{
+    struct pollfd bell = {.fd = w.handover.bell_fd, .events = POLLIN};
+    return poll(&bell, 1, 0) == 1;
+}
+
+/* Relief that accepts for a busy worker, since nobody is idle, hears the bell,
+ * too: one that it left alone would wake it again and again. */
+START_TEST(who_listens_in_place_of_a_busy_worker_hears_the_bell)
+{
+    memset(&w, 0, sizeof w);
+    w.queue_us = 3600 * 1000000ull;
+    world_start_set(&w, 1, 1);
+    int blocked = client_connect(&w);
+    client_send(blocked, "GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&w.worker[0].blocked, 1);
+    wait_for_count(&cg_board_slot(w.board, 0)->takeovers, 1);
+    uint64_t end = cg_now_us() + 30 * 1000000ull;
+    cg_handover_ring(&w.handover);
+    while (is_rung()) {
+        ck_assert_msg(cg_now_us() < end, "the bell was left alone");
+    }
+    int waits = client_connect(&w);
+    client_send(waits, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&cg_board_slot(w.board, 0)->waiting, 1);
+    ck_assert(!is_rung());
+    world_unblock(&w);
+    ck_assert_str_eq(client_read(blocked), "ok 0");
+    ck_assert_str_eq(client_read(waits), "ok 0");
+    close(waits);
+    close(blocked);
+    world_stop(&w);
+}
+END_TEST
+
 TESTS("listeners", a_request_knows_its_listener_however_many_there_are,
-      a_hand_over_keeps_the_number, a_client_at_the_last_listener_is_rung_for)
+      a_hand_over_keeps_the_number, a_client_at_the_last_listener_is_rung_for,
+      who_listens_in_place_of_a_busy_worker_hears_the_bell)

@@ -114,6 +114,26 @@ START_TEST(a_descriptor_that_does_not_tell_holds_nothing)
 }
 END_TEST
 
-TESTS("progress", a_reader_of_tcp_is_seen_before_there_is_room,
+/* Of a reply for another worker's client, which that one looks after. */
+START_TEST(a_patient_transport_is_never_too_slow)
+{
+    int ends[2];
+    struct cg_progress p = {0};
+    make_unix(ends);
+    fill(ends[0]);
+    struct cg_transport t = cg_transport_plain(ends[0]);
+    t.patient = true;
+    for (uint64_t us = 1; us < 100; us++) {
+        ck_assert_uint_eq(cg_progress_look(&p, 5, &t, us * 1000000), 0);
+    }
+    t.patient = false;
+    ck_assert_uint_gt(cg_progress_look(&p, 5, &t, 200 * 1000000), 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+TESTS("progress", a_patient_transport_is_never_too_slow,
+      a_reader_of_tcp_is_seen_before_there_is_room,
       a_reader_of_a_unix_socket_is_seen_before_there_is_room,
       a_descriptor_that_does_not_tell_holds_nothing)

@@ -228,6 +228,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .header_timeout_us = 60 * 1000000u,
         .body_timeout_us = 60 * 1000000u,
         .response_memory = w->memory != 0 ? w->memory : UINT64_MAX,
+        .max_queue_us = w->queue_us,
         .write_timeout_us = w->write_us != 0 ? w->write_us : 60 * 1000000u,
         .spill = w->spill,
         .keepalive_us = 60 * 1000000u,

@@ -81,6 +81,7 @@ struct world {
     int nworkers;
     uint64_t limit_us;
     uint64_t write_us; /* 0: much */
+    uint64_t queue_us; /* max_queue_time; 0: any */
     struct cg_spill_policy spill;
     uint64_t memory; /* of all replies that wait; 0: any */
     const struct cg_keeper *keeper;

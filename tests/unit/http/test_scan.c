@@ -109,7 +109,58 @@ START_TEST(a_length_is_read_exactly)
 }
 END_TEST
 
+static bool
+is_the_same(const char *name, const char *lower, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != lower[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+START_TEST(a_token_is_of_its_characters_wherever_they_stand)
+{
+    char name[20];
+    ck_assert(!cg_is_token((struct cg_slice){"", 0}));
+    for (size_t n = 1; n < sizeof name; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int c = 0; c < 256; c++) {
+                memset(name, 'x', n);
+                name[at] = (char)c;
+                ck_assert_int_eq(cg_is_token((struct cg_slice){name, n}),
+                                 cg_is_token_char((char)c));
+            }
+        }
+    }
+}
+END_TEST
+
+/* Whatever byte stands wherever in a name of whatever length. */
+START_TEST(a_name_is_another_but_for_the_case_of_its_letters)
+{
+    static const char lower[] = "a-zm9`{|content-length:/x";
+    char name[sizeof lower];
+    for (size_t n = 1; n < sizeof lower; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int c = 0; c < 256; c++) {
+                memcpy(name, lower, n);
+                name[at] = (char)c;
+                ck_assert_int_eq(cg_name_is(name, lower, n),
+                                 is_the_same(name, lower, n));
+            }
+        }
+    }
+    ck_assert(cg_name_is("CONTENT-LENGTH", "content-length", 14));
+    ck_assert(cg_name_is("cOnTeNt-LeNgTh", "content-length", 14));
+}
+END_TEST
+
 TESTS("scan", a_bad_byte_is_found_at_every_place,
       the_first_of_two_bad_bytes_is_found,
       token_characters_are_those_of_rfc_9110,
-      every_known_name_has_its_identity_in_any_case, a_length_is_read_exactly)
+      every_known_name_has_its_identity_in_any_case, a_length_is_read_exactly,
+      a_name_is_another_but_for_the_case_of_its_letters,
+      a_token_is_of_its_characters_wherever_they_stand)

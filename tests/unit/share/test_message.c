@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "core/base/memory.h"
+#include "core/share/facts.h"
 #include "tests/unit/check_main.h"
 
 enum { LISTENERS = 300 };
@@ -99,6 +100,49 @@ START_TEST(a_body_in_a_file_has_a_descriptor_and_a_length)
     ck_assert_ptr_nonnull(decode(join(&m), 2));
     m = request();
     ck_assert_ptr_nonnull(decode(join(&m), 2));
+}
+END_TEST
+
+/* Its descriptors: for the reply, for the word, and the body's. */
+START_TEST(a_lent_request_says_what_tls_knows)
+{
+    const struct cg_secure secure = {.protocol = "TLSv1.3", .cipher = "AES"};
+    cg_auto(buf) struct cg_buf facts = {0};
+    struct cg_message m = request(), got;
+    cg_facts_encode(&secure, &facts);
+    m.rest.n = 0;
+    m.lent = m.is_h2 = m.told_https = true;
+    m.facts = (struct cg_slice){facts.p, facts.n};
+    ck_assert_int_eq(cg_message_fds(&m), 2);
+    size_t n = join(&m);
+    ck_assert_ptr_null(cg_message_decode(bytes, n, 2, LISTENERS, &got));
+    ck_assert(got.lent && got.is_h2 && got.told_https);
+    check_slice(got.facts, m.facts);
+    ck_assert_ptr_nonnull(decode(n, 1));
+    ck_assert_ptr_nonnull(decode(n, 3));
+    m.has_file = true;
+    m.body.n = 0;
+    ck_assert_int_eq(cg_message_fds(&m), 3);
+    ck_assert_ptr_null(decode(join(&m), 3));
+}
+END_TEST
+
+START_TEST(what_is_lent_and_given_at_once_is_refused)
+{
+    struct cg_message m = request();
+    m.lent = true; /* and more of its connection follows */
+    ck_assert_ptr_nonnull(decode(join(&m), 2));
+    m = request();
+    m.is_h2 = true; /* such a connection does not move */
+    ck_assert_ptr_nonnull(decode(join(&m), 1));
+    m = request();
+    m.facts = CG_SLICE("facts");
+    ck_assert_ptr_nonnull(decode(join(&m), 1));
+    m.rest.n = 0;
+    m.lent = true; /* these are none */
+    ck_assert_ptr_nonnull(decode(join(&m), 2));
+    m = (struct cg_message){.requests = 1, .lent = true};
+    ck_assert_ptr_nonnull(decode(join(&m), 2)); /* nothing to answer */
 }
 END_TEST
 
@@ -199,7 +243,8 @@ START_TEST(noise_does_no_harm)
         }
         if (cg_message_decode(bytes, n, 1, LISTENERS, &got) == NULL) {
             ck_assert_uint_eq(sizeof(struct cg_message_header) + got.head.n +
-                                  got.body.n + got.trailers.n + got.rest.n,
+                                  got.body.n + got.trailers.n + got.rest.n +
+                                  got.facts.n,
                               n);
             ck_assert_uint_lt(got.listener, LISTENERS);
             ck_assert_uint_lt(strlen(got.peer.addr), sizeof got.peer.addr);
@@ -210,6 +255,8 @@ END_TEST
 
 TESTS("message", what_was_encoded_is_decoded,
       a_body_in_a_file_has_a_descriptor_and_a_length,
+      a_lent_request_says_what_tls_knows,
+      what_is_lent_and_given_at_once_is_refused,
       one_that_waits_has_nothing_but_its_connection, no_cut_message_is_one,
       a_listener_that_there_is_not_is_refused,
       trailers_that_are_no_fields_are_refused,
