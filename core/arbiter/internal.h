@@ -155,7 +155,8 @@ struct cg_arbiter {
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_check_log(struct cg_arbiter *a);
-/* Whether a terminal has no lines of the error log. */
+/* trouble.c
+ * Whether a terminal has no lines of the error log. */
 bool cg_arbiter_logs_to_file(const struct cg_arbiter *a);
 /* What the master warns of is an event, from here on. */
 void cg_arbiter_hear_trouble(struct cg_arbiter *a);

@@ -2,8 +2,7 @@
 /*
  * The master's log: made of the settings, with absolute paths, so that a file
  * can be opened again from wherever the application changed to; what is wrong
- * with the settings but no error; which lines are events too; and the numbers
- * that statsd hears of.
+ * with the settings but no error; and the numbers that statsd hears of.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
@@ -137,13 +135,6 @@ cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err)
     return with_options(a, reconfigure_log, err);
 }
 
-bool
-cg_arbiter_logs_to_file(const struct cg_arbiter *a)
-{
-    const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
-    return errorlog != NULL && strcmp(errorlog, "-") != 0;
-}
-
 /* ---- what is wrong and no error ---- */
 
 static void
@@ -185,35 +176,6 @@ cg_arbiter_check_log(struct cg_arbiter *a)
         cg_access_free(cg_access_compile(
             cg_settings_str(s, CG_access_log_format), warn_of_atom, a));
     }
-}
-
-/* ---- trouble ---- */
-
-/* Threads of hooks have no say in that, nor has a child that is about to become
- * another process. */
-static void
-on_trouble(void *self, enum cg_level level, struct cg_slice text)
-{
-    struct cg_arbiter *a = self;
-    if (!a->apart && syscall(SYS_gettid) == a->master_pid) {
-        cg_events_trouble(&a->events, text);
-    }
-}
-
-void
-cg_arbiter_hear_trouble(struct cg_arbiter *a)
-{
-    cg_log_set_witness(a->log,
-                       (struct cg_log_witness){CG_WARNING, on_trouble, a});
-}
-
-void
-cg_arbiter_log_apart(struct cg_arbiter *a, enum cg_level level,
-                     struct cg_slice text)
-{
-    a->apart = true;
-    cg_log_text(a->log, level, text);
-    a->apart = false;
 }
 
 /* ---- numbers ---- */

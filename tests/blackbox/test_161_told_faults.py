@@ -20,7 +20,7 @@ from harness.waiting import until
 
 pytestmark = pytest.mark.skipif(
     classes.under_test() != "sync", reason="it is the master that tells")
-FILE = "test_124_told_faults::"
+FILE = "test_161_told_faults::"
 # fault -> the test that asks a live server what it says of it
 TOLD = {
     1: "test_119_operators::test_why_names_the_true_cause_of_a_death",
