@@ -11,6 +11,7 @@
 # make unit, blackbox  the one or the other (UNITS=engine; tools/run_blackbox -k)
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado, asgi
 # make test-matrix     the tests for other Pythons, newer frameworks (PyPI once)
+# make test-protocols  h2spec, testssl.sh, sslyze, tlsfuzzer (minutes; registries once)
 # make test-apps       real programs and monitoring tools (PyPI once)
 # make check           layers, circles, format, exported symbols
 # make fuzz, coverage  the fuzzers; what the unit tests do not reach
@@ -148,7 +149,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps parity docs site
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps test-protocols parity docs site
 
 all: cgunicorn
 
@@ -259,6 +260,8 @@ test-matrix:
 	@tools/test_matrix
 test-apps:
 	@tools/test_apps
+test-protocols:
+	@tools/test_protocols
 parity: all
 	@tools/parity
 SOAK_SECONDS ?= 600

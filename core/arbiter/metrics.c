@@ -118,6 +118,10 @@ put_requests(const struct cg_totals *t, struct cg_metrics *m)
                    "Bytes of reply bodies.", t->bytes_out);
     cg_metrics_one(m, COUNTER, "cgunicorn_accepted_connections", "",
                    "Connections that were accepted.", t->accepted);
+    cg_metrics_family(m, COUNTER, "cgunicorn_tls_handshakes", "",
+                      "Handshakes of TLS that ended, by their result.");
+    cg_metrics_put(m, "result", "good", t->shakes);
+    cg_metrics_put(m, "result", "failed", t->shakes_failed);
     cg_metrics_one(m, COUNTER, "cgunicorn_handed_over_requests", "",
                    "Requests that a busy worker gave to the others.", t->given);
 }

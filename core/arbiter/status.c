@@ -150,6 +150,9 @@ put_counters(const struct cg_arbiter *a, struct cg_json *j)
     cg_json_put_int(j, "shed_total", (int64_t)now.shed);
     cg_json_put_int(j, "handed_over_total", (int64_t)now.given);
     cg_json_put_int(j, "connections_total", (int64_t)now.accepted);
+    cg_json_put_int(j, "tls_handshakes_total", (int64_t)now.shakes);
+    cg_json_put_int(j, "tls_handshakes_failed_total",
+                    (int64_t)now.shakes_failed);
     cg_json_put_int(j, "bytes_sent_total", (int64_t)now.bytes_out);
     cg_json_key(j, "responses");
     cg_json_open(j, '{');

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/bytes.h"
+
 /* A certificate that the client has shown. */
 struct cg_secure_client {
     bool verified;          /* by an authority of ca_certs */
@@ -24,6 +26,10 @@ struct cg_secure {
     bool resumed;
     bool is_h2;                            /* what ALPN agreed on (RFC 7301) */
     const struct cg_secure_client *client; /* NULL: it has shown none */
+    /* Whether a request for that host belongs on another connection: not this
+     * one's certificate is for it, but another one of the server's (RFC 9110,
+     * 7.4). NULL: none does. With s of a connection, not a copy. */
+    bool (*misdirects)(const struct cg_secure *s, struct cg_slice host);
 };
 
 #endif

@@ -8,8 +8,9 @@
 #include "core/engine/state.h"
 
 enum {
-    /* who waited for less is not looked at: a tick of relief */
-    WAITED_US = 2000,
+    /* who waited for less is not looked at, which is a system call: as long as
+     * a full batch of short requests takes */
+    WAITED_US = 10 * 1000,
     SWEEP_US = 50 * 1000,
     AT_ONCE = 64 /* of one poll(2), and of those that are dropped in a row */
 };

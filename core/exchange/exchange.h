@@ -134,6 +134,9 @@ struct cg_exchange {
     bool streaming; /* the body comes through cg_exchange_read, not in body */
     bool is_h2;     /* it came over HTTP/2: where req says otherwise */
     bool taken;     /* by take_over of an upgrade: it ends with the request */
+    bool trails;    /* the runner says it before the head is out: trailers will
+                       follow, so HTTP/2 keeps the end of a body open that has a
+                       Content-Length */
 
     void *host; /* the runner's own */
 

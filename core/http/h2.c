@@ -24,6 +24,8 @@ make_session(struct cg_h2 *h)
     if (r == 0) {
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_server_fallback_rfc7540_priorities(option, 0);
+        nghttp2_option_set_builtin_recv_extension_type(option,
+                                                       NGHTTP2_PRIORITY_UPDATE);
         r = nghttp2_session_server_new2(&h->session, callbacks, h, option);
     }
     nghttp2_option_del(option);

@@ -26,10 +26,13 @@ struct cg_h2_stream {
     bool chunked;           /* its body is told in chunks */
     bool ended;             /* on_end was called */
     bool bad;               /* its head or trailers are malformed */
+    bool left;              /* the peer may say no more: it ended or reset it */
     bool headed;            /* the final head was submitted */
     bool whole;             /* cg_h2_end was called */
     bool done;              /* END_STREAM is said, or a reset of ours */
 };
+
+enum { CG_H2_CLOSED_KEPT = 8 };
 
 struct cg_h2 {
     nghttp2_session *session;
@@ -42,7 +45,11 @@ struct cg_h2 {
     unsigned resets, control, malformed;
     unsigned sent;        /* DATA frames of ours, which window updates answer */
     uint64_t fed, useful; /* bytes that came, and of them heads and bodies */
-    bool over;            /* terminated */
+    struct {
+        int32_t id[CG_H2_CLOSED_KEPT]; /* of streams that the peer has left */
+        unsigned next;
+    } closed;
+    bool over; /* terminated */
 };
 
 /* NULL: it is not known, or not any more. */

@@ -12,11 +12,50 @@ enum {
     SMALL = 16, /* bytes of DATA that are hardly worth their frame */
 };
 
+static void
+end_for(struct cg_h2 *h, uint32_t code, const char *why)
+{
+    if (!h->over) {
+        h->fault = why;
+        cg_h2_terminate(h, code);
+    }
+}
+
+static void
+keep_closed(struct cg_h2 *h, int32_t id)
+{
+    h->closed.id[h->closed.next++ % CG_H2_CLOSED_KEPT] = id;
+}
+
+static bool
+was_closed(const struct cg_h2 *h, int32_t id)
+{
+    for (int i = 0; i < CG_H2_CLOSED_KEPT; i++) {
+        if (h->closed.id[i] == id && id != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What nghttp2 does not look at, since it keeps neither priorities (RFC 7540)
+ * nor, without them, streams that are closed. Their DATA it drops unseen. */
+static void
+look_at_state(struct cg_h2 *h, const nghttp2_frame_hd *hd)
+{
+    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) {
+        end_for(h, CG_H2_PROTOCOL_ERROR, "a priority of no stream");
+    } else if (hd->type == NGHTTP2_HEADERS && was_closed(h, hd->stream_id)) {
+        end_for(h, CG_H2_STREAM_CLOSED, "a frame of a closed stream");
+    }
+}
+
 static int
 on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                void *user_data)
 {
     struct cg_h2 *h = user_data;
+    look_at_state(h, hd);
     bool lost = hd->type == NGHTTP2_DATA &&
                 cg_h2_stream_of(session, hd->stream_id) == NULL;
     if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION) {
@@ -87,6 +126,13 @@ take_field(struct cg_h2_stream *s, struct cg_slice name, struct cg_slice value)
     return !s->bad;
 }
 
+static void
+refuse(struct cg_h2_stream *s, uint32_t code)
+{
+    s->done = true;
+    nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, code);
+}
+
 static int
 on_header(nghttp2_session *session, const nghttp2_frame *frame,
           const uint8_t *name, size_t name_n, const uint8_t *value,
@@ -102,6 +148,7 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame,
         return 0;
     }
     cg_h2_count_malformed(s->h);
+    refuse(s, CG_H2_PROTOCOL_ERROR); /* before nghttp2 has one of its own */
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -116,13 +163,6 @@ on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
     }
     cg_h2_count_malformed(user_data);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-}
-
-static void
-refuse(struct cg_h2_stream *s, uint32_t code)
-{
-    s->done = true;
-    nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, code);
 }
 
 /* 501: a tunnel of a protocol that nobody knows here (RFC 9220, 3). */
@@ -211,6 +251,9 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
     if (s == NULL || s->h->over) {
         return 0;
     }
+    s->left = s->left || frame->hd.type == NGHTTP2_RST_STREAM ||
+              (ends && (frame->hd.type == NGHTTP2_HEADERS ||
+                        frame->hd.type == NGHTTP2_DATA));
     if (frame->hd.type == NGHTTP2_HEADERS && !s->told) {
         tell_head(s, ends);
     } else if (ends && (frame->hd.type == NGHTTP2_HEADERS ||
@@ -266,6 +309,9 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
         return 0;
     }
     nghttp2_session_set_stream_user_data(session, id, NULL);
+    if (s->left) {
+        keep_closed(h, id);
+    }
     if (s->owner != NULL) {
         h->events->on_gone(h->self, s->owner, code);
     }

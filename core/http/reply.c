@@ -243,7 +243,7 @@ choose_framing(const struct cg_reply *r, const struct cg_reply_context *c,
     if (c->head_request || has_no_length(r->status) || r->status == 304) {
         return CG_FRAME_NONE;
     }
-    if (r->has_length || known >= 0) {
+    if ((r->has_length || known >= 0) && !c->trailers) {
         return CG_FRAME_LENGTH;
     }
     return c->minor >= 1 ? CG_FRAME_CHUNKED : CG_FRAME_CLOSE;
@@ -316,7 +316,7 @@ cg_reply_finish(struct cg_reply *r, const struct cg_reply_context *c,
     /* no bytes in answer to HEAD say nothing of those that GET would get */
     bool silent = c->head_request && known == 0;
     bool add = !r->has_length && known >= 0 && !has_no_length(r->status) &&
-               r->status != 304 && !silent;
+               r->status != 304 && !silent && !c->trailers;
     if (add) {
         r->length = (uint64_t)known;
     }

@@ -52,6 +52,9 @@ struct cg_reply_context {
     uint8_t minor;      /* of the request: 0 or 1 */
     bool head_request;
     bool keep_alive; /* in: the connection may stay */
+    /* fields will follow the body: it comes in chunks, also when its length is
+     * told. For HTTP/2, which has no such framing on the wire. */
+    bool trailers;
 };
 
 /* Starts a head in `out` (emptied). Memory of r->line is reused. */

@@ -58,6 +58,7 @@ cg_writer_head(struct cg_writer *w, const struct cg_reply_context *context,
     w->headed = w->head_waits = true;
     w->full = r->framing == CG_FRAME_NONE ||
               (r->framing == CG_FRAME_LENGTH && r->length == 0);
+    w->counted = r->framing == CG_FRAME_CHUNKED && r->has_length;
     return keep;
 }
 
@@ -91,12 +92,12 @@ allow(struct cg_writer *w, size_t n)
         }
         return 0;
     }
-    if (w->reply.framing == CG_FRAME_LENGTH) {
+    if (w->reply.framing == CG_FRAME_LENGTH || w->counted) {
         uint64_t left = w->reply.length - w->sent;
         if (n >= left) {
             w->misfit = n > left ? CG_TOO_LONG : CG_FITS;
             n = (size_t)left;
-            w->full = true;
+            w->full = !w->counted; /* its end is still to be said */
         }
     }
     w->sent += n;
@@ -156,13 +157,23 @@ add_bytes(struct cg_writer *w, const char *p, size_t n, bool last,
     }
 }
 
-/* Marks the end; whether a chunked body still needs its terminator. */
+/* Whether the length that was told is not reached. */
+static bool
+is_short(const struct cg_writer *w)
+{
+    return w->counted ? w->sent < w->reply.length
+                      : !w->full && w->reply.framing == CG_FRAME_LENGTH;
+}
+
+/* Marks the end; whether a chunked body still needs its terminator, without
+ * which nobody takes it for whole. */
 static bool
 end(struct cg_writer *w)
 {
     bool owes = !w->full && w->reply.framing == CG_FRAME_CHUNKED;
-    if (!w->full && w->reply.framing == CG_FRAME_LENGTH) {
+    if (is_short(w)) {
         w->misfit = CG_TOO_SHORT;
+        owes = false;
     }
     w->ended = w->full = true;
     return owes;
@@ -176,7 +187,7 @@ cg_writer_body(struct cg_writer *w, const char *p, size_t n, bool last,
     begin(w, ret);
     n = allow(w, n);
     if (n > 0) {
-        add_bytes(w, p, n, last, ret);
+        add_bytes(w, p, n, last && !is_short(w), ret);
     }
     if (last && end(w)) {
         add(ret, last_chunk, sizeof last_chunk - 1);

@@ -35,6 +35,7 @@ struct cg_writer {
     bool headed;       /* the head is complete, at least asked for */
     bool head_waits;   /* it was not in any parts yet */
     bool full;         /* no byte of a body may follow */
+    bool counted;      /* chunks, whose sum is the length that was told */
     bool ended;
     enum cg_misfit misfit;
     uint64_t sent;       /* bytes of the body in all parts so far */

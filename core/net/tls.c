@@ -254,6 +254,19 @@ fail(struct secured *s, const char **ret_why)
     return CG_SHAKEN_FAILED;
 }
 
+/* Facts are a part of their connection. */
+static bool
+misdirects(const struct cg_secure *facts, struct cg_slice host)
+{
+    const struct secured *s =
+        (const void *)((const char *)facts - offsetof(struct secured, facts));
+    if (cg_slice_is_nocase(host, s->question.name)) {
+        return false;
+    }
+    cg_auto(free) char *name = cg_strndup(host.p, host.n);
+    return cg_tls_is_elsewhere(s->tls, s->question.name, name);
+}
+
 /* What came behind the handshake is opened by the next receive. */
 static enum cg_shaken
 shaken(struct secured *s)
@@ -262,6 +275,9 @@ shaken(struct secured *s)
     cg_buf_put(&s->early, own->in, own->in_n);
     s->unread = true;
     cg_tls_learn(s->ssl, &s->facts);
+    if (s->question.name != NULL && s->tls->asking.ask == NULL) {
+        s->facts.misdirects = misdirects;
+    }
     s->state.secure = &s->facts;
     return CG_SHAKEN_DONE;
 }

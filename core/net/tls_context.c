@@ -54,15 +54,27 @@ is_for(const struct cg_tls_site *site, const char *name)
     return false;
 }
 
-struct ssl_ctx_st *
-cg_tls_site_of(const struct cg_tls *t, const char *name)
+/* With the lock. NULL: no certificate is for it. */
+static const struct cg_tls_site *
+site_of(const struct cg_tls *t, const char *name)
 {
     for (int i = 0; name != NULL && i < t->nsites; i++) {
         if (is_for(&t->sites[i], name)) {
-            return t->sites[i].context;
+            return &t->sites[i];
         }
     }
     return NULL;
+}
+
+bool
+cg_tls_is_elsewhere(struct cg_tls *t, const char *asked, const char *name)
+{
+    pthread_mutex_lock(&t->lock);
+    const struct cg_tls_site *own = site_of(t, asked);
+    bool covered = is_for(own != NULL ? own : &t->sites[0], name);
+    bool elsewhere = !covered && site_of(t, name) != NULL;
+    pthread_mutex_unlock(&t->lock);
+    return elsewhere;
 }
 
 /* The host name of a client hello (RFC 6066, 3), to be freed; NULL: none. */
@@ -88,14 +100,14 @@ choose(struct ssl_st *s, struct cg_tls_question *q)
 {
     struct cg_tls *t = q->tls;
     if (t->nsites > 1) {
-        char *name = name_of(s);
+        free(q->name);
+        q->name = name_of(s);
         pthread_mutex_lock(&t->lock);
-        struct ssl_ctx_st *context = cg_tls_site_of(t, name);
-        if (context != NULL) {
-            cg_openssl.SSL_set_SSL_CTX(s, context);
+        const struct cg_tls_site *site = site_of(t, q->name);
+        if (site != NULL) {
+            cg_openssl.SSL_set_SSL_CTX(s, site->context);
         }
         pthread_mutex_unlock(&t->lock);
-        free(name);
     }
     return CG_SSL_HELLO_SUCCESS;
 }

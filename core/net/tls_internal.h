@@ -30,14 +30,15 @@ void cg_tls_forget_files(struct cg_tls *t);
 
 /* A connection's SSL of the default context; NULL: no memory. */
 struct ssl_st *cg_tls_open(struct cg_tls *t);
-/* The context for a name; with the lock. NULL: the default. */
-struct ssl_ctx_st *cg_tls_site_of(const struct cg_tls *t, const char *name);
+/* Whether who asked for the certificate of a name has one that is not for the
+ * other name, and another one would be. */
+bool cg_tls_is_elsewhere(struct cg_tls *t, const char *asked, const char *name);
 /* tls.c: for client-hello callbacks; whether the name has been asked for. */
 enum cg_tls_asked { CG_TLS_UNASKED, CG_TLS_WAITS, CG_TLS_ANSWERED };
 struct cg_tls_question {
     enum cg_tls_asked state;
     struct cg_tls *tls;
-    char *name; /* owned; NULL: none was sent */
+    char *name; /* owned; NULL: none was sent, or it changes nothing */
     int alert;  /* the answer, when it is no */
 };
 extern int cg_tls_question_index; /* of it in an SSL's extra data */

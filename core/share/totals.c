@@ -40,6 +40,8 @@ cg_totals_add(struct cg_totals *t, const struct cg_slot *slot)
     t->overloads += get(&slot->overloads);
     t->abandoned += get(&slot->abandoned);
     t->shed += get(&slot->shed);
+    t->shakes += get(&slot->shakes);
+    t->shakes_failed += get(&slot->shakes_failed);
     t->given += get(&slot->given);
     t->lent += get(&slot->lent);
     t->adopted += get(&slot->adopted);

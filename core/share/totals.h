@@ -22,6 +22,7 @@ struct cg_totals {
     struct cg_class_totals by_class[CG_BOARD_CLASSES]; /* [2] counts 2xx */
     uint64_t bytes_out;
     uint64_t overloads, abandoned, shed;
+    uint64_t shakes, shakes_failed; /* handshakes of TLS */
     uint64_t accepted, refused, given, lent, adopted, queue_full, takeovers,
         promotions, spills, spilled;
 };

@@ -4,6 +4,10 @@
 what of uvicorn, granian and gunicorn's class asgi BENCH_PYTHON has; nginx for
 the greeting. One worker on core 0, the client on core 1, CPU time of the
 server's process group, as bench.py does it.
+
+All of them run the packages of BENCH_PYTHON: another version of Starlette or of
+uvloop would be measured else, and no server. Where cgunicorn was built for
+another Python than that, a line says so.
 """
 import argparse
 import functools
@@ -56,10 +60,23 @@ def runs(*options):
         stderr=subprocess.DEVNULL).returncode == 0
 
 
-def ours(name):
+@functools.lru_cache(maxsize=None)
+def same_packages(python):
+    """The options with which cgunicorn has the packages of that interpreter."""
+    environment = os.path.dirname(os.path.dirname(
+        os.path.abspath(shutil.which(python) or python)))
+    if runs("-k", "asgi", "--python", environment):
+        return ("--python", environment)
+    print(f"{environment} is no virtual environment that cgunicorn can use: what "
+          "frameworks cost may differ by their versions")
+    return ()
+
+
+def ours(python, name):
     found = {}
     for loop in ("asyncio", "uvloop"):
-        options = ("-w", "1", "-k", "asgi", "--asgi-loop", loop)
+        options = ("-w", "1", "-k", "asgi", "--asgi-loop", loop,
+                   *same_packages(python))
         if runs(*options):
             found[f"cgunicorn {loop}"] = [
                 *bench.binary(), *options, "-b", "127.0.0.1:{port}",
@@ -195,7 +212,7 @@ def show(workload, results, rounds):
 
 def commands(options, workload):
     app = WORKLOADS[workload][1]
-    found = {**ours(app), **peers(options.python, app)}
+    found = {**ours(options.python, app), **peers(options.python, app)}
     if workload == "hello":
         found.update(nginx())
     chosen = options.servers and options.servers.split(",")

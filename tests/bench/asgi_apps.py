@@ -2,6 +2,8 @@
 """The ASGI applications that are measured: `app` without a framework, and the
 same greeting by Starlette and FastAPI where they are installed."""
 
+import asyncio
+
 HELLO = b"Hello, World!\n"
 FIELDS = [(b"content-type", b"text/plain"), (b"content-length", b"14")]
 BIG = b"x" * (1 << 20)
@@ -25,6 +27,18 @@ async def upload(receive, send):
     await answer(send, text, [(b"content-length", b"%d" % len(text))])
 
 
+async def events(send):
+    """One each second, for as long as somebody listens."""
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"content-type", b"text/event-stream")]})
+    n = 0
+    while True:
+        await send({"type": "http.response.body", "more_body": True,
+                    "body": b"data: %d\n\n" % n})
+        n += 1
+        await asyncio.sleep(1)
+
+
 async def echo(receive, send):
     while True:
         message = await receive()
@@ -46,6 +60,8 @@ async def app(scope, receive, send):
         await upload(receive, send)
     elif scope["path"] == "/big":
         await answer(send, BIG, BIG_FIELDS)
+    elif scope["path"] == "/events":
+        await events(send)
     else:
         await answer(send, HELLO, FIELDS)
 

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from harness import certificates
+from harness import certificates, h2wire
 from harness.server import free_port
 from harness.waiting import until
 from test_85_tls import APP, Client, context
@@ -146,6 +146,95 @@ def test_a_broken_one_among_them_is_named(run, pki):
             " keyfile='no.key')]\n")})
     assert done.status == 1
     done.line_with('keyfile "no.key" does not exist')
+
+
+# ---- a connection for another host (421) ----
+
+def many_hosts(server, pki, *args, trusted="192.0.2.1"):
+    star = pki[0].issue("star421", names=["*.shop.example", "shop.example"])
+    named = pki[0].issue("named421", names=["other.example"])
+    return server("--certfile", pki[1], "--keyfile", pki[2], "--http-protocols", "h2,h1",
+                  "--forwarded-allow-ips", trusted, "--access-logfile", "access.log", *args,
+                  "shop:app", files={"shop.py": APP}, config=(
+                      f"certificates = [dict(certfile={str(star[0])!r},"
+                      f" keyfile={str(star[1])!r}),"
+                      f" dict(certfile={str(named[0])!r}, keyfile={str(named[1])!r})]\n"))
+
+
+def h2_to(s, pki, name):
+    c = context(pki)
+    c.check_hostname = False
+    c.set_alpn_protocols(["h2"])
+    sock = c.wrap_socket(socket.create_connection(s.address, 30), server_hostname=name)
+    return h2wire.Client(sock, settings=[h2wire.NO_TABLE])
+
+
+def statuses(c, *hosts):
+    found = []
+    for host in hosts:
+        stream = c.next_id
+        c.next_id += 2
+        c.send(h2wire.frame(h2wire.HEADERS, h2wire.END_HEADERS | h2wire.END_STREAM, stream,
+                            h2wire.head(authority=host)))
+        found.append(h2wire.status_of(c.until(h2wire.HEADERS, stream)[3]))
+    return found
+
+
+def test_a_host_of_another_certificate_is_misdirected(server, pki):
+    """RFC 9110, 7.4 and 15.5.20; the connection goes on."""
+    s = many_hosts(server, pki)
+    c = h2_to(s, pki, "www.shop.example")
+    assert statuses(c, "www.shop.example", "WWW.Shop.Example:443", "shop.example",
+                    "a.shop.example", "other.example", "OTHER.example:8443",
+                    "localhost", "shop.example") == [200, 200, 200, 200, 421, 421, 421, 200]
+    c.close()
+    c = h2_to(s, pki, "other.example")
+    assert statuses(c, "other.example", "shop.example", "other.example") == [200, 421, 200]
+    c.close()
+    until(lambda: '"GET / HTTP/2.0" 421 ' in (s.folder / "access.log").read_text(),
+          "its line in the access log")
+
+
+def test_a_host_that_no_certificate_is_for_is_served(server, pki):
+    s = many_hosts(server, pki)
+    for name in ("other.example", "localhost", "unknown.example"):
+        c = h2_to(s, pki, name)
+        assert statuses(c, "unknown.example", "10.1.2.3:8000", "[::1]") == [200] * 3
+        c.close()
+
+
+def test_who_asked_for_no_name_is_served(server, pki):
+    s = many_hosts(server, pki)
+    c = h2_to(s, pki, None)
+    assert statuses(c, "localhost", "other.example") == [200, 200]
+    c.close()
+
+
+def test_a_gateway_that_is_trusted_speaks_for_many(server, pki):
+    s = many_hosts(server, pki, trusted="127.0.0.1")
+    c = h2_to(s, pki, "localhost")
+    assert statuses(c, "localhost", "other.example") == [200, 200]
+    c.close()
+
+
+def test_one_certificate_serves_every_host(server, pki):
+    s = server("--certfile", pki[1], "--keyfile", pki[2], "--http-protocols", "h2,h1",
+               "--forwarded-allow-ips", "192.0.2.1", "shop:app", files={"shop.py": APP})
+    c = h2_to(s, pki, "localhost")
+    assert statuses(c, "localhost", "other.example") == [200, 200]
+    c.close()
+
+
+def test_a_misdirected_body_is_not_run(server, pki):
+    s = many_hosts(server, pki)
+    c = h2_to(s, pki, "localhost")
+    c.send(h2wire.frame(h2wire.HEADERS, h2wire.END_HEADERS, 1, h2wire.head(
+        "/", "POST", authority="other.example")) +
+        h2wire.frame(h2wire.DATA, 0, 1, b"a") + h2wire.frame(h2wire.DATA, h2wire.END_STREAM, 1))
+    assert h2wire.status_of(c.until(h2wire.HEADERS, 1)[3]) == 421
+    c.next_id = 3
+    assert statuses(c, "localhost") == [200]
+    c.close()
 
 
 # ---- renewal without a signal ----

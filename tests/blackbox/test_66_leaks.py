@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A thousand requests of each kind leave nothing behind in the worker."""
-import json
-
 import pytest
 
-from harness import processes
+from harness.flat import COUNT, assert_flat, ending, growth, kept, measured
 from harness.waiting import until
 
-COUNT = 1000
-# A leak of one object, reference or 16 bytes a request would be twice that; what
-# is below are caches of the interpreter, and connections that are being closed.
-MOST = {"blocks": COUNT / 2, "objects": COUNT / 2, "references": COUNT / 2,
-        "descriptors": 3, "malloc": 16 * COUNT / 2, "resident": 512}
 HOOKS = """\
 def pre_request(worker, req):
     req.shop = dict(req.headers)
@@ -75,58 +68,6 @@ def answers(server):
         return server.get("/plain/one").status == 200
     except (FileNotFoundError, ConnectionRefusedError):
         return False
-
-
-def measured(server):
-    return json.loads(server.get("/measure").body)
-
-
-def kept(server, text, count):
-    """Pipelined in batches: the replies are read by the rules all the same."""
-    method = text.split(" ", 1)[0]
-    with server.connect() as peer:
-        for _ in range(count // 25):
-            peer.send((25 * text).encode())
-            for _ in range(25):
-                peer.reply(method)
-
-
-def ending(server, text, count):
-    for _ in range(count):
-        with server.connect() as peer:
-            peer.send(text.encode())
-            peer.end_sending()
-            peer.rest()
-
-
-def growth(server, ask, text):
-    before = measured(server)
-    ask(server, text, COUNT)
-    after = measured(server)
-    return {name: after[name] - before[name] for name in before}
-
-
-def too_much(server, ask, text):
-    """What grew by more than it may."""
-    worker = server.workers()
-    resident = processes.resident_kib(worker[0])
-    grown = growth(server, ask, text)
-    assert server.workers() == worker
-    if not processes.is_sanitized(worker[0]):
-        grown["resident"] = processes.resident_kib(worker[0]) - resident
-    return {k: v for k, v in grown.items() if v > MOST[k]}
-
-
-def assert_flat(server, ask, text):
-    """A cache fills up once or twice, a leak goes on."""
-    ask(server, text, 100)
-    measured(server)
-    found = []
-    for _ in range(3):
-        found.append(too_much(server, ask, text))
-        if not found[-1]:
-            return
-    raise AssertionError(found)
 
 
 @pytest.mark.parametrize("what, seen_by", [

@@ -7,10 +7,8 @@ import time
 
 import pytest
 
+from harness.asgi import CHECKS, OK, answer, seen, wait_seen
 from harness.waiting import until
-
-OK = (200, b"ok")
-
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def probe(module_server, request):
@@ -26,25 +24,11 @@ def probe(module_server, request):
                          "asgi_probe:app", apps=["asgi_probe.py"])
 
 
-def answer(server, path, *fields, **kw):
-    r = server.get(path, *fields, **kw)
-    return r.status, r.body
-
-
-def seen(server):
-    return json.loads(server.get("/seen").body)
-
-
 def chunk(peer):
     """The next one of a chunked body; b"" is the end."""
     size = int(peer._line(), 16)
     data = peer._exactly(size + 2)
     return data[:-2]
-
-
-def wait_seen(server, key, value):
-    until(lambda: seen(server).get(key) == value,
-          lambda: f"{key} is {value!r}: {seen(server)}")
 
 
 # ---- what the application is told ----
@@ -367,10 +351,6 @@ def test_sending_to_nobody_raises_and_is_no_error(probe):
 
 
 # ---- tasks ----
-
-CHECKS = """current_task name_first done_callback context context wait_for
-wait_at_once gathers cancels_itself timeouts groups lost_receive""".split()
-
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_tasks_are_asyncios(probe, name):

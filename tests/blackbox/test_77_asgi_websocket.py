@@ -2,7 +2,6 @@
 """WebSockets of the class asgi. The table has the groups of the Autobahn suite
 that a client can see (RFC 6455, RFC 7692)."""
 import contextlib
-import json
 import os
 import struct
 import time
@@ -10,6 +9,7 @@ import zlib
 
 import pytest
 
+from harness.asgi import seen, wait_seen
 from harness.waiting import until
 from harness.websocket import CLOSE, WebSocket
 from harness.wire import Peer
@@ -25,15 +25,6 @@ def probe(module_server, request):
     return module_server("-k", "asgi", "--asgi-loop", request.param,
                          "--websocket-max-message-size", "1000000",
                          "asgi_probe:app", apps=["asgi_probe.py"])
-
-
-def seen(server):
-    return json.loads(server.get("/seen").body)
-
-
-def wait_seen(server, key, value):
-    until(lambda: seen(server).get(key) == value,
-          lambda: f"{key} is {value!r}: {seen(server)}")
 
 
 def raw(first, data):

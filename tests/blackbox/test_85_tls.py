@@ -2,6 +2,7 @@
 """HTTPS: requests, handshakes, and what is told about certificates."""
 import os
 import pathlib
+import pty
 import re
 import shutil
 import socket
@@ -11,7 +12,7 @@ import sys
 
 import pytest
 
-from harness import certificates, classes
+from harness import certificates, control
 from harness.certificates import openssl
 from harness.waiting import until
 
@@ -382,6 +383,20 @@ def test_a_client_that_does_not_trust_us_is_one_line_at_debug(tls):
     assert tls.log_count("handshake with") == before + 1
 
 
+def test_handshakes_are_counted(tls, pki):
+    def told():
+        found = control.status(tls)
+        return found["tls_handshakes_total"], found["tls_handshakes_failed_total"]
+    good, failed = told()
+    with Client(tls, context(pki)) as c:
+        c.get("/")
+    with socket.create_connection(tls.address, 30) as s:
+        s.sendall(b"\x16\x03\x01\x00\x05hello")
+        while s.recv(1000):
+            pass
+    until(lambda: told() == (good + 1, failed + 1), told)
+
+
 def test_garbage_is_one_line_at_debug(tls, pki):
     with socket.create_connection(tls.address, 30) as s:
         s.sendall(b"\x16\x03\x01\x00\x05hello")
@@ -445,13 +460,13 @@ def test_silent_handshakes_are_ended(server, pki, sent):
 # ---- bad input ----
 
 
-def expect_error(run, pki, *words, args=(), config=None, files=None):
+def expect_error(run, pki, *words, args=(), config=None, files=None, prefix=()):
     """At a start and when the configuration is checked: one line, exit 1."""
     for check in ((), ("--check-config",)):
         done = run(*check, "-b", "127.0.0.1:0", *args, *(
             ["-c", "conf.py"] if config is not None else []), "shop:app",
             files={"shop.py": APP, **({"conf.py": config} if config is not None
-                                      else {}), **(files or {})})
+                                      else {}), **(files or {})}, prefix=prefix)
         assert done.status == 1, done.err
         done.line_with("Error:", *words)
         assert "Traceback" not in done.err
@@ -493,14 +508,29 @@ def test_files_that_hold_something_else(run, pki, tmp_path):
                        "--ca-certs", bad])
 
 
-def test_an_unreadable_key(run, pki, tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root can read everything")
-    secret = tmp_path / "secret.key"
-    shutil.copy(pki[2], secret)
+def like_anybody():
+    """For root, who can read everything: a command without that right."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root can read everything, and there is no setpriv")
+    rights = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+
+
+@pytest.mark.parametrize("name", ["certfile", "keyfile", "ca_certs"])
+def test_files_that_cannot_be_read(run, pki, tmp_path, name):
+    given = {"certfile": pki[1], "keyfile": pki[2], "ca_certs": pki[0].certificate}
+    secret = tmp_path / "secret.pem"
+    shutil.copy(given[name], secret)
     secret.chmod(0)
-    expect_error(run, pki, f"keyfile '{secret}' cannot be read: Permission",
-                 args=["--certfile", pki[1], "--keyfile", secret])
+    args = [w for n, path in {**given, name: secret}.items()
+            for w in ("--" + n.replace("_", "-"), path)]
+    expect_error(run, pki, f"{name} '{secret}' cannot be read: Permission denied: let the user",
+                 args=args, prefix=like_anybody())
+    secret.unlink()
+    secret.mkdir()
+    expect_error(run, pki, f"{name} '{secret}' cannot be read: Is a directory", args=args)
 
 
 def test_an_encrypted_key_without_a_terminal(run, pki, tmp_path):
@@ -509,6 +539,47 @@ def test_an_encrypted_key_without_a_terminal(run, pki, tmp_path):
             "-out", sealed)
     expect_error(run, pki, f"keyfile '{sealed}' is encrypted", "openssl pkey",
                  args=["--certfile", pki[1], "--keyfile", sealed])
+
+
+def typed(server, pki, tmp_path, *words):
+    """A server whose key is sealed, and which has a terminal, where the words are
+    typed one after the other, when they are asked for."""
+    sealed = tmp_path / "sealed.key"
+    openssl("pkey", "-in", pki[2], "-aes256", "-passout", "pass:secret", "-out", sealed)
+    ours, its = pty.openpty()
+    try:
+        s = server("--certfile", pki[1], "--keyfile", sealed, "shop:app", config="",
+                   files={"shop.py": APP}, stdin=its, start=False)
+        for i, word in enumerate(words):
+            s.wait_log("Passphrase for .*sealed.key", i + 1)
+            os.write(ours, word.encode() + b"\n")
+        return s, ours
+    finally:
+        os.close(its)
+
+
+def test_a_passphrase_is_asked_once(server, pki, tmp_path):
+    """A reload remembers it."""
+    s, terminal = typed(server, pki, tmp_path, "secret")
+    s.wait_log("Listening at: https")
+    s.wait_log("Booting worker")
+    with Client(s, context(pki)) as c:
+        assert c.get("/") == b"hello"
+    s.signal("HUP")
+    s.wait_log("Booting worker", 2)
+    with Client(s, context(pki)) as c:
+        assert c.get("/") == b"hello"
+    assert s.log_count("Passphrase for") == 1 and "secret" not in s.log()
+    s.stop()
+    os.close(terminal)
+
+
+def test_a_wrong_passphrase_ends_the_start(server, pki, tmp_path):
+    s, terminal = typed(server, pki, tmp_path, "a guess")
+    assert s.wait() == 1
+    s.wait_log("Error: .*keyfile '.*sealed.key': the passphrase is wrong")
+    assert "Traceback" not in s.log()
+    os.close(terminal)
 
 
 def test_an_expired_certificate(run, pki):
@@ -729,6 +800,40 @@ def test_a_reload_with_a_broken_certificate_keeps_the_old_one(
     s.signal("HUP")
     s.wait_log(r"\[ERROR\] Reload failed, the previous configuration stays: "
                r".*certfile '.*c\.pem' has no certificate in PEM form")
+    with Client(s, context(pki)) as c:
+        assert c.get("/") == b"hello"
+
+
+BROKEN = {
+    "missing": ("keyfile = 'no.key'", 'keyfile "no.key" does not exist'),
+    "mismatched": ("keyfile = OTHER[1]", r"keyfile '.*other.key' is not the key of certfile"),
+    "expired": ("certfile, keyfile = EXPIRED",
+                r"certfile '.*expired.pem': the certificate has expired"),
+    "encrypted": ("keyfile = SEALED", r"keyfile '.*sealed.key' is encrypted, and there is no"),
+    "ciphers": ("ciphers = 'NONSENSE'", "ciphers: OpenSSL knows none of 'NONSENSE'"),
+    "authorities": ("ca_certs = 'no.pem'", 'ca_certs "no.pem" does not exist'),
+    "certificates": ("certificates = [dict(certfile=certfile, keyfile='no.key')]",
+                     'keyfile "no.key" does not exist'),
+    "hook": ("def ssl_context(conf, make): return {}['x']",
+             "the hook ssl_context raised KeyError: 'x'"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_reload_with_anything_broken_keeps_what_there_was(server, pki, tmp_path, what):
+    line, said = BROKEN[what]
+    sealed = tmp_path / "sealed.key"
+    openssl("pkey", "-in", pki[2], "-aes256", "-passout", "pass:secret", "-out", sealed)
+    given = {"OTHER": pki[0].issue("other"), "EXPIRED": pki[0].issue("expired", days=0)}
+    names = "".join(f"{n} = {tuple(map(str, v))!r}\n" for n, v in given.items())
+    good = f"certfile, keyfile = {tuple(map(str, pki[1:]))!r}\n"
+    s = server("shop:app", config=good, files={"shop.py": APP})
+    first = served_certificate(s)
+    (s.folder / "conf.py").write_text(f"{names}SEALED = {str(sealed)!r}\n{good}{line}\n")
+    s.announce("Reload failed")
+    s.signal("HUP")
+    s.wait_log(r"\[ERROR\] Reload failed, the previous configuration stays: .*" + said)
+    assert served_certificate(s) == first
     with Client(s, context(pki)) as c:
         assert c.get("/") == b"hello"
 

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 
 import pytest
 
-from harness import classes, control, wire
+from harness import certificates, classes, control, wire
 from harness.blocked import APP, Blocked
 from harness.server import free_port
 from harness.waiting import until
@@ -58,6 +60,27 @@ def test_metrics_count_what_was_served(watched):
     assert told['cgunicorn_application_seconds_sum{class="2xx"}'] > 0
     assert told['cgunicorn_resident_memory_bytes{process="workers"}'] > 1 << 20
     assert not any("pid=" in name for name in told)
+
+
+def test_handshakes_are_counted(watched):
+    _, pem, key = certificates.shared()
+    s = watched("--certfile", pem, "--keyfile", key)
+    for _ in range(2):
+        context = ssl.create_default_context(cafile=certificates.shared()[0].certificate)
+        with socket.create_connection(s.address, 30) as plain, \
+                context.wrap_socket(plain, server_hostname="localhost") as c:
+            c.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert c.recv(7) == b"HTTP/1."
+    with socket.create_connection(s.address, 30) as plain:
+        plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 400 " in plain.recv(100)
+    told = {}
+
+    def counted():
+        told.update(values(page(s, "/metrics").body.decode()))
+        return (told['cgunicorn_tls_handshakes_total{result="good"}'],
+                told['cgunicorn_tls_handshakes_total{result="failed"}']) == (2, 1)
+    until(counted, lambda: told)
 
 
 def test_workers_are_told_when_asked_for(watched):

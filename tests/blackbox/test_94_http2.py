@@ -4,14 +4,16 @@ import re
 import select
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 
 import pytest
 
 from harness import certificates, processes
-from harness.h2wire import (ACK, CANCEL, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
-                            PROTOCOL_ERROR, RST, WINDOW, Client, block, connect, frame)
+from harness.h2wire import (ACK, CANCEL, CLOSED, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
+                            PREFACE, PRIORITY, PRIORITY_UPDATE, PROTOCOL_ERROR, RST, SETTINGS,
+                            WINDOW, Client, block, connect, frame, head)
 from harness.server import free_port
 from harness.waiting import until
 
@@ -47,6 +49,17 @@ def app(environ, start_response):
         body = b"with trailers"
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body]
+    elif path == "/sized-trailers":
+        environ["gunicorn.http2.send_trailers"]([("X-Sum", "42")])
+        body = b"with trailers" * 10000
+    elif path == "/short-trailers":
+        environ["gunicorn.http2.send_trailers"]([("X-Sum", "42")])
+        start_response("200 OK", [("Content-Length", "100")])
+        return [b"only this"]
+    elif path == "/long-trailers":
+        environ["gunicorn.http2.send_trailers"]([("X-Sum", "42")])
+        start_response("200 OK", [("Content-Length", "4")])
+        return [b"only", b" this"]
     elif path == "/late":
         start_response("200 OK", [])
         def parts():
@@ -87,6 +100,16 @@ def curl(server, path, *options, data=None, scheme="http"):
     r = subprocess.run(["curl", "-sS", "-m", "30", "--http2-prior-knowledge", *options,
                         "%s://127.0.0.1:%d%s" % (scheme, port, path)],
                        input=data, capture_output=True)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
+
+
+def nghttp(server, path, *options):
+    """All frames of one request, in words."""
+    if not shutil.which("nghttp"):
+        pytest.skip("no nghttp")
+    r = subprocess.run(["nghttp", "-nv", *options, "http://127.0.0.1:%d%s" % (
+        server.address[1], path)], capture_output=True, timeout=60, text=True)
     assert r.returncode == 0, r.stderr
     return r.stdout
 
@@ -143,6 +166,43 @@ def test_trailers_of_a_reply(h2c):
     assert "x-sum" not in curl(h2c, "/", "-i").decode()
 
 
+def test_trailers_of_a_reply_with_a_length(h2c):
+    """As Flask and Django make them; curl does not look behind the length."""
+    text = nghttp(h2c, "/sized-trailers")
+    assert text.count("content-length: 130000") == 1 and "transfer-encoding" not in text
+    assert text.count("x-sum: 42") == 1 and text.index("x-sum") > text.rindex("DATA frame")
+    assert curl(h2c, "/sized-trailers") == b"with trailers" * 10000
+    assert curl(h2c, "/sized-trailers", "-I").decode().count("content-length: 130000") == 1
+    c = connect(h2c)
+    with pytest.raises(ConnectionResetError):
+        c.body(c.request("/short-trailers"))
+    stream = c.request("/long-trailers")
+    assert c.until(DATA, stream)[3] == b"only"
+    assert c.until(HEADERS, stream)[1] & END_STREAM
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+TRAILING = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    length = [(b"content-length", b"4")] if scope["path"] == "/sized" else []
+    assert "http.response.trailers" in scope["extensions"]
+    await send({"type": "http.response.start", "status": 200, "trailers": True,
+                "headers": length})
+    await send({"type": "http.response.body", "body": b"body"})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"4")]})
+"""
+
+
+def test_trailers_of_asgi(server):
+    s = server(*CLEAR, "-k", "asgi", "shop:app", files={"shop.py": TRAILING})
+    for path in ("/", "/sized"):
+        text = nghttp(s, path)
+        assert text.count("x-sum: 4") == 1 and text.index("x-sum") > text.rindex("DATA frame")
+
+
 def test_trailers_are_checked_like_fields(h2c):
     assert curl(h2c, "/bad-trailers") == b"ValueError ValueError TypeError TypeError"
 
@@ -173,12 +233,12 @@ def post_request(worker, req, environ, resp):
 def test_priorities_order_what_waits(h2c, how):
     """RFC 9218: the urgent reply goes first, however late it was asked for."""
     c = connect(h2c, settings=[(4, 1 << 23)])
-    urgent = [("priority", "u=1")] if how == "field" else []
+    urgency = "u=1" if how == "field" else "u=7"  # the frame changes it
     first = c.request("/big", more=[("priority", "u=6")])
     c.until(DATA, first)  # the connection's window is used up by the lazy one
-    second = c.request("/big", more=urgent)
+    second = c.request("/big", more=[("priority", urgency)])
     if how == "frame":
-        c.send(frame(16, 0, 0, struct.pack(">I", second) + b"u=1"))
+        c.send(frame(PRIORITY_UPDATE, 0, 0, struct.pack(">I", second) + b"u=1"))
     got = 0
     while got < 65535 - 16384:  # what the window still has
         f = c.until(DATA)
@@ -271,9 +331,49 @@ def test_malformed_head_resets_its_stream_only(h2c, fields):
     c = connect(h2c)
     c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(fields)))
     f = c.until(RST, 1)
-    assert int.from_bytes(f[3], "big") in (PROTOCOL_ERROR, 2)
+    assert int.from_bytes(f[3], "big") == PROTOCOL_ERROR
     c.next_id = 3
     assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+@pytest.mark.parametrize("closed_by", ["its end", "its reset"])
+def test_a_head_of_a_stream_that_the_client_has_closed_ends_it(h2c, closed_by):
+    """RFC 9113, 5.1."""
+    c = connect(h2c)
+    end = END_STREAM if closed_by == "its end" else 0
+    c.send(frame(HEADERS, END_HEADERS | end, 1, head("/", "GET" if end else "POST")))
+    if end:
+        assert c.body(1) == b"hello"
+    else:
+        c.send(frame(RST, 0, 1, struct.pack(">I", CANCEL)))
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, head()))
+    assert c.ending() == CLOSED
+    c.close()
+
+
+def test_data_of_a_stream_that_the_client_has_closed_is_dropped(h2c):
+    c = connect(h2c)
+    assert c.body(c.request("/")) == b"hello"
+    c.send(frame(DATA, 0, 1, b"x"))
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+
+
+def test_a_priority_of_no_stream_ends_it(h2c):
+    c = connect(h2c)
+    c.send(frame(PRIORITY, 0, 0, struct.pack(">IB", 3, 15)))
+    assert c.ending() == PROTOCOL_ERROR
+    c.close()
+
+
+def test_a_list_that_is_too_large_resets_its_stream_only(server):
+    s = server(*CLEAR, "--http2-max-header-list-size", "2000", "shop:app",
+               files={"shop.py": APP})
+    c = connect(s)
+    stream = c.request("/", more=[("x-a", "a" * 3000)])
+    assert int.from_bytes(c.until(RST, stream)[3], "big") == PROTOCOL_ERROR
+    assert c.body(c.request("/", more=[("x-a", "a" * 1000)])) == b"hello"
     c.close()
 
 
@@ -309,6 +409,93 @@ def test_slow_body_times_out(server):
     f = c.until(HEADERS, stream)
     assert b"408" in f[3]
     c.close()
+
+
+def test_request_timeout_is_a_504_of_its_stream(server):
+    s = server(*CLEAR, "shop:app", "--request-timeout", "1", "--access-logfile", "access.log",
+               announced=["Request timed out"], files={"shop.py": APP + """
+quick = app
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/sleepy":
+        for _ in range(3000):
+            time.sleep(0.01)
+    return quick(environ, start_response)
+"""})
+    text = curl(s, "/sleepy", "-i").decode()
+    assert text.startswith("HTTP/2 504"), text
+    assert curl(s, "/") == b"hello"
+    log = s.folder / "access.log"
+    until(lambda: '"GET /sleepy HTTP/2.0" 504' in log.read_text(), "its line")
+
+
+def test_request_ids_and_atoms(server):
+    s = server(*CLEAR, "shop:app", "--request-id", "X-Request-ID", "--request-id-response",
+               "--access-logfile", "access.log", "--access-logformat",
+               "%(r)s|%(m)s|%(U)s|%(q)s|%(H)s|%(s)s|%(b)s|%({x-thing}i)s|%({content-length}o)s",
+               files={"shop.py": APP})
+    text = curl(s, "/a?b=c", "-i", "-H", "X-Request-ID: abc-1", "-H", "X-Thing: here").decode()
+    assert "x-request-id: abc-1" in text
+    log = s.folder / "access.log"
+    until(lambda: "GET /a?b=c HTTP/2.0|GET|/a|b=c|HTTP/2.0|200|5|here|5\n" in log.read_text(),
+          lambda: log.read_text())
+
+
+def test_on_a_unix_socket_everybody_is_trusted(server):
+    s = server(*CLEAR, "shop:app", "--forwarded-allow-ips", "192.0.2.1", bind="unix",
+               files={"shop.py": APP})
+    r = subprocess.run(["curl", "-sS", "-m", "20", "--http2-prior-knowledge", "--unix-socket",
+                        s.address, "-w", " %{http_version}", "http://localhost/"],
+                       capture_output=True)
+    assert r.stdout == b"hello 2", r.stderr
+
+
+def test_answers_of_a_turn_leave_in_one_record(server):
+    """Sixteen requests that come together: their replies go with one send, so in
+    one record of TLS, unless the machine is busy."""
+    _, pem, key = certificates.shared()
+    s = server("--certfile", pem, "--keyfile", key, "--http-protocols", "h2,h1", "shop:app",
+               files={"shop.py": APP})
+    context = ssl.create_default_context(cafile=certificates.shared()[0].certificate)
+    context.set_alpn_protocols(["h2"])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    o = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    sock = socket.create_connection(s.address, 30)
+
+    def turn(call):
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+    turn(o.do_handshake)
+    stream, counts = 1, []
+    o.write(PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
+    for _ in range(20):
+        o.write(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, stream + 2 * i, head())
+                         for i in range(16)))
+        sock.sendall(outgoing.read())
+        stream += 32
+        records, ends, raw, plain = 0, 0, b"", b""
+        while ends < 16:
+            data = sock.recv(65536)
+            raw += data
+            incoming.write(data)
+            while len(raw) >= 5 and len(raw) >= 5 + int.from_bytes(raw[3:5], "big"):
+                raw = raw[5 + int.from_bytes(raw[3:5], "big"):]
+                records += 1
+            try:
+                while True:
+                    plain += o.read(65536)
+            except ssl.SSLWantReadError:
+                pass
+            while len(plain) >= 9 and len(plain) >= 9 + int.from_bytes(plain[:3], "big"):
+                kind, flags = plain[3], plain[4]
+                plain = plain[9 + int.from_bytes(plain[:3], "big"):]
+                ends += kind == DATA and flags & END_STREAM
+        counts.append(records)
+    sock.close()
+    assert min(counts) == 1, counts
 
 
 def test_what_waits_in_streams_counts_in_the_memory_for_replies(server):
@@ -367,6 +554,45 @@ def test_stop_answers_what_is_under_way(server):
         if f[0] == DATA and f[2] == stream:
             body += f[3]
     assert body == b"slow" and GOAWAY in seen
+
+
+def last_served(client):
+    """(the last stream's id that a GOAWAY names, its code), of the last one."""
+    last = None
+    while True:
+        f = client.read()
+        if f is None:
+            return last
+        if f[0] == GOAWAY:
+            last = struct.unpack(">II", f[3][:8])
+
+
+@pytest.mark.parametrize("how", ["HUP", "USR2"])
+def test_a_reload_and_an_upgrade_lose_nothing(server, how):
+    """What is under way is answered, GOAWAY names it as the last, and the next
+    connection is the new workers'."""
+    s = server(*CLEAR, "-p", "a.pid", "shop:app", config="", files={"shop.py": APP})
+    c = connect(s)
+    assert c.body(c.request("/")) == b"hello"
+    stream = c.request("/slow")
+    until((s.folder / "slow-began").exists, "the request to begin")
+    old = set(s.workers())
+    s.signal(how)
+    if how == "USR2":
+        new = until(lambda: (s.folder / "a.pid.2").exists() and
+                    (s.folder / "a.pid.2").read_text().strip(), "the new master")
+        s.wait_log("Booting worker", 2)
+        s.signal("TERM")
+    assert c.body(stream) == b"slow"
+    last, code = last_served(c)
+    assert code == 0 and last >= stream
+    if how == "USR2":
+        s.process.wait(40)
+        s.pid, s.status, s.daemon = int(new), None, True
+    c = connect(s)
+    assert c.body(c.request("/")) == b"hello"
+    c.close()
+    until(lambda: s.workers() and not old & set(s.workers()), "the new workers")
 
 
 def test_connection_ends_after_its_last_request(server):

@@ -26,6 +26,7 @@ context_of(const struct cg_call *call)
         .minor = ex->req->minor,
         .head_request = ex->req->method_is_head,
         .keep_alive = ex->may_keep && (!ex->streaming || cg_input_can_skip(ex)),
+        .trailers = ex->trails && ex->is_h2,
     };
 }
 
@@ -94,6 +95,7 @@ cg_http1_file(struct cg_exchange *ex, int fd, off_t offset, size_t n)
 {
     struct cg_parts parts;
     if (!ex->writer->headed) {
+        ex->trails = false; /* it leaves as it is, by its length */
         complete_head(ex, (int64_t)n);
     }
     cg_writer_file(ex->writer, n, &n, &parts);

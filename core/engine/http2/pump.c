@@ -15,6 +15,17 @@ enum {
     LATE_US = 1000,     /* answers of a long pass do not wait for its end */
 };
 
+/* Whose fault it is that a reply breaks off: of who took nothing of it for
+ * write_timeout, or ours. */
+static uint32_t
+cut_code(const struct cg_engine *e, const struct cg_h2_pipe *p)
+{
+    uint64_t most = e->config->write_timeout_us;
+    bool stalled = most != 0 && cg_h2_unsent(p->stream) > 0 &&
+                   e->now_us - p->moved_us >= most;
+    return stalled ? CG_H2_CANCEL : CG_H2_INTERNAL_ERROR;
+}
+
 /* Out of the pipe, into the session. */
 static void
 move_out(struct cg_engine *e, struct cg_h2_pipe *p)
@@ -33,7 +44,7 @@ move_out(struct cg_engine *e, struct cg_h2_pipe *p)
         cg_h2_reply(p->stream, out.p, out.n);
     }
     if (p->stream != NULL && cut) {
-        cg_h2_reset(p->stream, CG_H2_INTERNAL_ERROR);
+        cg_h2_reset(p->stream, cut_code(e, p));
     } else if (p->stream != NULL && end) {
         cg_h2_end(p->stream);
     }

@@ -6,9 +6,11 @@
 #include <stdio.h>
 
 #include "core/engine/http1/http1.h"
+#include "core/engine/http1/refuse.h"
 #include "core/engine/http2/http2.h"
 #include "core/engine/http2/internal.h"
 #include "core/engine/state.h"
+#include "core/http/host.h"
 
 static const struct cg_protocol stream_protocol;
 
@@ -149,14 +151,43 @@ drop_framing(struct cg_arrival *a)
     cg_request_drop_coding((struct cg_request *)(uintptr_t)a->req);
 }
 
+/* A client may use a connection for all hosts of its certificate. Whoever asks
+ * for one of another certificate comes again on a connection of its own; a
+ * gateway that is trusted speaks for many (RFC 9110, 7.4). */
+static bool
+is_misdirected(const struct cg_conn *c, const struct cg_arrival *a)
+{
+    const struct cg_secure *secure = cg_transport_secure(&c->transport);
+    const struct cg_field *f;
+    struct cg_authority to;
+    return secure != NULL && secure->misdirects != NULL && !c->peer.trusted &&
+           (f = cg_request_field(a->req, CG_FIELD_HOST)) != NULL &&
+           cg_authority_read((struct cg_slice){a->base + f->value, f->value_n},
+                             &to) &&
+           secure->misdirects(secure, to.host);
+}
+
+static enum cg_step
+on_stream_request(struct cg_engine *e, struct cg_conn *c, struct cg_arrival *a)
+{
+    drop_framing(a);
+    if (!is_misdirected(c, a)) {
+        return CG_STEP_REQUEST;
+    }
+    ((struct cg_request *)(uintptr_t)a->req)->refusal = CG_REFUSE_MISDIRECTED;
+    cg_refuse(e, c, a->req, a->base);
+    return CG_STEP_REFUSED;
+}
+
 static enum cg_step
 on_stream_event(struct cg_executor *x, struct cg_conn *c, struct cg_arrival *a)
 {
     struct cg_h2_pipe *p = cg_h2_pipe_of(c);
     enum cg_step step = cg_http1.on_event(x, c, a);
     if (step == CG_STEP_REQUEST) {
-        drop_framing(a);
-    } else if (step == CG_STEP_MORE && p->conn == c) {
+        return on_stream_request(x->engine, c, a);
+    }
+    if (step == CG_STEP_MORE && p->conn == c) {
         cg_h2_pipe_ask(p);
     }
     return step;
@@ -172,10 +203,8 @@ on_stream_queued(struct cg_executor *x, struct cg_stream *s,
         return CG_STEP_CLOSE; /* nobody waits for it any more */
     }
     enum cg_step step = cg_http1.on_queued(x, s, a);
-    if (step == CG_STEP_REQUEST) {
-        drop_framing(a);
-    }
-    return step;
+    return step == CG_STEP_REQUEST ? on_stream_request(x->engine, s->conn, a)
+                                   : step;
 }
 
 static void

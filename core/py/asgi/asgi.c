@@ -365,6 +365,7 @@ cg_asgi_free(struct cg_asgi *a)
         Py_DECREF((PyObject *)r);
     }
     cg_task_release(a);
+    cg_drive_release(a);
     cg_scope_release(a);
     for (int i = 0; i < WORDS; i++) {
         Py_CLEAR(a->word[i]);

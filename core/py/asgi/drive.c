@@ -165,6 +165,24 @@ Drive_iternext(PyObject *self)
     return Drive_send(self, Py_None);
 }
 
+/* With the message of the exception that a task throws when it is cancelled. */
+static PyObject *
+cancel_with(struct cg_asgi *a, PyObject *future, PyObject *exception)
+{
+    py_auto *message = NULL;
+    if (PyExceptionInstance_Check(exception)) {
+        py_auto *args = PyObject_GetAttr(exception, word(a, W_args));
+        message =
+            args != NULL && PyTuple_Check(args) && PyTuple_GET_SIZE(args) == 1
+                ? py_tuple_get(args, 0)
+                : NULL;
+        PyErr_Clear();
+    }
+    return message != NULL
+               ? PyObject_CallMethodOneArg(future, word(a, W_cancel), message)
+               : PyObject_CallMethodNoArgs(future, word(a, W_cancel));
+}
+
 /* Its task was cancelled before it saw the future: that one is cancelled, as
  * Task.cancel() would. 1: it is, and *ret is to be waited for. */
 static int
@@ -178,7 +196,7 @@ cancel_held(DriveObject *d, PyObject *exception, PyObject **ret)
     if (!PyErr_GivenExceptionMatches(type, a->cancelled_error)) {
         return 0;
     }
-    py_auto *yes = PyObject_CallMethodNoArgs(held, word(a, W_cancel));
+    py_auto *yes = cancel_with(a, held, exception);
     int cancelled = yes != NULL ? PyObject_IsTrue(yes) : -1;
     PyErr_Clear();
     if (cancelled > 0) {
@@ -332,15 +350,43 @@ PyType_Spec cg_drive_spec = {
 /* ---- the first step ---- */
 
 static DriveObject *
-new_drive(RequestObject *r, PyObject *scope)
+take_drive(RequestObject *r, PyObject *scope)
 {
-    PyTypeObject *type = r->asgi->drive_type;
-    DriveObject *d = (DriveObject *)type->tp_alloc(type, 0);
+    struct cg_asgi *a = r->asgi;
+    DriveObject *d =
+        a->nspare_drive > 0
+            ? a->spare_drive[--a->nspare_drive]
+            : (DriveObject *)a->drive_type->tp_alloc(a->drive_type, 0);
     if (d != NULL) {
         d->request = (RequestObject *)py_new((PyObject *)r);
         d->scope = py_new(scope);
+        d->state = DRIVE_NEW;
     }
     return d;
+}
+
+/* Used again when nobody else has it, nor gets hold of it while it is emptied,
+ * which may run code of the application's. */
+static void
+give_drive(struct cg_asgi *a, DriveObject *d)
+{
+    if (py_is_only((PyObject *)d, 1)) {
+        Drive_clear((PyObject *)d);
+        if (py_is_only((PyObject *)d, 1) && a->nspare_drive < SPARES &&
+            !a->closed) {
+            a->spare_drive[a->nspare_drive++] = d;
+            return;
+        }
+    }
+    Py_DECREF((PyObject *)d);
+}
+
+void
+cg_drive_release(struct cg_asgi *a)
+{
+    while (a->nspare_drive > 0) {
+        Py_DECREF((PyObject *)a->spare_drive[--a->nspare_drive]);
+    }
 }
 
 static int
@@ -460,17 +506,17 @@ void
 cg_drive_start(RequestObject *r, PyObject *scope)
 {
     struct cg_asgi *a = r->asgi;
-    DriveObject *d = new_drive(r, scope);
+    DriveObject *d = take_drive(r, scope);
     py_auto *context = PyContext_Copy(a->context);
     if (d == NULL || context == NULL) {
         cg_asgi_finish(r, -1);
         Py_XDECREF((PyObject *)d);
         return;
     }
-    int e = a->task_type != NULL ? start_lazily(a, d, context)
-                                 : start_as_task(a, d, context);
+    int e =
+        a->lazy ? start_lazily(a, d, context) : start_as_task(a, d, context);
     if (e < 0) {
         give_up(d);
     }
-    Py_DECREF((PyObject *)d);
+    give_drive(a, d);
 }

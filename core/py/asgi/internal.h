@@ -11,6 +11,7 @@
 
 #include "core/py/runtime/ref.h"
 
+#include <string.h>
 #include <structmember.h>
 
 #include "core/http/websocket.h"
@@ -118,8 +119,9 @@ struct cg_asgi {
     PyObject *gone_error, *closed_error; /* raised by send() */
     PyTypeObject *request_type, *receive_type, *wait_type, *drive_type,
         *done_type;
-    PyTypeObject *task_base, *task_type; /* task_type NULL: create_task */
+    PyTypeObject *task_base, *task_type; /* task_type: once it is lazy */
     Py_ssize_t task_tail;
+    bool lazy; /* else each request has a task of create_task's */
     PyObject *done_awaitable;
     PyObject *tick; /* the callable of the timer */
     struct cg_log_limit bad_frames;
@@ -135,6 +137,10 @@ struct cg_asgi {
     int nspare;
     PyObject *spare_task[SPARES];
     int nspare_task;
+    DriveObject *spare_drive[SPARES];
+    int nspare_drive;
+    char addr_text[46]; /* of the last client, and as a str */
+    PyObject *addr;
     struct cg_buf in, out; /* scratch */
     char *rbuf;            /* of WebSockets */
     bool ticking, stopping, closed;
@@ -165,6 +171,18 @@ word(const struct cg_asgi *a, enum word w)
 {
     return a->word[w];
 }
+
+/* Whether a str is this ASCII text. Most are told apart by their length. */
+static inline bool
+cg_text_is(PyObject *text, const char *ascii, size_t n)
+{
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+        return (size_t)PyUnicode_GET_LENGTH(text) == n &&
+               memcmp(PyUnicode_DATA(text), ascii, n) == 0;
+    }
+    return PyUnicode_CompareWithASCIIString(text, ascii) == 0;
+}
+#define cg_is_type(type, literal) cg_text_is(type, literal, sizeof(literal) - 1)
 
 /* request.c */
 extern PyType_Spec cg_request_spec;
@@ -237,7 +255,6 @@ const char *cg_send_fields(RequestObject *r, PyObject *fields,
 /* -1, with an exception that shows the name. */
 int cg_raise_bad_field(const char *fault, PyObject *name);
 PyObject *cg_send_done(struct cg_asgi *a);
-bool cg_is_type(PyObject *type, const char *text);
 /* What a message says under a key; NULL without an exception: nothing. */
 PyObject *cg_message_get(const struct cg_asgi *a, PyObject *message,
                          enum word key);
@@ -262,11 +279,16 @@ PyObject *cg_raise_args(PyObject *args);
 extern PyType_Spec cg_drive_spec;
 /* Runs the application for r as far as it goes. */
 void cg_drive_start(RequestObject *r, PyObject *scope);
+/* Those that are kept for reuse. */
+void cg_drive_release(struct cg_asgi *a);
 /* One step; the same for each Python. */
 PySendResult cg_drive_send(PyObject *self, PyObject *arg, PyObject **ret);
 
 /* task.c */
 int cg_task_init(struct cg_asgi *a);
+/* Again: what the loop does with tasks may have been changed. -1 with an
+ * exception. */
+int cg_task_choose(struct cg_asgi *a);
 void cg_task_release(struct cg_asgi *a);
 PyObject *cg_task_take(struct cg_asgi *a, DriveObject *d, PyObject *context);
 void cg_task_give(struct cg_asgi *a, PyObject *task);

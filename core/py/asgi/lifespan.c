@@ -28,14 +28,17 @@ cg_asgi_startup(struct cg_asgi *a, struct cg_error *err,
 {
     py_auto *answer =
         PyObject_CallMethod(a->module, "startup", "Os", a->app, a->o.lifespan);
-    if (answer == NULL) {
+    if (answer != NULL && answer != Py_None && !PyDict_Check(answer)) {
+        return take_failure(answer, err, traceback);
+    }
+    /* the application may have set a task factory, or the loop's debug mode */
+    if (answer == NULL || cg_task_choose(a) < 0) {
         return cg_py_error(err, traceback);
     }
-    if (PyDict_Check(answer)) {
+    if (answer != Py_None) {
         a->state = py_new(answer);
-        return 0;
     }
-    return answer == Py_None ? 0 : take_failure(answer, err, traceback);
+    return 0;
 }
 
 /* A WebSocket whose application has returned waits for its peer's close. */

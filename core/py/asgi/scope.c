@@ -149,6 +149,7 @@ cg_scope_release(struct cg_asgi *a)
     Py_CLEAR(a->trailer_extensions);
     Py_CLEAR(a->ws_extensions);
     Py_CLEAR(a->asgi_versions);
+    Py_CLEAR(a->addr);
 }
 
 /* ---- fields ---- */
@@ -267,12 +268,34 @@ put_line(struct cg_asgi *a, PyObject *d, const RequestObject *r)
     return put_target(a, d, ex);
 }
 
+/* Clients in a row often have the same address: that of a proxy. */
+static PyObject *
+address_of(struct cg_asgi *a, const char *addr)
+{
+    if (a->addr == NULL || strcmp(a->addr_text, addr) != 0) {
+        PyObject *made = PyUnicode_FromString(addr);
+        if (made == NULL) {
+            return NULL;
+        }
+        snprintf(a->addr_text, sizeof a->addr_text, "%s", addr);
+        Py_XSETREF(a->addr, made);
+    }
+    return py_new(a->addr);
+}
+
+static PyObject *
+client_of(struct cg_asgi *a, const struct cg_peer *peer)
+{
+    py_auto *addr = address_of(a, peer->addr);
+    py_auto *port = PyLong_FromLong(peer->port);
+    return addr != NULL && port != NULL ? PyTuple_Pack(2, addr, port) : NULL;
+}
+
 static int
 put_peer(struct cg_asgi *a, PyObject *d, const struct cg_peer *peer)
 {
     if (peer->addr[0] != '\0' &&
-        py_dict_put(d, word(a, W_client),
-                    Py_BuildValue("(si)", peer->addr, (int)peer->port)) < 0) {
+        py_dict_put(d, word(a, W_client), client_of(a, peer)) < 0) {
         return -1;
     }
     if (!peer->proxied) {

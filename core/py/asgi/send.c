@@ -14,12 +14,6 @@
 #include "core/base/memory.h"
 #include "core/py/asgi/internal.h"
 
-bool
-cg_is_type(PyObject *type, const char *text)
-{
-    return PyUnicode_CompareWithASCIIString(type, text) == 0;
-}
-
 PyObject *
 cg_send_done(struct cg_asgi *a)
 {
@@ -284,6 +278,7 @@ send_start(RequestObject *r, PyObject *message, PyObject *type)
         return NULL;
     }
     r->wants_trailers = trailers > 0;
+    r->ex->trails = r->wants_trailers && r->takes_trailers;
     r->reply = REPLY_STARTED;
     return cg_send_done(a);
 }

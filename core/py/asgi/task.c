@@ -197,6 +197,18 @@ can_be_lazy(struct cg_asgi *a)
 }
 
 int
+cg_task_choose(struct cg_asgi *a)
+{
+    int lazy = can_be_lazy(a);
+    if (lazy > 0 && a->task_type == NULL) {
+        the_bridge = a;
+        lazy = make_type(a) < 0 ? -1 : 1;
+    }
+    a->lazy = lazy > 0;
+    return lazy < 0 ? -1 : 0;
+}
+
+int
 cg_task_init(struct cg_asgi *a)
 {
     py_auto *asyncio = PyImport_ImportModule("asyncio");
@@ -212,12 +224,7 @@ cg_task_init(struct cg_asgi *a)
         a->enter_task == NULL || a->leave_task == NULL) {
         return -1;
     }
-    int lazy = can_be_lazy(a);
-    if (lazy <= 0) {
-        return lazy;
-    }
-    the_bridge = a;
-    return make_type(a);
+    return cg_task_choose(a);
 }
 
 /* Tasks may outlive the bridge: the type's functions need what they look up. */

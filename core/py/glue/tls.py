@@ -51,7 +51,8 @@ def _explain(error, certfile, keyfile):
     if "KEY_VALUES_MISMATCH" in reason:
         return ("keyfile '%s' is not the key of certfile '%s': give the two that belong "
                 "together" % (keyfile, certfile))
-    if "BAD_DECRYPT" in reason or "BAD_PASSWORD_READ" in reason:
+    # a PKCS#8 key that is not opened is no more than "PEM lib"
+    if keyfile in _passphrases or "BAD_DECRYPT" in reason or "BAD_PASSWORD_READ" in reason:
         _passphrases.pop(keyfile, None)
         return "keyfile '%s': the passphrase is wrong" % keyfile
     text = (reason.replace("_", " ").lower() or str(error))

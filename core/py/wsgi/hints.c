@@ -117,6 +117,7 @@ join(ReplyObject *x, const struct cg_fields *fields)
     }
     if (x->trailers == NULL) {
         x->trailers = cg_calloc(1, sizeof *x->trailers);
+        x->ex->trails = true;
     }
     cg_buf_put(&x->trailers->text, fields->text.p, fields->text.n);
     return 0;

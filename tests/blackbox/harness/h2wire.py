@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A client of HTTP/2 that shows every frame, and sends whatever it is told. It
-writes heads without compression, and reads none: what a head says is curl's to
-show, what a frame is, ours."""
+writes heads without compression, and reads of them the status alone: what else
+a head says is curl's to show, what a frame is, ours."""
 import socket
 import struct
 import time
@@ -10,7 +10,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
 ACK = END_STREAM = 1
 END_HEADERS, PADDED = 4, 8
-PROTOCOL_ERROR, FLOW_CONTROL, CANCEL, CALM = 1, 3, 8, 11
+PROTOCOL_ERROR, FLOW_CONTROL, CLOSED, REFUSED, CANCEL, CALM = 1, 3, 5, 7, 8, 11
+PRIORITY_UPDATE = 16
+NO_TABLE = (1, 0)  # a setting: heads come without references to earlier ones
 
 
 def frame(kind, flags=0, stream=0, payload=b""):
@@ -35,6 +37,38 @@ def block(fields):
 def head(path="/", method="GET", more=(), authority="test"):
     return block([(":method", method), (":scheme", "http"), (":path", path),
                   (":authority", authority), *more])
+
+
+# ---- a reply's status (RFC 7541, appendices A and B) ----
+
+INDEXED = dict(zip(range(8, 15), (200, 204, 206, 304, 400, 404, 500)))
+DIGITS = {"00000": "0", "00001": "1", "00010": "2", "011001": "3", "011010": "4",
+          "011011": "5", "011100": "6", "011101": "7", "011110": "8", "011111": "9"}
+
+
+def _huffman_digits(data):
+    bits, out, word = "".join(f"{b:08b}" for b in data), "", ""
+    for bit in bits:
+        word += bit
+        if word in DIGITS:
+            out, word = out + DIGITS[word], ""
+    assert set(word) <= {"1"}, (data, out)
+    return out
+
+
+def status_of(head):
+    """Of the payload of a HEADERS frame to a client that said NO_TABLE."""
+    at = 0
+    while head[at] & 0xe0 == 0x20:  # the size of the table
+        at += 1
+    first = head[at]
+    if first & 0x80:
+        return INDEXED[first & 0x7f]
+    name = first & (0x3f if first & 0x40 else 0x0f)
+    assert name in INDEXED, head
+    coded, n = head[at + 1] & 0x80, head[at + 1] & 0x7f
+    text = head[at + 2:at + 2 + n]
+    return int(_huffman_digits(text) if coded else text)
 
 
 class Client:

@@ -102,7 +102,8 @@ class Server:
     def __init__(self, folder, *args, files=None, apps=(), config=None,
                  env=None, bind="tcp", errorlog=None, announced=(),
                  pass_fds=(), daemon=False, pidfile="server.pid", io=None,
-                 program=None):
+                 program=None, stdin=subprocess.DEVNULL):
+        self.stdin = stdin
         self.program = program or command()
         self.folder = pathlib.Path(folder)
         self.args = list(args)
@@ -152,7 +153,7 @@ class Server:
                 open(self.io / "stderr", "ab") as err:
             self.process = subprocess.Popen(
                 self.argv, cwd=self.folder, env=self.env, stdout=out,
-                stderr=err, stdin=subprocess.DEVNULL,
+                stderr=err, stdin=self.stdin,
                 pass_fds=self.pass_fds, start_new_session=True,
             )
         self.pid = self.process.pid

@@ -22,8 +22,8 @@ START_TEST(every_refusal_is_complete)
     for (int why = 1; why < CG_REFUSAL_COUNT; why++) {
         int status = cg_refusal_status((enum cg_refusal)why);
         ck_assert(status == 400 || status == 403 || status == 413 ||
-                  status == 414 || status == 417 || status == 431 ||
-                  status == 501);
+                  status == 414 || status == 417 || status == 421 ||
+                  status == 431 || status == 501);
         ck_assert_str_ne(cg_reason(status), "Unknown");
         ck_assert_uint_gt(strlen(cg_refusal_name((enum cg_refusal)why)), 3);
         cg_auto(free) char *text =

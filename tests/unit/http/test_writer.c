@@ -309,6 +309,50 @@ START_TEST(trailers_follow_the_last_chunk)
 }
 END_TEST
 
+/* Of HTTP/2: the length is told, and the end still comes by itself. */
+START_TEST(trailers_follow_a_body_of_a_length)
+{
+    static const char head[] = HEAD("200 OK") "Transfer-Encoding: chunked\r\n"
+                                              "Content-Length: 2\r\n\r\n";
+    struct cg_reply_context context = usual;
+    struct cg_fields fields = {0};
+    struct wire t = {0};
+    context.trailers = true;
+    cg_fields_add(&fields, CG_SLICE("X-Sum"), CG_SLICE("9"), true);
+    for (int n = 0; n <= 3; n++) { /* too few, enough, one too many */
+        cg_auto(buf) struct cg_buf want = {0};
+        start(&t, "200 OK");
+        field(&t, "Content-Length", "2");
+        cg_writer_head(&t.w, &context, -1);
+        for (int i = 0; i < n; i++) {
+            ck_assert_int_eq(body(&t, "a", false), i < 2);
+        }
+        cg_writer_trailers(&t.w, &fields, &t.parts);
+        take(&t);
+        cg_buf_puts(&want, head);
+        for (int i = 0; i < n && i < 2; i++) {
+            cg_buf_puts(&want, "1\r\na\r\n");
+        }
+        cg_buf_puts(&want, n >= 2 ? "0\r\nX-Sum: 9\r\n\r\n" : "");
+        ck_assert_int_eq(t.w.misfit, n < 2   ? CG_TOO_SHORT
+                                     : n > 2 ? CG_TOO_LONG
+                                             : CG_FITS);
+        expect(&t, cg_buf_str(&want));
+    }
+    start(&t, "200 OK");
+    field(&t, "Content-Length", "2");
+    cg_writer_head(&t.w, &context, -1);
+    body(&t, "a", true);
+    ck_assert_int_eq(t.w.misfit, CG_TOO_SHORT);
+    cg_auto(buf) struct cg_buf want = {0};
+    cg_buf_puts(&want, head);
+    cg_buf_puts(&want, "1\r\na\r\n");
+    expect(&t, cg_buf_str(&want));
+    cg_fields_release(&fields);
+    release(&t);
+}
+END_TEST
+
 START_TEST(fields_of_their_own_are_checked)
 {
     static const struct {
@@ -431,7 +475,8 @@ TESTS("http/writer", a_body_in_one_part_leaves_with_its_head_as_one_piece,
       bytes_beyond_the_content_length_are_cut, a_body_of_its_length_fits,
       a_body_that_is_too_short_is_told, a_body_that_nobody_asked_for_is_dropped,
       a_body_for_http_1_0_ends_with_the_connection, a_file_is_the_whole_body,
-      trailers_follow_the_last_chunk, fields_of_their_own_are_checked,
-      an_interim_response_is_a_head_alone, a_page_replaces_what_was_started,
+      trailers_follow_the_last_chunk, trailers_follow_a_body_of_a_length,
+      fields_of_their_own_are_checked, an_interim_response_is_a_head_alone,
+      a_page_replaces_what_was_started,
       a_reply_can_be_started_anew_until_its_head_is_complete,
       the_applications_fields_can_be_read_back)

@@ -400,6 +400,36 @@ START_TEST(keys_are_updated)
 }
 END_TEST
 
+/* Each asks for an answer that nobody reads at first: what the socket does not
+ * take waits, and goes before what is sent next. */
+START_TEST(key_updates_get_their_answers_when_there_is_room)
+{
+    if (!load()) {
+        return;
+    }
+    struct line l = open_line(TLS13);
+    char p[CG_TRANSPORT_ROOM];
+    for (int i = 0; i < 1000; i++) {
+        cg_auto(buf) struct cg_buf said = {0};
+        ck_assert_int_eq(more.SSL_key_update(l.ssl, 1), 1);
+        ck_assert_int_eq(cg_openssl.SSL_do_handshake(l.ssl), 1);
+        client_says(&l, &said);
+        ck_assert_int_eq(send(l.peer, said.p, said.n, 0), (ssize_t)said.n);
+        ck_assert_int_eq(cg_transport_receive(&l.t, p, sizeof p), -EAGAIN);
+    }
+    cg_auto(buf) struct cg_buf opened = {0};
+    const struct iovec part = {(void *)(uintptr_t) "answer", 6};
+    ssize_t n = 0;
+    for (int turn = 0; turn < 1000 && (n == 0 || opened.n < 6); turn++) {
+        client_opens(&l, &opened);
+        n = n == 0 ? cg_transport_send(&l.t, &part, 1, false) : n;
+        ck_assert_int_ge(n, 0);
+    }
+    ck_assert_uint_eq(opened.n, 6);
+    close_line(&l);
+}
+END_TEST
+
 /* ---- the end ---- */
 
 static void
@@ -463,6 +493,7 @@ main(void)
         nothing_is_left_where_the_descriptor_does_not_show_it,
         a_full_socket_gets_the_same_bytes_again,
         keys_are_updated,
+        key_updates_get_their_answers_when_there_is_room,
         ends_are_said_and_heard,
         bytes_that_nobody_sealed_end_it,
     };
