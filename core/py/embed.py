@@ -62,7 +62,7 @@ def main(out, *packages):
     rows, table = [], []
     for package in packages:
         rows += sources(*package.split("="))
-    with open(out, "w", encoding="utf-8") as f:
+    with open(out + ".new", "w", encoding="utf-8") as f:
         f.write('#include <stddef.h>\n#include "core/py/runtime/glue.h"\n')
         # names lie together: a search must not touch the pages of the texts
         f.write("static const char names[] =\n")
@@ -84,6 +84,7 @@ def main(out, *packages):
                 at, i, package, i, size))
             at += length
         f.write("    {NULL, NULL, 0, NULL, 0}};\n")
+    os.replace(out + ".new", out)  # half a file is none
 
 
 main(*sys.argv[1:])

@@ -5,6 +5,7 @@ It needs gcc, make, Python's headers and the archives of libyaml and
 http-parser, or their sources in third_party/ (`make sources`); nothing from an
 index. Settings are variables of the Makefile: pip install . -C CC=clang
 """
+import fcntl
 import gzip
 import io
 import os
@@ -80,20 +81,24 @@ def _stripped(path, out):
 
 
 class _Out:
-    """Where objects go: the tree's build/, or a passing folder where that
-    cannot be written to."""
+    """Where objects go: the tree's build/, which one build has at a time, or a
+    passing folder where that cannot be written to."""
 
     def __enter__(self):
-        self.passing = None
-        folder = os.path.join("build", "pip" + suffix())
+        self.passing = self.lock = None
+        folder = os.path.join(project.ROOT, "build", "pip" + suffix())
         try:
-            os.makedirs(os.path.join(project.ROOT, folder), exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
+            self.lock = open(os.path.join(folder, "lock"), "w", encoding="ascii")
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
         except OSError:
             self.passing = tempfile.TemporaryDirectory()
             return self.passing.name
-        return os.path.join(project.ROOT, folder)
+        return folder
 
     def __exit__(self, *_):
+        if self.lock:
+            self.lock.close()
         if self.passing:
             self.passing.cleanup()
 

@@ -105,7 +105,7 @@ START_TEST(noise_does_no_harm)
     cg_auto(buf) struct cg_buf b = {0};
     unsigned seed = 1;
     cg_facts_encode(&s, &b);
-    for (int round = 0; round < 100000; round++) {
+    for (int round = 0; round < 50000; round++) {
         cg_auto(free) char *p = cg_malloc(b.n);
         struct cg_facts got;
         memcpy(p, b.p, b.n);
