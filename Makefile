@@ -8,12 +8,18 @@
 # make wheels          dist/*.whl for every Python found, old systems, and ARM
 # make module          _cgunicorn.*.so, what `pip install .` puts into Python
 # make test            set up, unit tests and black-box tests
+# make unit, blackbox  the one or the other (UNITS=engine; tools/run_blackbox -k)
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado, asgi
+# make test-matrix     the tests for other Pythons, newer frameworks (PyPI once)
 # make test-protocols  h2spec, testssl.sh, sslyze, tlsfuzzer (minutes; registries once)
 # make test-apps       real programs and monitoring tools (PyPI once)
 # make check           layers, circles, format, exported symbols
+# make fuzz, coverage  the fuzzers; what the unit tests do not reach
+# make bench           CPU time per request beside gunicorn
+# make docs            settings.md, the manual pages and the completion anew
 # make parity          every setting beside gunicorn 27.0.1 (minutes; PyPI once)
 # make release         both, checksums and a bill of materials
+# make site            the documents as a static site in build/site (PyPI once)
 # make deb             dist/cgunicorn_VERSION_ARCH.deb for this Debian
 # make install PREFIX=/usr/local DESTDIR=   (uninstall)
 #
@@ -143,7 +149,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps test-protocols parity docs
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps test-protocols parity docs site
 
 all: cgunicorn
 
@@ -285,6 +291,8 @@ fuzz-run: $(FUZZERS)
 docs: $(OUT)/docgen
 	@mkdir -p docs/completion
 	$(OUT)/docgen
+site:
+	@PYTHON="$(PYEXE)" tools/site
 $(OUT)/docgen: $(DOCGEN:%.c=$(OUT)/%.o) $(PLAINLIB)
 	$(Q)$(CC) $(CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -312,7 +320,7 @@ INSTALLS := docs/cgunicorn.1:share/man/man1/cgunicorn.1 \
     docs/completion/cgunicorn.bash:share/bash-completion/completions/cgunicorn \
     docs/completion/_cgunicorn:share/zsh/site-functions/_cgunicorn \
     docs/completion/cgunicorn.fish:share/fish/vendor_completions.d/cgunicorn.fish \
-    $(foreach file,README.md CHANGELOG.md SECURITY.md LICENSE LICENSE.third-party $(wildcard docs/*.md docs/guides/*.md) \
+    $(foreach file,README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE LICENSE.third-party $(wildcard docs/*.md docs/guides/*.md) \
         $(wildcard sample_configs/*.* sample_configs/*/*.*),$(file):$(DOC)/$(file))
 pair = $(word $(2),$(subst :, ,$(1)))
 define put

@@ -508,12 +508,30 @@ cg_control_command_is(int argc, char *const *argv)
            (argc >= 2 && find(argv[1]) != NULL && !is_module(argv[1]));
 }
 
+/* Those that need no running server. */
+static const char *const others[] = {"config", "check", "generate"};
+
+static const char *
+nearest_other(const char *word)
+{
+    for (size_t i = 0; i < CG_COUNT(others); i++) {
+        size_t d = cg_word_distance(word, others[i]);
+        if (d > 0 && d <= 2) {
+            return others[i];
+        }
+    }
+    return NULL;
+}
+
 const char *
 cg_control_command_near(int argc, char *const *argv)
 {
-    return argc >= 2 && argv[1][0] != '-' && find(argv[1]) == NULL
-               ? nearest(argv[1])
-               : NULL;
+    const char *word = argc >= 2 ? argv[1] : "-";
+    if (word[0] == '-' || find(word) != NULL) {
+        return NULL;
+    }
+    const char *near = nearest(word);
+    return near != NULL ? near : nearest_other(word);
 }
 
 void
@@ -526,6 +544,8 @@ cg_control_command_list(FILE *out)
                     op->argument, op->options);
         fprintf(out, "  %-20s %s\n", left, op->help);
     }
+    fprintf(out, "  %-20s %s\n", "config, check, generate",
+            "Need no server: see --help.");
 }
 
 /* ---- the line ---- */

@@ -23,8 +23,8 @@ struct cg_server;
 /* The one server of this user's, or the one with that pid (0: any). -1, or an
  * exit status after a message. */
 int cg_control_choose(int pid, struct cg_server *ret);
-/* The command that a lone word is close to, or NULL: for one that names no
- * module either. */
+/* The command (config, check and generate too) that the first word is close to,
+ * or NULL: for one that names no module either. */
 const char *cg_control_command_near(int argc, char *const *argv);
 /* All of them, a line each. */
 void cg_control_command_list(FILE *out);

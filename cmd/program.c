@@ -102,6 +102,23 @@ release_program(struct program *p)
 
 /* ---- before Python ---- */
 
+/* Options of a command that is misspelt are none of ours. */
+static void
+suggest_command(const struct program *p)
+{
+    const char *near = cg_control_command_near(p->argc, p->argv);
+    if (near == NULL) {
+        return;
+    }
+    cg_auto(free) char *file = cg_strf("%s.py", p->argv[1]);
+    if (access(file, F_OK) != 0 && access(p->argv[1], F_OK) != 0) {
+        fprintf(stderr,
+                "There is no '%s' to serve; did you mean the command "
+                "'%s'?\n",
+                p->argv[1], near);
+    }
+}
+
 /* -h, -v and --python are answered from a first look at the command line; its
  * errors too, so that they cost no interpreter. -1: go on. */
 static int
@@ -117,6 +134,7 @@ first_look(struct program *p, char **ret_python)
         const char *prog = cg_command_program(p->argc, p->argv);
         cg_command_usage(prog, stderr);
         fprintf(stderr, "%s: error: %s\n", prog, err.text);
+        suggest_command(p);
         return EXIT_USAGE;
     }
     int status = -1;
@@ -230,8 +248,11 @@ check_app(const struct cg_settings *s)
     }
     if (cg_app_load(cg_settings_str(s, CG_wsgi_app), &app, &err, &traceback) !=
         0) {
-        fprintf(stderr, "\nError while loading the application:\n\n%s%s\n",
-                traceback.n > 0 ? cg_buf_str(&traceback) : "", err.text);
+        cg_auto(buf) struct cg_buf text = {0};
+        cg_error_put_traceback(
+            &text, (struct cg_slice){traceback.p, traceback.n}, err.text);
+        fprintf(stderr, "\nError while loading the application:\n\n%s\n",
+                cg_buf_str(&text));
         return EXIT_ERROR;
     }
     int r = cg_worker_class_check_app(s, app, &err);

@@ -182,9 +182,11 @@ put_signals(FILE *to)
                 {"USR1", "Open the log files anew."},
                 {"USR2", "Start a new master beside this one, from the same "
                          "command and with the same sockets."},
-                {"WINCH", "In a daemon: stop the workers, gracefully; HUP "
-                          "brings them back."});
-    fputs("A worker understands:\n", to);
+                {"WINCH",
+                 "In a daemon: stop the workers, gracefully; HUP "
+                 "brings them back. In the foreground it does nothing, "
+                 "which the log says."});
+    fputs(".PP\nA worker understands:\n", to);
     PUT_ENTRIES(to, {"TERM", "Finish what runs, then end."},
                 {"INT, QUIT", "End at once."},
                 {"ABRT", "What the master sends after timeout: the hook "

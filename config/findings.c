@@ -21,25 +21,13 @@ is_known(const struct cg_findings *f, bool is_problem, const char *text)
     return false;
 }
 
-static bool
-is_control(char c)
-{
-    return ((unsigned char)c < 0x20 && c != '\t' && c != '\n') || c == 0x7f;
-}
-
 /* What is shown comes out of files and variables: it gives a terminal no
  * commands. Takes the text; written as repr() does. */
 static char *
 without_controls(char *text)
 {
     struct cg_buf b = {0};
-    for (const char *p = text; *p != '\0'; p++) {
-        if (is_control(*p)) {
-            cg_buf_putf(&b, "\\x%02x", (unsigned char)*p);
-        } else {
-            cg_buf_putc(&b, *p);
-        }
-    }
+    cg_buf_put_harmless(&b, cg_slice_of(text), "\t\n");
     free(text);
     return cg_buf_take(&b);
 }

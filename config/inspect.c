@@ -10,6 +10,54 @@
 
 enum { INDENT = 4 };
 
+/* ---- what a value means ---- */
+
+/* sync with threads, which is gthread. */
+static bool
+is_upgraded(const struct cg_settings *s, enum cg_setting_id id)
+{
+    const struct cg_value *v = &s->value[id];
+    return id == CG_worker_class && v->kind == CG_VALUE_STR &&
+           strcmp(cg_settings_worker_class(s), v->s) != 0;
+}
+
+void
+cg_config_show(const struct cg_settings *s, enum cg_setting_id id,
+               struct cg_buf *out)
+{
+    if (is_upgraded(s, id)) {
+        cg_buf_puts(out, cg_settings_worker_class(s));
+    } else {
+        cg_settings_show(s, id, out);
+    }
+}
+
+bool
+cg_config_because(const struct cg_settings *s, enum cg_setting_id id,
+                  struct cg_buf *out)
+{
+    if (id == CG_workers && s->workers_reason != NULL) {
+        cg_buf_puts(out, s->workers_reason);
+    } else if (is_upgraded(s, id)) {
+        cg_buf_putf(out, "'%s' with threads = ", s->value[id].s);
+        cg_settings_show(s, CG_threads, out);
+        cg_buf_puts(out, " means this class, as in gunicorn");
+    }
+    return out->n > 0;
+}
+
+/* To be compared: secrets are in it. */
+static void
+put_meaning(const struct cg_settings *s, enum cg_setting_id id,
+            struct cg_buf *out)
+{
+    if (is_upgraded(s, id)) {
+        cg_buf_putf(out, "'%s'", cg_settings_worker_class(s));
+    } else {
+        cg_value_repr(&s->value[id], out);
+    }
+}
+
 /* ---- explain ---- */
 
 static void
@@ -89,12 +137,14 @@ cg_config_explain(const struct cg_settings *s, enum cg_setting_id id, FILE *to)
 {
     const struct cg_source *source = &s->source[id];
     cg_auto(buf) struct cg_buf value = {0};
-    cg_settings_show(s, id, &value);
+    cg_auto(buf) struct cg_buf because = {0};
+    cg_config_show(s, id, &value);
     const struct cg_config_told told = {
         .value = cg_buf_str(&value),
         .source = source->layer == CG_LAYER_DEFAULT ? NULL : source->text,
         .hides = source->hidden,
-        .because = id == CG_workers ? s->workers_reason : NULL};
+        .because =
+            cg_config_because(s, id, &because) ? cg_buf_str(&because) : NULL};
     cg_config_explain_told(&told, id, to);
 }
 
@@ -109,8 +159,14 @@ is_code(const struct cg_value *v)
 static void
 put_side(const struct cg_settings *s, int id, struct cg_buf *b)
 {
-    cg_settings_show(s, (enum cg_setting_id)id, b);
-    cg_buf_putf(b, " (%s)", s->source[id].text);
+    cg_config_show(s, (enum cg_setting_id)id, b);
+    if (is_upgraded(s, (enum cg_setting_id)id)) {
+        cg_buf_puts(b, " (threads = ");
+        cg_settings_show(s, CG_threads, b);
+        cg_buf_putc(b, ')');
+    } else {
+        cg_buf_putf(b, " (%s)", s->source[id].text);
+    }
 }
 
 static bool
@@ -118,8 +174,8 @@ is_same(const struct cg_settings *a, const struct cg_settings *b, int id)
 {
     cg_auto(buf) struct cg_buf x = {0};
     cg_auto(buf) struct cg_buf y = {0};
-    cg_value_repr(&a->value[id], &x);
-    cg_value_repr(&b->value[id], &y);
+    put_meaning(a, (enum cg_setting_id)id, &x);
+    put_meaning(b, (enum cg_setting_id)id, &y);
     return strcmp(cg_buf_str(&x), cg_buf_str(&y)) == 0;
 }
 
@@ -129,7 +185,7 @@ cg_config_digest(const struct cg_settings *s, enum cg_setting_id id,
 {
     cg_auto(buf) struct cg_buf text = {0};
     uint8_t sum[CG_SHA1_SIZE];
-    cg_value_repr(&s->value[id], &text);
+    put_meaning(s, id, &text);
     cg_sha1(cg_buf_str(&text), text.n, sum);
     for (size_t i = 0; i < CG_SHA1_SIZE; i++) {
         snprintf(ret + 2 * i, 3, "%02x", sum[i]);

@@ -22,6 +22,15 @@ struct cg_config_told {
 void cg_config_explain_told(const struct cg_config_told *told,
                             enum cg_setting_id id, FILE *to);
 
+/* One value as it counts: as --print-config shows it, but gthread where sync
+ * with threads means that. */
+void cg_config_show(const struct cg_settings *s, enum cg_setting_id id,
+                    struct cg_buf *out);
+/* Why it is that value, if something else than its source made it so: whether
+ * there is such a reason. out is empty before. */
+bool cg_config_because(const struct cg_settings *s, enum cg_setting_id id,
+                       struct cg_buf *out);
+
 /* Tells whether two values are the same, secrets too: hexadecimal, with NUL. */
 enum { CG_CONFIG_DIGEST = 41 };
 void cg_config_digest(const struct cg_settings *s, enum cg_setting_id id,

@@ -80,10 +80,11 @@ void cg_log_exception(struct cg_log *log, struct cg_slice text);
 void cg_log_metric(struct cg_log *log, enum cg_level level, const char *metric,
                    long value, const char *type, const char *text);
 
-/* Hears of every line at CG_ERROR and above that is written, by any thread,
+/* Hears of every line at `least` and above that is written, by any thread,
  * several at a time; it must not log. NULL: nobody does. */
 struct cg_log_witness {
-    void (*error)(void *self, struct cg_slice text);
+    enum cg_level least;
+    void (*line)(void *self, enum cg_level level, struct cg_slice text);
     void *self;
 };
 void cg_log_set_witness(struct cg_log *log, struct cg_log_witness witness);
@@ -175,8 +176,9 @@ struct cg_log_route {
 
 /* NULL takes it away. What waits is emitted, or written to the files. */
 void cg_log_set_route(struct cg_log *log, const struct cg_log_route *route);
-/* Whether access lines go that way. */
+/* Whether lines of that log go that way. */
 bool cg_log_routes_access(const struct cg_log *log);
+bool cg_log_routes_errors(const struct cg_log *log);
 /* Emits what waits, if the caller may. */
 void cg_log_flush(struct cg_log *log);
 

@@ -199,6 +199,12 @@ cg_log_routes_access(const struct cg_log *log)
     return log->routes_access;
 }
 
+bool
+cg_log_routes_errors(const struct cg_log *log)
+{
+    return log->routes_errors;
+}
+
 void
 cg_log_flush(struct cg_log *log)
 {
@@ -229,8 +235,8 @@ static void
 put_text(struct cg_log *log, enum cg_level level, bool exception,
          struct cg_slice text)
 {
-    if (level >= CG_ERROR && log->witness.error != NULL) {
-        log->witness.error(log->witness.self, text);
+    if (log->witness.line != NULL && level >= log->witness.least) {
+        log->witness.line(log->witness.self, level, text);
     }
     if (log->routes_errors) {
         cg_log_send_event(

@@ -215,13 +215,21 @@ tear_down(struct cg_arbiter *a)
     free(a->pidfile);
 }
 
+/* Whether the terminal has the reason already, by the log. */
+static bool
+was_seen(const struct cg_arbiter *a)
+{
+    return a->failure_logged && !cg_arbiter_logs_to_file(a) &&
+           !cg_log_routes_errors(a->log) && cg_log_enabled(a->log, CG_ERROR);
+}
+
 static int
 fail_to_start(struct cg_arbiter *a, const struct cg_error *err)
 {
     int status = a->exiting || a->status != 0 ? a->status : EXIT_ERROR;
     if (a->start->ready_fd >= 0) {
         cg_ready_fail(&a->start->ready_fd, status, err->text);
-    } else if (!a->exiting) {
+    } else if (!a->exiting && !was_seen(a)) {
         fprintf(stderr, "\nError: %s\n\n", err->text);
     }
     if (a->log != NULL && a->plan.parent_pid != 0) {
@@ -245,8 +253,6 @@ run(struct cg_arbiter *a)
     }
     a->started_us = cg_now_us();
     cg_arbiter_sample(a);
-    cg_events_add(&a->events, CG_HAPPENED_START, 0, "cgunicorn %s starts",
-                  CG_VERSION);
     cg_arbiter_count_oom(a);
     a->watchdog_ms = cg_notify_watchdog_ms();
     cg_plan_start(&a->plan, cg_arbiter_now_ms());

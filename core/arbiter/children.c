@@ -410,6 +410,9 @@ hold_inquest(struct cg_arbiter *a, struct cg_child *c, int status,
              const struct cg_plan_worker *w)
 {
     bool killed = WIFSIGNALED(status);
+    if (cg_plan_was_stopped(w, status)) {
+        return;
+    }
     if (killed) {
         cg_arbiter_tell_trace(a, c, "Stacks of worker at its end");
     }

@@ -18,16 +18,19 @@ put_setting(const struct cg_settings *s, enum cg_setting_id id,
             struct cg_json *j)
 {
     cg_auto(buf) struct cg_buf shown = {0};
+    cg_auto(buf) struct cg_buf because = {0};
     const struct cg_source *source = &s->source[id];
     char digest[CG_CONFIG_DIGEST];
     bool is_default = source->layer == CG_LAYER_DEFAULT;
-    cg_settings_show(s, id, &shown);
+    cg_config_show(s, id, &shown);
     cg_json_open(j, '{');
     cg_json_put_text(j, "name", cg_setting_name(id));
     cg_json_put_text(j, "value", cg_buf_str(&shown));
     cg_json_put_text(j, "source", is_default ? NULL : source->text);
     cg_json_put_text(j, "hides", source->hidden);
-    cg_json_put_text(j, "because", id == CG_workers ? s->workers_reason : NULL);
+    cg_json_put_text(j, "because",
+                     cg_config_because(s, id, &because) ? cg_buf_str(&because)
+                                                        : NULL);
     cg_json_put_bool(j, "is_code", s->value[id].kind == CG_VALUE_OBJECT);
     cg_config_digest(s, id, digest);
     cg_json_put_text(j, "digest", digest);

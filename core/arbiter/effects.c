@@ -15,11 +15,10 @@ static void
 tell_shell(struct cg_arbiter *a, int status, const char *reason)
 {
     const char *errorlog = cg_settings_str(a->settings, CG_errorlog);
-    bool in_file = errorlog != NULL && strcmp(errorlog, "-") != 0;
     if (a->start->ready_fd >= 0) {
         cg_ready_fail(&a->start->ready_fd, status != 0 ? status : EXIT_ERROR,
                       reason);
-    } else if (status != 0 && !a->plan.serving && in_file &&
+    } else if (status != 0 && !a->plan.serving && cg_arbiter_logs_to_file(a) &&
                a->plan.parent_pid == 0) {
         fprintf(stderr, "\nError: %s (more in %s)\n", reason, errorlog);
     }
@@ -128,7 +127,7 @@ signal_worker(struct cg_arbiter *a, int pid, int sig)
 static void
 on_line(struct cg_arbiter *a, const struct cg_effect *e)
 {
-    cg_log_line(a->log, e->level, "%s", e->text);
+    cg_arbiter_log_apart(a, e->level, cg_slice_of(e->text));
     if (e->kind_of_event == CG_HAPPENED_DEATH) {
         cg_events_judge(&a->events, e->pid, e->cause, e->text);
     } else if (e->level >= CG_WARNING ||

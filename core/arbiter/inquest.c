@@ -40,7 +40,7 @@ tell(struct cg_arbiter *a, struct cg_child *c, enum cg_level level,
      const struct cg_buf *text)
 {
     size_t room = CG_REPORT_SIZE - c->story.n;
-    cg_log_text(a->log, level, (struct cg_slice){text->p, text->n});
+    cg_arbiter_log_apart(a, level, (struct cg_slice){text->p, text->n});
     if (room > 1) {
         cg_buf_put(&c->story, text->p, text->n < room - 1 ? text->n : room - 1);
         cg_buf_putc(&c->story, '\n');
@@ -56,10 +56,11 @@ cg_arbiter_explain(struct cg_arbiter *a, int pid)
         return;
     }
     if (c->beat_fd >= 0) { /* it says no more than that it lives */
-        cg_log_line(a->log, CG_CRITICAL,
+        cg_buf_putf(&text,
                     "Worker (pid:%d) is of a class written in Python: its "
                     "stacks show what it runs",
                     pid);
+        tell(a, c, CG_CRITICAL, &text);
         return;
     }
     cg_buf_putf(&text, "Worker (pid:%d) is running: ", pid);
@@ -102,23 +103,6 @@ cg_arbiter_trace_file(void)
     return memfd_create("cgunicorn-trace", MFD_CLOEXEC); /* -1: no traces */
 }
 
-/* Python's own text, but function and file names are the application's. */
-static void
-put_trace(struct cg_buf *out, const char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\n' || (c >= 0x20 && c != 0x7f)) {
-            cg_buf_putc(out, (char)c);
-        } else {
-            cg_buf_putf(out, "\\x%02x", c);
-        }
-    }
-    while (out->n > 0 && out->p[out->n - 1] == '\n') {
-        out->n--;
-    }
-}
-
 bool
 cg_arbiter_tell_trace(struct cg_arbiter *a, struct cg_child *c,
                       const char *what)
@@ -130,7 +114,9 @@ cg_arbiter_tell_trace(struct cg_arbiter *a, struct cg_child *c,
         return false;
     }
     cg_buf_putf(&out, "%s (pid:%d)\n", what, c->pid);
-    put_trace(&out, text, (size_t)n);
+    /* Python's own text, but names in it are the application's */
+    cg_buf_put_harmless(
+        &out, cg_slice_chomp((struct cg_slice){text, (size_t)n}), "\n");
     if (n == TRACE_MOST) {
         cg_buf_puts(&out, "\n…");
     }

@@ -125,6 +125,7 @@ struct cg_arbiter {
         uint64_t replaced_ms; /* not anew before this time */
     } listeners;
     struct cg_events events;
+    bool apart;                        /* what is logged now is no event */
     struct cg_totals past;             /* of workers that have ended */
     struct cg_sample samples[SAMPLES]; /* of the last minute, a ring */
     unsigned nsamples;                 /* ever taken */
@@ -144,6 +145,7 @@ struct cg_arbiter {
     bool asked; /* a SPAWN of the plan waits for its answer */
     int status;
     char failure[1000];    /* the last boot failure, for a daemon's shell */
+    bool failure_logged;   /* why the start fails is in the log, in full */
     bool exiting;          /* `status` is what a hook gave to sys.exit */
     char exit_reason[200]; /* which one, or why */
 };
@@ -153,6 +155,14 @@ struct cg_arbiter {
 int cg_arbiter_open_log(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_check_log(struct cg_arbiter *a);
+/* trouble.c
+ * Whether a terminal has no lines of the error log. */
+bool cg_arbiter_logs_to_file(const struct cg_arbiter *a);
+/* What the master warns of is an event, from here on. */
+void cg_arbiter_hear_trouble(struct cg_arbiter *a);
+/* Into the log alone: it is told among the events otherwise, or is advice. */
+void cg_arbiter_log_apart(struct cg_arbiter *a, enum cg_level level,
+                          struct cg_slice text);
 void cg_arbiter_report(struct cg_arbiter *a);
 /* All of them, at DEBUG. */
 void cg_arbiter_log_settings(struct cg_arbiter *a);

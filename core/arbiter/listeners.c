@@ -33,9 +33,6 @@ tell(struct cg_arbiter *a, const struct cg_listener *l,
                 "that, most likely a worker's application, or who broke into "
                 "it; %s",
                 l->text, what_happened(fault), consequence);
-    cg_events_add(&a->events, CG_HAPPENED_TROUBLE, 0,
-                  "The listening socket %s %s: %s", l->text,
-                  what_happened(fault), consequence);
 }
 
 /* A new socket reaches workers with the next generation. One whose name nobody

@@ -139,8 +139,11 @@ cg_arbiter_preload(struct cg_arbiter *a, struct cg_error *err)
     list_open(&before);
     int status = cg_py_server_load(a->server, &a->app, err, &traceback);
     if (status != 0) {
-        cg_log_text(a->log, CG_ERROR,
-                    (struct cg_slice){traceback.p, traceback.n});
+        cg_auto(buf) struct cg_buf text = {0};
+        cg_error_put_traceback(
+            &text, (struct cg_slice){traceback.p, traceback.n}, err->text);
+        cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+        a->failure_logged = true;
         return -ENOEXEC; /* as gunicorn: 1, not the status of a worker */
     }
     r = cg_worker_class_settle(a->settings, err);

@@ -185,7 +185,7 @@ fail(struct cg_arbiter *a, const struct cg_error *err)
     cg_auto(buf) struct cg_buf text = {0};
     cg_buf_putf(&text, "Reload failed, the previous configuration stays: %s",
                 err->text);
-    cg_log_text(a->log, CG_ERROR, (struct cg_slice){text.p, text.n});
+    cg_arbiter_log_apart(a, CG_ERROR, (struct cg_slice){text.p, text.n});
     cg_plan_reloaded(&a->plan, NULL, cg_arbiter_now_ms());
     cg_arbiter_end_reload(a, err->text);
     cg_notify("READY=1\nSTATUS=The reload failed: see the error log");

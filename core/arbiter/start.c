@@ -206,6 +206,9 @@ construct(struct cg_arbiter *a, struct cg_error *err)
         return err->code;
     }
     cg_arbiter_check_log(a);
+    cg_arbiter_hear_trouble(a);
+    cg_events_add(&a->events, CG_HAPPENED_START, 0, "cgunicorn %s starts",
+                  CG_VERSION);
     cg_py_server_set_pid(a->server, a->master_pid);
     r = make_board(a, (uint64_t)workers * SLOTS_SPARE, err);
     if (r < 0) {
@@ -356,17 +359,17 @@ hook_or_fail(struct cg_arbiter *a, enum cg_setting_id hook,
 
 /* An application that is broken into owns the machine then. */
 static void
-warn_of_root(const struct cg_arbiter *a)
+advise_of_root(struct cg_arbiter *a)
 {
     if (geteuid() == 0 && cg_settings_int(a->settings, CG_user) == 0) {
-        cg_log_line(a->log, CG_WARNING,
-                    "Workers run as root: name a user for them with `user` "
-                    "(--user)");
+        cg_arbiter_log_apart(a, CG_WARNING,
+                             CG_SLICE("Workers run as root: name a user for "
+                                      "them with `user` (--user)"));
     }
     if (cg_privilege_keeps_roots_group(a->settings)) {
-        cg_log_line(a->log, CG_WARNING,
-                    "Workers stay in root's group (0): name another one with "
-                    "`group` (--group)");
+        cg_arbiter_log_apart(a, CG_WARNING,
+                             CG_SLICE("Workers stay in root's group (0): name "
+                                      "another one with `group` (--group)"));
     }
 }
 
@@ -382,7 +385,7 @@ cg_arbiter_boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_arbiter_log_settings(a);
     cg_log_line(a->log, CG_INFO, "Starting cgunicorn %s", CG_VERSION);
-    warn_of_root(a);
+    advise_of_root(a);
     /* signals before there is something that a stop has to remove */
     if ((r = cg_signals_init(&a->signal_fd, err)) < 0 ||
         (r = cg_arbiter_write_pidfile(a, err)) < 0 ||

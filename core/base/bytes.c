@@ -57,6 +57,15 @@ cg_slice_trim(struct cg_slice a)
     return a;
 }
 
+struct cg_slice
+cg_slice_chomp(struct cg_slice a)
+{
+    while (a.n > 0 && a.p[a.n - 1] == '\n') {
+        a.n--;
+    }
+    return a;
+}
+
 /* The capacity that room for more bytes asks for. */
 static size_t
 grown(const struct cg_buf *b, size_t more)
@@ -175,10 +184,21 @@ cg_cleanup_buf(struct cg_buf *b)
     cg_buf_release(b);
 }
 
+static void
+put_hex(struct cg_buf *b, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *q = cg_buf_reserve(b, 4);
+    q[0] = '\\';
+    q[1] = 'x';
+    q[2] = hex[c >> 4];
+    q[3] = hex[c & 15];
+    b->n += 4;
+}
+
 void
 cg_buf_put_escaped(struct cg_buf *b, struct cg_slice s, size_t limit)
 {
-    static const char hex[] = "0123456789abcdef";
     size_t n = s.n < limit ? s.n : limit;
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s.p[i];
@@ -186,17 +206,36 @@ cg_buf_put_escaped(struct cg_buf *b, struct cg_slice s, size_t limit)
             cg_buf_putc(b, '\\');
             cg_buf_putc(b, (char)c);
         } else if (c < 0x20 || c > 0x7e) {
-            char *q = cg_buf_reserve(b, 4);
-            q[0] = '\\';
-            q[1] = 'x';
-            q[2] = hex[c >> 4];
-            q[3] = hex[c & 15];
-            b->n += 4;
+            put_hex(b, c);
         } else {
             cg_buf_putc(b, (char)c);
         }
     }
     if (n < s.n) {
         cg_buf_puts(b, "...");
+    }
+}
+
+/* U+0080 to U+009F, of which one begins what terminals obey. */
+static bool
+is_c1(const unsigned char *p, size_t left)
+{
+    return left >= 2 && p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+}
+
+void
+cg_buf_put_harmless(struct cg_buf *b, struct cg_slice text, const char *kept)
+{
+    const unsigned char *p = (const unsigned char *)text.p;
+    for (size_t i = 0; i < text.n; i++) {
+        bool stays = p[i] != '\0' && strchr(kept, p[i]) != NULL;
+        if (is_c1(p + i, text.n - i)) {
+            put_hex(b, p[i++]);
+            put_hex(b, p[i]);
+        } else if (!stays && (p[i] < 0x20 || p[i] == 0x7f)) {
+            put_hex(b, p[i]);
+        } else {
+            cg_buf_putc(b, (char)p[i]);
+        }
     }
 }

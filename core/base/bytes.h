@@ -38,6 +38,8 @@ bool cg_ends_with(const char *s, const char *end);
 
 /* Without leading and trailing SP and HTAB (RFC 9110, 5.6.3 OWS). */
 struct cg_slice cg_slice_trim(struct cg_slice a);
+/* Without the newlines at its end. */
+struct cg_slice cg_slice_chomp(struct cg_slice a);
 
 /* Zeroed memory is an empty buffer. `p` is NULL while nothing was put. */
 struct cg_buf {
@@ -85,5 +87,14 @@ void cg_cleanup_buf(struct cg_buf *b); /* cg_auto(buf) */
  * when cut. For peers' bytes in log lines.
  */
 void cg_buf_put_escaped(struct cg_buf *b, struct cg_slice s, size_t limit);
+
+/*
+ * Appends text that others wrote (a traceback, a companion's line, what a file
+ * says) with all that could steer a terminal written as \xHH: control
+ * characters but those in `kept` ("\n\t", say), DEL, and C1 controls in UTF-8.
+ * All other bytes stay as they are.
+ */
+void cg_buf_put_harmless(struct cg_buf *b, struct cg_slice text,
+                         const char *kept);
 
 #endif

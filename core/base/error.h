@@ -7,6 +7,8 @@
 #ifndef CG_BASE_ERROR_H
 #define CG_BASE_ERROR_H
 
+#include "core/base/bytes.h"
+
 struct cg_error {
     int code;        /* -errno, 0 while nothing is wrong */
     char text[2048]; /* one sentence or a few lines, no newline at the end */
@@ -23,5 +25,14 @@ int cg_error_set(struct cg_error *err, int errnum, const char *fmt, ...)
 /* Puts "fmt: " in front of what is there. Returns err->code. */
 int cg_error_prefix(struct cg_error *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/*
+ * Appends a traceback of Python's and what is said of it, without a newline at
+ * the end. Where the text begins as the traceback ends (the exception's own
+ * line, whose type may have its module there) only the rest of it is added.
+ * Without a traceback it is the text alone.
+ */
+void cg_error_put_traceback(struct cg_buf *out, struct cg_slice traceback,
+                            const char *text);
 
 #endif

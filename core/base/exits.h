@@ -5,8 +5,9 @@
 #define CG_BASE_EXITS_H
 
 enum {
-    CG_EXIT_BOOT = 3, /* it failed to boot */
-    CG_EXIT_APP = 4   /* the application cannot be found */
+    CG_EXIT_BOOT = 3,     /* it failed to boot */
+    CG_EXIT_APP = 4,      /* the application cannot be found */
+    CG_EXIT_CRASHED = 255 /* its class cannot serve, or serve on */
 };
 
 #endif

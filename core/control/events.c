@@ -62,6 +62,70 @@ cg_events_add(struct cg_events *e, enum cg_event_word kind, int pid,
     e->count[kind]++;
 }
 
+/* The line that ends at `end`, and is not empty; what is before it. */
+static struct cg_slice
+last_line(struct cg_slice text)
+{
+    text = cg_slice_chomp(text);
+    const char *before = memrchr(text.p, '\n', text.n);
+    const char *at = before != NULL ? before + 1 : text.p;
+    return (struct cg_slice){at, (size_t)(text.p + text.n - at)};
+}
+
+/* The last line that is not indented, and is not the first. */
+static struct cg_slice
+conclusion(struct cg_slice text)
+{
+    struct cg_slice line = last_line(text);
+    while (line.p > text.p && (line.n == 0 || line.p[0] == ' ')) {
+        line = last_line((struct cg_slice){text.p, (size_t)(line.p - text.p)});
+    }
+    return line.p > text.p ? line : (struct cg_slice){line.p, 0};
+}
+
+/* "Traceback (most recent call last):" says nothing by itself. */
+static void
+put_gist(struct cg_buf *out, struct cg_slice text)
+{
+    static const char head[] = "Traceback (";
+    const char *end = memchr(text.p, '\n', text.n);
+    struct cg_slice first = {text.p,
+                             end != NULL ? (size_t)(end - text.p) : text.n};
+    struct cg_slice last = conclusion(text);
+    bool says = last.n == 0 || first.n < sizeof head - 1 ||
+                memcmp(first.p, head, sizeof head - 1) != 0;
+    cg_buf_put_harmless(out, first, "");
+    if (!says) {
+        cg_buf_reset(out);
+    } else if (last.n > 0) {
+        cg_buf_puts(out, ": ");
+    }
+    cg_buf_put_harmless(out, last, "");
+}
+
+static bool
+is_last(const struct cg_events *e, enum cg_event_word kind, const char *text)
+{
+    if (e->n == 0) {
+        return false;
+    }
+    const struct cg_event *last = &e->ring[(e->at + e->n - 1) % e->n];
+    return last->kind == kind && strncmp(last->text, text, TEXT_MOST - 1) == 0;
+}
+
+void
+cg_events_trouble(struct cg_events *e, struct cg_slice text)
+{
+    cg_auto(buf) struct cg_buf gist = {0};
+    text = cg_slice_chomp(text);
+    if (text.n > 0) {
+        put_gist(&gist, text);
+    }
+    if (gist.n > 0 && !is_last(e, CG_HAPPENED_TROUBLE, cg_buf_str(&gist))) {
+        cg_events_add(e, CG_HAPPENED_TROUBLE, 0, "%s", cg_buf_str(&gist));
+    }
+}
+
 static void
 release_report(struct cg_report *r)
 {

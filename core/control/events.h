@@ -90,6 +90,10 @@ struct cg_events {
 
 void cg_events_add(struct cg_events *e, enum cg_event_word kind, int pid,
                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* What the log has of trouble, as an event: of several lines the first and the
+ * last that is not indented, which in a traceback is the exception. Nothing
+ * when the last event says the same. */
+void cg_events_trouble(struct cg_events *e, struct cg_slice text);
 /* report->story and the rest move in; verdict comes later. */
 void cg_events_bury(struct cg_events *e, struct cg_report *report);
 /* The verdict on a dead worker: an event, its report and a count. */

@@ -65,9 +65,8 @@ start_up(struct hosted *o)
         r->exit_status = CG_EXIT_BOOT;
         cg_worker_tell(r->start, CG_NEWS_FAILED, err.text);
         cg_buf_puts(&text, "Exception in worker process\n");
-        cg_buf_put(&text, traceback.p, traceback.n);
-        cg_buf_puts(&text, traceback.n > 0 ? "\n" : "");
-        cg_buf_puts(&text, err.text);
+        cg_error_put_traceback(
+            &text, (struct cg_slice){traceback.p, traceback.n}, err.text);
         cg_log_text(r->start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
     }
     return false;

@@ -110,17 +110,7 @@ put_head(struct cg_buf *out, const struct cg_exchange *ex, uint64_t waited_us)
 static void
 put_stack(struct cg_buf *out, const char *text, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\n' || (c >= 0x20 && c != 0x7f)) {
-            cg_buf_putc(out, (char)c);
-        } else {
-            cg_buf_putf(out, "\\x%02x", c);
-        }
-    }
-    while (out->n > 0 && out->p[out->n - 1] == '\n') {
-        out->n--;
-    }
+    cg_buf_put_harmless(out, cg_slice_chomp((struct cg_slice){text, n}), "\n");
 }
 
 static void

@@ -25,7 +25,7 @@
 #include "core/worker/warmup.h"
 #include "core/worker/wsgi_host.h"
 
-enum { EXIT_STOPPED = 0, EXIT_CRASHED = 255 };
+enum { EXIT_STOPPED = 0 };
 
 /* ---- signals ---- */
 
@@ -235,9 +235,11 @@ load_app(struct cg_host_run *run)
     cg_auto(buf) struct cg_buf text = {0};
     if (status == CG_EXIT_BOOT) {
         cg_buf_puts(&text, "Exception in worker process\n");
-        cg_buf_put(&text, traceback.p, traceback.n);
+        cg_error_put_traceback(
+            &text, (struct cg_slice){traceback.p, traceback.n}, err.text);
+    } else {
+        cg_buf_puts(&text, err.text);
     }
-    cg_buf_puts(&text, err.text);
     cg_log_text(start->log, CG_ERROR, (struct cg_slice){text.p, text.n});
     return stand_in(run, (struct cg_slice){text.p, text.n}) ? check_kind(run)
                                                             : status;
@@ -469,7 +471,7 @@ serve(struct cg_host_run *run)
             return EXIT_STOPPED;
         }
         log_failure(run->start, "Exception in worker process", &err);
-        return EXIT_CRASHED;
+        return CG_EXIT_CRASHED;
     }
     return run->exit_status;
 }
@@ -638,7 +640,7 @@ new_worker(const struct cg_worker_start *start)
 static pthread_mutex_t witness_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void
-on_error(void *self, struct cg_slice text)
+on_error(void *self, enum cg_level level, struct cg_slice text)
 {
     pthread_mutex_lock(&witness_lock);
     cg_slot_tell_error(self, text.p, text.n, cg_now_us());
@@ -656,8 +658,8 @@ open_to_master(const struct cg_worker_start *start)
 {
     struct sigaction sa = {.sa_handler = on_waiting, .sa_flags = SA_RESTART};
     sigaction(CG_WAITING_SIGNAL, &sa, NULL);
-    cg_log_set_witness(start->log,
-                       (struct cg_log_witness){on_error, start->slot});
+    cg_log_set_witness(
+        start->log, (struct cg_log_witness){CG_ERROR, on_error, start->slot});
 }
 
 int

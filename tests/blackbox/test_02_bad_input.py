@@ -449,3 +449,59 @@ def test_a_worker_class_that_is_none_is_named_with_the_known_ones(run):
                announced=["class uri 'sinc' invalid"])
     assert done.status == 1
     done.line_with("sinc", "sync")
+
+
+# ---- once is enough ----
+
+SAYS = """
+why = "no database today"
+
+def fail(server=None):
+    raise RuntimeError(why)
+"""
+LIFESPAN = SAYS + """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": why})
+"""
+
+
+@pytest.mark.parametrize("words, files", [
+    ((), {"app.py": SAYS + "fail()\n"}),
+    (("--preload",), {"app.py": SAYS + "fail()\n"}),
+    (("--check-config",), {"app.py": SAYS + "fail()\n"}),
+    (("app:app()",), {"app.py": SAYS + "app = fail\n"}),
+    (("-k", "asgi"), {"app.py": LIFESPAN}),
+    (("-c", "conf.py"), {"app.py": "app = print\n", "conf.py": SAYS + "fail()\n"}),
+    (("-c", "conf.py"), {"app.py": "app = print\n",
+                         "conf.py": SAYS + "when_ready = fail\n"}),
+    (("-c", "conf.py"), {"app.py": "app = print\n",
+                         "conf.py": SAYS + "post_worker_init = fail\n"}),
+], ids=["import", "preload", "check", "factory", "lifespan", "config",
+        "when_ready", "post_worker_init"])
+def test_the_reason_of_a_failed_start_is_said_once(run, words, files):
+    app = () if "app:app()" in words else ("app:app",)
+    r = run("-b", "unix:s.sock", *words, *app, files=files, announced=["."])
+    assert r.status != 0
+    assert r.err.count("no database today") == 1, r.err
+    if "asgi" not in words:
+        assert "in fail" in r.err
+
+
+@pytest.mark.parametrize("words", [(), ("--preload",)])
+def test_the_reason_is_on_the_terminal_when_the_log_is_a_file(run, tmp_path, words):
+    r = run("-b", "unix:s.sock", "--error-logfile", "e.log", *words, "app:app",
+            files={"app.py": SAYS + "fail()\n"})
+    assert r.status != 0
+    assert r.err.count("RuntimeError: no database today") == 1, r.err
+    log = (tmp_path / "e.log").read_text()
+    assert log.count("RuntimeError: no database today") == 1, log
+    assert "in fail" in log
+
+
+def test_what_helps_stays_behind_the_exception(run):
+    """The traceback has no place for it; its last line is not repeated."""
+    r = run("--check-config", "app:app", announced=["."],
+            files={"app.py": "def f():\n    raise KeyError('x')\nf()\n"})
+    assert "KeyError: 'x' (" in r.err and "app.py, line 2)" in r.err
+    assert r.err.count("KeyError: 'x'") == 1

@@ -220,6 +220,11 @@ def test_the_manual_page_reads_well():
     for text in ("SYNOPSIS", "--workers INT", "EXIT STATUS",
                  "cgunicorn [OPTIONS] [APP_MODULE]"):
         assert text in done.stdout
+    signals = done.stdout.split("\nSIGNALS\n")[1].split("\nENVIRONMENT\n")[0]
+    assert re.search(r"^ +A worker understands:$", signals, re.M), signals
+    known = (ROOT / "core/arbiter/signals.c").read_text().split("[] = {")[1]
+    for name in re.findall(r"SIG([A-Z]+\d?)", known.split("}")[0]):
+        assert name == "CHLD" or re.search(rf"\b{name}\b", signals), name
 
 
 # ---- make install ----

@@ -159,6 +159,23 @@ def test_explain_without_names_tells_all(run):
     assert len(listed) > 120 and len(set(listed)) == len(listed)
 
 
+@pytest.mark.parametrize("words, value, why", [
+    (("--threads", "2"), "gthread", "'sync' with threads = 2"),
+    (("--threads", "2-8", "-k", "gunicorn.workers.sync.SyncWorker"), "gthread",
+     "'gunicorn.workers.sync.SyncWorker' with threads = 2-8"),
+    (("--threads", "1"), "sync", None),
+    (("--threads", "2", "-k", "asgi"), "asgi", None)])
+def test_explain_tells_the_class_that_will_serve(run, words, value, why):
+    done = run("config", "explain", "worker_class", *words)
+    assert done.status == 0
+    assert done.out.startswith(f"worker_class = {value}\n"), done.out
+    assert "    default  sync\n" in done.out
+    if why:
+        assert f"    because  {why} means this class, as in gunicorn" in done.out
+    else:
+        assert "because" not in done.out
+
+
 def test_explain_brings_up_the_right_name(run):
     done = run("config", "explain", "log_level")
     assert done.status == 1
@@ -214,6 +231,15 @@ def test_diff_tells_what_two_files_make_different(run):
     done = run("config", "diff", "a.py", files=files)
     assert done.status == 2
     done.line_with("usage: ", "diff FILE FILE")
+
+
+def test_diff_tells_of_another_class_by_threads(run):
+    files = {"a.py": "workers = 2\n", "b.py": "workers = 2\nthreads = 4\n",
+             "c.py": "worker_class = 'gthread'\nworkers = 2\nthreads = 4\n"}
+    done = run("config", "diff", "a.py", "b.py", files=files)
+    assert done.out == ("worker_class: sync (default) -> gthread (threads = 4)\n"
+                        "threads: 1 (default) -> 4 (b.py:2)\n")
+    assert run("config", "diff", "b.py", "c.py").out == ""
 
 
 # ---- secrets ----
@@ -374,7 +400,7 @@ def app(environ, start_response):
 
 @pytest.fixture
 def running(server):
-    s = server("app:app", files=RUNNING, config="workers = 2\ntimeout = 33\n"
+    s = server("app:app", "--threads", "2", files=RUNNING, config="workers = 2\ntimeout = 33\n"
                "raw_env = ['API_SECRET=abc']\n", env={"CGUNICORN_KEEPALIVE": "9"})
 
     def ask(*words, folder="/"):
@@ -389,6 +415,8 @@ def test_explain_tells_what_a_running_server_has(running):
     assert "timeout = 33\n    from     conf.py:2" in done.out
     assert "keepalive = 9\n    from     environment CGUNICORN_KEEPALIVE" in done.out
     assert "raw_env = ['API_SECRET=***']" in done.out and "abc" not in done.out
+    assert "worker_class = gthread\n" in running.config(
+        "explain", "worker_class").out
     (running.folder / "conf.py").write_text("timeout = 44\n")
     assert "timeout = 33\n" in running.config("explain", "timeout").out
     assert "graceful_timeout = 30\n" in running.config("explain").out

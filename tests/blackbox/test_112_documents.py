@@ -9,13 +9,15 @@ import subprocess
 
 import pytest
 
+from harness import classes
 from harness.control import program
+from harness.logcheck import lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-GUIDES = [p for p in PAGES if p.name == "README.md" or "guides" in p.parts]
+GUIDES = [p for p in PAGES if p.name == "README.md" or p.parent.parent.name == "docs"]
 LOGGED = re.compile(
-    r'CG_(?:WARNING|ERROR|CRITICAL)\s*,\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
+    r'CG_(?:WARNING|ERROR|CRITICAL)\s*,\s*(?:CG_SLICE\(\s*)?((?:"(?:[^"\\]|\\.)*"\s*)+)')
 
 
 def name_of(page):
@@ -62,7 +64,7 @@ def configurations():
 @pytest.mark.parametrize("suffix, text", configurations())
 def test_configurations_of_the_guides_are_good(suffix, text, tmp_path):
     text = text.split("gunicorn.yaml\n")[0]
-    text = re.sub(r"/run/[\w-]+/", f"{tmp_path}/", text)
+    text = re.sub(r"/(run|var/log)/[\w-]+/", f"{tmp_path}/", text)
     text = re.sub(r'"(127\.0\.0\.1|0\.0\.0\.0):\d+"', r'"\1:0"', text)
     text = re.sub(r'"log/', f'"{tmp_path}/', text)
     (tmp_path / f"c.{suffix}").write_text(text)
@@ -154,7 +156,86 @@ def test_trouble_that_is_logged_is_explained():
 
 def test_the_index_names_every_document():
     index = (ROOT / "docs/index.md").read_text()
-    missing = [name_of(p) for p in PAGES if p.parent.name in ("docs", "guides") and
+    missing = [name_of(p) for p in PAGES if p.parent != ROOT and
                p.name != "index.md" and
                f"({p.relative_to(ROOT / 'docs')})" not in index]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_targets_of_make_in_the_documents_are_there(page):
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][\w-]*):", makefile, re.M))
+    meant = re.findall(r"(?:^    |`)make ((?:[A-Z]+=[^\s`]+ |-j\d* )*)([a-z][\w-]*)",
+                       page.read_text(), re.M)
+    assert {target for _, target in meant} <= targets
+
+
+def test_make_help_lists_what_a_newcomer_may_want():
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for target in ("help", "run PORT=", "test", "check", "install PREFIX=",
+                   "deb", "site", "release", "bench", "docs"):
+        assert f"make {target}" in done.stdout, done.stdout
+
+
+# ---- the access log's page ----
+
+def atoms_of_the_guide():
+    page = (ROOT / "docs/guides/access-log.md").read_text()
+    for left, right in re.findall(r"^\| (`%\(.*?) \| .* \| (.*) \|$", page, re.M):
+        yield from zip(re.findall(r"`([^`]*)`", left), re.findall(r"`([^`]*)`", right),
+                       strict=True)
+
+
+@pytest.mark.skipif(classes.under_test() == "asgi", reason="a scope has no environ")
+def test_each_atom_of_the_guide_prints_what_it_says(server):
+    atoms = list(atoms_of_the_guide())
+    assert {a[2] for a, _ in atoms if a[3] == ")"} == set("hlutrmUqHsBbfaTMDLp")
+    s = server("app:app", files={"app.py": """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"eight..."]
+"""}, config="accesslog = 'a.log'\nrequest_id = 'X-Request-ID'\n"
+      f"access_log_format = {' | '.join(a for a, _ in atoms)!r}\n")
+    s.get("/cart/a%20b?page=2", "Authorization: Basic YWRhOng=",
+          "Referer: https://shop.example/", "User-Agent: curl/8.5",
+          "X-Forwarded-For: 10.0.0.7", "X-Request-ID: order-7", "traceparent: "
+          "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    found = lines(s.folder / "a.log", 1)[0].split(" | ")
+    assert len(found) == len(atoms)
+    for (atom, example), text in zip(atoms, found):
+        if atom[2] in "tTMDLp" or atom == "%({queue}x)s":  # another moment
+            form = re.sub(r"[A-Z][a-z]{2}", "[A-Z][a-z]{2}", re.sub(
+                r"\d+", r"\\d+", re.escape(example)))
+            assert re.fullmatch(form, text), atom
+        else:
+            assert text == example, atom
+
+
+# ---- the site ----
+
+def test_the_navigation_of_the_site_has_every_page():
+    """mkdocs checks the links; it is not needed for this."""
+    nav = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+    named = re.findall(r": (\S+\.md)$", nav, re.M)
+    assert len(set(named)) == len(named)
+    assert set(named) == {name_of(p) for p in PAGES} | {"tests/README.md"}
+
+
+def test_the_site_is_built_without_a_lost_link():
+    """`make site` makes the environment; nothing is fetched here."""
+    if not (ROOT / "build/site-env/bin/mkdocs").exists():
+        pytest.skip("no mkdocs: make site installs it")
+    done = subprocess.run([ROOT / "tools/site"], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in PAGES:
+        made = ROOT / "build/site" / page.relative_to(ROOT).with_suffix(".html")
+        if page.name == "README.md":
+            made = made.with_name("index.html")
+        text = re.sub(r"<pre>.*?</pre>|<code>.*?</code>", "", made.read_text(),
+                      flags=re.S)
+        # what would be if a table, a list or a block were not seen as one
+        assert not re.search(r"```|\|---|^\| |<p>- |<br />\n- ", text, re.M), page

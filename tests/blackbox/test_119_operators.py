@@ -18,7 +18,7 @@ import pytest
 
 from harness import classes, control, exposition, processes, wire
 from harness.blocked import APP, Blocked
-from harness.control import ask
+from harness.control import ask, deaths
 from harness.server import environment, free_port
 from harness.waiting import until
 
@@ -492,10 +492,6 @@ DEATHS = {
 }
 
 
-def deaths(s):
-    return ask(s, "why", "--json").json()["deaths"]
-
-
 @pytest.mark.parametrize("fault", DEATHS)
 def test_why_names_the_true_cause_of_a_death(server, fault):
     path, cause, text = DEATHS[fault]
@@ -523,9 +519,7 @@ def test_events_tell_what_was_done_and_why_it_failed(server):
                config="workers = 2\n")
 
     def told(kind, text):
-        until(lambda: [e for e in ask(s, "events", "--json").json()["events"]
-                       if e["kind"] == kind and re.search(text, e["text"])],
-              lambda: f"{kind} {text} in {ask(s, 'events').out}")
+        control.told(s, kind, text)
     told("start", "")
     told("serving", "")
     s.signal("TTIN")

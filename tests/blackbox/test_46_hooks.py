@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from harness import classes, processes
+from harness.control import told
 from harness.waiting import until
 
 APP = """\
@@ -472,6 +473,8 @@ threading.Thread(target=threading.Event().wait, name="reaper",
     s.wait_log(r"\[WARNING\] preload_app: loading the application started "
                r"threads, which no worker has: 'reaper'\.")
     assert s.log_count("preload_app: descriptor") == 2
+    told(s, "trouble", "preload_app: descriptor .* a socket, was opened")
+    told(s, "trouble", "started threads, which no worker has: 'reaper'")
 
 
 def test_preload_without_threads_and_sockets_is_quiet(server):

@@ -21,6 +21,7 @@ import threading
 import pytest
 
 from harness import processes, strangers, wire
+from harness.control import deaths, told
 from harness.front import needs_program
 from harness.load import Load
 from harness.server import HERE, ROOT, command, environment, faced, free_port
@@ -123,6 +124,7 @@ def pre_fork(server, worker):
         s.signal("TTIN")
         s.wait_log(r"\[ERROR\] cannot fork a worker: Resource temporarily "
                    "unavailable")
+        told(s, "trouble", "cannot fork a worker: Resource temporarily unav")
         assert s.get("/").status == 200
         (folder / "few").unlink()
         s.wait_workers(2)
@@ -206,6 +208,9 @@ def post_fork(server, worker):
     s.signal("HUP")
     s.wait_log(r"Exception in worker process: cannot start a thread: "
                r"Resource temporarily unavailable \(a limit on processes")
+    told(s, "rolled-back", "cannot start a thread: Resource temporarily unav")
+    assert deaths(s)[0]["cause"] == "boot"
+    assert "cannot start a thread" in deaths(s)[0]["story"]
     assert s.get("/").body == first
     (s.folder / "few").unlink()
     until(lambda: s.get("/").body != first, "a new worker serves")

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from harness import cgroup, processes
+from harness.control import deaths
 from harness.server import command
 from harness.waiting import until
 
@@ -47,6 +48,9 @@ def test_the_oom_killer_is_named_with_what_it_took(small):
         r"\[ERROR\] Worker \(pid:(\d+)\) was sent SIGKILL! Out of memory: the "
         r"kernel's OOM killer chose it"))
     small.wait_log(rf"Worker \(pid:{victim}\) took 1 request with it: GET /eat ")
+    death = until(lambda: deaths(small), "its end is explained")[0]
+    assert (death["pid"], death["cause"]) == (victim, "oom")
+    assert "GET /eat" in death["story"]
     until(lambda: len(small.workers()) == 2 and victim not in small.workers(),
           "it is replaced")
     assert small.get("/").status == 200

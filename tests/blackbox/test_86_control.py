@@ -167,6 +167,10 @@ def test_no_such_server_is_an_error(tmp_path):
 def test_misuse_names_the_words_and_the_close_one(tmp_path):
     for words, told in (
             (("staus",), ("did you mean the command 'status'", "recycle")),
+            (("cehck",), ("did you mean the command 'check'",)),
+            (("generat", "systemd"), ("did you mean the command 'generate'",)),
+            (("confg", "explain"), ("did you mean the command 'config'",)),
+            (("relaod", "--wait"), ("did you mean the command 'reload'?",)),
             (("ctl", "staus"), ("did you mean 'status'", "recycle")),
             (("ctl",), ("is no command", "recycle")),
             (("status", "all"), ("one word too many: 'all'",)),
@@ -345,6 +349,94 @@ def test_upgrade_that_fails_leaves_the_old_master(server):
     done = ctl(s.folder, "upgrade", "--wait", "--pid", s.pid)
     assert done.status == 1 and "serves on" in done.err, done
     assert s.get("/").status == 200
+
+
+# ---- in every class ----
+
+ASGI = """
+import asyncio, os, pathlib
+
+async def app(scope, receive, send):
+    while scope["type"] == "lifespan":
+        what = (await receive())["type"]
+        await send({"type": what + ".complete"})
+        if what == "lifespan.shutdown":
+            return
+    name = scope["query_string"].decode()
+    if scope["path"] == "/block":
+        pathlib.Path(name + ".in").touch()
+        while not os.path.exists(name + ".go"):
+            await asyncio.sleep(0.002)
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+"""
+# eventlet takes seconds to import, in each of a dozen workers; to the commands
+# it is what gevent is
+KINDS = {"sync": (), "gthread": ("--threads", "2")} | {
+    name: ("-k", name) for name in ("gevent", "tornado", "asgi")}
+
+
+def look(s):
+    """Each command that only looks, while a request is in the application."""
+    with s.connect() as peer:
+        request = Blocked(s, peer, "one")
+        assert "/block?one" in ask(s, "requests").out
+        assert "/block?one" in str(control.status(s)["workers"])
+        assert str(s.pid) in ask(s, "status").out
+        until(lambda: re.search(r"in app\b", ask(s, "stacks").out), "its stack")
+        request.go()
+        assert peer.reply().status == 200
+    assert "no worker died" in ask(s, "why").out
+    assert [e["kind"] for e in control.events(s)] == ["start", "serving"]
+    running = ctl(s.folder, "config", "diff", "--running", "--pid", s.pid)
+    assert (running.status, running.out) == (0, "")
+    explained = ctl(s.folder, "config", "explain", "--running", "--pid", s.pid,
+                    "worker_class")
+    assert "worker_class = " + control.status(s)["worker_class"] in explained.out
+
+
+def give_orders(s):
+    """Each command that changes something, until the server has ended."""
+    assert ask(s, "scale", "+1").out == "scale: 3 workers\n"
+    assert ask(s, "scale", "2").out == "scale: 2 workers\n"
+    ask(s, "loglevel", "warning")
+    ask(s, "loglevel", "info")
+    ask(s, "reopen")
+    ask(s, "drain")
+    assert s.get("/").says_close()
+    ask(s, "resume")
+    assert "generation 2 serves" in ask(s, "reload", "--wait").out
+    old = s.wait_workers(2)
+    ask(s, "recycle", "all")
+    until(lambda: not set(old) & set(s.workers()), "all are replaced")
+    serving(s)
+    victim = s.wait_workers(2)[0]
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: [d["pid"] for d in control.deaths(s)] == [victim], "it is told")
+    until(lambda: len(s.workers()) == 2, "there is another one")
+    serving(s)
+    done = ask(s, "upgrade", "--wait")
+    assert s.process.wait(30) == 0
+    s.pid = int(re.search(r"new master \(pid:(\d+)\) serves", done.out)[1])
+    assert s.get("/").status == 200
+    ask(s, "stop")
+    until(lambda: not processes.is_running(s.pid), "it has ended")
+
+
+@pytest.mark.skipif(classes.under_test() != "sync", reason="it starts each class")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_command_works_in_every_class(run, server, kind):
+    if kind in ("gevent", "tornado"):
+        classes.skip_unless_installed(run, kind)
+    s = serving(server(*WORKERS, *KINDS[kind], "-p", "server.pid", "app:app",
+                       files={"app.py": ASGI if kind == "asgi" else APP},
+                       env={"PYTHONWARNINGS": "ignore"}))
+    assert control.status(s)["worker_class"] == kind
+    look(s)
+    s.status, s.daemon = None, True  # the last one is no child of ours
+    give_orders(s)
+    s.status = 0
 
 
 # ---- deaths ----

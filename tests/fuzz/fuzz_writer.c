@@ -97,6 +97,7 @@ give_file(struct world *v, struct cg_slice s)
 {
     struct cg_parts parts;
     size_t n;
+    v->context.trailers = false; /* it leaves by its length */
     head(v, (int64_t)s.n);
     cg_writer_file(&v->w, s.n, &n, &parts);
     EXPECT(n <= s.n, "more of the file than there is");

@@ -45,20 +45,6 @@ now_ms(void)
 
 /* ---- what they say ---- */
 
-/* Its own words, but they do not steer a terminal or make a line of ours. */
-static void
-put_plain(struct cg_buf *out, const char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if (byte == '\t' || (byte >= 0x20 && byte != 0x7f)) {
-            cg_buf_putc(out, (char)byte);
-        } else {
-            cg_buf_putf(out, "\\x%02x", byte);
-        }
-    }
-}
-
 static void
 log_line(struct cg_arbiter *a, struct cg_companion *c)
 {
@@ -66,7 +52,8 @@ log_line(struct cg_arbiter *a, struct cg_companion *c)
     while (c->line.n > 0 && c->line.p[c->line.n - 1] == '\r') {
         c->line.n--;
     }
-    put_plain(&text, c->line.p, c->line.n);
+    /* its own words, but they do not steer a terminal or make a line of ours */
+    cg_buf_put_harmless(&text, (struct cg_slice){c->line.p, c->line.n}, "\t");
     if (text.n > 0) {
         cg_log_line(a->log, CG_INFO, "Companion %s: %s", c->name,
                     cg_buf_str(&text));
@@ -288,11 +275,11 @@ say_end(struct cg_arbiter *a, const struct cg_companion *c, int status,
         snprintf(then, sizeof then,
                  "; the next one is started in %" PRIu64 " s", pause / 1000);
     }
-    cg_log_line(a->log, told ? CG_INFO : CG_WARNING,
-                "Companion %s (pid:%d) %s%s", c->name, c->pid, how, then);
+    cg_auto(free) char *verdict =
+        cg_strf("Companion %s (pid:%d) %s", c->name, c->pid, how);
+    cg_auto(free) char *text = cg_strf("%s%s", verdict, then);
+    cg_arbiter_log_apart(a, told ? CG_INFO : CG_WARNING, cg_slice_of(text));
     if (!told) {
-        cg_auto(free) char *verdict =
-            cg_strf("Companion %s (pid:%d) %s", c->name, c->pid, how);
         cg_events_judge(&a->events, c->pid, cause_of(a, c, status), verdict);
     }
 }
@@ -312,8 +299,9 @@ hold_inquest(struct cg_arbiter *a, const struct cg_companion *c)
     if (ran.n > 0) {
         cg_buf_putf(&report.story, "%s (pid:%d) took with it: %s", c->name,
                     c->pid, cg_buf_str(&ran));
-        cg_log_line(a->log, CG_ERROR, "Companion %s",
-                    cg_buf_str(&report.story));
+        cg_auto(free) char *text =
+            cg_strf("Companion %s", cg_buf_str(&report.story));
+        cg_arbiter_log_apart(a, CG_ERROR, cg_slice_of(text));
     }
     cg_events_bury(&a->events, &report);
 }

@@ -77,6 +77,7 @@ cg_plan_ready(struct cg_plan *p, int pid, uint64_t now_ms)
         return;
     }
     w->state = ROSTER_READY;
+    w->served = true;
     cg_backoff_forgive_successors(p);
     if (p->phase == PLAN_STARTING) {
         cg_plan_enter(p, PLAN_RUNNING);
@@ -116,6 +117,16 @@ is_boot_failure(const struct cg_plan_worker *w, int code)
            (code == CG_EXIT_BOOT || code == CG_EXIT_APP);
 }
 
+/* Also of one that was told to stop meanwhile, as the other new ones of a
+ * reload are when the first of them does not boot. */
+static enum cg_death_cause
+cause_of_exit(const struct cg_plan_worker *w, int code)
+{
+    bool boots = !w->served && (code == CG_EXIT_BOOT || code == CG_EXIT_APP ||
+                                code == CG_EXIT_CRASHED);
+    return boots ? CG_DEATH_BOOT : CG_DEATH_EXIT;
+}
+
 static void
 say_exit(struct cg_plan *p, const struct cg_plan_worker *w, int code)
 {
@@ -131,8 +142,7 @@ say_exit(struct cg_plan *p, const struct cg_plan_worker *w, int code)
     } else {
         return;
     }
-    cg_plan_classify_death(
-        p, w->pid, is_boot_failure(w, code) ? CG_DEATH_BOOT : CG_DEATH_EXIT);
+    cg_plan_classify_death(p, w->pid, cause_of_exit(w, code));
 }
 
 static enum cg_death_cause
@@ -149,6 +159,13 @@ cause_of(const struct cg_plan_worker *w, int sig, enum cg_oom oom)
                                   : CG_DEATH_KILLED;
 }
 
+bool
+cg_plan_was_stopped(const struct cg_plan_worker *w, int status)
+{
+    return w->state == ROSTER_STOPPING && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGTERM;
+}
+
 static void
 say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
         enum cg_oom oom)
@@ -163,7 +180,9 @@ say_end(struct cg_plan *p, const struct cg_plan_worker *w, int status,
                                            : CG_WARNING;
     cg_plan_say(p, level, "Worker (pid:%d) was sent SIG%s!%s", w->pid,
                 cg_signal_name(sig), sig == SIGKILL ? who_killed(w, oom) : "");
-    cg_plan_classify_death(p, w->pid, cause_of(w, sig, oom));
+    if (!cg_plan_was_stopped(w, status)) {
+        cg_plan_classify_death(p, w->pid, cause_of(w, sig, oom));
+    }
 }
 
 /* A worker that could not load the application. */

@@ -124,6 +124,7 @@ struct cg_plan_worker {
     uint32_t age, generation;
     enum cg_plan_worker_state state;
     uint64_t born_ms;
+    bool served;           /* it was READY once */
     uint64_t retire_at_ms; /* its lifetime ends then; 0: never */
     bool wants_out;        /* to be replaced as soon as it may */
     bool spent;            /* a request hangs in it: KILL if it stays */
@@ -220,6 +221,9 @@ void cg_plan_explain_failure(struct cg_plan *p, const char *text);
 /* status as of waitpid. False: no child of ours. */
 bool cg_plan_exited(struct cg_plan *p, int pid, int status, enum cg_oom oom,
                     uint64_t now_ms);
+/* Whether it ended by the TERM that it was sent to stop: it had no handler yet.
+ * That is no death to be explained. */
+bool cg_plan_was_stopped(const struct cg_plan_worker *w, int status);
 /* What is known of a worker, or NULL; valid until the next event. */
 const struct cg_plan_worker *cg_plan_worker(const struct cg_plan *p, int pid);
 /* The target, or as many as there is room for. */

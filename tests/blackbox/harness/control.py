@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 
 from .server import command, environment
-from .waiting import DEADLINE
+from .waiting import DEADLINE, until
 
 PREFIX = "@cgunicorn-control/"
 
@@ -54,6 +55,22 @@ def status(server):
     done = ctl(server.folder, "status", "--json", "--pid", server.pid)
     assert done.status in (0, 3), done
     return done.json()
+
+
+def events(server):
+    return ask(server, "events", "--json").json()["events"]
+
+
+def deaths(server):
+    """The reports of `why`, the newest first."""
+    return ask(server, "why", "--json").json()["deaths"]
+
+
+def told(server, kind, text):
+    """Waits for an event of that kind that says so."""
+    until(lambda: [e for e in events(server)
+                   if e["kind"] == kind and re.search(text, e["text"])],
+          lambda: f"{kind} {text!r} in {events(server)}")
 
 
 def channel_of(pid):

@@ -803,6 +803,38 @@ START_TEST(new_workers_that_do_not_boot_bring_the_old_settings_back)
 }
 END_TEST
 
+/* What the death that is told next was of. */
+static enum cg_death_cause
+told_cause(void)
+{
+    enum cg_death_cause cause = CG_DEATH_NONE;
+    struct cg_effect e;
+    while (cg_plan_next(&plan, &e)) {
+        if (e.kind == EFFECT_LOG && e.kind_of_event == CG_HAPPENED_DEATH) {
+            cause = e.cause;
+        } else if (e.kind == EFFECT_SPAWN) {
+            cg_plan_spawned(&plan, next_pid++, now);
+        }
+    }
+    return cause;
+}
+
+START_TEST(each_new_worker_of_a_failed_reload_dies_of_its_boot)
+{
+    serve();
+    reload(3);
+    effects();
+    ended(3, BOOT);
+    ck_assert_int_eq(told_cause(), CG_DEATH_BOOT);
+    ended(4, BOOT); /* it had been told to stop by then */
+    ck_assert_int_eq(told_cause(), CG_DEATH_BOOT);
+    ended(5, SIGTERM); /* so had this one, and it stopped */
+    ck_assert_int_eq(told_cause(), CG_DEATH_NONE);
+    ended(1, BOOT); /* it had served */
+    ck_assert_int_eq(told_cause(), CG_DEATH_EXIT);
+}
+END_TEST
+
 START_TEST(an_old_worker_that_dies_in_a_reload_is_not_replaced)
 {
     serve();
@@ -1798,6 +1830,7 @@ suite(void)
         &a_reload_to_no_workers_needs_no_gate,
         &a_reload_to_more_workers_than_fit_starts_those_that_do,
         &new_workers_that_do_not_boot_bring_the_old_settings_back,
+        &each_new_worker_of_a_failed_reload_dies_of_its_boot,
         &an_old_worker_that_dies_in_a_reload_is_not_replaced,
         &hups_during_a_reload_become_one_more_reload,
         &a_reload_waits_while_too_many_workers_are_ending,

@@ -60,6 +60,19 @@ START_TEST(blanks_are_trimmed)
 }
 END_TEST
 
+START_TEST(newlines_at_the_end_are_taken_off)
+{
+    static const char *const rows[][2] = {
+        {"a\n", "a"}, {"\na\nb\n\n", "\na\nb"}, {"\n\n", ""},
+        {"", ""},     {"a\n ", "a\n "},
+    };
+    for (size_t i = 0; i < CG_COUNT(rows); i++) {
+        ck_assert(
+            cg_slice_is(cg_slice_chomp(cg_slice_of(rows[i][0])), rows[i][1]));
+    }
+}
+END_TEST
+
 START_TEST(a_buffer_grows_and_keeps_its_bytes)
 {
     struct cg_buf b = {0};
@@ -163,9 +176,38 @@ START_TEST(a_peers_bytes_are_escaped_and_cut)
 }
 END_TEST
 
+START_TEST(text_of_others_gives_a_terminal_no_commands)
+{
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *kept, *want;
+    } rows[] = {
+        {"File \"a.py\"\n\tx\n", 15, "\n\t", "File \"a.py\"\n\tx\n"},
+        {"File \"a.py\"\n\tx\n", 15, "\n", "File \"a.py\"\n\\x09x\n"},
+        {"a\n\tb", 4, "\t", "a\\x0a\tb"},
+        {"a\0\r\x1b[2J\x7f", 8, "\n", "a\\x00\\x0d\\x1b[2J\\x7f"},
+        {"a\\b", 3, "", "a\\b"},
+        /* U+009B, the one-character form of ESC [; its neighbours stay */
+        {"\xc2\x9b\x32J \xc2\xa0 \xc3\x9b", 10, "",
+         "\\xc2\\x9b\x32J \xc2\xa0 \xc3\x9b"},
+        {"\xc2", 1, "", "\xc2"},
+        {"", 0, "\n", ""},
+    };
+    for (size_t i = 0; i < CG_COUNT(rows); i++) {
+        cg_auto(buf) struct cg_buf b = {0};
+        cg_buf_put_harmless(&b, (struct cg_slice){rows[i].text, rows[i].n},
+                            rows[i].kept);
+        ck_assert_str_eq(cg_buf_str(&b), rows[i].want);
+    }
+}
+END_TEST
+
 TESTS("bytes", slices_compare_whole_and_without_case,
       a_word_is_found_in_a_list_whole, the_end_of_a_text_is_compared,
-      blanks_are_trimmed, a_buffer_grows_and_keeps_its_bytes,
+      blanks_are_trimmed, newlines_at_the_end_are_taken_off,
+      text_of_others_gives_a_terminal_no_commands,
+      a_buffer_grows_and_keeps_its_bytes,
       room_is_reserved_without_a_change_in_length,
       text_is_printed_to_its_full_length,
       the_front_is_dropped_and_memory_with_the_last_byte, memory_is_taken_out,
