@@ -213,6 +213,7 @@ def post_fork(server, worker):
     assert "cannot start a thread" in deaths(s)[0]["story"]
     assert s.get("/").body == first
     (s.folder / "few").unlink()
+    s.signal("HUP")  # that reload is over
     until(lambda: s.get("/").body != first, "a new worker serves")
 
 
