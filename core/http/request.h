@@ -22,7 +22,7 @@
 
 #include "core/base/bytes.h"
 
-struct cg_trust;     /* core/http/trust.h */
+struct cg_trust;     /* core/http/proxy/trust.h */
 struct cg_head_memo; /* core/http/memo.h */
 
 /* What is done with a field name that has an underscore (gunicorn header_map).

@@ -5,7 +5,7 @@
 
 #include "config/settings.h"
 #include "core/engine/engine.h"
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
 /* Owns the lists that the configs point to; must outlive the engine. */
 struct cg_policy {

@@ -2,11 +2,11 @@
 /* What a client says about a file: its path, ranges, codings, conditions. The
  * first byte chooses. */
 #include "core/base/memory.h"
-#include "core/http/coding.h"
-#include "core/http/file_path.h"
-#include "core/http/media_type.h"
-#include "core/http/precondition.h"
-#include "core/http/range.h"
+#include "core/http/files/coding.h"
+#include "core/http/files/file_path.h"
+#include "core/http/files/media_type.h"
+#include "core/http/files/precondition.h"
+#include "core/http/files/range.h"
 #include "tests/fuzz/fuzz.h"
 
 /* What is plain has no way out of a folder, whoever reads it. */

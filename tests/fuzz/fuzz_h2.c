@@ -5,7 +5,7 @@
  * meanwhile disturb nothing.
  */
 #include "core/base/memory.h"
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { MOST = 256 };

@@ -19,7 +19,7 @@
 #include "core/base/fd.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
-#include "core/http/trust.h"
+#include "core/http/proxy/trust.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {

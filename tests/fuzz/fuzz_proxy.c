@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* PROXY preambles: the verdict does not depend on the cut, addresses are
  * addresses, and the preamble is bounded. */
-#include "core/http/proxy.h"
+#include "core/http/proxy/proxy.h"
 
 #include <arpa/inet.h>
 

@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 
 #include "core/base/memory.h"
-#include "core/http/trust.h"
+#include "core/http/proxy/trust.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ITEMS = 8 };

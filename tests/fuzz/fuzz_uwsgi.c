@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* uwsgi packets: the verdict does not depend on the cut, and the head that one
  * becomes has as many lines as it is to have, whatever the bytes were. */
-#include "core/http/uwsgi.h"
+#include "core/http/proxy/uwsgi.h"
 
 #include "core/base/memory.h"
 #include "tests/fuzz/fuzz.h"

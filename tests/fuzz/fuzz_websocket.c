@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* WebSocket frames: the same events however they are cut, messages within the
  * limit, text that is UTF-8, and a message that we write comes back. */
-#include "core/http/websocket.h"
+#include "core/http/websocket/websocket.h"
 
 #include "core/base/memory.h"
 #include "tests/fuzz/fuzz.h"

@@ -9,8 +9,8 @@
 
 #include "core/engine/conn/conn.h"
 #include "core/engine/loop/executor.h"
-#include "core/http/proxy.h"
-#include "core/http/uwsgi.h"
+#include "core/http/proxy/proxy.h"
+#include "core/http/proxy/uwsgi.h"
 
 /*
  * Feeds the bytes that came. What has come of one is kept in c->rest until it

@@ -6,7 +6,7 @@
 #include "core/engine/exchange/inline.h"
 #include "core/engine/files/send.h"
 #include "core/engine/state.h"
-#include "core/http/file_path.h"
+#include "core/http/files/file_path.h"
 
 static void
 put(struct cg_exchange *ex, const char *name, struct cg_slice value)

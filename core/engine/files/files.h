@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "core/base/error.h"
-#include "core/http/media_type.h"
+#include "core/http/files/media_type.h"
 
 /* A folder, and where it is in the paths of requests. */
 struct cg_mount {

@@ -7,7 +7,7 @@
 
 #include "core/base/fd.h"
 #include "core/engine/files/open.h"
-#include "core/http/file_path.h"
+#include "core/http/files/file_path.h"
 
 void
 cg_found_release(struct cg_found_file *f)

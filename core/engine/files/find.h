@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "core/engine/files/files.h"
-#include "core/http/coding.h"
+#include "core/http/files/coding.h"
 #include "core/http/request.h"
 
 enum cg_find {

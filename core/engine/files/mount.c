@@ -12,7 +12,7 @@
 #include "core/base/fd.h"
 #include "core/base/memory.h"
 #include "core/engine/files/files.h"
-#include "core/http/file_path.h"
+#include "core/http/files/file_path.h"
 
 enum { FOLDER = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 

@@ -12,7 +12,7 @@
 #include "core/engine/files/open.h"
 #include "core/engine/files/send.h"
 #include "core/engine/state.h"
-#include "core/http/file_path.h"
+#include "core/http/files/file_path.h"
 
 /* What the application said, taken out of its reply. */
 struct wanted {

@@ -7,8 +7,8 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
-#include "core/http/precondition.h"
-#include "core/http/range.h"
+#include "core/http/files/precondition.h"
+#include "core/http/files/range.h"
 
 enum {
     SMALL = 16 * 1024,       /* leaves with its head, by one call */

@@ -12,7 +12,7 @@
 
 #include "core/base/bytes.h"
 #include "core/engine/conn/conn.h"
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
 enum { CG_H2_PIPE_MAX = 64 * 1024, CG_H2_PIPE_LEAST = 4 * 1024 };
 

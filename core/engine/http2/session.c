@@ -8,7 +8,7 @@
 #include "core/engine/http2/http2.h"
 #include "core/engine/http2/internal.h"
 #include "core/engine/state.h"
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
 enum { READ_AWAY = 1 << 20 }; /* of a peer that was told to go */
 

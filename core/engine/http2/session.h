@@ -10,7 +10,7 @@
 #define CG_ENGINE_HTTP2_SESSION_H
 
 #include "core/engine/protocol.h"
-#include "core/http/h2_upgrade.h"
+#include "core/http/h2/upgrade.h"
 
 /* What a peer says of itself with an upgrade. */
 struct cg_h2_settings {

@@ -4,7 +4,7 @@
 #include "core/base/memory.h"
 #include "core/engine/http2/session.h"
 #include "core/engine/state.h"
-#include "core/http/h2_upgrade.h"
+#include "core/http/h2/upgrade.h"
 
 static bool
 has_body(const struct cg_arrival *a)

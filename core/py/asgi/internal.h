@@ -14,8 +14,8 @@
 #include <string.h>
 #include <structmember.h>
 
-#include "core/http/websocket.h"
-#include "core/http/websocket_handshake.h"
+#include "core/http/websocket/handshake.h"
+#include "core/http/websocket/websocket.h"
 #include "core/py/asgi/asgi.h"
 #include "core/py/runtime/held.h"
 #include "core/py/wsgi/bridge.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 #include "core/py/compat/hooks.h"
 #include "core/py/compat/hooks_internal.h"
 #include "core/py/runtime/ref.h"

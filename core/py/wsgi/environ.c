@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "core/base/memory.h"
-#include "core/http/proxy.h"
+#include "core/http/proxy/proxy.h"
 #include "core/py/request/parts.h"
 #include "core/py/wsgi/bridge.h"
 #include "core/py/wsgi/reply.h"

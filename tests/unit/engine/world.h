@@ -27,7 +27,7 @@
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/wire.h"
 #include "core/engine/state.h"
-#include "core/http/trust.h"
+#include "core/http/proxy/trust.h"
 #include "tests/unit/engine/fake_host.h"
 
 enum { WORKERS = 3, THREADS = 4, BIG = 4 << 20 };

@@ -13,7 +13,7 @@
 
 #include "core/base/memory.h"
 #include "core/http/chunk.h"
-#include "core/http/proxy.h"
+#include "core/http/proxy/proxy.h"
 #include "core/http/request.h"
 
 /* A request that came whole. */

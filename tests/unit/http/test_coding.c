@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Accept-Encoding: which codings a client takes, and which it likes best. */
-#include "core/http/coding.h"
+#include "core/http/files/coding.h"
 
 #include "core/base/memory.h"
 #include "tests/unit/check_main.h"

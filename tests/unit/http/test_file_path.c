@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A request's path as a file's name: nothing leads out, nothing hidden. */
-#include "core/http/file_path.h"
+#include "core/http/files/file_path.h"
 
 #include "core/base/memory.h"
 #include "tests/unit/check_main.h"

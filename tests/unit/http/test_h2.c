@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions of HTTP/2, with frames by hand: requests wherever they are split,
  * replies, and what a peer may not do. */
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
 #include <stdlib.h>
 

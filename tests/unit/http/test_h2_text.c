@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* HTTP/2's fields as HTTP/1.1's head, and HTTP/1.1's replies as its pieces. */
-#include "core/http/h2_text.h"
+#include "core/http/h2/text.h"
 
 #include <stdlib.h>
 

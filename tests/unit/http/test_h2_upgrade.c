@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The upgrade to HTTP/2: who asks for it, and what becomes the first stream. */
-#include "core/http/h2_upgrade.h"
+#include "core/http/h2/upgrade.h"
 
 #include <string.h>
 

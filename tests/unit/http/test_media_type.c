@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Media types by a name's ending, from our table and from a system's. */
-#include "core/http/media_type.h"
+#include "core/http/files/media_type.h"
 
 #include "core/base/memory.h"
 #include "tests/unit/check_main.h"

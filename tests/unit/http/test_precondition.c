@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conditional requests: dates, entity tags, and in which order they count. */
-#include "core/http/precondition.h"
+#include "core/http/files/precondition.h"
 
 #include "core/base/memory.h"
 #include "tests/unit/check_main.h"

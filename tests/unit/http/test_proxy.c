@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PROXY preambles: lines of version 1, blocks of version 2, their bounds. */
-#include "core/http/proxy.h"
+#include "core/http/proxy/proxy.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Range: which bytes a client asks for, and how many parts it gets. */
-#include "core/http/range.h"
+#include "core/http/files/range.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Trust lists: what is a network, and whom it covers. */
-#include "core/http/trust.h"
+#include "core/http/proxy/trust.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

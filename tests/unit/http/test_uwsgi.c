@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* uwsgi packets: the head that they become, and what is refused. */
-#include "core/http/uwsgi.h"
+#include "core/http/proxy/uwsgi.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* WebSocket frames: messages, fragments, control frames, faults, limits; the
  * groups of the Autobahn suite, for the codec alone. */
-#include "core/http/websocket.h"
+#include "core/http/websocket/websocket.h"
 
 #include <stdio.h>
 #include <stdlib.h>

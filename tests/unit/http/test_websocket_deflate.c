@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* permessage-deflate: offers and answers (RFC 7692, 7.1). */
-#include "core/http/websocket_deflate.h"
+#include "core/http/websocket/deflate.h"
 
 #include <stdlib.h>
 #include <string.h>

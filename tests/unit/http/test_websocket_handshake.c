@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The opening handshake: which requests are one, the key, what is offered. */
-#include "core/http/websocket_handshake.h"
+#include "core/http/websocket/handshake.h"
 
 #include <string.h>
 

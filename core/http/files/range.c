@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/range.h"
+#include "core/http/files/range.h"
 
 #include <stdbool.h>
 

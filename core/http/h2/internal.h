@@ -3,13 +3,13 @@
 #ifndef CG_HTTP_H2_INTERNAL_H
 #define CG_HTTP_H2_INTERNAL_H
 
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
 #ifdef CG_HTTP2
 
 #include <nghttp2/nghttp2.h>
 
-#include "core/http/h2_text.h"
+#include "core/http/h2/text.h"
 
 struct cg_h2_stream {
     struct cg_h2_stream *next, *prev; /* of the session */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
-#include "core/http/h2_internal.h"
+#include "core/http/h2/internal.h"
 
 #ifdef CG_HTTP2
 

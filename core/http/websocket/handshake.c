@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/websocket_handshake.h"
+#include "core/http/websocket/handshake.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/media_type.h"
+#include "core/http/files/media_type.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static const struct {
     struct cg_media_type type;
 } known[] = {
 #define MEDIA(ending, type, text) {ending, {type, text}},
-#include "core/http/media_types.def"
+#include "core/http/files/media_types.def"
 #undef MEDIA
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/file_path.h"
+#include "core/http/files/file_path.h"
 
 static int
 hex_of(char c)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/h2_upgrade.h"
+#include "core/http/h2/upgrade.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A build without nghttp2: the start refuses what asks for HTTP/2. */
-#include "core/http/h2.h"
+#include "core/http/h2/h2.h"
 
 #ifndef CG_HTTP2
 

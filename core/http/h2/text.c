@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/h2_text.h"
+#include "core/http/h2/text.h"
 
 #include "core/http/scan.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/uwsgi.h"
+#include "core/http/proxy/uwsgi.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * its reading is one of Python's (signs and underscores in ports), wider where
  * the specification asks for it (UNKNOWN, and UNSPEC without a transport).
  */
-#include "core/http/proxy.h"
+#include "core/http/proxy/proxy.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/coding.h"
+#include "core/http/files/coding.h"
 
 enum { WHOLE = 1000 };
 

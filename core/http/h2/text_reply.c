@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A reply in HTTP/1.1's form, taken apart. */
-#include "core/http/h2_text.h"
+#include "core/http/h2/text.h"
 
 #include "core/http/scan.h"
 

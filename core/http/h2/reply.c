@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Replies: from HTTP/1.1's form into frames. */
-#include "core/http/h2_internal.h"
+#include "core/http/h2/internal.h"
 
 #ifdef CG_HTTP2
 

@@ -3,7 +3,7 @@
  * What a peer costs: whoever makes more work than it lets be useful is told to
  * calm down (RFC 9113, 10.5).
  */
-#include "core/http/h2_internal.h"
+#include "core/http/h2/internal.h"
 
 #ifdef CG_HTTP2
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/precondition.h"
+#include "core/http/files/precondition.h"
 
 #include <string.h>
 

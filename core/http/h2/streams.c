@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams that come and go: what nghttp2 tells of a peer's frames. */
-#include "core/http/h2_internal.h"
+#include "core/http/h2/internal.h"
 
 #ifdef CG_HTTP2
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* permessage-deflate: the terms (RFC 7692, 7.1) and the data (7.2). */
-#include "core/http/websocket_deflate.h"
+#include "core/http/websocket/deflate.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #define CG_HTTP_WEBSOCKET_HANDSHAKE_H
 
 #include "core/http/request.h"
-#include "core/http/websocket_deflate.h"
+#include "core/http/websocket/deflate.h"
 
 enum cg_ws_request {
     CG_WS_REQUEST_NONE,        /* an HTTP request like others */

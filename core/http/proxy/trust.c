@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/trust.h"
+#include "core/http/proxy/trust.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames into messages, and messages into frames (RFC 6455, 5 and 7). */
-#include "core/http/websocket.h"
+#include "core/http/websocket/websocket.h"
 
 #include <errno.h>
 #include <string.h>
