@@ -24,7 +24,7 @@ def over_tls(monkeypatch):
 
 
 def start(server, *args, workers=2, **more):
-    s = server("app:app", "-w", str(workers), "--timeout", "120", *args,
+    s = server("app:app", "-w", str(workers), "--timeout", "3600", *args,
                files={**FILES, **more.pop("files", {})}, **more)
     s.wait_log("Booting worker", workers)
     return s

@@ -49,7 +49,7 @@ class One:
     def __init__(self, server, *args, files=FILES, tls=True, workers=2):
         certificates.needs_openssl()
         how = sealed() if tls else CLEAR
-        self.server = server("app:app", "-w", str(workers), "--timeout", "120", *how,
+        self.server = server("app:app", "-w", str(workers), "--timeout", "3600", *how,
                              *args, files=files)
         self.server.wait_log("Booting worker", workers)
         self.client = connect(self.server, tls)

@@ -3,6 +3,7 @@
 move: an application whose requests stay where they are until a file says go,
 and clients that are known to be of a worker."""
 import collections
+import itertools
 import json
 
 from harness.waiting import until
@@ -149,17 +150,24 @@ def by_worker(server, workers, each):
 def block(server, found, threads, most):
     """Has `most` of the workers blocked, in all of their threads. [(Stays, peer)],
     and whom that leaves. On a loaded machine a worker may have lent even that
-    request: who runs it is who is blocked."""
-    held, running = [], collections.Counter()
+    request: who runs it is who is blocked, unless nobody would be left."""
+    held, running, names = [], collections.Counter(), itertools.count()
 
     def wanted():
         begun = [p for p in found if 0 < running[p] < threads]
         return (begun or [p for p in found if running[p] == 0])[0]
 
     while sum(n >= threads for n in running.values()) < most:
-        peer = found[wanted()].pop()
-        held.append((Stays(server, f"held{len(held)}", peer.get), peer))
-        running[held[-1][0].pid] += 1
+        peers = found[wanted()]
+        peer = peers.pop()
+        stays = Stays(server, f"held{next(names)}", peer.get)
+        if running[stays.pid] == 0 and sum(n > 0 for n in running.values()) == most:
+            stays.go()
+            peer.reply()
+            peers.append(peer)
+            continue
+        held.append((stays, peer))
+        running[stays.pid] += 1
     return held, [p for p in found if running[p] == 0]
 
 
