@@ -146,6 +146,7 @@ first_look(struct program *p, char **ret_python)
         printf("Python %s, %s\n", cg_python_version(), p->front->python);
         status = EXIT_GOOD;
     }
+    fflush(stdout); /* a program of Python's may go on, with its own buffer */
     for (size_t i = 0; i < cmd.noptions; i++) {
         if (cmd.options[i].id == CG_python) {
             free(*ret_python);

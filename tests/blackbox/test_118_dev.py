@@ -281,7 +281,8 @@ if hasattr(sys, "monitoring"):
 else:
     print("trace:", sys.gettrace().__module__)
 """
-    s = server("--spew", "--threads", "2", "app:app", files={**FILES, "app.py": app})
+    s = server("--spew", "--threads", "2", "app:app", files={**FILES, "app.py": app},
+               env={"PYTHONUNBUFFERED": "1"})
     s.get("/")
     told = "tool: spew" if way == "monitoring" else "trace: _cgunicorn_glue.spew"
     until(lambda: told in s.stdout(), "it says which way")

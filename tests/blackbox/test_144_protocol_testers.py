@@ -181,7 +181,7 @@ def pair(request, tmp_path_factory, module_server):
 GRADES = ["LOW", "MEDIUM", "HIGH", "CRITICAL"]
 
 
-def testssl(program, port, report):
+def findings_of(program, port, report):
     """{finding's id: its grade}, of those that are none of our business left out."""
     done = run(program, "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1",
                "--jsonfile", report, "-p", "-s", "-f", "-S", "-U", f"localhost:{port}", minutes=15)
@@ -191,7 +191,7 @@ def testssl(program, port, report):
 
 def test_testssl(pair, tmp_path):
     program = named("TESTSSL", "testssl.sh")
-    ours, theirs = (testssl(program, s.address[1], tmp_path / f"{name}.json")
+    ours, theirs = (findings_of(program, s.address[1], tmp_path / f"{name}.json")
                     for name, s in zip(("ours", "nginx"), pair))
     assert len(ours) > 40, ours
 

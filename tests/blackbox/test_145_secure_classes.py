@@ -279,7 +279,7 @@ def test_request_timeout_is_a_504_of_its_stream(kind, server, pki):
     c = h2_to(s, pki)
     stream = c.request("/sleepy")
     assert status_of(c.until(HEADERS, stream)[3]) == 504
-    s.wait_log(r"Request timed out: GET /sleepy")
+    s.wait_log("REQUEST TIMEOUT")  
     c.close()
     c = h2_to(s, pki)
     assert c.body(c.request("/")) == b"hello"

@@ -126,7 +126,7 @@ def test_what_is_no_place_for_development_is_told(run, args, status, words):
 
 
 def test_spew_prints_lines(server):
-    s = server("--spew", "app:app", files=FILES)
+    s = server("--spew", "app:app", files=FILES, env={"PYTHONUNBUFFERED": "1"})
     assert word(s) == "one"
     until(lambda: "word:1: WORD = 'one'" in s.stdout(), "it is printed")
     if not classes.has_package():
