@@ -12,6 +12,9 @@ from harness.waiting import until
 
 ANYIO = """anyio_scope anyio_group anyio_group_fails anyio_first anyio_thread
 anyio_streams""".split()
+# what asyncio's own eager tasks do otherwise
+EAGER = {"name_first": "a task has its name after its first step",
+         "lost_receive": "a task has taken the message before it is cancelled"}
 MODES = ["asyncio", "uvloop", "debug", "debug set by the lifespan", "factory", "eager"]
 
 
@@ -37,6 +40,8 @@ def tasks(module_server, request):
 cancelled_while_receiving context_of_children context_is_fresh context_is_fresh
 factory""".split())
 def test_tasks_are_the_loops(tasks, name):
+    if tasks.mode == "eager" and name in EAGER:
+        pytest.skip(EAGER[name])
     assert answer(tasks, "/" + name) == OK
 
 
