@@ -10,7 +10,7 @@ import pytest
 
 from harness import processes
 from harness.h2wire import (CALM, CANCEL, CLOSED, CONTINUATION, DATA, END_HEADERS, END_STREAM,
-                            HEADERS, PADDED, PING, PRIORITY, PRIORITY_UPDATE, RST, SETTINGS,
+                            FLOW_CONTROL, HEADERS, PADDED, PING, PRIORITY, PRIORITY_UPDATE, RST, SETTINGS,
                             WINDOW, Client, block, connect, frame, head, is_alive)
 from harness.waiting import until
 
@@ -164,7 +164,8 @@ def test_flood_ends(served, name):
     with Others(served):
         code, sent = flood(served, unit, first=first, batch=10 if unit is many_bad_fields else 200)
     print(f"{name}: ended after at most {sent} with {code}")
-    assert code in (CALM, CLOSED if unit is after_the_end else CALM, None), code
+    # newer versions of nghttp2 see first that the peer sends beyond its window
+    assert code in (CALM, FLOW_CONTROL, CLOSED if unit is after_the_end else CALM, None), code
     assert sent < MOST
     assert is_alive(served) < 5
 
