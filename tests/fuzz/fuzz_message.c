@@ -94,12 +94,15 @@ hold(void *self, void *keep)
 {
 }
 
-static const struct cg_host host = {
+static const struct cg_app_ops ops = {
     .enter = nothing,
     .leave = nothing,
     .run = run,
     .hold = hold,
     .drop = hold,
+};
+static const struct cg_runner runner = {.ops = &ops};
+static const struct cg_host host = {
     .signals = nothing,
     .refused = on_refused,
     .trouble = on_trouble,
@@ -153,7 +156,7 @@ start(void)
         .handover = &queue,
     };
     cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
-    EXPECT(cg_engine_new(&config, &host, &listener, 1, board,
+    EXPECT(cg_engine_new(&config, &host, &runner, &listener, 1, board,
                          cg_board_slot(board, 0), &e, &err) == 0,
            "%s", err.text);
     EXPECT(pthread_create(&thread, NULL, serve, e) == 0, "no thread");
