@@ -96,22 +96,13 @@ give_waiting(const struct cg_handover *h, int fd, uint16_t listener,
     return cg_handover_send(h, &m, &fd, 1);
 }
 
-/* A connection to the world's listener that no worker has. */
-static int
-accepted(void)
-{
-    int fd = accept4(w.listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    return fd;
-}
-
 /* One that a client has made before any worker listens. */
 static void
 start_late(int *client, int *ours)
 {
     world_start_set(&w, 0, 0);
     *client = client_connect(&w);
-    *ours = accepted();
+    *ours = listener_accept(&w.listener);
     world_add_worker(&w);
 }
 
@@ -135,7 +126,7 @@ START_TEST(what_it_had_asked_is_answered)
     int new = client_connect(&w);
     int old = client_connect(&w);
     for (int i = 0; i < 2; i++) {
-        int ours = accepted();
+        int ours = listener_accept(&w.listener);
         ck_assert_int_eq(give_waiting(&w.handover, ours, 0, i == 1), 0);
         close(ours);
     }
@@ -182,7 +173,8 @@ START_TEST(a_body_that_is_no_file_of_its_length_harms_nobody)
     ck_assert_int_eq(write(body[1], "12345678", 8), 8);
     world_start_set(&w, 0, 0);
     for (size_t i = 0; i < CG_COUNT(body); i++) {
-        int client = client_connect(&w), fds[] = {accepted(), body[i]};
+        int client = client_connect(&w),
+            fds[] = {listener_accept(&w.listener), body[i]};
         ck_assert_int_eq(cg_handover_send(&w.handover, &m, fds, 2), 0);
         close(fds[0]);
         close(body[i]);
@@ -216,7 +208,7 @@ START_TEST(a_message_that_makes_no_sense_harms_nobody)
     world_start_set(&w, 0, 0);
     for (size_t i = 0; i < CG_COUNT(wrong); i++) {
         client[i] = client_connect(&w);
-        int ours = accepted();
+        int ours = listener_accept(&w.listener);
         ck_assert_int_eq(cg_handover_send(&w.handover, &wrong[i], &ours, 1), 0);
         close(ours);
     }
@@ -310,7 +302,7 @@ kill_a_worker(void)
     int status;
     world_start_set(&w, 0, 0);
     int client = client_connect(&w);
-    int ours = accepted();
+    int ours = listener_accept(&w.listener);
     pid_t pid = fork_worker(ours, path, false);
     close(ours);
     ck_assert_int_eq(flock(file, LOCK_EX | LOCK_NB), -1);
@@ -353,7 +345,7 @@ START_TEST(one_that_ends_by_itself_leaves_nothing)
     bool reset;
     world_start_set(&w, 0, 0);
     int client = client_connect(&w);
-    int ours = accepted();
+    int ours = listener_accept(&w.listener);
     pid_t pid = fork_worker(ours, path, true);
     close(ours);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);

@@ -63,7 +63,7 @@ START_TEST(a_hand_over_keeps_the_number)
 {
     start(0);
     int fd = client_connect_to(&w.all[280]);
-    int ours = accept4(w.all[280].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int ours = listener_accept(&w.all[280]);
     const struct cg_message m = {.listener = 280, .requests = 1};
     ck_assert_int_eq(cg_handover_send(&w.handover, &m, &ours, 1), 0);
     close(ours);

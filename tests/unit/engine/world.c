@@ -395,6 +395,16 @@ client_connect_to(const struct cg_listener *l)
     return fd;
 }
 
+int
+listener_accept(const struct cg_listener *l)
+{
+    struct pollfd offered = {.fd = l->fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&offered, 1, LIMIT_S * 1000), 1);
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
 void
 client_send(int fd, const char *text)
 {

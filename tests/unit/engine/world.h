@@ -116,6 +116,9 @@ void world_unblock(struct world *w);
 int client_connect(struct world *w);
 /* The same, through another listener. */
 int client_connect_to(const struct cg_listener *l);
+/* The server's end of the next connection of L, which no worker has; waits for
+ * it, since a client's connect() may return before the kernel offers it. */
+int listener_accept(const struct cg_listener *l);
 void client_send(int fd, const char *text);
 /* One whole response (head and Content-Length body); returns its body, valid
  * until the next call of the same thread. Fails the test at an early end. */
