@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dirty arbiter's common case: what has come from a peer is one whole frame
- * which goes on as it is, a call to an idle seat or a seat's reply to its client.
- * Here the bytes are moved; who gets them, and what that changes, the broker
- * decides (core/py/glue/dirty_broker.py). Bytes that are anything else are given
- * to it. Sockets do not block; the GIL is held.
+ * The dirty arbiter's loop, and its common case: what has come from a peer is
+ * one whole frame which goes on as it is, a call to an idle seat or a seat's
+ * reply to its client. Here the bytes are moved; who gets them, and what that
+ * changes, the broker decides (core/py/glue/dirty_broker.py). Bytes that are
+ * anything else are given to it. Sockets do not block; the GIL is held.
  */
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "core/base/clock.h"
 #include "core/py/dirty/wire.h"
 
-enum { READ_MOST = 64 * 1024 }; /* at once; of one peer */
+enum {
+    READ_MOST = 64 * 1024, /* bytes of one peer, at once */
+    EVENTS_MOST = 64,      /* in a turn */
+    LOOK_MS = 200          /* of work until the broker looks at the times */
+};
 
 #define NAMES(X)                                                               \
     X(fd)                                                                      \
@@ -24,6 +30,8 @@ enum { READ_MOST = 64 * 1024 }; /* at once; of one peer */
     X(take_seat)                                                               \
     X(on_part)                                                                 \
     X(on_end)                                                                  \
+    X(on_data)                                                                 \
+    X(on_event)                                                                \
     X(send)
 
 static struct {
@@ -79,10 +87,10 @@ pass(PyObject *broker, PyObject *peer, struct cg_slice data)
         return 0;
     }
     size_t done = n > 0 ? (size_t)n : 0;
-    py_auto *rest = PyBytes_FromStringAndSize(data.p + done,
-                                              (Py_ssize_t)(data.n - done));
-    py_auto *sent = rest != NULL ? PyObject_CallMethodObjArgs(
-                                       broker, word.send, peer, rest, NULL)
+    py_auto *rest =
+        PyBytes_FromStringAndSize(data.p + done, (Py_ssize_t)(data.n - done));
+    py_auto *sent = rest != NULL ? PyObject_CallMethodObjArgs(broker, word.send,
+                                                              peer, rest, NULL)
                                  : NULL;
     return sent != NULL ? 0 : -1;
 }
@@ -97,10 +105,10 @@ pass_call(PyObject *broker, PyObject *client, uint64_t request,
         return 0;
     }
     py_auto *id = PyLong_FromUnsignedLongLong(request);
-    py_auto *seat =
-        id != NULL ? PyObject_CallMethodObjArgs(broker, word.take_seat, client,
-                                                id, app, NULL)
-                   : NULL;
+    py_auto *seat = id != NULL
+                        ? PyObject_CallMethodObjArgs(broker, word.take_seat,
+                                                     client, id, app, NULL)
+                        : NULL;
     if (seat == NULL) {
         return -1;
     }
@@ -119,7 +127,8 @@ is_of(PyObject *call, uint64_t request)
     return PyErr_Occurred() != NULL ? -1 : n == request;
 }
 
-/* 1: its client has it, or will; 0: it is no reply to a call that is awaited. */
+/* 1: its client has it, or will; 0: it is no reply to a call that is awaited.
+ */
 static int
 pass_reply(PyObject *broker, PyObject *seat, const struct cg_dirty_head *head,
            struct cg_slice data)
@@ -165,17 +174,11 @@ pass_frame(PyObject *broker, PyObject *peer, struct cg_slice data)
     return seat < 0 ? -1 : 0;
 }
 
+/* None: it was passed on, or nothing has come; else what has come, no bytes at
+ * the end. */
 static PyObject *
-relay(PyObject *Py_UNUSED(self), PyObject *args)
+read_peer(PyObject *broker, PyObject *peer, int fd)
 {
-    PyObject *broker, *peer;
-    if (!PyArg_ParseTuple(args, "OO", &broker, &peer)) {
-        return NULL;
-    }
-    int fd = fd_of(peer);
-    if (fd < 0) {
-        return NULL;
-    }
     char bytes[READ_MOST];
     ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -191,8 +194,82 @@ relay(PyObject *Py_UNUSED(self), PyObject *args)
     return PyBytes_FromStringAndSize(bytes, n);
 }
 
+/* ---- the loop's turn ---- */
+
+/* Others (a hook's threads) run meanwhile. */
+static int
+wait_for(int epoll_fd, struct epoll_event *events, int timeout_ms)
+{
+    int n;
+    Py_BEGIN_ALLOW_THREADS n =
+        epoll_wait(epoll_fd, events, EVENTS_MOST, timeout_ms);
+    Py_END_ALLOW_THREADS return n;
+}
+
+static int
+tell(PyObject *broker, PyObject *name, PyObject *a, PyObject *b)
+{
+    py_auto *told = PyObject_CallMethodObjArgs(broker, name, a, b, NULL);
+    return told != NULL ? 0 : -1;
+}
+
+static int
+on_event(PyObject *broker, PyObject *peers, const struct epoll_event *event)
+{
+    py_auto *fd = PyLong_FromLong(event->data.fd);
+    py_auto *peer = fd != NULL ? py_dict_get(peers, fd) : NULL;
+    if (peer == NULL || event->events != EPOLLIN) {
+        py_auto *events =
+            fd != NULL ? PyLong_FromUnsignedLong(event->events) : NULL;
+        return events != NULL && PyErr_Occurred() == NULL
+                   ? tell(broker, word.on_event, fd, events)
+                   : -1;
+    }
+    py_auto *data = read_peer(broker, peer, event->data.fd);
+    if (data == NULL || data == Py_None) {
+        return data == NULL ? -1 : 0;
+    }
+    return tell(broker, word.on_data, peer, data);
+}
+
+/* How many events there were; -1 with an exception. */
+static int
+turn(PyObject *broker, int epoll_fd, PyObject *peers, int timeout_ms)
+{
+    struct epoll_event events[EVENTS_MOST];
+    int n = wait_for(epoll_fd, events, timeout_ms);
+    if (n < 0 && errno != EINTR) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    for (int i = 0; i < n; i++) {
+        if (on_event(broker, peers, &events[i]) < 0) {
+            return -1;
+        }
+    }
+    return PyErr_CheckSignals() < 0 ? -1 : n;
+}
+
+static PyObject *
+run(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    PyObject *broker, *peers;
+    int epoll_fd, timeout_ms;
+    if (!PyArg_ParseTuple(args, "OiO!i", &broker, &epoll_fd, &PyDict_Type,
+                          &peers, &timeout_ms)) {
+        return NULL;
+    }
+    int n = turn(broker, epoll_fd, peers, timeout_ms);
+    uint64_t until_us = cg_now_us() + LOOK_MS * 1000;
+    while (n > 0 && cg_now_us() < until_us) {
+        n = turn(broker, epoll_fd, peers, LOOK_MS);
+    }
+    return n < 0 ? NULL : py_new(Py_None);
+}
+
 PyMethodDef cg_dirty_relay_methods[] = {
-    {"dirty_relay", relay, METH_VARARGS,
-     "dirty_relay(broker, peer): passes on one frame that has come -> None; or "
-     "what has come, nothing at the end"},
+    {"dirty_run", run, METH_VARARGS,
+     "dirty_run(broker, epoll fd, {fd: peer}, timeout in ms): waits and passes "
+     "on what is a whole frame, for a while; the rest goes to on_data and "
+     "on_event"},
     {NULL, NULL, 0, NULL}};

@@ -3,8 +3,8 @@
 worker that has its application, and passes the frames of the reply on as they
 are. A seat is one connection of a worker, and runs one call at a time. The stash
 is here. One thread, no blocking call. Most calls are one frame that finds an idle
-seat and one frame back: dirty_relay moves those in C, and asks take_seat, on_part
-and on_end.
+seat and one frame back: dirty_run moves those in C, and asks take_seat, on_part
+and on_end; what else has come is on_data's.
 """
 import collections
 import os
@@ -12,7 +12,7 @@ import select
 import socket
 import time
 
-from _cgunicorn import dirty_relay
+from _cgunicorn import dirty_run
 
 from _cgunicorn_glue import dirty_app, dirty_stash
 from _cgunicorn_glue import dirty_wire as wire
@@ -178,10 +178,8 @@ class Broker:
                 if not seat.gone:
                     self.watch(seat, seat.events | READ)
 
-    def read(self, peer):
-        data = dirty_relay(self, peer)
-        if data is None:
-            return
+    def on_data(self, peer, data):
+        """What was not passed on: the end, a part, several frames, another one."""
         if not data:
             return self.close(peer)
         if peer.need:
@@ -298,9 +296,12 @@ class Broker:
         self.running[seat] = call
 
     def seat_for(self, app):
-        for i, seat in enumerate(self.idle):
+        idle = self.idle
+        if idle and app in idle[0].worker.app_paths:
+            return idle.popleft()
+        for i, seat in enumerate(idle):
             if app in seat.worker.app_paths:
-                del self.idle[i]
+                del idle[i]
                 return seat
         return None
 
@@ -474,18 +475,29 @@ class Broker:
 
     # ---- the loop ----
 
+    def on_event(self, fd, events):
+        """Of the listener, and of a peer more than that something has come."""
+        peer = self.peers.get(fd)
+        if fd == self.listener.fileno():
+            return self.accept()
+        if events & WRITE and peer is not None:
+            self.flush(peer)
+        if events & ~WRITE and not (peer is None or peer.gone):
+            self.read(peer)
+
+    def read(self, peer):
+        try:
+            data = peer.sock.recv(1 << 16)  # more would be mapped and unmapped each time
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        self.on_data(peer, data)
+
     def run(self):
-        listener, peers = self.listener.fileno(), self.peers
+        epoll, peers = self.epoll.fileno(), self.peers
         while self.alive:
-            for fd, events in self.epoll.poll(0.25 if self.running or self.waiting else 5.0):
-                peer = peers.get(fd)
-                if fd == listener:
-                    self.accept()
-                    continue
-                if events & WRITE and peer is not None:
-                    self.flush(peer)
-                if events & ~WRITE and not (peer is None or peer.gone):
-                    self.read(peer)
+            dirty_run(self, epoll, peers, 250 if self.running or self.waiting else 5000)
             now = time.monotonic()
             if now >= self.next_look:
                 self.next_look = now + 0.2
