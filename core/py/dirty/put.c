@@ -30,8 +30,7 @@ put_u64(struct cg_buf *out, int tag, uint64_t n)
 }
 
 static int
-put_length(struct cg_buf *out, int tag, size_t n, size_t most,
-           const char *what)
+put_length(struct cg_buf *out, int tag, size_t n, size_t most, const char *what)
 {
     if (n > most) {
         PyErr_Format(cg_dirty_error, "%s too large: %zu %s (max: %zu)", what, n,
@@ -101,8 +100,8 @@ put_items(struct cg_buf *out, PyObject *value, int depth)
         return -1;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(items);
-    int r = put_length(out, CG_DIRTY_LIST, (size_t)n, CG_DIRTY_ITEMS_MOST,
-                       "List");
+    int r =
+        put_length(out, CG_DIRTY_LIST, (size_t)n, CG_DIRTY_ITEMS_MOST, "List");
     for (Py_ssize_t i = 0; r == 0 && i < n; i++) {
         r = cg_dirty_put(out, PyTuple_GET_ITEM(items, i), depth + 1);
     }
@@ -132,8 +131,8 @@ put_pairs(struct cg_buf *out, PyObject *value, int depth)
         return -1;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(pairs);
-    int r = put_length(out, CG_DIRTY_DICT, (size_t)n, CG_DIRTY_ITEMS_MOST,
-                       "Dict");
+    int r =
+        put_length(out, CG_DIRTY_DICT, (size_t)n, CG_DIRTY_ITEMS_MOST, "Dict");
     for (Py_ssize_t i = 0; r == 0 && i < n; i++) {
         r = put_pair(out, PyTuple_GET_ITEM(pairs, i), depth);
     }

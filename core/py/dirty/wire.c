@@ -135,8 +135,8 @@ cg_dirty_is_frame(struct cg_slice data, struct cg_dirty_head *ret)
     }
     ret->kind = (unsigned char)data.p[3];
     ret->length = cg_dirty_u32(data.p + 4);
-    ret->request = (uint64_t)cg_dirty_u32(data.p + 8) << 32 |
-                   cg_dirty_u32(data.p + 12);
+    ret->request =
+        (uint64_t)cg_dirty_u32(data.p + 8) << 32 | cg_dirty_u32(data.p + 12);
     return true;
 }
 
@@ -171,8 +171,8 @@ cg_dirty_app_of(struct cg_slice data)
     if (length > data.n - at - n - 4) {
         return NULL;
     }
-    PyObject *app = PyUnicode_DecodeUTF8(data.p + at + n + 4,
-                                         (Py_ssize_t)length, NULL);
+    PyObject *app =
+        PyUnicode_DecodeUTF8(data.p + at + n + 4, (Py_ssize_t)length, NULL);
     if (app == NULL) {
         PyErr_Clear(); /* it is decoded again by who tells it */
     }

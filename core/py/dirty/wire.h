@@ -66,7 +66,8 @@ extern PyObject *cg_dirty_error;
 
 /* Appends a value; 0, or -1 with an exception. */
 int cg_dirty_put(struct cg_buf *out, PyObject *value, int depth);
-/* The value at *at of data, which is moved behind it; NULL with an exception. */
+/* The value at *at of data, which is moved behind it; NULL with an exception.
+ */
 PyObject *cg_dirty_get(struct cg_slice data, size_t *at, int depth);
 
 #endif
