@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from harness import classes
+from harness import classes, control
 from harness.waiting import until
 
 APP = """
@@ -100,10 +100,17 @@ def test_the_configuration_file_counts_and_a_broken_one_stops_nobody(server):
 
 
 def test_preload_app_gives_way(server):
+    """The master stays, with its PID, and what cannot be loaded has its page."""
     s = server("--reload", "--preload", "app:app", files=FILES)
+    s.announce("Traceback", "SyntaxError")
     s.wait_log("preload_app: with reload each worker loads", 1)
     save(s, "WORD = 'two'\n")
     until(lambda: word(s) == "two", "the new code is served")
+    save(s, "WORD = 'thr\n")
+    until(lambda: s.get("/").status == 500, "the page is shown")
+    save(s, "WORD = 'three'\n")
+    until(lambda: s.get("/").status == 200, "it is mended")
+    assert word(s) == "three" and control.status(s)["pid"] == s.pid
 
 
 def test_dev_is_one_word_for_all_of_it(server):
