@@ -161,6 +161,15 @@ def decode(data):
     return value
 
 
+def check(value, **fields):
+    """That it is a dictionary with values of these kinds."""
+    if not isinstance(value, dict):
+        raise WireError("no dictionary: %s" % type(value).__name__)
+    for name, kind in fields.items():
+        if not isinstance(value.get(name), kind):
+            raise WireError("%s: no %r" % (name, kind))
+
+
 # ---- what each call is made of: the same bytes around what differs ----
 
 @functools.lru_cache(maxsize=256)
