@@ -568,6 +568,52 @@ def test_another_user_is_not_heard(shop):
     assert control.status(shop)["state"] == "running"
 
 
+LINGERS = """
+import array, os, socket, struct, sys
+os.setgid(65534); os.setuid(65534)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    mine = socket.create_connection(listener.getsockname())
+    peer, _ = listener.accept()
+mine.setblocking(False)
+try:
+    while True:
+        mine.send(bytes(65536))
+except BlockingIOError:
+    pass
+mine.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 90))
+sent = False
+while not sent:
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect("\\0" + sys.argv[1])
+        try:
+            s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                array.array("i", [mine.fileno()]))])
+            sent = True
+        except BrokenPipeError:  # it was faster, and has closed
+            pass
+        except PermissionError:  # the kernel's: none are taken (Linux 6.16)
+            sent = True
+            peer.close()
+mine.close()
+print("sent", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_what_a_stranger_sends_along_does_not_keep_the_master(shop):
+    """A connection in its message, whose close waits for its peer."""
+    serving(shop)
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", LINGERS, control.channel_of(shop.pid)],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout.readline() == b"sent\n"
+        for _ in range(3):
+            is_well(shop)
+        assert time.monotonic() - began < 60
+        stranger.stdin.close()
+
+
 def is_well(s):
     assert s.get("/").status == 200
     assert control.status(s)["state"] == "running"
