@@ -171,19 +171,20 @@ START_TEST(a_body_that_is_no_file_of_its_length_harms_nobody)
     ck_assert_int_eq(pipe(pipes), 0);
     int body[] = {pipes[0], memfd_create("test", MFD_CLOEXEC)};
     ck_assert_int_eq(write(body[1], "12345678", 8), 8);
+    int client[CG_COUNT(body)];
     world_start_set(&w, 0, 0);
     for (size_t i = 0; i < CG_COUNT(body); i++) {
-        int client = client_connect(&w),
-            fds[] = {listener_accept(&w.listener), body[i]};
+        client[i] = client_connect(&w);
+        int fds[] = {listener_accept(&w.listener), body[i]};
         ck_assert_int_eq(cg_handover_send(&w.handover, &m, fds, 2), 0);
         close(fds[0]);
         close(body[i]);
-        if (i == 0) {
-            world_add_worker(&w);
-        }
+    }
+    world_add_worker(&w);
+    for (size_t i = 0; i < CG_COUNT(body); i++) {
         cg_handover_poke(&w.handover);
-        ck_assert_str_eq(client_rest(client, &reset), "");
-        close(client);
+        ck_assert_str_eq(client_rest(client[i], &reset), "");
+        close(client[i]);
     }
     wait_for(&w.worker[0].fake.troubles, 2);
     ck_assert_ptr_nonnull(
