@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The commands for a running server, and the channel that they use."""
+import contextlib
 import json
 import os
 import re
@@ -347,6 +348,63 @@ def test_upgrade_that_fails_leaves_the_old_master(server):
                        announced=["broken"]))
     (s.folder / "conf.py").write_text("raise SystemError('broken')\n")
     done = ctl(s.folder, "upgrade", "--wait", "--pid", s.pid)
+    assert done.status == 1 and "serves on" in done.err, done
+    assert s.get("/").status == 200
+
+
+# ---- who answers in a server's place ----
+
+FAKE = """
+import json, os, socket, sys
+master, name, says = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+os.setgid(65534); os.setuid(65534)
+pid = os.getpid() if name == "own" else master
+says = {"pid": pid, "name": "app:app", "state": "running", "address": "http://127.0.0.1:1",
+        "version": "0.1.0", "workers": 1, "serving": True, **says}
+made = []
+for i in range(300 if name == "many" else 1):
+    made.append(socket.socket(socket.AF_UNIX))
+    made[-1].bind("\\0cgunicorn-control/%d/%016x" % (pid, i))
+    made[-1].listen(16)
+print("there", flush=True)
+while True:
+    s, _ = made[0].accept()
+    print(s.recv(100).decode().strip(), flush=True)
+    s.sendall(json.dumps(says).encode() + b"\\n")
+    s.close()
+"""
+
+
+@contextlib.contextmanager
+def fake(master, name, **says):
+    with subprocess.Popen([sys.executable, "-c", FAKE, str(master), name, json.dumps(says)],
+                          stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "there\n"
+        yield p
+        p.kill()
+        p.asked = p.stdout.read().split()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("name", ["one", "many"])
+def test_another_user_cannot_answer_in_a_servers_place(shop, name):
+    """By as many names with its pid as it likes."""
+    serving(shop)
+    with fake(shop.pid, name) as f:
+        for _ in range(2):
+            assert len(control.status(shop)["workers"]) == 2
+        assert ask(shop, "drain").status == 0
+        assert ask(shop, "resume").status == 0
+    assert f.asked == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_user_cannot_be_the_new_master_of_an_upgrade(server):
+    """The old one would be stopped for it."""
+    s = serving(server("app:app", files=FILES, config="workers = 1\n", announced=["broken"]))
+    (s.folder / "conf.py").write_text("raise SystemError('broken')\n")
+    with fake(s.pid, "own", old_master_pid=s.pid):
+        done = ctl(s.folder, "upgrade", "--wait", "--pid", s.pid)
     assert done.status == 1 and "serves on" in done.err, done
     assert s.get("/").status == 200
 
