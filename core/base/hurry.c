@@ -17,11 +17,13 @@ on_signal(int sig)
 {
 }
 
-/* Where the system call is not started again. */
+/* Waits of a close are not begun again, whatever the flag says; a signal that
+ * comes late must not disturb other calls. */
 static void
 listen_to_signal(void)
 {
-    const struct sigaction sa = {.sa_handler = on_signal};
+    const struct sigaction sa = {.sa_handler = on_signal,
+                                 .sa_flags = SA_RESTART};
     struct sigaction now;
     sigset_t one;
     if (sigaction(CG_HURRY_SIGNAL, NULL, &now) == 0 &&
@@ -49,6 +51,18 @@ make_timer(int *ret)
     return (int)syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, ret);
 }
 
+static void
+start_timer(int timer, const struct itimerspec *when)
+{
+#ifdef SYS_timer_settime64 /* of 32 bits, whose time may have 64 */
+    if (sizeof when->it_value.tv_sec > sizeof(long)) {
+        syscall(SYS_timer_settime64, timer, 0, when, NULL);
+        return;
+    }
+#endif
+    syscall(SYS_timer_settime, timer, 0, when, NULL);
+}
+
 void
 cg_hurry_begin(struct cg_hurry *h)
 {
@@ -59,7 +73,7 @@ cg_hurry_begin(struct cg_hurry *h)
     listen_to_signal();
     h->on = make_timer(&h->timer) == 0;
     if (h->on) {
-        syscall(SYS_timer_settime, h->timer, 0, &when, NULL);
+        start_timer(h->timer, &when);
     }
 }
 
