@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import control, embedded, processes
+from harness import classes, control, embedded, processes
 from harness.waiting import until
 
 SHOP = """\
@@ -28,6 +28,13 @@ def call(path, query):
         stash.put("t", "k", {"error": 1})
         t = stash.table("t")
         return [t["k"], "k" in t, "x" in t, stash.get("t", "x", 5), stash.tables(), len(t)]
+    if path == "big":
+        value = ["\u00e9" * int(query), bytes(int(query))]
+        return client.execute("model:Model", "echo", value) == value
+    if path == "impatient":
+        from gunicorn.dirty.client import DirtyClient, get_dirty_socket_path
+        with DirtyClient(get_dirty_socket_path(), timeout=0.3) as hasty:
+            return hasty.execute("model:Model", "slow", query)
     args = [query] if query else []
     if ":" in path:
         return client.execute(path.replace("|", ":"), "pid")
@@ -108,7 +115,8 @@ class Few(DirtyApp):
     def pid(self):
         return os.getpid()
 """
-FILES = {"shop.py": SHOP, "model.py": MODEL}
+OWN = "from gunicorn.workers.sync import SyncWorker\nclass Own(SyncWorker):\n    pass\n"
+FILES = {"shop.py": SHOP, "model.py": MODEL, "own.py": OWN}
 DIRTY = ("--dirty-app", "model:Model", "--dirty-workers")
 
 
@@ -128,6 +136,22 @@ def test_a_call_runs_in_a_process_of_its_own(shop):
     names = {c["name"]: c["state"] for c in control.status(shop)["companions"]}
     assert names == {"dirty-arbiter": "running", "dirty-worker-1": "running"}
     assert processes.command_line(ask(shop, "/pid")) == "gunicorn: dirty-worker [shop:app]"
+
+
+@pytest.mark.parametrize("args", [
+    [], ["--threads", "4"], ["-k", "gevent"], ["-k", "eventlet"], ["-k", "tornado"],
+    ["-k", "own.Own"]], ids=lambda args: args[-1] if args else "sync")
+def test_every_class_calls(run, server, args):
+    if args[:1] == ["-k"] and "." not in args[1]:
+        classes.skip_unless_installed(run, args[1])
+    s = server(*args, "shop:app", *DIRTY, "1", files=FILES)
+    assert ask(s, "/echo?hello") == "hello"
+    assert ask(s, "/stream") == [0, 1, 2]
+    assert ask(s, "/big?3000000") is True
+    told = ask(s, f"/impatient?{s.folder}")
+    assert told == ["DirtyTimeoutError", "Timeout waiting for response"]
+    until(lambda: (s.folder / "ended").exists(), "the call was cancelled")
+    assert ask(s, "/echo?after") == "after"
 
 
 def test_streams(shop):
@@ -219,6 +243,37 @@ def test_a_call_whose_client_left_is_cancelled(shop):
         until(lambda: (shop.folder / "slow").exists(), "it runs")
     until(lambda: (shop.folder / "ended").exists(), "it was cancelled")
     assert ask(shop, "/echo?1") == "1"
+
+
+def frame_of(number, *args):
+    payload = tlv({"app_path": "model:Model", "action": "echo", "args": list(args),
+                   "kwargs": {}})
+    return struct.pack(">2sBBIQ", b"GD", 1, 1, len(payload), number) + payload
+
+
+def frame_from(s):
+    def exactly(n):
+        data = b""
+        while len(data) < n:
+            data += s.recv(n - len(data))
+        return data
+    _, _, kind, n, number = struct.unpack(">2sBBIQ", exactly(16))
+    return kind, number, exactly(n)
+
+
+def test_frames_may_come_in_pieces_and_together(shop):
+    with socket.socket(socket.AF_UNIX) as s:
+        path = environ_of_workers(shop)
+        assert ask(shop, "/echo?1") == "1"
+        s.settimeout(40)
+        s.connect(path)
+        s.sendall(frame_of(1, "one") + frame_of(2, "two") + frame_of(3, "three")[:30])
+        answers = {n: (kind, data) for kind, n, data in (frame_from(s), frame_from(s))}
+        s.sendall(frame_of(3, "three")[30:])
+        kind, number, data = frame_from(s)
+        answers[number] = kind, data
+    assert answers == {n: (2, tlv({"result": text}))
+                       for n, text in ((1, "one"), (2, "two"), (3, "three"))}
 
 
 def environ_of_workers(server):

@@ -2,13 +2,17 @@
 """The dirty arbiter: takes calls on the socket, gives each to an idle seat of a
 worker that has its application, and passes the frames of the reply on as they
 are. A seat is one connection of a worker, and runs one call at a time. The stash
-is here. One thread, no blocking call.
+is here. One thread, no blocking call. Most calls are one frame that finds an idle
+seat and one frame back: dirty_run moves those in C, and asks take_seat, on_part
+and on_end; what else has come is on_data's.
 """
 import collections
 import os
 import select
 import socket
 import time
+
+from _cgunicorn import dirty_run
 
 from _cgunicorn_glue import dirty_app, dirty_stash
 from _cgunicorn_glue import dirty_wire as wire
@@ -41,13 +45,14 @@ class Worker:
 class Call:
     __slots__ = ("client", "request", "app", "frame", "seat", "deadline")
 
-    def __init__(self, client, request, app, frame):
+    def __init__(self, client, request, app, deadline):
         self.client = client
         self.request = request
         self.app = app
-        self.frame = frame
+        self.deadline = deadline
+        self.frame = None  # while it waits
         self.seat = None
-        self.deadline = None
+        client.calls.add(self)
 
 
 class Peer:
@@ -173,13 +178,8 @@ class Broker:
                 if not seat.gone:
                     self.watch(seat, seat.events | READ)
 
-    def read(self, peer):
-        try:
-            data = peer.sock.recv(1 << 16)  # more would be mapped and unmapped each time
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
+    def on_data(self, peer, data):
+        """What was not passed on: the end, a part, several frames, another one."""
         if not data:
             return self.close(peer)
         if peer.need:
@@ -248,15 +248,23 @@ class Broker:
         if len(self.waiting) >= WAITING_MOST:
             return self.send(client, wire.failure(
                 request, "DirtyError", "%d calls wait already" % WAITING_MOST))
-        call = Call(client, request, app, frame)
-        call.deadline = self.deadline()
-        client.calls.add(call)
-        seat = self.seat_for(app) if self.idle and not self.waiting else None
-        if seat is None:
-            self.waiting.append(call)
-            self.give()
-        else:
-            self.begin(call, seat)
+        seat = self.take_seat(client, request, app)
+        if seat is not None:
+            return self.send(seat, frame)
+        call = Call(client, request, app, self.deadline())
+        call.frame = frame
+        self.waiting.append(call)
+        self.give()
+
+    def take_seat(self, client, request, app):
+        """One that begins the call now, whose frame it is to get; None if there
+        is none, or others wait before."""
+        if self.waiting or app not in self.app_specs:
+            return None
+        seat = self.seat_for(app)
+        if seat is not None:
+            self.begin(Call(client, request, app, self.deadline()), seat)
+        return seat
 
     def deadline(self):
         return time.monotonic() + self.timeout if self.timeout > 0 else float("inf")
@@ -279,39 +287,52 @@ class Broker:
                 passed.append(call)
                 continue
             self.begin(call, seat)
+            frame, call.frame = call.frame, None
+            self.send(seat, frame)
         self.waiting.extendleft(reversed(passed))
 
     def begin(self, call, seat):
         seat.call, call.seat = call, seat
         self.running[seat] = call
-        self.send(seat, call.frame)
-        call.frame = None
 
     def seat_for(self, app):
-        for i, seat in enumerate(self.idle):
+        idle = self.idle
+        if idle and app in idle[0].worker.app_paths:
+            return idle.popleft()
+        for i, seat in enumerate(idle):
             if app in seat.worker.app_paths:
-                del self.idle[i]
+                del idle[i]
                 return seat
         return None
 
     def on_reply(self, seat, kind, request, frame):
         call = seat.call
-        last = kind != wire.CHUNK
         if call is not None and request == call.request:
             self.send(call.client, frame)
-            if last:
-                call.client.calls.discard(call)
-            elif not call.client.gone and len(call.client.out) > OUT_HIGH:
-                self.watch(seat, seat.events & ~READ)
-                call.client.held.append(seat)
-            call.deadline = self.deadline()
-        if last:
-            seat.call = seat.kill_at = None
-            self.running.pop(seat, None)
-            if not seat.worker.leaving:
-                self.idle.append(seat)
-                if self.waiting:
-                    self.give()
+        else:
+            call = None
+        if kind != wire.CHUNK:
+            self.on_end(seat, call)
+        elif call is not None:
+            self.on_part(seat, call)
+
+    def on_part(self, seat, call):
+        """Its client has one more, or will."""
+        call.deadline = self.deadline()
+        if not call.client.gone and len(call.client.out) > OUT_HIGH:
+            self.watch(seat, seat.events & ~READ)
+            call.client.held.append(seat)
+
+    def on_end(self, seat, call):
+        """The seat is free; the call is None if nobody waited for it."""
+        if call is not None:
+            call.client.calls.discard(call)
+        seat.call = seat.kill_at = None
+        self.running.pop(seat, None)
+        if not seat.worker.leaving:
+            self.idle.append(seat)
+            if self.waiting:
+                self.give()
 
     # ---- workers ----
 
@@ -454,18 +475,29 @@ class Broker:
 
     # ---- the loop ----
 
+    def on_event(self, fd, events):
+        """Of the listener, and of a peer more than that something has come."""
+        peer = self.peers.get(fd)
+        if fd == self.listener.fileno():
+            return self.accept()
+        if events & WRITE and peer is not None:
+            self.flush(peer)
+        if events & ~WRITE and not (peer is None or peer.gone):
+            self.read(peer)
+
+    def read(self, peer):
+        try:
+            data = peer.sock.recv(1 << 16)  # more would be mapped and unmapped each time
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        self.on_data(peer, data)
+
     def run(self):
-        listener, peers = self.listener.fileno(), self.peers
+        epoll, peers = self.epoll.fileno(), self.peers
         while self.alive:
-            for fd, events in self.epoll.poll(0.25 if self.running or self.waiting else 5.0):
-                peer = peers.get(fd)
-                if fd == listener:
-                    self.accept()
-                    continue
-                if events & WRITE and peer is not None:
-                    self.flush(peer)
-                if events & ~WRITE and not (peer is None or peer.gone):
-                    self.read(peer)
+            dirty_run(self, epoll, peers, 250 if self.running or self.waiting else 5000)
             now = time.monotonic()
             if now >= self.next_look:
                 self.next_look = now + 0.2

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What a dirty worker shows the master: its applications, its calls so far, the
 one that each seat runs. The numbers are those of core/share/dirty_page.h."""
+import functools
 import struct
 import time
 
 HEAD, NAMES, SEAT, WHAT = 1024, 8, 256, 24
-_U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
+_U32, _U64, _ENDED = struct.Struct("=I"), struct.Struct("=Q"), struct.Struct("=QQ")
+
+
+@functools.lru_cache(maxsize=256)
+def _what(app, action):
+    return ("%s.%s" % (app, action)).encode("utf-8", "replace")[:SEAT - WHAT - 1] + b"\0"
 
 
 class Page:
@@ -34,7 +40,7 @@ class Seat:
         self.calls = self.failed = 0
 
     def begin(self, app, action):
-        what = ("%s.%s" % (app, action)).encode("utf-8", "replace")[:SEAT - WHAT - 1] + b"\0"
+        what = _what(app, action)
         at = self.at + WHAT
         self.view[at:at + len(what)] = what
         _U64.pack_into(self.view, self.at, time.monotonic_ns() // 1000)
@@ -45,5 +51,4 @@ class Seat:
 
     def end(self):
         self.calls += 1
-        _U64.pack_into(self.view, self.at + 8, self.calls)
-        _U64.pack_into(self.view, self.at, 0)
+        _ENDED.pack_into(self.view, self.at, 0, self.calls)

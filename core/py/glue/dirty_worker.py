@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 import traceback
+import types
 
 from _cgunicorn_glue import companion, dirty_app, dirty_page
 from _cgunicorn_glue import dirty_wire as wire
 
 BOOT_FAILED = 3
+_NOT_PLAIN = (types.GeneratorType, types.AsyncGeneratorType, types.CoroutineType)
 
 
 class Cancelled(BaseException):
@@ -113,13 +115,13 @@ class Seat(threading.Thread):
             self.shown.begin(app, action)
             result = self.worker.apps[app](action, *value.get("args", ()),
                                            **value.get("kwargs", {}))
-            if inspect.isgenerator(result):
-                return self.stream(request, result)
-            if inspect.isasyncgen(result):
-                return self.stream(request, _drain(result))
-            if inspect.iscoroutine(result):
+            if isinstance(result, _NOT_PLAIN):
+                if inspect.isgenerator(result):
+                    return self.stream(request, result)
+                if inspect.isasyncgen(result):
+                    return self.stream(request, _drain(result))
                 result = asyncio.run(result)
-            self.reply(wire.pack(wire.RESPONSE, request, wire.encode_result(result)))
+            self.reply(wire.wire_reply(wire.RESPONSE, request, "result", result))
         except SystemExit as e:
             self.fail(request, app, action, "the application called sys.exit(%r)" % (e.code,))
         except OSError as e:
@@ -156,7 +158,7 @@ class Seat(threading.Thread):
     def stream(self, request, items):
         try:
             for item in items:
-                frame = wire.pack(wire.CHUNK, request, wire.encode({"data": item}))
+                frame = wire.wire_reply(wire.CHUNK, request, "data", item)
                 if not self.reply(frame, last=False):
                     return
         finally:

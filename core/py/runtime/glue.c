@@ -12,6 +12,7 @@
 #include "core/py/compat/python_worker_internal.h"
 #include "core/py/compat/written_internal.h"
 #include "core/py/config/table_internal.h"
+#include "core/py/dirty/wire.h"
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/ref.h"
 
@@ -403,6 +404,8 @@ fill_module(PyObject *module)
         PyObject_SetAttrString(module, "RequestTimeout", timeout) < 0 ||
         PyModule_AddFunctions(module, cg_written_methods) < 0 ||
         PyModule_AddFunctions(module, cg_table_methods) < 0 ||
+        PyModule_AddFunctions(module, cg_dirty_relay_methods) < 0 ||
+        cg_dirty_relay_fill() < 0 || cg_dirty_wire_fill(module) < 0 ||
         PyModule_AddFunctions(module, cg_python_worker_methods) < 0) {
         return -1;
     }

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import os
 import socket
+import struct
 import threading
 import time
 
@@ -15,15 +16,30 @@ from .errors import DirtyConnectionError, DirtyError, DirtyProtocolError, DirtyT
 
 _PAUSE = 0.05  # while the dirty arbiter is not there yet
 _CHUNK_TIMEOUT = 30.0
+_TIMEVAL = struct.Struct("@ll")
 _FRESH = 0.01  # seconds in which a connection that answered is not looked at
 
 
 def _request(number, app_path, action, args, kwargs):
     try:
-        return wire.pack(wire.REQUEST, number,
-                         wire.encode_call(app_path, action, args, kwargs))
+        return wire.wire_request(number, app_path, action, args, kwargs)
     except wire.WireError as e:
         raise DirtyProtocolError(str(e)) from None
+
+
+def _wait_at_most(sock, seconds):
+    """For each of its calls. The kernel's own limits, where the socket is the
+    system's: with Python's, each would be two, poll() before it."""
+    if type(sock).__module__ == "socket":
+        seconds = max(seconds, 0.001)
+        value = _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6))
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+            return sock.settimeout(None)
+        except OSError:
+            pass
+    sock.settimeout(seconds)
 
 
 def _patience(until):
@@ -50,7 +66,7 @@ class _Call:
     def __exit__(self, kind, error, trace):
         if not self.done:
             self.close()
-        if isinstance(error, (socket.timeout, asyncio.TimeoutError)):
+        if isinstance(error, (socket.timeout, asyncio.TimeoutError, BlockingIOError)):
             raise DirtyTimeoutError("Timeout waiting for response",
                                     self.client.timeout) from error
         if isinstance(error, wire.WireError):
@@ -65,7 +81,7 @@ class _Call:
             raise DirtyProtocolError("a frame of another call")
         self.done = kind != wire.CHUNK
         if kind == wire.RESPONSE:
-            return (wire.decode_result(payload),)
+            return (wire.decode(payload)["result"],)
         if kind == wire.END:
             return ()
         value = wire.decode(payload)
@@ -75,6 +91,9 @@ class _Call:
 
     def result(self, kind, request, payload):
         """Of a call that does not stream."""
+        if kind == wire.RESPONSE and request == self.number:  # most often
+            self.done = True
+            return wire.decode(payload)["result"]
         if kind in (wire.CHUNK, wire.END):
             raise DirtyError("the action streams: call stream() or stream_async()")
         return self.take(kind, request, payload)[0]
@@ -100,7 +119,7 @@ class DirtyClient:
         while self._sock is None:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                sock.settimeout(self.timeout)
+                _wait_at_most(sock, self.timeout)
                 sock.connect(self.socket_path)
                 self._sock, self._frames = sock, wire.Reader(sock)
             except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as e:
@@ -128,7 +147,8 @@ class DirtyClient:
             try:
                 return self._sock.recv(1, socket.MSG_PEEK) == b""
             finally:
-                self._sock.settimeout(self.timeout)
+                if self._sock is not None:
+                    _wait_at_most(self._sock, self.timeout)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -151,10 +171,11 @@ class DirtyClient:
             self._send(_request(call.number, app_path, action, args, kwargs))
             try:
                 while not call.done:
-                    self._sock.settimeout(_patience(until))
+                    _wait_at_most(self._sock, _patience(until))
                     yield from call.take(*self._receive())
             finally:
-                self._sock.settimeout(self.timeout)
+                if self._sock is not None:
+                    _wait_at_most(self._sock, self.timeout)
 
     def close(self):
         sock, self._sock, self._frames = self._sock, None, None

@@ -21,7 +21,7 @@ class TLVEncoder:
     def decode(data, offset=0):
         """(the value, where it ends)"""
         try:
-            return wire._get(data, offset, 0)
+            return wire.wire_decode_at(data, offset)
         except wire.WireError as e:
             raise DirtyProtocolError(str(e)) from None
 
