@@ -27,7 +27,7 @@
 #                      environment's, else /usr/bin/python3, else python3)
 # make soak SOAK_SECONDS=600 SOAK="--seed 7 -- -k gthread"   random signals
 # BENCH="-w hello,real -r 5"   what make bench measures; --help lists it
-# CC=clang  SAN=address,undefined | thread  STATIC=1 (libpython)
+# CC=clang  SAN=address,undefined | thread  STATIC=0 | 1 (libpython)
 # DEBUG=1              asserts who owns what (the baton, a connection, the GIL),
 #                      as builds with a sanitizer do
 
@@ -62,10 +62,16 @@ PYLIBPL := $(call pyask,libpl)
 PYINC := $(addprefix -I,$(call pyask,include))
 PYSYS := $(call pyask,libs)
 PYSUFFIX := $(call pyask,suffix)
-STATIC ?= $(if $(filter 1,$(call pyask,shared)),0,1)
+# Debian has an archive of what its python3 is made of: Python code takes a tenth
+# fewer instructions in it than in the shared library (docs/performance.md). The
+# archive for shared objects ("-pic") is no faster, but tells that the other is.
+PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a $(PYLIBPL)/libpython$(PYABI)-pic.a))
+# sanitizers know what the interpreter leaks by the library's name
+ifndef STATIC
+STATIC := $(if $(filter 0,$(call pyask,shared)),1,$(if $(SAN)$(COVERAGE),0,$(if $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a),1,0)))
+endif
 
 ifeq ($(STATIC),1)
-PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a))
 PYLINK := -Wl,--export-dynamic-symbol='Py*' -Wl,--export-dynamic-symbol='_Py*' \
     -Wl,--whole-archive $(PYARCHIVE) -Wl,--no-whole-archive $(if $(findstring -pic,$(PYARCHIVE)),,-no-pie) $(PYSYS) -lexpat -lz -lpthread -lutil
 else

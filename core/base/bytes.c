@@ -162,6 +162,17 @@ cg_buf_release(struct cg_buf *b)
     *b = (struct cg_buf){0};
 }
 
+void
+cg_buf_fit(struct cg_buf *b)
+{
+    if (b->n == 0) {
+        cg_buf_release(b);
+    } else {
+        b->p = cg_realloc(b->p, b->n);
+        b->cap = b->n;
+    }
+}
+
 const char *
 cg_buf_str(struct cg_buf *b)
 {

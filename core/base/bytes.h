@@ -74,6 +74,8 @@ void cg_buf_drop(struct cg_buf *b, size_t n);
 void cg_buf_reset(struct cg_buf *b);
 /* Frees; the buffer is empty and usable afterwards. */
 void cg_buf_release(struct cg_buf *b);
+/* Gives back the memory that its n bytes do not need; they move. */
+void cg_buf_fit(struct cg_buf *b);
 /* The bytes with a NUL after them (not counted in n). */
 const char *cg_buf_str(struct cg_buf *b);
 /* Moves the memory out, NUL-terminated, to be freed; b is empty afterwards. */

@@ -49,6 +49,15 @@ cg_request_release(struct cg_request *r)
 }
 
 void
+cg_request_fit(struct cg_request *r)
+{
+    if (r->nfields > 0) {
+        r->fields = cg_realloc(r->fields, r->nfields * sizeof r->fields[0]);
+        r->fields_cap = r->nfields;
+    }
+}
+
+void
 cg_request_move(struct cg_request *dst, struct cg_request *src)
 {
     free(dst->fields);

@@ -145,6 +145,8 @@ enum cg_head_status { CG_HEAD_MORE, CG_HEAD_DONE, CG_HEAD_REFUSED };
  * and keeps the memory, release frees it. */
 void cg_request_reset(struct cg_request *r);
 void cg_request_release(struct cg_request *r);
+/* Gives back the memory that its fields do not need; they move. */
+void cg_request_fit(struct cg_request *r);
 /* Moves src into dst (an initialised one, released first); src is reset. */
 void cg_request_move(struct cg_request *dst, struct cg_request *src);
 /* Of one that is complete: forgets its Transfer-Encoding, which is ours and not

@@ -21,6 +21,13 @@ cg_writer_release(struct cg_writer *w)
     cg_buf_release(&w->out);
 }
 
+void
+cg_writer_fit(struct cg_writer *w)
+{
+    cg_buf_fit(&w->out);
+    cg_buf_fit(&w->reply.line);
+}
+
 /* ---- the head ---- */
 
 int

@@ -56,6 +56,8 @@ struct cg_parts {
 /* For the next reply; the memory is kept. Release frees it. */
 void cg_writer_reset(struct cg_writer *w);
 void cg_writer_release(struct cg_writer *w);
+/* Gives back the memory that its bytes do not need; they move. */
+void cg_writer_fit(struct cg_writer *w);
 
 /* The status, "200 OK" or "200"; forgets an earlier head. 0, or -EINVAL with
  * reply.fault, also when the head is complete. */

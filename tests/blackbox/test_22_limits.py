@@ -86,6 +86,7 @@ def test_lm05_no_more_idle_connections_go_than_there_are_new_ones(server):
 
 KINDS = pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])
 FEW_FILES = """\
+header_timeout = 600  # 270 handshakes take a while on a loaded machine
 import resource
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))

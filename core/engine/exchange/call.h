@@ -58,7 +58,6 @@ struct cg_call {
     uint64_t stalled_us;     /* so long the client took nothing: given up */
     struct cg_intake *input; /* the body that is still coming, or NULL */
     int input_error;         /* negative errno, for ever */
-    char input_fault[256];   /* set with it */
     char id[CG_REQUEST_ID_MAX]; /* what ex.id is */
     struct cg_limit limit;
     struct cg_slow slow;

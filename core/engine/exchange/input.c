@@ -25,9 +25,9 @@ static int
 fail(struct cg_call *call, int code, int status, const char *fault)
 {
     call->input_error = code;
-    snprintf(call->input_fault, sizeof call->input_fault, "%s", fault);
+    snprintf(call->input->fault, sizeof call->input->fault, "%s", fault);
     call->ex.input_status = status;
-    call->ex.input_fault = call->input_fault;
+    call->ex.input_fault = call->input->fault;
     call->ex.may_keep = false;
     return code;
 }
@@ -256,7 +256,7 @@ cg_input_end(struct cg_engine *e, struct cg_stream *s,
     if (call->input_error != 0 && !cg_limit_is_late(call)) {
         cg_tell_refused(e, (struct cg_refused){
                                .peer = &s->conn->peer,
-                               .message = cg_slice_of(call->input_fault),
+                               .message = cg_slice_of(call->input->fault),
                            });
     }
     if (!s->keep || s->intake->done) {

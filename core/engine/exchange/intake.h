@@ -36,8 +36,9 @@ struct cg_intake {
     uint64_t since_us; /* when the wait for the body began; the engine's */
     int body_fd;       /* the file, -1 while in memory */
     bool head_done;
-    bool done;      /* so is the body */
-    bool continued; /* 100 Continue was sent, or must not be */
+    bool done;       /* so is the body */
+    bool continued;  /* 100 Continue was sent, or must not be */
+    char fault[256]; /* why no more of it can be read, as its executor tells */
 };
 
 enum cg_intake_status {

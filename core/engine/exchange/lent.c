@@ -273,6 +273,14 @@ detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
     return cg_wire_take_over(ex, ret_unread);
 }
 
+/* What it speaks now has a state of its own, and may do so for days. */
+static void
+fit(struct cg_detached *d)
+{
+    cg_request_fit(&d->req);
+    cg_writer_fit(&d->writer);
+}
+
 static int
 detached_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
@@ -283,6 +291,7 @@ detached_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
     cg_lent_reclaim(d);
     d->tunnels = true;
     cg_wire_upgrade(ex, ret_unread);
+    fit(d);
     return lend_rest(ex, 0);
 }
 

@@ -317,7 +317,7 @@ async def current_task(scope, receive, send):
     assert asyncio.current_task() is t
     await asyncio.sleep(0.01)
     assert asyncio.current_task() is t and t in asyncio.all_tasks()
-    assert not t.done() and t.get_coro() is not None and "Task" in repr(t)
+    assert not t.done() and t.get_coro() is not None and " pending " in repr(t)
     await reply(send, "ok")
 
 

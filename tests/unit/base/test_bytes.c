@@ -47,6 +47,24 @@ START_TEST(the_end_of_a_text_is_compared)
 }
 END_TEST
 
+START_TEST(a_buffer_that_fits_has_room_for_its_bytes_only)
+{
+    struct cg_buf b = {0};
+    cg_buf_fit(&b);
+    ck_assert_ptr_null(b.p);
+    cg_buf_put(&b, "abcdef", 6);
+    cg_buf_reserve(&b, 1000);
+    cg_buf_fit(&b);
+    ck_assert_uint_eq(b.cap, 6);
+    cg_buf_put(&b, "g", 1);
+    ck_assert_str_eq(cg_buf_str(&b), "abcdefg");
+    cg_buf_reset(&b);
+    cg_buf_fit(&b);
+    ck_assert_ptr_null(b.p);
+    ck_assert_uint_eq(b.cap, 0);
+}
+END_TEST
+
 START_TEST(blanks_are_trimmed)
 {
     static const char *const rows[][2] = {
@@ -205,7 +223,8 @@ END_TEST
 
 TESTS("bytes", slices_compare_whole_and_without_case,
       a_word_is_found_in_a_list_whole, the_end_of_a_text_is_compared,
-      blanks_are_trimmed, newlines_at_the_end_are_taken_off,
+      a_buffer_that_fits_has_room_for_its_bytes_only, blanks_are_trimmed,
+      newlines_at_the_end_are_taken_off,
       text_of_others_gives_a_terminal_no_commands,
       a_buffer_grows_and_keeps_its_bytes,
       room_is_reserved_without_a_change_in_length,
