@@ -301,16 +301,18 @@ stop_command(const struct line *l, const struct cg_server *s)
 
 /* ---- upgrade ---- */
 
-/* The master that has come beside it: -1 while there is none that answers. */
+/* The master that has come beside it, the same user's. False: there is none
+ * that answers. */
 static bool
-find_new_master(int old, struct cg_server *ret)
+find_new_master(const struct cg_server *old, struct cg_server *ret)
 {
     const struct cg_server_choice all = {0};
     struct cg_servers found;
     bool is_there = false;
     cg_servers_find(&all, &found);
     for (int i = 0; i < found.n && !is_there; i++) {
-        is_there = found.items[i].old_master_pid == old;
+        is_there = found.items[i].old_master_pid == old->pid &&
+                   found.items[i].uid == old->uid;
         if (is_there) {
             *ret = found.items[i];
         }
@@ -369,7 +371,7 @@ wait_for_new_master(const struct line *l, const struct cg_server *old,
             return say_failed_upgrade(old);
         }
         begun = begun || is_there;
-        if (begun && find_new_master(old->pid, ret) && is_serving(ret)) {
+        if (begun && find_new_master(old, ret) && is_serving(ret)) {
             return -1;
         }
         if (!wait_on(&p)) {

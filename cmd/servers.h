@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Servers: the masters that run here and are heard by this user, found by the
- * names of their control channels, and asked through these. What a server says
- * is another process's word: bounded, and made harmless before a terminal sees
- * it.
+ * names of their control channels, and asked through these. A name is believed
+ * if it has the pid of who listens there. What a server says is another
+ * process's word: bounded, and made harmless before a terminal sees it.
  */
 #ifndef CG_CMD_SERVERS_H
 #define CG_CMD_SERVERS_H
+
+#include <sys/types.h>
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
@@ -16,6 +18,7 @@ enum { CG_CHANNEL_NAME = 108 };
 struct cg_server {
     char channel[CG_CHANNEL_NAME]; /* of its abstract socket, without the NUL */
     int pid;
+    uid_t uid; /* whose it is, as the kernel says */
     char name[100], state[20], version[20], address[200];
     int old_master_pid; /* of an upgrade under way, 0: none */
 };

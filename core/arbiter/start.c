@@ -264,13 +264,13 @@ cg_arbiter_secure(struct cg_arbiter *a, const struct cg_settings *s,
         return 0;
     }
     keep_keys_from_core_files(a);
-    if (a->tickets.board == NULL) {
+    if (a->tickets.view == NULL) {
         int r = cg_tickets_open(a->tickets.fd, &a->tickets, err);
         if (r < 0) {
             return r;
         }
     }
-    int r = cg_security_new(s, a->tickets.board, ret, err);
+    int r = cg_security_new(s, a->tickets.view, ret, err);
     cg_security_warn(*ret, warn_of_certificate, a);
     return r;
 }

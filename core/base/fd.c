@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 int
@@ -65,6 +66,15 @@ cg_fd_above_stdio(int fd)
     int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     cg_fd_close(&fd);
     return high;
+}
+
+int
+cg_fd_read_only(int fd)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int other = open(path, O_RDONLY | O_CLOEXEC);
+    return other < 0 ? -errno : other;
 }
 
 void

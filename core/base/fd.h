@@ -19,6 +19,9 @@ void cg_fd_fill_standard(void);
  * their numbers. Returns fd, or its CLOEXEC copy above them; -1 when there is
  * no number left, and fd is closed. */
 int cg_fd_above_stdio(int fd);
+/* A description of the same file that can only read, and so makes no mapping
+ * that can be written; by /proc. -errno. */
+int cg_fd_read_only(int fd);
 /* Reads away what is in a pipe or counter that does not block. */
 void cg_fd_empty(int fd);
 

@@ -13,6 +13,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/fd.h"
+#include "core/base/hurry.h"
 #include "core/base/memory.h"
 #include "core/control/json.h"
 
@@ -144,6 +145,7 @@ cg_channel_open(int pid, const struct cg_channel_calls *calls,
                      (unsigned long long)some_number());
     socklen_t size =
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    cg_hurry_refuse(fd);
     if (fd < 0 || bind(fd, (struct sockaddr *)&name, size) < 0 ||
         listen(fd, BACKLOG) < 0) {
         cg_error_set(err, errno, "cannot open the control channel: %s",

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/base/fd.h"
+#include "core/base/hurry.h"
 #include "core/base/memory.h"
 
 enum {
@@ -75,7 +76,7 @@ cg_desk_new(int listen_fd, const struct cg_desk_kind *kind)
 static void
 dismiss(struct client *c)
 {
-    cg_fd_close(&c->fd);
+    cg_hurry_close(&c->fd);
     cg_buf_release(&c->in);
     cg_buf_release(&c->out);
 }
@@ -94,7 +95,7 @@ cg_desk_free(struct cg_desk *desk)
     for (int i = 0; i < CG_DESK_CLIENTS; i++) {
         dismiss(&desk->clients[i]);
     }
-    cg_fd_close(&desk->fd);
+    cg_hurry_close(&desk->fd);
     free(desk);
 }
 
@@ -195,7 +196,11 @@ receive(const struct cg_desk *d, struct client *c)
 {
     size_t room = d->kind.most_in - c->in.n;
     room = room < READ_A_TURN ? room : READ_A_TURN;
-    ssize_t n = recv(c->fd, cg_buf_reserve(&c->in, room), room, MSG_DONTWAIT);
+    char *to = cg_buf_reserve(&c->in, room);
+    struct cg_hurry hurry;
+    cg_hurry_begin(&hurry);
+    ssize_t n = recv(c->fd, to, room, MSG_DONTWAIT);
+    cg_hurry_end(&hurry);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 1 : -1;
     }
@@ -302,6 +307,7 @@ receive_client(struct cg_desk *d, struct client *place, uint64_t now_ms)
         return;
     }
     if (d->kind.admit != NULL && !d->kind.admit(d->kind.self, fd)) {
+        cg_hurry_close(&fd);
         return;
     }
     dismiss(place);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "core/base/fd.h"
+#include "core/base/hurry.h"
 #include "core/base/memory.h"
 #include "core/base/place.h"
 #include "core/net/holder.h"
@@ -172,7 +173,9 @@ new_socket(int family, const struct cg_listener_options *o, int *ret_fd)
         return errno;
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (family != AF_UNIX) {
+    if (family == AF_UNIX) {
+        cg_hurry_refuse(fd);
+    } else {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     }
     if (o->v6only && family == AF_INET6) {
@@ -514,6 +517,9 @@ cg_listener_adopt(int fd, const struct cg_listener_options *o,
     if (errnum == 0) {
         errnum = fill(&l, fd);
     }
+    if (errnum == 0 && l.family == AF_UNIX) {
+        cg_hurry_refuse(fd);
+    }
     if (errnum != 0) {
         return fail(err, &l.addr, errnum, "");
     }
@@ -607,7 +613,7 @@ remove_file(const struct cg_listener *l)
 void
 cg_listener_close(struct cg_listener *l, bool unlink_path)
 {
-    cg_fd_close(&l->fd);
+    cg_hurry_close(&l->fd); /* and whoever waits there */
     if (unlink_path && !l->adopted && l->family == AF_UNIX &&
         l->file_ino != 0) {
         remove_file(l);

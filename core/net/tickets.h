@@ -38,20 +38,23 @@ struct cg_ticket_board {
 
 struct cg_tickets {
     int fd; /* the memory, to be handed on; -1 in a worker */
-    struct cg_ticket_board *board;
+    struct cg_ticket_board *board;      /* to write; NULL in a worker */
+    const struct cg_ticket_board *view; /* to read; can never be written */
 };
 
 #define CG_TICKETS_NONE ((struct cg_tickets){.fd = -1})
 
 /* The memory behind fd, which an old master handed over and which moves in; or
- * new keys if it is none (or -1): fd is left alone then. */
+ * new keys if it is none (or -1, or one that was left half written): fd is left
+ * alone then. */
 int cg_tickets_open(int fd, struct cg_tickets *ret, struct cg_error *err);
 void cg_tickets_close(struct cg_tickets *t);
-/* In a worker: keys can only be read from here on. */
+/* In a worker: keys can only be read from here on, by the view, whatever code
+ * runs here. Without /proc they can be made writable again. */
 void cg_tickets_enter(struct cg_tickets *t);
 /* A new key when it is time. */
 void cg_tickets_turn(struct cg_tickets *t, int64_t now_s);
-/* The newest one. Any process. */
+/* The newest one. Any process. Who writes is waited for, but not for ever. */
 void cg_tickets_newest(const struct cg_ticket_board *b,
                        struct cg_ticket_key *ret);
 /* That of a ticket; false: it is too old, or another server's. *ret_newest:

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/fd.h"
+#include "core/base/hurry.h"
 
 /* Room for thousands of small requests; the kernel cuts it to what it allows
  * an unprivileged user. */
@@ -58,8 +59,8 @@ cg_handover_new(struct cg_handover *h, int bell_fd, struct cg_error *err)
 void
 cg_handover_release(struct cg_handover *h)
 {
-    cg_fd_close(&h->read_fd);
-    cg_fd_close(&h->write_fd);
+    cg_hurry_close(&h->read_fd); /* and what lies in the queue */
+    cg_hurry_close(&h->write_fd);
     cg_fd_close(&h->poke_fd);
     cg_fd_close(&h->bell_fd);
 }

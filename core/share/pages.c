@@ -61,14 +61,6 @@ seal(int fd)
            0;
 }
 
-/* Before 5.1: a description that cannot write makes such mappings, too. */
-static int
-read_only(int fd)
-{
-    cg_auto(free) char *path = cg_strf("/proc/self/fd/%d", fd);
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 static int
 map_at(void *at, size_t n, int protection, int fd)
 {
@@ -91,7 +83,8 @@ cg_pages_map(void *write, void *read, size_t n, bool *ret_sealed)
     }
     *ret_sealed = seal(fd);
     if (!*ret_sealed) {
-        read_fd = read_only(fd);
+        /* before 5.1: a description that cannot write makes such ones, too */
+        read_fd = cg_fd_read_only(fd);
         *ret_sealed = read_fd >= 0;
     }
     return map_at(read, n, PROT_READ, read_fd >= 0 ? read_fd : fd);

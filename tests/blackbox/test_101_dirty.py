@@ -245,6 +245,68 @@ def test_a_call_whose_client_left_is_cancelled(shop):
     assert ask(shop, "/echo?1") == "1"
 
 
+ODD = """\
+import json
+from gunicorn.dirty import stash
+
+ODD = {
+    "key": lambda: stash.put("t", ["no", "key"], 1),
+    "table": lambda: stash.put({"no": "table"}, "k", 1),
+    "get": lambda: stash.get("t", {"no": "key"}),
+    "info": lambda: stash.info(["t"]),
+    "pattern": lambda: stash.keys("t", 5),
+    "numbers": lambda: (stash.put("n", 5, 1), stash.keys("n", "*")),
+    "delete": lambda: stash.delete("t", [1]),
+    "drop": lambda: stash.delete_table([1]),
+    "exists": lambda: stash.exists("t", [1]),
+}
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"][1:]
+    try:
+        told = ODD[path]() if path in ODD else [stash.put("t", "k", 1), stash.get("t", "k")]
+    except Exception as e:
+        told = [type(e).__name__, str(e)]
+    body = json.dumps(told).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_odd_questions_to_the_stash_are_errors_of_who_asks(server):
+    s = server("odd:app", *DIRTY, "1", files={"odd.py": ODD, "model.py": MODEL})
+    assert ask(s, "/") == [None, 1]
+    broker = control.status(s)["companions"][0]["pid"]
+    for name in ("key", "table", "get", "info", "pattern", "delete", "drop", "exists"):
+        told = ask(s, "/" + name)
+        assert told[0] == "StashError", (name, told)
+    assert ask(s, "/numbers")[1] == [5]
+    assert ask(s, "/") == [None, 1]
+    assert control.status(s)["companions"][0]["pid"] == broker
+
+
+@pytest.mark.parametrize("kind, value", [
+    (0x20, []), (0x20, {"pid": "1"}), (0x21, {"pid": "1"}), (0x21, []), (0x24, []),
+    (0x24, {"apps": "model:Model"}), (0x10, []), (0x10, "text"), (1, {"app_path": []}),
+    (0x20, {"pid": [], "age": "", "apps": [], "threads": "", "specs": [], "timeout": ""})])
+def test_a_frame_that_means_nothing_costs_its_connection_alone(shop, kind, value):
+    path = environ_of_workers(shop)
+    until(lambda: os.path.exists(path), "its socket")
+    assert ask(shop, "/echo?1") == "1"
+    broker = control.status(shop)["companions"][0]["pid"]
+    payload = tlv(value)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+        s.settimeout(40)
+        s.sendall(struct.pack(">2sBBIQ", b"GD", 1, kind, len(payload), 7) + payload)
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(4096):  # an answer, perhaps
+            pass
+    assert ask(shop, "/echo?1") == "1"
+    assert ask(shop, "/stash")
+    assert control.status(shop)["companions"][0]["pid"] == broker
+
+
 def frame_of(number, *args):
     payload = tlv({"app_path": "model:Model", "action": "echo", "args": list(args),
                    "kwargs": {}})

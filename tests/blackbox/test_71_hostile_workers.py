@@ -6,14 +6,16 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
 import pytest
 
-from harness import processes
+from harness import certificates, control, processes
 from harness.waiting import until
+from test_85_tls import Client, context
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -35,6 +37,8 @@ ATTACKS = r"""
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 /* Fills all shared memory that can be written, or can be made so. */
@@ -178,6 +182,64 @@ int flood(int times)
     return sent;
 }
 
+/* A connection whose last close waits for a peer that reads nothing goes into
+ * each queue, of which the master has the last descriptors then. A process that
+ * stays behind is the peer. */
+int linger(int seconds)
+{
+    static const char bytes[64 * 1024];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct linger how = {1, seconds};
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+    struct iovec part = {(void *)bytes, 1};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+                       .msg_controllen = sizeof control.bytes};
+    socklen_t n = sizeof to;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    int queue[256], queues = 0, sent = 0;
+    if (bind(listener, (struct sockaddr *)&to, n) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *)&to, &n) < 0 ||
+        connect(fd, (struct sockaddr *)&to, n) < 0) {
+        return -1;
+    }
+    int peer = accept(listener, NULL, NULL);
+    while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
+    }
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
+    for (int i = 3; i < 256; i++) {
+        int type = 0;
+        socklen_t size = sizeof type;
+        if (getsockopt(i, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET) {
+            queue[queues++] = i;
+        }
+    }
+    pid_t stays = fork();
+    if (stays == 0) {
+        for (int i = 0; i < 256; i++) {
+            if (i != peer) {
+                close(i);
+            }
+        }
+        sleep(seconds);
+        _exit(0);
+    }
+    memset(&control, 0, sizeof control);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    for (int i = 0; i < queues; i++) {
+        sent += sendmsg(queue[i], &m, MSG_DONTWAIT) == 1;
+    }
+    close(fd);
+    close(peer);
+    for (int i = 0; i < queues; i++) {
+        close(queue[i]);
+    }
+    return sent > 0 ? stays : 0;
+}
+
 int close_pipes(void)
 {
     int n = 0;
@@ -277,6 +339,33 @@ def test_what_a_worker_writes_into_shared_memory_costs_only_itself(
     assert before
 
 
+@pytest.mark.parametrize("byte", [0, 255])
+def test_a_worker_cannot_write_the_keys_of_tickets(start, byte):
+    """Written as they could be, each handshake of every worker would wait for
+    who moves them, for ever, and those of later generations too."""
+    authority, pem, key = certificates.shared()
+    s = start("-w", "2", "--timeout", "3", "--certfile", str(pem), "--keyfile", str(key))
+    s.wait_log("Booting worker", 2)
+    trusted = context([authority])
+    try:
+        with Client(s, trusted) as c:
+            c.get(f"/overwrite/{byte}")
+    except (OSError, AssertionError):
+        pass  # it broke its own worker
+
+    def answers():
+        try:
+            with Client(s, trusted) as c:
+                return int(c.get("/"))
+        except (OSError, AssertionError, ValueError):
+            return 0
+    until(lambda: all(answers() for _ in range(6)), lambda: "handshakes:\n" + s.tail())
+    s.signal("HUP")
+    s.wait_log("Booting worker", 4)
+    until(lambda: all(answers() for _ in range(6)), lambda: "handshakes:\n" + s.tail())
+    assert processes.is_running(s.pid)
+
+
 def test_a_worker_cannot_write_what_its_siblings_say(start):
     """The slot of the victim is all 0xff at once, were it writable: busy and
     silent since ever."""
@@ -301,6 +390,23 @@ def test_descriptors_that_a_worker_jams_do_not_stop_the_master(start):
     s.signal("TTIN")
     s.wait_log("Booting worker", 3)
     assert s.stop() == 0
+
+
+def test_what_a_worker_leaves_in_the_queue_does_not_keep_the_master(start):
+    """Its descriptors are closed when the queue is: by the master, at a reload."""
+    s = start("-w", "1", "--graceful-timeout", "2")
+    s.wait_log("Booting worker", 1)
+    stays = attack(s, "/linger/90")
+    assert stays
+    try:
+        began = time.monotonic()
+        s.signal("HUP")
+        s.wait_log("Booting worker", 2)
+        until(lambda: control.status(s)["state"] == "running", "the reload is over")
+        still_serves(s, s.pid)
+        assert time.monotonic() - began < 60, s.tail()
+    finally:
+        os.kill(stays, signal.SIGKILL)
 
 
 def test_a_full_log_pipe_that_a_worker_made_block_does_not_stop_the_master(

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The commands for a running server, and the channel that they use."""
+import contextlib
 import json
 import os
 import re
@@ -351,6 +352,63 @@ def test_upgrade_that_fails_leaves_the_old_master(server):
     assert s.get("/").status == 200
 
 
+# ---- who answers in a server's place ----
+
+FAKE = """
+import json, os, socket, sys
+master, name, says = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+os.setgid(65534); os.setuid(65534)
+pid = os.getpid() if name == "own" else master
+says = {"pid": pid, "name": "app:app", "state": "running", "address": "http://127.0.0.1:1",
+        "version": "0.1.0", "workers": 1, "serving": True, **says}
+made = []
+for i in range(300 if name == "many" else 1):
+    made.append(socket.socket(socket.AF_UNIX))
+    made[-1].bind("\\0cgunicorn-control/%d/%016x" % (pid, i))
+    made[-1].listen(16)
+print("there", flush=True)
+while True:
+    s, _ = made[0].accept()
+    print(s.recv(100).decode().strip(), flush=True)
+    s.sendall(json.dumps(says).encode() + b"\\n")
+    s.close()
+"""
+
+
+@contextlib.contextmanager
+def fake(master, name, **says):
+    with subprocess.Popen([sys.executable, "-c", FAKE, str(master), name, json.dumps(says)],
+                          stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "there\n"
+        yield p
+        p.kill()
+        p.asked = p.stdout.read().split()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("name", ["one", "many"])
+def test_another_user_cannot_answer_in_a_servers_place(shop, name):
+    """By as many names with its pid as it likes."""
+    serving(shop)
+    with fake(shop.pid, name) as f:
+        for _ in range(2):
+            assert len(control.status(shop)["workers"]) == 2
+        assert ask(shop, "drain").status == 0
+        assert ask(shop, "resume").status == 0
+    assert f.asked == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_user_cannot_be_the_new_master_of_an_upgrade(server):
+    """The old one would be stopped for it."""
+    s = serving(server("app:app", files=FILES, config="workers = 1\n", announced=["broken"]))
+    (s.folder / "conf.py").write_text("raise SystemError('broken')\n")
+    with fake(s.pid, "own", old_master_pid=s.pid):
+        done = ctl(s.folder, "upgrade", "--wait", "--pid", s.pid)
+    assert done.status == 1 and "serves on" in done.err, done
+    assert s.get("/").status == 200
+
+
 # ---- in every class ----
 
 ASGI = """
@@ -566,6 +624,52 @@ def test_another_user_is_not_heard(shop):
     assert shop.is_alive()
     assert "Command of" not in shop.log()
     assert control.status(shop)["state"] == "running"
+
+
+LINGERS = """
+import array, os, socket, struct, sys
+os.setgid(65534); os.setuid(65534)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    mine = socket.create_connection(listener.getsockname())
+    peer, _ = listener.accept()
+mine.setblocking(False)
+try:
+    while True:
+        mine.send(bytes(65536))
+except BlockingIOError:
+    pass
+mine.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 90))
+sent = False
+while not sent:
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect("\\0" + sys.argv[1])
+        try:
+            s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                array.array("i", [mine.fileno()]))])
+            sent = True
+        except BrokenPipeError:  # it was faster, and has closed
+            pass
+        except PermissionError:  # the kernel's: none are taken (Linux 6.16)
+            sent = True
+            peer.close()
+mine.close()
+print("sent", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_what_a_stranger_sends_along_does_not_keep_the_master(shop):
+    """A connection in its message, whose close waits for its peer."""
+    serving(shop)
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", LINGERS, control.channel_of(shop.pid)],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout.readline() == b"sent\n"
+        for _ in range(3):
+            is_well(shop)
+        assert time.monotonic() - began < 60
+        stranger.stdin.close()
 
 
 def is_well(s):

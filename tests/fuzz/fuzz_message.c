@@ -7,20 +7,12 @@
  * The first bytes choose: which parts of the header are made right, so that
  * what is behind the first check is reached, too, and what comes with it.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/base/fd.h"
 #include "core/engine/exchange/wire.h"
-#include "core/engine/state.h"
-#include "core/http/proxy/trust.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/engine.h"
 
 enum {
     MAGIC_RIGHT = 1,
@@ -29,6 +21,8 @@ enum {
     LISTENER_RIGHT = 8,
     FILE_RIGHT = 16,
     HEAD_RIGHT = 32,
+    FACTS_RIGHT = 64, /* of TLS, with a loan */
+    FACTS = 96,       /* bytes of them */
     /* of descriptors that a lost message may leave for a moment */
     DESCRIPTORS_MOST = 64
 };
@@ -38,6 +32,20 @@ static struct cg_handover queue;
 static _Atomic long ran;
 
 /* ---- the worker ---- */
+
+/* Strings of the message, all of which end. */
+static void
+read_facts(const struct cg_secure *s)
+{
+    size_t n = strlen(s->protocol) + strlen(s->cipher);
+    EXPECT(s->misdirects == NULL, "a function");
+    if (s->client != NULL) {
+        const struct cg_secure_client *c = s->client;
+        n += strlen(c->why_not) + strlen(c->subject) + strlen(c->issuer) +
+             strlen(c->serial) + strlen(c->pem);
+    }
+    EXPECT(n <= CG_MESSAGE_MOST, "%zu bytes", n);
+}
 
 /* As an application that reads everything. */
 static void
@@ -53,6 +61,9 @@ run(void *self, struct cg_exchange *ex)
     }
     EXPECT(ex->listener == 0, "listener %d", ex->listener);
     EXPECT(strlen(ex->peer->addr) < sizeof ex->peer->addr, "no text");
+    if (ex->secure != NULL) {
+        read_facts(ex->secure);
+    }
     struct cg_slice rest = ex->body.trailers;
     while (rest.n > 0) { /* as hooks see them */
         const char *lf = memchr(rest.p, '\n', rest.n);
@@ -72,43 +83,14 @@ run(void *self, struct cg_exchange *ex)
     atomic_fetch_add(&ran, 1);
 }
 
-static void
-nothing(void *self)
-{
-}
-
-static void
-on_refused(void *self, const struct cg_refused *why)
-{
-    EXPECT(why->message.n < 1024, "a message of %zu bytes", why->message.n);
-}
-
-static void
-on_trouble(void *self, const char *text)
-{
-    EXPECT(strlen(text) < 1024, "a line of %zu bytes", strlen(text));
-}
-
-static void
-hold(void *self, void *keep)
-{
-}
-
 static const struct cg_app_ops ops = {
-    .enter = nothing,
-    .leave = nothing,
+    .enter = fuzz_nothing,
+    .leave = fuzz_nothing,
     .run = run,
-    .hold = hold,
-    .drop = hold,
+    .hold = fuzz_hold,
+    .drop = fuzz_hold,
 };
 static const struct cg_runner runner = {.ops = &ops};
-static const struct cg_host host = {
-    .signals = nothing,
-    .refused = on_refused,
-    .trouble = on_trouble,
-    .report = nothing,
-};
-
 static void *
 serve(void *arg)
 {
@@ -124,39 +106,21 @@ start(void)
     static struct cg_engine_config config;
     static struct cg_trust *nobody;
     static const char *const none[] = {NULL};
-    const struct cg_listener_options o = {.backlog = 16, .uid = -1, .gid = -1};
     struct cg_scoreboard *board = cg_scoreboard_new(1, 0);
     struct cg_error err = {0};
     struct cg_engine *e;
-    struct cg_addr addr;
     pthread_t thread;
-    const uint64_t hour_us = 3600 * 1000000ull;
     cg_auto(free) char *name = cg_strf("unix:@fuzz_message.%d", getpid());
     signal(SIGPIPE, SIG_IGN);
-    EXPECT(cg_addr_parse(name, &addr, &err) == 0 &&
-               cg_listener_open(&addr, &o, &listener, &err) == 0 &&
-               cg_trust_new(none, &nobody, &err) == 0 &&
+    fuzz_listen(name, &listener);
+    EXPECT(cg_trust_new(none, &nobody, &err) == 0 &&
                cg_handover_new(&queue, -1, &err) == 0,
            "%s", err.text);
-    config = (struct cg_engine_config){
-        .intake = {.head = &cg_head_policy_default,
-                   .max_body = UINT64_MAX,
-                   .body_memory = 200},
-        .trust = nobody,
-        .server = "fuzz",
-        .first_timeout_us = hour_us,
-        .header_timeout_us = hour_us,
-        .body_timeout_us = hour_us,
-        .write_timeout_us = hour_us,
-        .keepalive_us = hour_us,
-        .max_keepalive_requests = UINT32_MAX,
-        .proxy_mode = CG_PROXY_AUTO,
-        .proxy_trust = nobody,
-        .max_connections = 20,
-        .handover = &queue,
-    };
+    config = fuzz_config(&queue);
+    config.trust = config.proxy_trust = nobody;
+    config.proxy_mode = CG_PROXY_AUTO;
     cg_slot_claim(board, cg_board_slot(board, 0), 1, 1);
-    EXPECT(cg_engine_new(&config, &host, &runner, &listener, 1, board,
+    EXPECT(cg_engine_new(&config, &fuzz_host, &runner, &listener, 1, board,
                          cg_board_slot(board, 0), &e, &err) == 0,
            "%s", err.text);
     EXPECT(pthread_create(&thread, NULL, serve, e) == 0, "no thread");
@@ -264,6 +228,35 @@ correct(struct cg_message_header *h, unsigned how, size_t behind, int nfds)
     }
 }
 
+/* A loan's: the last bytes are facts, with numbers and words that are none of
+ * OpenSSL's. */
+static void
+put_facts(struct cg_message_header *h, char *behind, size_t n)
+{
+    enum { NUMBERS = 8, FLAGS = 4, OF_ALL = 2, OF_CLIENT = 5 };
+    char *p = behind + n - FACTS, *text = p + NUMBERS;
+    h->facts_n = FACTS;
+    h->head_n = (uint32_t)n - FACTS;
+    h->body_n = h->trailers_n = h->rest_n = 0;
+    for (int i = FLAGS; i < NUMBERS; i++) {
+        p[i] &= 1; /* resumed, is_h2, has_client, verified */
+    }
+    p[NUMBERS - 1] &= p[NUMBERS - 2];
+    size_t count = p[NUMBERS - 2] ? OF_ALL + OF_CLIENT : OF_ALL;
+    size_t each = (FACTS - NUMBERS) / count;
+    for (size_t i = 0; i < FACTS - NUMBERS; i++) {
+        bool ends = i == FACTS - NUMBERS - 1 ||
+                    (i % each == each - 1 && i / each < count - 1);
+        if (ends) {
+            text[i] = '\0';
+        } else if (i / each < OF_ALL) {
+            text[i] = (char)('!' + (unsigned char)text[i] % 94);
+        } else if (text[i] == '\0') {
+            text[i] = ' ';
+        }
+    }
+}
+
 static void
 put_random(struct fuzz_input in, unsigned how, unsigned kinds)
 {
@@ -283,6 +276,10 @@ put_random(struct fuzz_input in, unsigned how, unsigned kinds)
             memcpy(bytes + sizeof h, good_head, sizeof good_head - 1);
         }
         correct(&h, how, behind, nfds);
+        if ((how & FACTS_RIGHT) && h.lent == 1 &&
+            behind >= FACTS + sizeof good_head) {
+            put_facts(&h, bytes + sizeof h, behind);
+        }
         memcpy(bytes, &h, sizeof h);
     }
     if (n > 0) { /* of none the queue would say that it has ended */
@@ -330,18 +327,6 @@ check_answer(void)
            "'%s'", text);
 }
 
-/* The lowest free number tells of descriptors that were left open. */
-static void
-check_descriptors(void)
-{
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) {
-        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    }
-    EXPECT(fd >= 0 && fd < DESCRIPTORS_MOST, "descriptor %d is free", fd);
-    close(fd);
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -355,6 +340,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     put_random(in, how, kinds);
     check_answer();
-    check_descriptors();
+    fuzz_check_descriptors(DESCRIPTORS_MOST);
     return 0;
 }

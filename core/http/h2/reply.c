@@ -116,6 +116,7 @@ take_piece(struct cg_h2_stream *s, enum cg_h2_piece piece, struct cg_slice what)
         cg_buf_reset(&s->last);
         cg_buf_put(&s->last, what.p, what.n);
         return 0;
+    case CG_H2_BAD: return -1;
     case CG_H2_NOTHING:
     case CG_H2_END: break;
     }

@@ -44,13 +44,16 @@ enum cg_h2_piece {
     CG_H2_HEAD,     /* status and fields: cg_h2_reply_field */
     CG_H2_DATA,     /* bytes of the body, borrowed from what was fed */
     CG_H2_TRAILERS, /* fields behind it, likewise */
-    CG_H2_END       /* all of it was there */
+    CG_H2_END,      /* all of it was there */
+    CG_H2_BAD       /* no reply: no status, or lines without an end */
 };
 
-/* Zeroed memory begins a reply; `head_request` is the caller's to set. */
+/* Zeroed memory begins a reply; `head_request` is the caller's to set. It may
+ * be another worker's, who may say anything. */
 struct cg_h2_reply {
     struct cg_buf text; /* lines that are not complete; owned */
     uint64_t left;      /* of a chunk, or of all of the body */
+    size_t heads;       /* bytes of heads so far, the interim ones too */
     uint8_t phase;
     bool head_request;
     bool final; /* the last head was not an interim one */

@@ -4,6 +4,9 @@
 
 #include "core/http/scan.h"
 
+/* Of all heads, of a line, of trailers; nobody has more than 64 KiB sent. */
+enum { LINES_MOST = 1 << 20 };
+
 enum phase {
     PHASE_HEAD,
     PHASE_LENGTH,     /* `left` bytes follow */
@@ -118,20 +121,48 @@ choose_body(struct cg_h2_reply *r, struct cg_slice lines)
     }
 }
 
-/* "HTTP/1.1 200 OK", which our own writer made. */
+/* Lines that are not complete. */
+static enum cg_h2_piece
+wait_for_lines(const struct cg_h2_reply *r)
+{
+    return r->text.n > LINES_MOST ? CG_H2_BAD : CG_H2_NOTHING;
+}
+
+/* "HTTP/1.1 200 OK"; 0: it has none. */
+static int
+status_of(const char *line, size_t n)
+{
+    enum { AT = 9, DIGITS = 3 };
+    int status = 0;
+    if (n < AT + DIGITS || memcmp(line, "HTTP/1.", 7) != 0) {
+        return 0;
+    }
+    for (int i = AT; i < AT + DIGITS; i++) {
+        if (line[i] < '0' || line[i] > '9') {
+            return 0;
+        }
+        status = status * 10 + (line[i] - '0');
+    }
+    return status >= 100 ? status : 0;
+}
+
 static enum cg_h2_piece
 take_head(struct cg_h2_reply *r, const char *p, size_t n, size_t *used,
           struct cg_slice *ret)
 {
-    enum { STATUS_AT = 9 };
-    if (!take_lines(r, p, n, true, used)) {
+    bool whole = take_lines(r, p, n, true, used);
+    r->heads += *used;
+    if (r->heads > LINES_MOST) {
+        return CG_H2_BAD;
+    }
+    if (!whole) {
         return CG_H2_NOTHING;
     }
     const char *eol = memchr(r->text.p, '\n', r->text.n);
     size_t line = (size_t)(eol - r->text.p) + 1;
-    r->status = 0;
-    for (size_t i = STATUS_AT; i < STATUS_AT + 3 && i < line; i++) {
-        r->status = r->status * 10 + (r->text.p[i] - '0');
+    r->status = status_of(r->text.p, line);
+    if (r->status == 0) {
+        return CG_H2_BAD;
     }
     lower_names(r->text.p + line, r->text.n - line);
     *ret = (struct cg_slice){r->text.p + line, r->text.n - line};
@@ -176,7 +207,7 @@ take_trailers(struct cg_h2_reply *r, const char *p, size_t n, size_t *used,
               struct cg_slice *ret)
 {
     if (!take_lines(r, p, n, true, used)) {
-        return CG_H2_NOTHING;
+        return wait_for_lines(r);
     }
     r->phase = PHASE_END;
     r->drop = true;
@@ -210,13 +241,13 @@ cg_h2_reply_next(struct cg_h2_reply *r, const char *p, size_t n, size_t *used,
             r->phase = r->left != 0 ? PHASE_CHUNK : PHASE_TRAILERS;
             r->drop = true;
         }
-        return CG_H2_NOTHING;
+        return wait_for_lines(r);
     case PHASE_CHUNK_END:
         if (take_lines(r, p, n, false, used)) {
             r->phase = PHASE_CHUNK_SIZE;
             r->drop = true;
         }
-        return CG_H2_NOTHING;
+        return wait_for_lines(r);
     case PHASE_TRAILERS: return take_trailers(r, p, n, used, ret);
     case PHASE_CLOSE:
         *used = n;

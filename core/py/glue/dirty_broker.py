@@ -190,8 +190,13 @@ class Broker:
         try:
             self.take_frames(peer, data)
         except wire.WireError as e:
-            self.log_line("Client connection error: %s" % e)
-            self.close(peer)
+            self.refuse(peer, e)
+        except Exception as e:  # whatever it is, the others go on
+            self.refuse(peer, repr(e))
+
+    def refuse(self, peer, why):
+        self.log_line("Client connection error: %s" % (why,))
+        self.close(peer)
 
     def take_frames(self, peer, data):
         """Most often it is one whole frame; the rest of the last one waits."""
@@ -337,6 +342,8 @@ class Broker:
     # ---- workers ----
 
     def on_hello(self, peer, value):
+        wire.check(value, pid=int, age=int, apps=list, threads=int, specs=list,
+                   timeout=(int, float))
         worker = Worker(value["pid"], value["age"], value["apps"], value["threads"])
         worker.control = peer
         worker.cfg, worker.log = self.cfg, self.log
@@ -351,6 +358,7 @@ class Broker:
         self.send(peer, wire.pack(wire.HELLO, 0))
 
     def on_seat(self, peer, value):
+        wire.check(value, pid=int, number=int)
         worker = self.workers.get(value["pid"])
         if worker is None:
             return self.close(peer)
@@ -360,12 +368,13 @@ class Broker:
         self.give()
 
     def on_failed(self, value):
+        wire.check(value, apps=list, why=str)
         for app in value["apps"]:
             self.failed[app] = value["why"]
         for call in [c for c in self.waiting if c.app in self.failed and not self.serves(c.app)]:
-            self.waiting.remove(call)
-            call.client.calls.discard(call)
-            self.send(call.client, self.no_workers(call.request, call.app))
+            if self.unqueue(call):
+                call.client.calls.discard(call)
+                self.send(call.client, self.no_workers(call.request, call.app))
 
     def on_bye(self, worker):
         worker.leaving = True
@@ -403,9 +412,17 @@ class Broker:
         """Its client has left."""
         call.client.calls.discard(call)
         if call.seat is None:
-            self.waiting.remove(call)
+            self.unqueue(call)
         else:
             self.cancel(call.seat)
+
+    def unqueue(self, call):
+        """Whether it still waited: what is sent to one may end others."""
+        try:
+            self.waiting.remove(call)
+        except ValueError:
+            return False
+        return True
 
     def cancel(self, seat):
         call, seat.call = seat.call, None
@@ -435,8 +452,8 @@ class Broker:
 
     def look_at_times(self, now):
         for call in [c for c in self.waiting if c.deadline <= now]:
-            self.waiting.remove(call)
-            self.expire(call)
+            if self.unqueue(call):
+                self.expire(call)
         for seat, call in list(self.running.items()):
             if seat.call is call and call.deadline <= now and not call.client.out:
                 self.cancel(seat)
@@ -467,10 +484,13 @@ class Broker:
                             for w in self.workers.values()]}
 
     def run_stash(self, request, value, size):
+        wire.check(value)
         try:
             result = self.stash.run(value, size)
         except KeyError as e:
             return wire.failure(request, "StashError", e.args[0])
+        except TypeError as e:  # no name of a table, no key, no pattern
+            return wire.failure(request, "StashError", str(e))
         return wire.pack(wire.RESPONSE, request, wire.encode({"result": result}))
 
     # ---- the loop ----

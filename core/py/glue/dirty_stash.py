@@ -67,7 +67,8 @@ class Stash:
             return self.delete(found, key)
         if op == KEYS:
             pattern = value.get("pattern")
-            return [k for k in found or () if pattern is None or fnmatch.fnmatchcase(k, pattern)]
+            return [k for k in found or ()
+                    if pattern is None or fnmatch.fnmatchcase(str(k), pattern)]
         if op == CLEAR:
             self.empty(found or {})
             return True

@@ -21,6 +21,15 @@ MOST = 64 * 1024 * 1024  # bytes of a text, of a frame
 ITEMS_MOST = 1048576
 
 
+def check(value, **fields):
+    """That it is a dictionary with values of these kinds."""
+    if not isinstance(value, dict):
+        raise WireError("no dictionary: %s" % type(value).__name__)
+    for name, kind in fields.items():
+        if not isinstance(value.get(name), kind):
+            raise WireError("%s: no %r" % (name, kind))
+
+
 # ---- frames ----
 
 def app_of(frame):

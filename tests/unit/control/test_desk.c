@@ -12,7 +12,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "tests/unit/check_main.h"
+#include "tests/unit/base/lingering.h"
 
 enum { MOST = 64, PATIENCE = 1000 };
 
@@ -332,6 +332,31 @@ START_TEST(a_forked_child_has_none_of_it)
 }
 END_TEST
 
+/* Heard, not heard, and not even accepted. */
+START_TEST(descriptors_that_clients_send_do_not_keep_it)
+{
+    struct cg_desk *d = open_desk();
+    int fd[3], peer[3];
+    uint64_t now = cg_now_us();
+    for (int i = 0; i < 3; i++) {
+        hears = i == 0;
+        fd[i] = client("");
+        ck_assert(send_lingering(fd[i], &peer[i]));
+        if (i < 2) {
+            cg_desk_turn(d, 1);
+        }
+    }
+    cg_desk_turn(d, PATIENCE + 1);
+    ck_assert_str_eq(got(fd[0]), "?");
+    cg_desk_free(d);
+    check_in_time(now);
+    for (int i = 0; i < 3; i++) {
+        close(fd[i]);
+        close(peer[i]);
+    }
+}
+END_TEST
+
 TESTS("desk", a_line_is_answered, who_is_not_heard_is_closed_unread,
       half_a_line_waits_and_is_late, too_long_a_line_is_cut_off,
       places_are_bounded_and_come_free, a_flood_of_strangers_gets_a_pause,
@@ -340,4 +365,5 @@ TESTS("desk", a_line_is_answered, who_is_not_heard_is_closed_unread,
       who_ends_after_the_last_question_gets_every_answer,
       what_is_no_question_ends_it_behind_the_answers_before,
       who_begins_a_question_has_less_time_than_who_is_idle,
-      who_is_idle_for_longest_makes_room, a_forked_child_has_none_of_it)
+      who_is_idle_for_longest_makes_room, a_forked_child_has_none_of_it,
+      descriptors_that_clients_send_do_not_keep_it)

@@ -143,6 +143,7 @@ told(const char *text, size_t step, bool head_request)
         case CG_H2_HEAD: cg_buf_putf(&out, "head %d", r.status); break;
         case CG_H2_TRAILERS: cg_buf_puts(&out, "trailers"); break;
         case CG_H2_DATA: cg_buf_put(&data, what.p, what.n); break;
+        case CG_H2_BAD: ck_abort_msg("no reply"); break;
         case CG_H2_NOTHING:
         case CG_H2_END: break;
         }
@@ -196,10 +197,68 @@ START_TEST(a_reply_is_taken_apart_wherever_it_is_split)
 }
 END_TEST
 
+/* What a worker that borrowed the request may send. */
+START_TEST(what_is_no_reply_is_told)
+{
+    static const char *const bad[] = {"\n\r\n\r\n",
+                                      "HTTP/1.1\r\n\r\n",
+                                      "HTTP/1.1 2x0 OK\r\n\r\n",
+                                      "HTTP/1.1 099 OK\r\n\r\n",
+                                      "HTTP/1.1 \xff\xff\xff\r\n\r\n",
+                                      "HTTP/2.0 200 OK\r\n\r\n"};
+    for (size_t i = 0; i < CG_COUNT(bad); i++) {
+        struct cg_h2_reply r = {0};
+        struct cg_slice what;
+        size_t used;
+        ck_assert_msg(cg_h2_reply_next(&r, bad[i], strlen(bad[i]), &used,
+                                       &what) == CG_H2_BAD,
+                      "%zu", i);
+        cg_h2_reply_release(&r);
+    }
+}
+END_TEST
+
+/* How much is kept of a reply that begins with `first` and goes on with
+ * `more`. */
+static size_t
+kept_of(const char *first, const char *more)
+{
+    struct cg_h2_reply r = {0};
+    struct cg_slice what;
+    size_t used, n = strlen(more), most = 0;
+    enum cg_h2_piece piece = CG_H2_NOTHING;
+    for (const char *p = first; *p != '\0'; p += used) {
+        piece = cg_h2_reply_next(&r, p, strlen(p), &used, &what);
+    }
+    for (int i = 0; i < 4 << 20 && piece != CG_H2_BAD; i++) {
+        piece = cg_h2_reply_next(&r, more, n, &used, &what);
+        most = r.text.n > most ? r.text.n : most;
+    }
+    ck_assert_int_eq(piece, CG_H2_BAD);
+    cg_h2_reply_release(&r);
+    return most;
+}
+
+START_TEST(lines_without_an_end_are_not_kept_for_ever)
+{
+    enum { MOST = 2 << 20 };
+    static const char chunked[] =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    cg_auto(free) char *trailers = cg_strf("%s0\r\n", chunked);
+    cg_auto(free) char *chunk = cg_strf("%s1\r\nx", chunked);
+    ck_assert_uint_lt(kept_of("HTTP/1.1 200 OK\r\n", "a: b\r\n"), MOST);
+    ck_assert_uint_lt(kept_of("", "HTTP/1.1 103 A\r\n\r\n"), MOST);
+    ck_assert_uint_lt(kept_of(chunked, "12345678"), MOST);
+    ck_assert_uint_lt(kept_of(chunk, "12345678"), MOST);
+    ck_assert_uint_lt(kept_of(trailers, "a: b\r\n"), MOST);
+}
+END_TEST
+
 TESTS("h2_text", a_head_is_written_as_http1,
       a_body_of_unknown_length_comes_in_chunks,
       what_could_begin_another_line_is_malformed,
       an_extended_connect_is_a_handshake,
       a_tunnel_of_another_protocol_is_foreign,
       a_head_needs_a_method_a_path_and_one_host,
-      a_reply_is_taken_apart_wherever_it_is_split)
+      a_reply_is_taken_apart_wherever_it_is_split, what_is_no_reply_is_told,
+      lines_without_an_end_are_not_kept_for_ever)

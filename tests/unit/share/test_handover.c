@@ -10,7 +10,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/memory.h"
-#include "tests/unit/check_main.h"
+#include "tests/unit/base/lingering.h"
 
 enum { TOO_MANY = 8 };
 
@@ -110,5 +110,18 @@ START_TEST(descriptors_beyond_those_of_a_message_are_left_to_the_kernel)
 }
 END_TEST
 
+START_TEST(what_a_worker_left_in_it_does_not_keep_who_ends_it)
+{
+    struct cg_handover h = queue();
+    int peer;
+    uint64_t now = cg_now_us();
+    ck_assert(send_lingering(h.write_fd, &peer));
+    cg_handover_release(&h);
+    check_in_time(now);
+    close(peer);
+}
+END_TEST
+
 TESTS("handover", a_message_brings_its_descriptors,
-      descriptors_beyond_those_of_a_message_are_left_to_the_kernel)
+      descriptors_beyond_those_of_a_message_are_left_to_the_kernel,
+      what_a_worker_left_in_it_does_not_keep_who_ends_it)
