@@ -120,11 +120,15 @@ def to(s, cmd):
 
 # ---- what is printed ----
 
-def output_after(page, words):
-    """The next block of output below one with these words."""
+def outputs_after(page, words):
+    """The blocks of output below one with these words."""
     found = [s for s in SAMPLES if s.page.stem == page]
     start = next(i for i, s in enumerate(found) if words in s.text)
-    return next(s.text for s in found[start:] if s.language == "output")
+    return [s.text for s in found[start:] if s.language == "output"]
+
+
+def output_after(page, words):
+    return outputs_after(page, words)[0]
 
 
 def normal(text):
@@ -138,6 +142,29 @@ def test_mistakes_are_told_as_the_first_steps_say(project):
     done = control.ctl(project, "--check-config", "shop.wsgi")
     assert done.status == 1
     assert normal(done.err) == normal(output_after("first-steps", "worker = 3"))
+
+
+def test_a_start_is_logged_as_the_first_steps_say(server):
+    s = server("shop.wsgi", files=PROJECT, config="workers = 1\n")
+    s.wait_workers(1)
+    s.wait_log("Booting worker")
+    told = "\n".join(n for n in s.log().splitlines() if "[INFO]" in n)
+    assert normal(told) == normal(output_after("first-steps", "cgunicorn shop.wsgi"))
+
+
+def test_a_reload_tells_how_it_went_as_the_first_steps_say(server):
+    config = next(s for s in SAMPLES if 'warmup = "http://127.0.0.1/"' in s.text)
+    well, ill = outputs_after("first-steps", "cgunicorn reload --wait")[:2]
+    s = server("shop.wsgi", config=config.text, files=PROJECT, pidfile="app.pid",
+               announced=["broken", "warmup", "Reload failed"])
+    until(lambda: control.status(s)["serving"], "it serves")
+    done = control.ctl(s.folder, "reload", "--wait", "-p", "app.pid")
+    assert (done.status, normal(done.out)) == (0, normal(well)), done
+    (s.folder / "shop/__init__.py").write_text(
+        PROJECT["shop/__init__.py"].replace("    start_response", "    broken\n    start_response"))
+    done = control.ctl(s.folder, "reload", "--wait", "-p", "app.pid")
+    assert (done.status, normal(done.err)) == (1, normal(ill)), done
+    assert s.get("/").status == 200
 
 
 def test_an_access_line_looks_as_the_guide_says(server):

@@ -22,6 +22,7 @@ NOT_TRIED = [  # (its beginning, why)
     (r"pip install|pip uninstall", "of a registry; test_90 installs with pip"),
     (r"python3 -m venv|\. env/bin/activate|cd ", "the reader's shell"),
     (r"make ", "test_112 looks for the targets, CI builds with them"),
+    (r"python3 tests/bench/", "measures for minutes"),
     (r"sudo |systemctl |journalctl ", "the machine's own services"),
     (r"django-admin ", "makes a project: test_151 and test_50 do"),
     (r"systemd-analyze ", "test_105 gives it the unit"),

@@ -14,10 +14,10 @@ PROBE = """\
 import importlib.util, json, sys
 told = {"executable": sys.executable, "base_prefix": sys.base_prefix,
         "version": sys.version_info[:2]}
-for name in \"\"\"aiohttp apscheduler cgunicorn ddtrace django dulwich fastapi flask
-        flask_socketio geventwebsocket mercurial mlflow newrelic opentelemetry
+for name in \"\"\"aiohttp apscheduler cgunicorn ddtrace django dulwich eventlet fastapi flask
+        flask_socketio gevent geventwebsocket mercurial mlflow newrelic opentelemetry
         prometheus_client pypiserver pyramid requests sanic sentry_sdk simple_websocket
-        socketio uvicorn uvicorn_worker wagtail websocket wsgidav\"\"\".split():
+        socketio tornado uvicorn uvicorn_worker wagtail websocket wsgidav\"\"\".split():
     if importlib.util.find_spec(name):
         told[name] = True
 with open("told.json", "w") as f:
