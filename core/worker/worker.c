@@ -19,6 +19,7 @@
 #include "core/py/runtime/interp.h"
 #include "core/py/runtime/trace.h"
 #include "core/worker/class.h"
+#include "core/worker/folders.h"
 #include "core/worker/host.h"
 #include "core/worker/privilege.h"
 #include "core/worker/reload/reloader.h"
@@ -403,6 +404,17 @@ is_orphan(const struct cg_worker_start *start)
     return getppid() != start->master_pid;
 }
 
+/* With the rights of its user: what a worker finds out when it serves would
+ * end one after the other, here it ends the start. */
+static int
+check_folders(const struct cg_settings *settings, struct cg_error *err)
+{
+    struct cg_files *files = NULL;
+    int r = cg_folders_open(settings, &files, err);
+    cg_folders_close(files);
+    return r;
+}
+
 /* Everything up to serving; an exit status, or 0. */
 static int
 boot(struct cg_host_run *run, int wakeup_write_fd)
@@ -416,6 +428,7 @@ boot(struct cg_host_run *run, int wakeup_write_fd)
     run->class = cg_worker_class_of(start->settings);
     if (cg_privilege_drop(start->settings, &err) < 0 ||
         cg_privilege_bind(start->settings, &err) < 0 ||
+        check_folders(start->settings, &err) < 0 ||
         (run->class->module != NULL &&
          cg_py_loop_prepare(run->class->module, start->worker, &err) < 0) ||
         init_signals(run, wakeup_write_fd, &err) < 0) {

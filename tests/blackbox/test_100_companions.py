@@ -102,6 +102,17 @@ def test_pauses_grow_and_what_it_raised_is_logged(server):
     assert s.get("/").status == 200
 
 
+@pytest.mark.parametrize("spec, why", [
+    ("shop:nothing", "AttributeError: .*nothing"),
+    ("no_such_module:run", "ModuleNotFoundError: .*no_such_module"),
+    ("os:sep", "TypeError: os:sep is no callable"),
+])
+def test_a_callable_that_cannot_be_loaded_is_named(server, spec, why):
+    s = server("shop:app", files=FILES, config=config(lost=spec), announced=["Traceback"])
+    s.wait_log(f"Companion lost: '{spec}' cannot be loaded: {why}.*; a companion is a command")
+    s.wait_log(r"Companion lost \(pid:\d+\) exited with status 1; the next one")
+
+
 def test_the_status_of_sys_exit_is_told(server):
     s = server("shop:app", files=FILES, config=config(leaver="shop:leaves"))
     s.wait_log(r"Companion leaver \(pid:\d+\) exited with status 3; the next")

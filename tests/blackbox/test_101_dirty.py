@@ -233,6 +233,18 @@ def test_a_call_that_takes_too_long_is_ended_and_the_worker_lives(server):
     assert ask(s, "/pid") == pid
 
 
+def test_without_a_timeout_a_call_has_all_the_time(server):
+    s = server("shop:app", *DIRTY, "1", "--dirty-timeout", "0", files=FILES)
+    told = []
+    t = threading.Thread(target=lambda: told.append(ask(s, f"/meets?{s.folder}")))
+    t.start()
+    until(lambda: any(c["age_s"] > 0.5 for c in worker_told(s)["current"]),
+          "the arbiter has looked at the times")
+    (s.folder / "go").touch()
+    t.join()
+    assert told == ["met"]
+
+
 def test_a_call_whose_client_left_is_cancelled(shop):
     path = environ_of_workers(shop)
     payload = tlv({"app_path": "model:Model", "action": "slow",
@@ -441,6 +453,18 @@ def test_an_arbiter_that_is_killed_comes_back_at_the_same_place(shop):
     until(lambda: ask(shop, "/echo?1") == "1", "it answers again")
 
 
+def test_signals_of_the_masters_are_told_and_end_nobody(shop):
+    worker = ask(shop, "/pid")
+    ask(shop, "/stash")
+    arbiter = next(c["pid"] for c in control.status(shop)["companions"]
+                   if c["name"] == "dirty-arbiter")
+    for name in ("HUP", "USR1", "USR2", "TTIN", "TTOU"):
+        for pid, who in ((arbiter, "dirty-arbiter"), (worker, "dirty-worker-1")):
+            os.kill(pid, getattr(signal, "SIG" + name))
+            shop.wait_log(f"Companion {who}: SIG{name} has no effect here: .*{shop.pid}")
+    assert ask(shop, "/pid") == worker and ask(shop, "/stash")[4] == ["t"]
+
+
 def test_nobody_of_them_holds_the_listener_and_all_end_with_a_killed_master(server):
     s = server("shop:app", *DIRTY, "1", files=FILES)
     dirty = [ask(s, "/pid")] + [c["pid"] for c in control.status(s)["companions"]]
@@ -534,21 +558,27 @@ def test_gunicornc_sees_them_and_adds_some(server):
 
 def test_hooks(server):
     s = server("shop:app", files=FILES, config="""\
+import os
 dirty_apps = ["model:Model"]
 dirty_workers = 1
 def on_dirty_starting(arbiter):
     print("hook starting", arbiter.pid, flush=True)
+    arbiter.spawn_worker()
 def dirty_post_fork(arbiter, worker):
     print("hook post_fork", worker.pid, flush=True)
+    if not os.path.exists("killed"):
+        open("killed", "w").close()
+        arbiter.kill_worker(worker.pid, 9)
 def dirty_worker_init(worker):
     print("hook init", worker.booted, list(worker.apps), flush=True)
 def dirty_worker_exit(arbiter, worker):
     print("hook exit", worker.pid, flush=True)
 """)
-    for text in ("hook starting", "hook post_fork", r"hook init False \['model:Model'\]"):
+    for text in ("hook starting", r"spawn_worker\(\) has no effect here: the number",
+                 r"hook init False \['model:Model'\]", "hook exit"):
         s.wait_log(text)
-    os.kill(ask(s, "/pid"), signal.SIGKILL)
-    s.wait_log("hook exit")
+    s.wait_log("hook post_fork", count=2)
+    assert ask(s, "/echo?1") == "1"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

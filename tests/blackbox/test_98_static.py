@@ -183,6 +183,16 @@ def test_what_cannot_be_served_is_told_at_the_start(run, args, words):
     done.line_with(*words)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_folder_that_the_workers_may_not_read_is_told(run, other_user, tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    done = run("--preload", "--user", "nobody", "--group", "nogroup", "-b", "127.0.0.1:0",
+               "--static", f"/s={private}", "app:app", files=FILES)
+    assert done.status == 3
+    done.line_with("static", str(private), "for the user that workers run as")
+
+
 SENDING = """
 def app(environ, start_response):
     name = environ["QUERY_STRING"]

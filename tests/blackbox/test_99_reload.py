@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from harness import classes
+from harness import classes, control
 from harness.waiting import until
 
 APP = """
@@ -99,11 +99,44 @@ def test_the_configuration_file_counts_and_a_broken_one_stops_nobody(server):
     until(lambda: word(s) == "two", "code counts, too")
 
 
+SLOW = """
+import os, time, word
+
+def app(environ, start_response):
+    told = word.WORD
+    if environ["PATH_INFO"] == "/slow":
+        open("began", "w").close()
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [told.encode()]
+"""
+
+
+def test_a_request_that_is_under_way_is_finished(server):
+    s = server("--reload", "app:app", files={**FILES, "app.py": SLOW})
+    with s.connect() as c:
+        c.get("/slow")
+        until(lambda: (s.folder / "began").exists(), "it runs")
+        save(s, "WORD = 'two'\n")
+        s.wait_log("Reload done")
+        assert word(s) == "two"
+        (s.folder / "go").touch()
+        assert c.reply().body == b"one"
+
+
 def test_preload_app_gives_way(server):
+    """The master stays, with its PID, and what cannot be loaded has its page."""
     s = server("--reload", "--preload", "app:app", files=FILES)
+    s.announce("Traceback", "SyntaxError")
     s.wait_log("preload_app: with reload each worker loads", 1)
     save(s, "WORD = 'two'\n")
     until(lambda: word(s) == "two", "the new code is served")
+    save(s, "WORD = 'thr\n")
+    until(lambda: s.get("/").status == 500, "the page is shown")
+    save(s, "WORD = 'three'\n")
+    until(lambda: s.get("/").status == 200, "it is mended")
+    assert word(s) == "three" and control.status(s)["pid"] == s.pid
 
 
 def test_dev_is_one_word_for_all_of_it(server):
@@ -112,6 +145,14 @@ def test_dev_is_one_word_for_all_of_it(server):
     until(lambda: '"GET / HTTP/1.1" 200' in s.stdout(), "it is on stdout")
     save(s, "WORD = 'two'\n")
     until(lambda: word(s) == "two", "the new code is served")
+
+
+def test_dev_sets_what_nothing_else_sets(run):
+    done = run("--dev", "-w", "3", "--print-config", "app:app", files=FILES)
+    lines = (line.partition("=") for line in done.out.splitlines())
+    told = {name.strip(): value.strip() for name, _, value in lines}
+    assert [told[n] for n in ("reload", "timeout", "accesslog", "workers")] == [
+        "True", "0", "-", "3"]
 
 
 @pytest.mark.parametrize("args, status, words", [

@@ -247,7 +247,7 @@ turn(PyObject *broker, int epoll_fd, PyObject *peers, int timeout_ms)
             return -1;
         }
     }
-    return PyErr_CheckSignals() < 0 ? -1 : n;
+    return PyErr_CheckSignals() < 0 ? -1 : n < 0 ? 0 : n;
 }
 
 static PyObject *

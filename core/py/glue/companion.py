@@ -20,6 +20,17 @@ def _find(spec):
     return found
 
 
+def _load(spec):
+    """What cannot be loaded is named in a line of its own, behind its traceback."""
+    try:
+        return _find(spec)
+    except Exception as e:
+        traceback.print_exc()
+        print("'%s' cannot be loaded: %s: %s; a companion is a command, or a callable as "
+              "module:callable" % (spec, type(e).__name__, e), file=sys.stderr)
+        sys.exit(1)
+
+
 def _status(code):
     """As the interpreter's own end has it: a number, None, or a text to show."""
     if code is None:
@@ -42,7 +53,7 @@ def run(spec, shown=None):
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        _find(spec)()
+        _load(spec)()
         return 0
     except SystemExit as e:
         return _status(e.code)

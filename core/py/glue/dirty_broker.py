@@ -14,7 +14,7 @@ import time
 
 from _cgunicorn import dirty_run
 
-from _cgunicorn_glue import dirty_app, dirty_stash
+from _cgunicorn_glue import dirty_app, dirty_signals, dirty_stash
 from _cgunicorn_glue import dirty_wire as wire
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -22,6 +22,8 @@ OUT_HIGH, OUT_LOW = 1 << 20, 1 << 18  # bytes that wait for a slow peer
 WAITING_MOST = 10000
 CANCEL_GRACE = 5.0  # seconds that a cancelled call has to end in
 
+_NUMBER = ("the number of dirty workers is the setting dirty_workers: change it, and "
+           "reload; until then gunicornc's 'dirty add' and 'dirty remove' do it")
 _ALL = wire.KINDS | {wire.HELLO, wire.SEAT, wire.CANCEL, wire.BYE, wire.FAILED}
 
 
@@ -103,6 +105,16 @@ class Broker:
 
     def log_line(self, text):
         print(text, flush=True)
+
+    # ---- what hooks call ----
+
+    def kill_worker(self, pid, sig):
+        """The master starts another one in its place."""
+        if pid in self.workers:
+            os.kill(pid, sig)
+
+    def spawn_worker(self):
+        self.log_line("spawn_worker() has no effect here: " + _NUMBER)
 
     # ---- sockets ----
 
@@ -237,9 +249,7 @@ class Broker:
                                       wire.encode({"result": self.status()})))
         elif kind == wire.MANAGE:
             self.send(peer, wire.pack(wire.RESPONSE, request, wire.encode({"result": {
-                "success": False,
-                "error": "the number of dirty workers is the setting dirty_workers: "
-                         "change it, and reload"}})))
+                "success": False, "error": _NUMBER}})))
         else:
             raise wire.WireError("Unknown message type: 0x%02x" % kind)
 
@@ -526,6 +536,7 @@ class Broker:
 
 def main():
     from _cgunicorn_glue import hooks
+    dirty_signals.watch()
     server = hooks.the_server
     broker = Broker(os.environ["GUNICORN_DIRTY_SOCKET"], server.cfg, server.log)
     broker.log_line("Dirty arbiter starting (pid: %d)" % broker.pid)

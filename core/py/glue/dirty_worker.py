@@ -16,7 +16,7 @@ import time
 import traceback
 import types
 
-from _cgunicorn_glue import companion, dirty_app, dirty_page
+from _cgunicorn_glue import companion, dirty_app, dirty_page, dirty_signals
 from _cgunicorn_glue import dirty_wire as wire
 
 BOOT_FAILED = 3
@@ -288,6 +288,7 @@ def _on_term(sig, frame):
 
 def main():
     from _cgunicorn_glue import hooks
+    dirty_signals.watch()
     number = int(os.environ["CGUNICORN_COMPANION"].rpartition("-")[2])
     worker = DirtyWorker(hooks.the_server, number)
     signal.signal(signal.SIGTERM, _on_term)

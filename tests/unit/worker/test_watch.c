@@ -3,10 +3,12 @@
  * burst of them is told once. */
 #include "core/worker/reload/watch.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/memory.h"
@@ -104,6 +106,18 @@ START_TEST(only_what_is_the_application_s_counts)
 }
 END_TEST
 
+START_TEST(links_are_followed)
+{
+    cg_auto(buf) struct cg_buf places = {0};
+    make_tree(); /* with a link that leads back up */
+    cg_auto(free) char *link = cg_strf("%s/linked", root);
+    ck_assert_int_eq(symlink(".git", link), 0);
+    put_place(&places, 'C', "");
+    ck_assert_str_eq(names_of(slice_of(&places)), "a/b/y.py linked/z.py x.py");
+    remove_tree();
+}
+END_TEST
+
 START_TEST(a_difference_is_named)
 {
     cg_auto(buf) struct cg_buf places = {0};
@@ -151,6 +165,35 @@ is_told(int ms)
     return poll(&p, 1, ms) > 0 && read(told[0], path, sizeof path) > 0;
 }
 
+/* How often the thread that watches has gone to sleep; -1: there is none. */
+static long
+sleeps_of_watch(void)
+{
+    struct dirent *entry;
+    long sleeps = -1;
+    DIR *dir = opendir("/proc/self/task");
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char line[256];
+        bool found = false;
+        cg_auto(free) char *path =
+            cg_strf("/proc/self/task/%s/status", entry->d_name);
+        FILE *f = fopen(path, "re");
+        while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+            found = found || strcmp(line, "Name:\treload\n") == 0;
+            if (found) {
+                sscanf(line, "voluntary_ctxt_switches: %ld", &sleeps);
+            }
+        }
+        if (f != NULL) {
+            fclose(f);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return sleeps;
+}
+
 static void
 expect_one_for_a_burst(bool polls)
 {
@@ -170,6 +213,12 @@ expect_one_for_a_burst(bool polls)
     ck_assert(is_told(20000));
     put_file("x.log", "not ours");
     ck_assert(!is_told(polls ? 1200 : 300));
+    if (!polls) { /* and while nothing happens it does nothing */
+        long sleeps = sleeps_of_watch();
+        ck_assert_int_gt(sleeps, 0);
+        ck_assert(!is_told(300));
+        ck_assert_int_eq(sleeps_of_watch(), sleeps);
+    }
     cg_watch_stop(w);
     close(told[0]);
     close(told[1]);
@@ -188,5 +237,6 @@ START_TEST(so_does_the_clock)
 }
 END_TEST
 
-TESTS("watch", only_what_is_the_application_s_counts, a_difference_is_named,
-      the_kernel_tells_of_a_burst_once, so_does_the_clock)
+TESTS("watch", only_what_is_the_application_s_counts, links_are_followed,
+      a_difference_is_named, the_kernel_tells_of_a_burst_once,
+      so_does_the_clock)
