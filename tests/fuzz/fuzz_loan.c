@@ -169,8 +169,8 @@ ask(int kind, unsigned how)
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
-        "GET / HTTP/1.1\r\nHost: a\r\n\r\n"};
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+         "GET / HTTP/1.1\r\nHost: a\r\n\r\n")};
     struct client c = {.kind = kind};
     const struct cg_listener *l = &listeners[kind];
     c.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
