@@ -208,7 +208,11 @@ static bool
 is_lent(int ms)
 {
     struct pollfd p = {.fd = queue.read_fd, .events = POLLIN};
-    return poll(&p, 1, ms) == 1;
+    int r;
+    do {
+        r = poll(&p, 1, ms);
+    } while (r < 0 && errno == EINTR); /* the fuzzer's alarm */
+    return r == 1;
 }
 
 static void
