@@ -770,13 +770,13 @@ read_pidfile(const char *path, int *ret)
 }
 
 static int
-say_none(const struct line *l, const struct cg_servers *found, int pid)
+say_none(const char *name, const struct cg_servers *found, int pid)
 {
     if (pid != 0) {
         return fail("no server of yours answers as pid %d", pid);
     }
-    if (l->name != NULL) {
-        return fail("no server of yours is called '%.100s'", l->name);
+    if (name != NULL) {
+        return fail("no server of yours is called '%.100s'", name);
     }
     return fail("no server of yours runs here%s",
                 found->strangers > 0
@@ -800,14 +800,20 @@ say_several(const struct cg_servers *found)
 }
 
 int
-cg_control_choose(int pid, struct cg_server *ret)
+cg_control_choose(const struct cg_control_choice *which, struct cg_server *ret)
 {
-    const struct line l = {0};
     struct cg_servers found;
-    cg_servers_find(&(struct cg_server_choice){.pid = pid}, &found);
-    int status = found.n == 0  ? say_none(&l, &found, pid)
-                 : found.n > 1 ? say_several(&found)
-                               : -1;
+    int status = -1, pid = which->pidfile != NULL
+                               ? read_pidfile(which->pidfile, &status)
+                               : which->pid;
+    if (status >= 0) {
+        return status;
+    }
+    cg_servers_find(&(struct cg_server_choice){.pid = pid, .name = which->name},
+                    &found);
+    status = found.n == 0  ? say_none(which->name, &found, pid)
+             : found.n > 1 ? say_several(&found)
+                           : -1;
     if (status < 0) {
         *ret = found.items[0];
     }
@@ -819,8 +825,8 @@ int
 cg_control_command_run(int argc, char *const *argv)
 {
     struct line l;
-    struct cg_servers found;
-    int status = parse(argc, argv, &l), pid;
+    struct cg_server server;
+    int status = parse(argc, argv, &l);
     if (status >= 0) {
         return status;
     }
@@ -829,16 +835,8 @@ cg_control_command_run(int argc, char *const *argv)
         printf("%s\n", l.op->help);
         return EXIT_GOOD;
     }
-    pid = l.pidfile != NULL ? read_pidfile(l.pidfile, &status) : l.pid;
-    if (status >= 0) {
-        return status;
-    }
-    cg_servers_find(&(struct cg_server_choice){.pid = pid, .name = l.name},
-                    &found);
-    status = found.n == 0 ? say_none(&l, &found, pid)
-             : found.n == 1
-                 ? commands[l.op - cg_operations].run(&l, &found.items[0])
-                 : say_several(&found);
-    cg_servers_release(&found);
-    return status;
+    const struct cg_control_choice which = {l.pid, l.pidfile, l.name};
+    status = cg_control_choose(&which, &server);
+    return status >= 0 ? status
+                       : commands[l.op - cg_operations].run(&l, &server);
 }

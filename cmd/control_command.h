@@ -20,9 +20,14 @@ bool cg_control_command_is(int argc, char *const *argv);
  */
 int cg_control_command_run(int argc, char *const *argv);
 struct cg_server;
-/* The one server of this user's, or the one with that pid (0: any). -1, or an
- * exit status after a message. */
-int cg_control_choose(int pid, struct cg_server *ret);
+/* Which server is meant, as options say; zeroed: the only one. */
+struct cg_control_choice {
+    int pid;
+    const char *pidfile, *name; /* borrowed */
+};
+/* Finds it among this user's. -1, or an exit status after a message. */
+int cg_control_choose(const struct cg_control_choice *which,
+                      struct cg_server *ret);
 /* The command (config, check and generate too) that the first word is close to,
  * or NULL: for one that names no module either. */
 const char *cg_control_command_near(int argc, char *const *argv);

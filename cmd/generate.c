@@ -211,6 +211,8 @@ take_facts(struct facts *f, const struct cg_load *base,
     d->accesslog = f->accesslog;
     d->pidfile = f->pidfile;
     d->python = f->python;
+    d->environment = cg_python_to_name();
+    d->control = cg_settings_bool(s, CG_control);
     d->proc_name = name;
     d->live = path_or_null(s, CG_health_path);
     d->ready = path_or_null(s, CG_ready_path);
@@ -222,6 +224,10 @@ void
 cg_generate_words(const struct cg_deployment *d,
                   void (*put)(FILE *out, const char *word), FILE *out)
 {
+    if (d->environment != NULL) {
+        put(out, "--python");
+        put(out, d->environment);
+    }
     if (d->config != NULL) {
         put(out, "-c");
         put(out, d->config);

@@ -49,9 +49,11 @@ struct cg_deployment {
     const char *pidfile, *errorlog, *accesslog; /* absolute; NULL: none */
     int metrics_port;                           /* 0: none of TCP */
     const char *python;                         /* "3.11" */
+    const char *environment; /* for --python; NULL: it needs no name */
+    bool control;            /* commands for a running server reach it */
 };
 
-/* The command line's words behind the program's name. */
+/* The command line's words behind the program's name, on this machine. */
 void cg_generate_words(const struct cg_deployment *d,
                        void (*put)(FILE *out, const char *word), FILE *out);
 

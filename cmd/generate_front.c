@@ -71,7 +71,12 @@ cg_generate_nginx(const struct cg_deployment *d, FILE *out)
         out);
     fprintf(out, "    keepalive 32;\n    keepalive_timeout %ds;\n}\n\n",
             d->keepalive > 10 ? d->keepalive - 5 : 5);
-    fputs("server {\n    listen 80;\n    server_name _;\n", out);
+    fputs("# name your host in server_name: with _ another site that has no "
+          "name either,\n"
+          "# such as Debian's sites-enabled/default, may answer instead (then "
+          "remove that)\n"
+          "server {\n    listen 80;\n    server_name _;\n",
+          out);
     if (d->max_body > 0) {
         fprintf(out, "    # max_request_body\n    client_max_body_size %lld;\n",
                 d->max_body);
@@ -90,8 +95,11 @@ cg_generate_nginx(const struct cg_deployment *d, FILE *out)
         "is replaced\n"
         "        proxy_set_header X-Forwarded-For $remote_addr;\n"
         "        proxy_set_header X-Forwarded-Proto $scheme;\n"
-        "        # request_id and queue time in the server's logs\n"
+        "        # the request's id, which the setting request_id = "
+        "\"X-Request-ID\" takes\n"
         "        proxy_set_header X-Request-ID $request_id;\n"
+        "        # when it came, for the queue time in access lines: "
+        "%({queue}x)s\n"
         "        proxy_set_header X-Request-Start \"t=${msec}\";\n",
         out);
     fputs("        # ", out);
@@ -100,7 +108,10 @@ cg_generate_nginx(const struct cg_deployment *d, FILE *out)
             "\n        proxy_read_timeout %ds;\n"
             "        # the server buffers requests and replies itself\n"
             "        proxy_request_buffering off;\n"
-            "        # a request that another address may repeat is repeated\n"
+            "        # with a second server in upstream: it is asked when the "
+            "first does not\n"
+            "        # answer (a POST that was sent already is not sent "
+            "again)\n"
             "        proxy_next_upstream error timeout;\n    }\n}\n",
             longest(d));
 }
@@ -112,7 +123,10 @@ cg_generate_haproxy(const struct cg_deployment *d, FILE *out)
             "# a part of /etc/haproxy/haproxy.cfg\n"
             "frontend %s-front\n    mode http\n    bind :80\n"
             "    timeout client 75s\n"
-            "    # request_id and queue time in the server's logs\n"
+            "    # the request's id, which the setting request_id = "
+            "\"X-Request-ID\" takes, and\n"
+            "    # when it came, for the queue time in access lines: "
+            "%%({queue}x)s\n"
             "    http-request set-header X-Request-ID %%[uuid()]\n"
             "    http-request set-header X-Request-Start "
             "t=%%[date(0,us)]\n"
@@ -129,7 +143,8 @@ cg_generate_haproxy(const struct cg_deployment *d, FILE *out)
             "\n    timeout server %ds\n"
             "    # connections that stay are shared\n"
             "    http-reuse safe\n"
-            "    # one that was just closed is no failure of the client's\n"
+            "    # a connection that was just closed is tried again, and no "
+            "client sees it\n"
             "    retry-on conn-failure empty-response\n    retries 2\n",
             longest(d));
     if (d->ready != NULL) {

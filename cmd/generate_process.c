@@ -129,6 +129,27 @@ put_places(const struct cg_deployment *d, FILE *out)
     put_writable(d->unix_path, out);
 }
 
+/* systemd gives a reload TimeoutStartSec, 90 s. */
+static void
+put_reload(const struct cg_deployment *d, FILE *out)
+{
+    if (!d->control) {
+        fputs("\n# HUP: new workers serve before the old ones stop. How it "
+              "ended is in the log:\n"
+              "# control = False keeps `cgunicorn reload --wait` out\n"
+              "ExecReload=/bin/kill -HUP $MAINPID\n",
+              out);
+        return;
+    }
+    fputs("\n# new workers serve before the old ones stop; `systemctl reload` "
+          "fails when\n"
+          "# it was rolled back, and the old code goes on serving\n"
+          "ExecReload=\"",
+          out);
+    put_path(out, d->program);
+    fputs("\" ctl reload --wait --timeout 80 --pid $MAINPID\n", out);
+}
+
 void
 cg_generate_systemd(const struct cg_deployment *d, FILE *out)
 {
@@ -152,9 +173,8 @@ cg_generate_systemd(const struct cg_deployment *d, FILE *out)
             "has to see it run",
             out);
     }
-    fputs("\n# HUP: new workers serve before the old ones stop\n"
-          "ExecReload=/bin/kill -HUP $MAINPID\n"
-          "# TERM goes to the master alone, which finishes what is under way\n"
+    put_reload(d, out);
+    fputs("# TERM goes to the master alone, which finishes what is under way\n"
           "KillMode=mixed\n",
           out);
     fprintf(out,

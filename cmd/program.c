@@ -15,6 +15,7 @@
 #include "cmd/config_command.h"
 #include "cmd/control_command.h"
 #include "cmd/generate.h"
+#include "cmd/log_check.h"
 #include "cmd/running.h"
 #include "cmd/surroundings.h"
 #include "config/load.h"
@@ -346,7 +347,7 @@ static int
 check_in_child(struct cg_settings *s)
 {
     int status = enter_folder(s);
-    return status >= 0 ? status : check(s, true);
+    return status >= 0 ? status : check(s, true) | cg_log_check(s, false);
 }
 
 static int
@@ -457,7 +458,8 @@ run_with_python(struct program *p)
         bool check_only = cg_settings_bool(s, CG_check_config) ||
                           cg_settings_bool(s, CG_print_config);
         if (check_only) {
-            status = check(s, cg_settings_bool(s, CG_strict));
+            bool strict = cg_settings_bool(s, CG_strict);
+            status = check(s, strict) | cg_log_check(s, strict);
         } else if ((status = check_app_is_named(s)) < 0) {
             if (cg_python_resolve_hooks(s, &err) == 0) {
                 return serve(p, s);

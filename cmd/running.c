@@ -14,10 +14,24 @@
 
 enum { EXIT_GOOD = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
 
-static const char usage[] = "usage: cgunicorn config explain --running [--pid "
-                            "PID] [NAME...]\n"
-                            "       cgunicorn config diff --running [--pid "
-                            "PID] [OPTIONS] [APP]\n";
+static const char usage[] =
+    "usage: cgunicorn config explain --running [--pid PID | -p PIDFILE | -n "
+    "NAME] [SETTING...]\n"
+    "       cgunicorn config diff --running [--pid PID | -p PIDFILE | -n NAME] "
+    "[OPTIONS] [APP]\n";
+
+/* The server that is meant. */
+struct choice {
+    int pid;
+    char *pidfile, *name; /* owned */
+};
+
+static void
+release_choice(struct choice *c)
+{
+    free(c->pidfile);
+    free(c->name);
+}
 
 /* ---- the command line ---- */
 
@@ -45,35 +59,73 @@ say_usage(const char *text)
     return EXIT_USAGE;
 }
 
-/* --running and --pid go; -1, or an exit status. */
-static int
-take_options(int *argc, char **argv, int *ret_pid)
+enum which { BY_NONE, BY_PID, BY_PIDFILE, BY_NAME };
+
+/* What the option chooses a server by, with its value behind "=", if any. They
+ * are those of the commands for a running server. */
+static enum which
+which_of(const char *word, const char **ret_value)
 {
-    for (int i = 3; i < *argc;) {
-        const char *value = NULL;
+    static const struct {
+        const char *word;
+        enum which by;
+    } known[] = {{"--pid", BY_PID},
+                 {"-p", BY_PIDFILE},
+                 {"--pidfile", BY_PIDFILE},
+                 {"-n", BY_NAME},
+                 {"--name", BY_NAME}};
+    size_t n = strcspn(word, "=");
+    *ret_value = word[n] == '=' ? word + n + 1 : NULL;
+    for (size_t i = 0; i < CG_COUNT(known); i++) {
+        if (strlen(known[i].word) == n && memcmp(known[i].word, word, n) == 0) {
+            return known[i].by;
+        }
+    }
+    return BY_NONE;
+}
+
+/* -1, or an exit status. */
+static int
+take_choice(struct choice *c, enum which by, const char *value)
+{
+    bool is_pid = by == BY_PID;
+    if (value == NULL || *value == '\0') {
+        return say_usage(is_pid ? "--pid needs the number of a master"
+                                : "-p needs a pidfile, -n a name");
+    }
+    if (is_pid) {
+        c->pid = pid_of(value);
+        return c->pid < 0 ? say_usage("--pid needs the number of a master")
+                          : -1;
+    }
+    char **to = by == BY_NAME ? &c->name : &c->pidfile;
+    free(*to);
+    *to = cg_strdup(value);
+    return -1;
+}
+
+/* --running and the choice of a server go; -1, or an exit status. */
+static int
+take_options(int *argc, char **argv, struct choice *ret)
+{
+    int status = -1;
+    for (int i = 3; i < *argc && status < 0;) {
+        const char *value;
+        enum which by = which_of(argv[i], &value);
         if (strcmp(argv[i], "--running") == 0) {
             drop(argc, argv, i);
-            continue;
-        }
-        if (strncmp(argv[i], "--pid=", 6) == 0) {
-            value = argv[i] + 6;
-        } else if (strcmp(argv[i], "--pid") == 0) {
-            value = i + 1 < *argc ? argv[i + 1] : "";
-        }
-        if (value == NULL) {
+        } else if (by == BY_NONE) {
             i++;
-            continue;
+        } else {
+            bool apart = value == NULL && i + 1 < *argc;
+            status = take_choice(ret, by, apart ? argv[i + 1] : value);
+            if (apart) {
+                drop(argc, argv, i + 1);
+            }
+            drop(argc, argv, i);
         }
-        *ret_pid = pid_of(value);
-        if (*ret_pid < 0) {
-            return say_usage("--pid needs the number of a master");
-        }
-        if (strchr(argv[i], '=') == NULL) {
-            drop(argc, argv, i + 1);
-        }
-        drop(argc, argv, i);
     }
-    return -1;
+    return status;
 }
 
 static bool
@@ -94,11 +146,12 @@ is_meant(int argc, char *const *argv)
 /* ---- asking ---- */
 
 static int
-ask(struct cg_running *r, int pid)
+ask(struct cg_running *r, const struct choice *c)
 {
     struct cg_server server;
     struct cg_error err = {0};
-    int status = cg_control_choose(pid, &server);
+    const struct cg_control_choice which = {c->pid, c->pidfile, c->name};
+    int status = cg_control_choose(&which, &server);
     if (status >= 0) {
         return status;
     }
@@ -283,15 +336,16 @@ cg_running_diff(const struct cg_running *r, const struct cg_settings *s)
 int
 cg_running_begin(struct cg_running *r, int *argc, char ***argv)
 {
-    int pid = 0;
+    struct choice choice = {0};
     if (!is_meant(*argc, *argv)) {
         return -1;
     }
     bool compares = strcmp((*argv)[2], "diff") == 0;
-    int status = take_options(argc, *argv, &pid);
+    int status = take_options(argc, *argv, &choice);
     if (status < 0) {
-        status = ask(r, pid);
+        status = ask(r, &choice);
     }
+    release_choice(&choice);
     if (status >= 0) {
         return status;
     }

@@ -150,7 +150,7 @@ turn(struct cg_arbiter *a)
         if (sig == SIGCHLD) {
             continue;
         }
-        if (!cg_py_server_handles(a->server, sig)) {
+        if (!cg_arbiter_asks_to_handle(a, sig)) {
             cg_plan_signal(&a->plan, sig, cg_arbiter_now_ms());
         }
         cg_arbiter_carry_out(a);

@@ -181,6 +181,7 @@ void cg_arbiter_find_methods(struct cg_arbiter *a);
 /* Whether it was asked to; else the caller does it. */
 bool cg_arbiter_asks_to_spawn(struct cg_arbiter *a);
 bool cg_arbiter_asks_to_kill(struct cg_arbiter *a, int pid, int sig);
+bool cg_arbiter_asks_to_handle(struct cg_arbiter *a, int sig);
 void cg_arbiter_pass(struct cg_arbiter *a);
 void cg_arbiter_tell_end(struct cg_arbiter *a, const char *reason, int status);
 /* What Python's side calls. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/log_words.h"
 #include "core/base/memory.h"
 
 /* ---- opening ---- */
@@ -138,43 +139,18 @@ cg_arbiter_reconfigure_log(struct cg_arbiter *a, struct cg_error *err)
 /* ---- what is wrong and no error ---- */
 
 static void
-warn_of_atom(void *self, const char *atom)
+warn_of_word(void *self, enum cg_setting_id id, const char *text)
 {
     struct cg_arbiter *a = self;
-    if (strncmp(atom, "%(", 2) == 0) {
-        cg_log_line(a->log, CG_WARNING,
-                    "access_log_format: '%.100s' is no form of that atom: it "
-                    "prints as with s. Only B, T, M and D are numbers",
-                    atom);
-    } else if (atom[0] == '%') {
-        cg_log_line(a->log, CG_WARNING,
-                    "access_log_format: '%.2s' is no atom and stays as it is: "
-                    "write %%(%c)s, or %%%% for a percent sign",
-                    atom, atom[1] != '\0' ? atom[1] : 'h');
-    } else {
-        cg_log_line(a->log, CG_WARNING,
-                    "access_log_format: there is no atom '%.100s': it prints "
-                    "'-'",
-                    atom);
-    }
+    cg_log_line(a->log, CG_WARNING, "%s", text);
 }
 
 void
 cg_arbiter_check_log(struct cg_arbiter *a)
 {
-    const struct cg_settings *s = a->settings;
-    const char *level = cg_settings_str(s, CG_loglevel);
-    enum cg_level ignored;
-    if (!cg_level_of(level, &ignored)) {
-        cg_log_line(a->log, CG_WARNING,
-                    "loglevel: '%s' is no level and means info: write debug, "
-                    "info, warning, error or critical",
-                    level != NULL ? level : "");
-    }
-    /* a logger of the user's may know more atoms */
+    cg_log_words_check_level(a->settings, warn_of_word, a);
     if (cg_log_has_access(a->log) && !cg_log_routes_access(a->log)) {
-        cg_access_free(cg_access_compile(
-            cg_settings_str(s, CG_access_log_format), warn_of_atom, a));
+        cg_log_words_check_format(a->settings, warn_of_word, a);
     }
 }
 

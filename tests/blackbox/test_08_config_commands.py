@@ -446,6 +446,24 @@ def test_diff_takes_another_command_line(running):
     assert "timeout: 33 (conf.py:2) -> 30 (default)\n" in done.out
 
 
+@pytest.mark.parametrize("words", [
+    ("-p", "one.pid"), ("--pidfile=one.pid",), ("-n", "first"), ("--name", "first")])
+def test_a_running_server_is_named_by_its_pidfile_or_its_name(server, words):
+    first = server("app:app", "-p", "one.pid", "-n", "first", files=RUNNING)
+    server("app:app", "-n", "second", files=RUNNING)
+    for what in ("explain", "diff"):
+        named = ["workers"] if what == "explain" else []
+        done = control.ctl(first.folder, "config", what, "--running", *words, *named)
+        assert (done.status, done.err) == (0, ""), done
+    assert "proc_name = first\n" in control.ctl(
+        first.folder, "config", "explain", "--running", *words, "proc_name").out
+    done = control.ctl(first.folder, "config", "diff", "--running", *words, "-w", "3",
+                       "app:app")
+    assert "workers: 1 (default) -> 3 (command line)\n" in done.out, done
+    wrong = control.ctl(first.folder, "config", "diff", "--running", "-n", "third")
+    assert wrong.status == 1 and "no server of yours is called 'third'" in wrong.err
+
+
 def test_diff_says_why_the_files_cannot_be_read(running):
     (running.folder / "conf.py").write_text("workers = 'many'\n")
     done = running.config("diff")

@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from harness import control
-from harness.server import environment
+from harness import control, embedded
+from harness.server import command, environment
 from harness.waiting import DEADLINE, until
 
 KINDS = ("systemd", "docker", "kubernetes", "nginx", "haproxy", "logrotate",
@@ -83,6 +83,91 @@ bind = "unix:/run/shop/app.sock"
 pidfile = "/run/shop/app.pid"
 """)
     assert "\nRuntimeDirectory=shop\n" in unit
+
+
+needs_program = pytest.mark.skipif(
+    "-m" in command(), reason="the module has its Python")
+
+
+def started(kind, text):
+    """The words of the command that the file starts."""
+    head = {"systemd": "ExecStart=", "supervisor": "command="}[kind]
+    line = next(x for x in text.splitlines() if x.startswith(head))
+    return shlex.split(line.removeprefix(head))
+
+
+@needs_program
+@pytest.mark.parametrize("kind", ["systemd", "supervisor"])
+@pytest.mark.parametrize("way", ["active", "named", "on PATH"])
+def test_what_starts_the_server_names_the_environment(kind, way, tmp_path):
+    """Nobody activates it there."""
+    root = tmp_path / "v"
+    python = embedded.told(True)["executable"]
+    subprocess.run([python, "-m", "venv", "--without-pip", str(root)], check=True,
+                   env=environment(tmp_path), stdin=subprocess.DEVNULL)
+    (tmp_path / "conf.py").write_text(CONFIG)
+    env = {"active": {"VIRTUAL_ENV": root}, "named": {},
+           "on PATH": {"PATH": f"{root}/bin:/usr/bin:/bin"}}[way]
+    words = ["--python", root] if way == "named" else []
+    made = control.ctl(tmp_path, "generate", kind, "-c", "conf.py", *words,
+                       env={"VIRTUAL_ENV": None, "CGUNICORN_PYTHON": None, **env})
+    assert made.status == 0, made
+    words = started(kind, made.out)
+    assert words[1:3] == ["--python", str(root)]
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/wsgi.py").write_text(
+        f"import sys\nassert sys.prefix == {str(root)!r}, sys.prefix\ndef app(*a): pass\n")
+    (tmp_path / "logs").mkdir()
+    there = subprocess.run([*words, "--check-config"], cwd=tmp_path, timeout=DEADLINE,
+                           env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert there.returncode == 0, there
+
+
+@needs_program
+def test_an_environment_that_has_the_program_needs_no_name(tmp_path):
+    root = tmp_path / "v"
+    python = embedded.told(True)["executable"]
+    subprocess.run([python, "-m", "venv", "--without-pip", str(root)], check=True,
+                   env=environment(tmp_path), stdin=subprocess.DEVNULL)
+    shutil.copy(control.program()[-1], root / "bin/cgunicorn")
+    done = subprocess.run([root / "bin/cgunicorn", "generate", "systemd", "shop:app"],
+                          cwd=tmp_path, timeout=DEADLINE, capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": str(root)})
+    assert started("systemd", done.stdout) == [str(root / "bin/cgunicorn"), "shop:app"], done
+
+
+def reload_of(unit):
+    line = next(x for x in unit.splitlines() if x.startswith("ExecReload="))
+    return line.removeprefix("ExecReload=")
+
+
+def test_the_unit_s_reload_fails_when_it_is_rolled_back(made, server, tmp_path):
+    s = server("app:app", files={"app.py": """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+"""}, announced=["Reload failed", "broken", "Traceback", "Worker", "rolled back"])
+    s.get("/")
+    words = [str(s.pid) if w == "$MAINPID" else w for w in shlex.split(reload_of(made("systemd")))]
+    env = {"PATH": "/usr/bin:/bin"}
+    run = {"cwd": "/", "env": env, "capture_output": True, "text": True, "timeout": DEADLINE}
+    well = subprocess.run(words, **run)
+    assert (well.returncode, well.stdout) == (0, "generation 2 serves\n"), well
+    (s.folder / "app.py").write_text("broken\n")
+    ill = subprocess.run(words, **run)
+    assert ill.returncode == 1 and "rolled back" in ill.stderr, ill
+    assert s.get("/").body == b"ok"
+
+
+def test_a_server_that_hears_no_commands_gets_a_signal(made):
+    unit = made("systemd", config=CONFIG + "control = False\n")
+    assert reload_of(unit) == "/bin/kill -HUP $MAINPID"
+
+
+def test_nginx_is_told_to_name_the_host(made):
+    out = made("nginx")
+    assert "name your host in server_name" in out and "sites-enabled/default" in out
+    assert 'request_id = "X-Request-ID"' in out and "%({queue}x)s" in out
 
 
 def test_nginx_comes_by_a_socket_file_if_there_is_one(made):

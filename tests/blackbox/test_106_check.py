@@ -87,6 +87,38 @@ def test_warnings_count_when_that_is_asked_for(check):
     assert done.status == 3, done
 
 
+WORDS = [
+    ("loglevel = 'loud'", "conf.py:1: loglevel: 'loud' is no level"),
+    ("access_log_format = '%(h)s %(zz)s'", "conf.py:1: access_log_format: there is no atom 'zz'"),
+    ("access_log_format = '%(h)s 5%'", "'%' is no atom"),
+    ("access_log_format = 'jsonn'", "each line is just that; did you mean 'json'?"),
+    ("access_log_format = 'Combined'", "did you mean 'combined'?"),
+    ("access_log_format = 'hello'", "or json, logfmt, common or combined"),
+]
+
+
+@pytest.mark.parametrize("line, told", WORDS)
+def test_a_word_that_no_log_understands_is_told(run, check, line, told):
+    files = {**APP, "conf.py": line + "\n"}
+    done = check("--json", "-c", "conf.py", "app:app", files=files)
+    assert done.status == 0 and any(told in t for t in findings(done, "warning")), done
+    assert check("--strict", "-c", "conf.py", "app:app", files=files).status == 3
+    for words, status, level in (([], 0, "Warning: "), (["--strict"], 1, "Error: ")):
+        done = run("--check-config", *words, "-c", "conf.py", "app:app", files=files)
+        assert done.status == status and f"{level}" in done.err and told in done.err, done
+
+
+@pytest.mark.parametrize("line", [
+    "access_log_format = 'json'", "access_log_format = 'common'", "access_log_format = ''",
+    "loglevel = 'warning'",
+    "import gunicorn.glogging\nclass Mine(gunicorn.glogging.Logger): pass\n"
+    "logger_class = Mine\naccess_log_format = '%(mine)s'"])
+def test_words_that_a_log_understands_are_good(check, line):
+    done = check("--json", "-c", "conf.py", "app:app", files={**APP, "conf.py": line + "\n"})
+    told = " ".join(findings(done, "warning"))
+    assert done.status == 0 and "log" not in told, done
+
+
 def test_the_routers_time_limit_is_known(check):
     env = {"DYNO": "web.1", "PORT": "5000"}
     done = check("--json", "app:app", env=env)

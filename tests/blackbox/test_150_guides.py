@@ -176,6 +176,16 @@ def test_an_access_line_looks_as_the_guide_says(server):
     assert normal(line) == normal(output_after("access-log", format_of.text))
 
 
+@pytest.mark.parametrize("page", ["first-steps", "deploying"])
+def test_behind_nginx_the_access_line_names_the_client(server, page):
+    """Through a socket file the server itself sees no address."""
+    sample = next(s for s in SAMPLES if s.page.stem == page and "access_log_format" in s.text)
+    line = next(n for n in sample.text.splitlines() if n.startswith("access_log_format"))
+    s = server("shop:app", files=PROJECT, config=f"accesslog = 'access.log'\n{line}\n")
+    s.get("/", "X-Forwarded-For: 10.1.2.3")
+    assert lines_of(s.folder / "access.log", 1)[0].startswith("10.1.2.3 ")
+
+
 def test_a_healthy_log_is_explained(server):
     """Each line of a start, a reload, a change of size and a stop."""
     page = documents.ROOT / "docs/guides/troubleshooting.md"

@@ -48,6 +48,20 @@ def test_python_is_a_good_configuration(sample, project):
     checks_as(project, "py", sample.text)
 
 
+@pytest.mark.parametrize("sample", [
+    p for language in ("python", "yaml") for p in of(language)
+    if p.values[0].page.name == "README.md"])
+def test_the_readme_s_configurations_start_where_nothing_else_is(sample, tmp_path):
+    """A newcomer has shop.py alone: no folder of logs, no hooks."""
+    app = next(s for s in SAMPLES if s.first == "# shop.py")
+    (tmp_path / "shop.py").write_text(app.text)
+    suffix = "yaml" if sample.language == "yaml" else "py"
+    (tmp_path / f"tried.{suffix}").write_text(sample.text)
+    done = control.ctl(tmp_path, "--check-config", "--strict", "-c", f"tried.{suffix}",
+                       "shop:app")
+    assert done.status == 0, done
+
+
 def test_the_recipe_for_djangos_urls_fails_a_start(tmp_path):
     """A mistake in urls.py shows at the start, not at the first request."""
     embedded.needs("django")

@@ -304,6 +304,13 @@ def test_a_level_that_is_none_means_info_and_is_named(server):
     s.wait_log(r"\[WARNING\] loglevel: 'warn' is no level and means info")
 
 
+def test_a_misspelt_word_for_a_format_is_told_at_the_start(server):
+    s = server("app:app", "--access-logfile", "-", "--access-logformat", "jsonn",
+               files={"app.py": "def app(*a): pass\n"}, announced=["access_log_format"])
+    s.wait_log(r"\[WARNING\] access_log_format: 'jsonn' has no atom, so each line is "
+               r"just that; did you mean 'json'\?")
+
+
 @pytest.mark.parametrize("where", ["option", "file", "variable"])
 def test_an_empty_statsd_host_is_none(run, where):
     """As gunicorn has it, and as a template leaves it."""

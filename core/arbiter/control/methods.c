@@ -4,11 +4,13 @@
  * What such a method reaches through super() comes back here and is done.
  * Without one, all of this costs a few comparisons.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
 #include "core/arbiter/internal.h"
+#include "core/arbiter/plan/effects.h"
 #include "core/base/memory.h"
 
 void
@@ -97,6 +99,29 @@ cg_arbiter_cull(void *self)
 {
     struct cg_arbiter *a = self;
     cg_plan_cull(&a->plan, cg_arbiter_now_ms());
+}
+
+static void
+look_at_handler(struct cg_arbiter *a, int sig, int r, struct cg_error *err)
+{
+    cg_auto(free) char *method = cg_strf("handle_%s", cg_signal_name(sig));
+    for (char *c = method; *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    look_at(a, method, r, err);
+}
+
+/* Each signal asks: a hook may have put a handler there just now. */
+bool
+cg_arbiter_asks_to_handle(struct cg_arbiter *a, int sig)
+{
+    struct cg_error err = {0};
+    bool handled;
+    int r = cg_py_server_handle(a->server, sig, &handled, &err);
+    if (r != 0) {
+        look_at_handler(a, sig, r, &err);
+    }
+    return handled;
 }
 
 void

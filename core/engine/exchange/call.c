@@ -173,6 +173,8 @@ cg_call_begin(struct cg_call *call)
     flight_begin(call->executor, call);
     if (e->config->request_timeout_us != 0) {
         cg_limit_begin(call);
+    } else if (__builtin_expect(call->ex.streaming, 0) && e->kind->may_wait) {
+        cg_limit_share(call);
     }
     if (__builtin_expect(e->config->slow_request_us != 0, 0)) {
         cg_slow_begin(call);

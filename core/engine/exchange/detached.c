@@ -145,7 +145,7 @@ start_call(struct cg_executor *x, struct cg_stream *s, struct cg_detached *d)
     d->call.ex.writer = &d->writer;
     d->call.wire = &cg_detached_wire;
     cg_writer_reset(&d->writer);
-    d->waits = d->reads = d->rooms = d->ends = false;
+    d->waits = d->reads = d->rooms = d->ends = d->parks = false;
     d->told = d->lent = d->overdue = d->slow = d->tunnels = false;
     s->call = d;
     e->hosted.in_flight++;

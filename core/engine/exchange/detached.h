@@ -23,6 +23,7 @@ struct cg_detached {
     size_t low;               /* the host waits for this; with the baton */
     bool waits;               /* it does; with the baton */
     bool rooms, reads, ends;  /* for room, for the peer's bytes, its leaving */
+    bool parks;               /* a greenlet does, beside others perhaps */
     bool tunnels;             /* it speaks another protocol with the peer */
     bool told;                /* in the list of the awaited; with the baton */
     bool lent;                /* the host's: the engine may have the outbox */

@@ -122,6 +122,18 @@ step(struct cg_call *call, size_t low, uint64_t since_us)
     return r < 0 || o->bytes <= low ? r : wait_for_client(call, ms);
 }
 
+/* The flusher has the rest, and who reads the body leaves it alone. */
+static void
+leave_rest(struct cg_call *call)
+{
+    if (cg_wire_enter(&call->ex)) {
+        if (!cg_outbox_is_empty(&call->stream->outbox)) {
+            cg_cork_leave(call);
+        }
+        cg_limit_leave(call);
+    }
+}
+
 int
 cg_wire_drain(struct cg_exchange *ex, size_t low)
 {
@@ -137,8 +149,8 @@ cg_wire_drain(struct cg_exchange *ex, size_t low)
     if (r < 0) {
         return r;
     }
-    if (!cg_outbox_is_empty(o) && call->executor->engine->kind->may_wait) {
-        cg_cork_leave(call);
+    if (call->executor->engine->kind->may_wait) {
+        leave_rest(call);
     }
     return 0;
 }

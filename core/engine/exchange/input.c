@@ -52,20 +52,33 @@ check_rate(struct cg_call *call)
     return 0;
 }
 
-/* What nobody else sends: the flusher has the rest. */
+/* In the wire: what nobody else sends; the flusher has the rest. */
 static bool
-has_unsent(const struct cg_call *call)
+is_ours_to_send(const struct cg_call *call)
 {
-    return !call->ex.broken && !call->corked.shared &&
-           !cg_outbox_is_empty(&call->stream->outbox);
+    return !call->corked.shared && !cg_outbox_is_empty(&call->stream->outbox);
 }
 
+static bool
+has_unsent(struct cg_call *call)
+{
+    if (!cg_wire_enter(&call->ex)) {
+        return false;
+    }
+    bool yes = is_ours_to_send(call);
+    cg_limit_leave(call);
+    return yes;
+}
+
+/* Another thread of the application may have written meanwhile. */
 static void
 send_unsent(struct cg_call *call)
 {
     struct cg_stream *s = call->stream;
     if (cg_wire_enter(&call->ex)) {
-        int r = cg_outbox_flush(&s->outbox, s->transport, &call->dropped);
+        int r = is_ours_to_send(call)
+                    ? cg_outbox_flush(&s->outbox, s->transport, &call->dropped)
+                    : 0;
         cg_limit_leave(call);
         if (r < 0) {
             cg_wire_fail(&call->ex, r);

@@ -22,13 +22,22 @@ forget_told(struct cg_engine *e, struct cg_detached *d)
     d->told = false;
 }
 
+static void
+put_told(struct cg_engine *e, struct cg_detached *d)
+{
+    d->told = true;
+    d->next = NULL;
+    *e->hosted.awaited_last = d;
+    e->hosted.awaited_last = &d->next;
+}
+
 /* The host has the stream alone again. */
 void
 cg_lent_reclaim(struct cg_detached *d)
 {
     struct cg_executor *x = d->call.executor;
     struct cg_engine *e = x->engine;
-    if (!d->lent) {
+    if (!d->lent && !d->told) {
         return;
     }
     cg_slow_goes_on(&d->call);
@@ -39,6 +48,25 @@ cg_lent_reclaim(struct cg_detached *d)
     }
     d->call.stream->state = STREAM_RUN;
     cg_hosted_open_baton(e, x);
+}
+
+/* The same for one more operation. Another greenlet of the request may wait
+ * for the peer: the loop tells it, and it asks again. */
+static void
+take_back(struct cg_detached *d)
+{
+    struct cg_engine *e = d->call.executor->engine;
+    bool parked = d->parks && (d->waits || d->told);
+    if (!d->lent) {
+        return;
+    }
+    cg_lent_reclaim(d);
+    if (__builtin_expect(parked, 0)) {
+        cg_hosted_take_baton(e, d->call.executor);
+        put_told(e, d);
+        cg_hosted_open_baton(e, d->call.executor);
+        cg_engine_kick(e);
+    }
 }
 
 /* With the baton. */
@@ -98,7 +126,7 @@ detached_send(struct cg_exchange *ex, const struct iovec *parts, int count,
     if (__builtin_expect(cg_hosted_is_child(d->call.executor->engine), 0)) {
         return -EPIPE; /* the answer is the parent's */
     }
-    cg_lent_reclaim(d);
+    take_back(d);
     return lend_rest(ex, cg_wire_send(ex, parts, count, owner));
 }
 
@@ -110,7 +138,7 @@ detached_send_more(struct cg_exchange *ex, const struct iovec *parts, int count,
     if (__builtin_expect(cg_hosted_is_child(d->call.executor->engine), 0)) {
         return -EPIPE;
     }
-    cg_lent_reclaim(d);
+    take_back(d);
     return lend_rest(ex, cg_wire_send_more(ex, parts, count, owner));
 }
 
@@ -122,7 +150,7 @@ detached_send_file(struct cg_exchange *ex, const struct iovec *parts, int count,
     if (cg_hosted_is_child(d->call.executor->engine)) {
         return -EPIPE;
     }
-    cg_lent_reclaim(d);
+    take_back(d);
     return lend_rest(ex, cg_wire_send_file(ex, parts, count, fd, offset, n));
 }
 
@@ -158,7 +186,7 @@ detached_unsent(const struct cg_exchange *ex)
 static int
 detached_drain(struct cg_exchange *ex, size_t low)
 {
-    cg_lent_reclaim(cg_detached_of(ex));
+    take_back(cg_detached_of(ex));
     return lend_rest(ex, cg_wire_drain(ex, low));
 }
 
@@ -166,7 +194,7 @@ static int
 await_room(struct cg_exchange *ex, size_t low)
 {
     struct cg_detached *d = cg_detached_of(ex);
-    cg_lent_reclaim(d);
+    take_back(d);
     if (ex->broken || cg_hosted_is_child(d->call.executor->engine) ||
         cg_limit_is_late(&d->call)) {
         ex->broken = true;
@@ -180,6 +208,7 @@ await_room(struct cg_exchange *ex, size_t low)
     if (d->call.stream->outbox.bytes <= low) {
         return lend_rest(ex, 0) == 0;
     }
+    d->parks = true;
     lend_outbox(d, true, low);
     return 0;
 }
@@ -203,13 +232,13 @@ await_input(struct cg_exchange *ex)
     if (cg_hosted_is_child(x->engine) || cg_limit_is_late(&d->call)) {
         return -EPIPE;
     }
-    cg_lent_reclaim(d);
+    take_back(d);
     if (cg_cork_take(&d->call) < 0) {
         ex->broken = true;
     }
     bool flushes = !ex->broken && !cg_outbox_is_empty(&d->call.stream->outbox);
     cg_hosted_take_baton(x->engine, x);
-    d->waits = d->reads = true;
+    d->waits = d->reads = d->parks = true;
     lend(d, CG_LOOP_READ | (flushes ? CG_LOOP_WRITE : 0));
     cg_hosted_open_baton(x->engine, x);
     return 0;
@@ -239,7 +268,7 @@ detached_await(struct cg_exchange *ex, unsigned what, size_t low)
 {
     struct cg_detached *d = cg_detached_of(ex);
     struct cg_executor *x = d->call.executor;
-    cg_lent_reclaim(d);
+    take_back(d);
     if (ex->broken || cg_hosted_is_child(x->engine) ||
         cg_limit_is_late(&d->call) || cg_cork_take(&d->call) < 0) {
         ex->broken = true;
@@ -269,7 +298,7 @@ detached_leads(const struct cg_exchange *ex)
 static int
 detached_take_over(struct cg_exchange *ex, struct cg_slice *ret_unread)
 {
-    cg_lent_reclaim(cg_detached_of(ex));
+    take_back(cg_detached_of(ex));
     return cg_wire_take_over(ex, ret_unread);
 }
 
@@ -288,7 +317,7 @@ detached_tunnel(struct cg_exchange *ex, struct cg_slice *ret_unread)
     if (cg_hosted_is_child(d->call.executor->engine)) {
         return -EPIPE;
     }
-    cg_lent_reclaim(d);
+    take_back(d);
     d->tunnels = true;
     cg_wire_upgrade(ex, ret_unread);
     fit(d);
@@ -302,7 +331,7 @@ tunnel_read(struct cg_exchange *ex, char *p, size_t n)
     if (ex->broken || cg_hosted_is_child(d->call.executor->engine)) {
         return -EPIPE;
     }
-    cg_lent_reclaim(d);
+    take_back(d);
     return cg_transport_receive(d->call.stream->transport, p, n);
 }
 
@@ -350,10 +379,7 @@ tell(struct cg_engine *e, struct cg_detached *d)
         return;
     }
     d->waits = false;
-    d->told = true;
-    d->next = NULL;
-    *e->hosted.awaited_last = d;
-    e->hosted.awaited_last = &d->next;
+    put_told(e, d);
 }
 
 /* There is nothing to wait for any more. */
@@ -445,6 +471,7 @@ cg_lent_tell_first(struct cg_executor *x)
     struct cg_engine *e = x->engine;
     struct cg_detached *d = e->hosted.awaited_first;
     forget_told(e, d);
+    d->waits = false;
     cg_hosted_open_baton(e, x);
     e->runner.ops->awaited(e->runner.self, &d->call.ex);
     cg_hosted_take_baton(e, x);

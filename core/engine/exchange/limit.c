@@ -105,9 +105,12 @@ void
 cg_limit_leave_slow(struct cg_call *call)
 {
     _Atomic uint32_t *word = &call->limit.state;
+    uint32_t head = call->ex.status != 0 ? (uint32_t)LIMIT_HEAD : 0u;
     uint32_t seen = atomic_load_explicit(word, memory_order_relaxed);
-    seen |= call->ex.status != 0 ? (uint32_t)LIMIT_HEAD : 0u;
-    atomic_store(word, with_state(seen, LIMIT_OPEN));
+    /* another thread may raise a flag meanwhile */
+    while (!atomic_compare_exchange_weak(word, &seen,
+                                         with_state(seen | head, LIMIT_OPEN))) {
+    }
 }
 
 static void
@@ -271,6 +274,12 @@ cg_limit_begin(struct cg_call *call)
     atomic_store_explicit(&l->state, LIMIT_OPEN, memory_order_relaxed);
     cg_deadline_set(&e->deadlines, &l->deadline, DEADLINE_LIMIT,
                     call->ex.start_us);
+}
+
+void
+cg_limit_share(struct cg_call *call)
+{
+    atomic_store_explicit(&call->limit.state, LIMIT_OPEN, memory_order_relaxed);
 }
 
 void

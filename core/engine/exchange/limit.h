@@ -18,6 +18,9 @@ bool cg_limit_is_late(const struct cg_call *call);
 void cg_limit_sent(struct cg_exchange *ex);
 enum cg_late cg_limit_late(const struct cg_exchange *ex);
 enum cg_late cg_limit_conclude(struct cg_exchange *ex);
+/* No limit, but a word: two threads of the application may be in the wire, one
+ * that reads a body and sends what waits meanwhile, and one that writes. */
+void cg_limit_share(struct cg_call *call);
 /* It came back. */
 void cg_limit_over(struct cg_call *call);
 /* With the baton: one of the lists of calls; begin; end, after which the

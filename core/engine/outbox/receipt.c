@@ -167,10 +167,16 @@ uint64_t
 cg_wire_unsent(const struct cg_exchange *ex)
 {
     struct cg_call *call = (struct cg_call *)(void *)(size_t)ex;
+    /* a thread of the application's may still read, and send what waits */
+    bool ours = cg_limit_enter(call);
     if (call->corked.used) {
         cg_cork_take(call);
     }
-    return ex->broken && !cg_limit_is_late(call)
-               ? lost(call->stream) + call->lost
-               : cg_outbox_waits(&call->stream->outbox);
+    uint64_t n = ex->broken && !cg_limit_is_late(call)
+                     ? lost(call->stream) + call->lost
+                     : cg_outbox_waits(&call->stream->outbox);
+    if (ours) {
+        cg_limit_leave(call);
+    }
+    return n;
 }

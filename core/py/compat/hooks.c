@@ -586,6 +586,17 @@ cg_py_server_kill(struct cg_py_server *server, int pid, int sig,
 }
 
 int
+cg_py_server_handle(struct cg_py_server *server, int sig, bool *ret_handled,
+                    struct cg_error *err)
+{
+    CG_HAS_GIL();
+    py_auto *handled =
+        PyObject_CallMethod(server_object(server), "_handle", "i", sig);
+    *ret_handled = handled != Py_False;
+    return finish_hook(handled, err);
+}
+
+int
 cg_py_server_pass(struct cg_py_server *server, struct cg_error *err)
 {
     CG_HAS_GIL();

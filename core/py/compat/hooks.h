@@ -102,6 +102,11 @@ bool cg_py_server_overrides(struct cg_py_server *server, const char *method);
 int cg_py_server_spawn(struct cg_py_server *server, struct cg_error *err);
 int cg_py_server_kill(struct cg_py_server *server, int pid, int sig,
                       struct cg_error *err);
+/* handle_SIG(), if there is one of their own: *ret_handled, also when it
+ * raised.
+ */
+int cg_py_server_handle(struct cg_py_server *server, int sig, bool *ret_handled,
+                        struct cg_error *err);
 int cg_py_server_pass(struct cg_py_server *server, struct cg_error *err);
 int cg_py_server_halt(struct cg_py_server *server, const char *reason,
                       int status, struct cg_error *err);

@@ -187,16 +187,6 @@ cg_py_worker_take_app(struct cg_py_worker *w, struct cg_app *app)
 
 /* ---- the server ---- */
 
-bool
-cg_py_server_handles(struct cg_py_server *server, int sig)
-{
-    py_auto *handled =
-        PyObject_CallMethod(object_of(server), "_handle", "i", sig);
-    bool yes = handled == Py_True;
-    PyErr_Clear();
-    return yes;
-}
-
 static PyObject *
 set_timeout(PyObject *self, PyObject *seconds)
 {

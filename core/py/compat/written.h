@@ -34,7 +34,5 @@ int cg_py_server_load(struct cg_py_server *server, struct cg_app **ret_app,
 void cg_py_server_forget_app(struct cg_py_server *server);
 /* worker.wsgi, as post_worker_init may have left it. */
 void cg_py_worker_take_app(struct cg_py_worker *w, struct cg_app *app);
-/* Whether server.handle_SIG is a hook's own, which has been called then. */
-bool cg_py_server_handles(struct cg_py_server *server, int sig);
 
 #endif

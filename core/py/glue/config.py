@@ -115,13 +115,32 @@ def _module(path):
     return module_from_spec(spec_from_file_location("__config__", path, loader=loader))
 
 
+def _open_again(path, flags):
+    """At a reload the master waits for nobody who writes to a pipe; at the start
+    it may be one, as a shell's <(command) is."""
+    import posix
+    from stat import S_ISREG
+
+    fd = posix.open(path, flags | posix.O_NONBLOCK)
+    if not S_ISREG(posix.fstat(fd).st_mode):
+        posix.close(fd)
+        raise ValueError("%s is no regular file any more: a reload reads no other" % path)
+    return fd
+
+
+def _source_of(path):
+    hooks = sys.modules.get("_cgunicorn_glue.hooks")
+    again = hooks is not None and hooks.serves()
+    with open(path, "rb", opener=_open_again if again else None) as f:
+        return f.read()
+
+
 def read_file(path):
     """Runs the file as module __config__; [(name, value, source, own)]."""
     import posix
 
     pid = posix.getpid()
-    with open(path, "rb") as f:
-        source = f.read()
+    source = _source_of(path)
     code = _cgunicorn.compile(source, path) or compile(source, path, "exec", 0, True)
     module = _module(path)
     sys.modules["__config__"] = module

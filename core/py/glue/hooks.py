@@ -348,7 +348,7 @@ class Server:
         self.log.info("Handling signal: %s", name[7:])
         try:
             handler()
-        except StopIteration:
+        except (StopIteration, KeyboardInterrupt):
             self.stop()
         except Exception:
             self.log.exception("Exception in %s", name)

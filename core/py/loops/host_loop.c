@@ -27,6 +27,7 @@ struct seat {
     PyObject *self;   /* the capsule, whose end is the seat's */
     PyObject *parked; /* the greenlet that waits for the client */
     struct cg_exchange *ex;
+    bool begun; /* its body runs, or has run */
     bool waited;
 };
 
@@ -47,6 +48,7 @@ struct cg_py_loop {
 
 static const char seat_name[] = "cgunicorn.seat";
 static const char loop_name[] = "cgunicorn.loop";
+static const char ended_name[] = "cgunicorn.ended";
 
 /* ---- modules ---- */
 
@@ -204,6 +206,8 @@ sit_down(struct seat *s)
     return woken != NULL && s->ex != NULL;
 }
 
+/* An application finds it (gevent's greenlets keep it in _run); its own
+ * greenlet calls it once, with a request. */
 static PyObject *
 seat_body(PyObject *self, PyObject *unused)
 {
@@ -211,6 +215,12 @@ seat_body(PyObject *self, PyObject *unused)
     if (s == NULL) {
         return NULL;
     }
+    if (s->begun || s->ex == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this greenlet's requests are the server's to run");
+        return NULL;
+    }
+    s->begun = true;
     while (s->ex != NULL) {
         run_request(s);
         if (!sit_down(s)) {
@@ -428,6 +438,15 @@ exit_or_error(int *ret_exit, struct cg_error *err)
     return -2;
 }
 
+/* What is left of the functions that have it finds nothing any more. */
+static void
+end_capsule(PyObject *capsule)
+{
+    if (capsule != NULL && PyCapsule_SetName(capsule, ended_name) < 0) {
+        PyErr_Clear();
+    }
+}
+
 int
 cg_py_loop_serve(struct cg_py_loop *l, const int *fds, int nfds, int *ret_exit,
                  struct cg_error *err)
@@ -442,7 +461,9 @@ cg_py_loop_serve(struct cg_py_loop *l, const int *fds, int nfds, int *ret_exit,
             ? PyObject_CallFunctionObjArgs(serve, list, poll, set, NULL)
             : NULL;
     Py_CLEAR(l->over);
-    return done != NULL ? 0 : exit_or_error(ret_exit, err);
+    int r = done != NULL ? 0 : exit_or_error(ret_exit, err);
+    end_capsule(self);
+    return r;
 }
 
 /* ---- servers of the packages' own ---- */

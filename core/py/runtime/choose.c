@@ -341,8 +341,10 @@ cg_python_choose(const char *argv0, const char *option,
         r = by_option(variable, "environment CGUNICORN_PYTHON", ret_choice,
                       err);
     }
+    bool is_given = r > 0, is_own = false;
     if (r == 0) {
         r = by_own_place(argv0, ret_choice, err);
+        is_own = r > 0;
     }
     if (r == 0 && venv != NULL && *venv != '\0') {
         r = try_root(venv, "$VIRTUAL_ENV", ret_choice, err);
@@ -350,6 +352,7 @@ cg_python_choose(const char *argv0, const char *option,
     if (r == 0) {
         r = by_path(ret_choice, err);
     }
+    is_given = is_given || (r > 0 && !is_own);
     if (r == 0) {
         *ret_choice = (struct cg_python_choice){.source = "the build"};
         snprintf(ret_choice->exe, sizeof ret_choice->exe, "%s",
@@ -361,5 +364,6 @@ cg_python_choose(const char *argv0, const char *option,
     if (r >= 0) {
         r = make_absolute(ret_choice->prefix, sizeof ret_choice->prefix, err);
     }
+    ret_choice->is_given = is_given;
     return r < 0 ? r : 0;
 }

@@ -61,12 +61,23 @@ initialize(const PyConfig *config)
     return st;
 }
 
+static struct cg_python_choice started; /* zeroed in a program of Python's */
+
+const char *
+cg_python_to_name(void)
+{
+    return !started.is_given           ? NULL
+           : started.prefix[0] != '\0' ? started.prefix
+                                       : started.exe;
+}
+
 int
 cg_python_start(const struct cg_python_choice *choice, int argc,
                 char *const *argv, struct cg_error *err)
 {
     PyPreConfig pre;
     PyConfig config;
+    started = *choice;
     PyPreConfig_InitPythonConfig(&pre);
     pre.parse_argv = 0; /* our options are not python's */
     PyStatus st = Py_PreInitialize(&pre);

@@ -25,6 +25,8 @@ struct cg_python_choice {
     char exe[4200];     /* the interpreter that sys.executable names */
     char prefix[4200];  /* of the virtual environment, "" if none */
     const char *source; /* how it was found, for messages */
+    bool is_given;      /* by whoever starts the program, which would not find
+                           it by itself elsewhere */
 };
 
 /* embedding 1.3: --python > CGUNICORN_PYTHON > pyvenv.cfg beside the binary >
@@ -36,6 +38,10 @@ int cg_python_choose(const char *argv0, const char *option,
  * built-in module and the embedded sources in place. GIL held afterwards. */
 int cg_python_start(const struct cg_python_choice *choice, int argc,
                     char *const *argv, struct cg_error *err);
+/* What `--python` has to say for the program to run in the same Python when
+ * somebody else starts it (a service manager, with another environment): a
+ * virtual environment or an interpreter. NULL: it finds this one by itself. */
+const char *cg_python_to_name(void);
 /* Python's build that can run without a GIL. Where this and other headers say
  * "GIL held", the thread is attached to the interpreter then. */
 bool cg_python_is_free_threaded(void);

@@ -20,7 +20,7 @@ NGINX = re.compile(r"(?:upstream|server|location)\b.*\{$")
 PYTHON = re.compile(r"[a-z_]+ = |def |class |import |from ")
 NOT_TRIED = [  # (its beginning, why)
     (r"pip install|pip uninstall", "of a registry; test_90 installs with pip"),
-    (r"python3 -m venv|\. env/bin/activate|cd ", "the reader's shell"),
+    (r"python3 -m venv|\. env/bin/activate|cd |cp ", "the reader's shell"),
     (r"make ", "test_112 looks for the targets, CI builds with them"),
     (r"python3 tests/bench/", "measures for minutes"),
     (r"sudo |systemctl |journalctl ", "the machine's own services"),

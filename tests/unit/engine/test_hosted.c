@@ -186,6 +186,35 @@ START_TEST(a_body_is_waited_for_without_blocking)
 }
 END_TEST
 
+/* Another greenlet of the request answers meanwhile. */
+START_TEST(who_waits_for_a_body_is_told_of_what_ends_the_wait)
+{
+    start();
+    int fd = begin(half);
+    cg_auto(buf) struct cg_buf body = {0};
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
+    struct iovec part = {big, 1};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(wire_of(running)->send(running, &part, 1, NULL), 0);
+    }
+    poll_until(&fake.awaited, 1);
+    ck_assert_int_eq(cg_exchange_read(running, &body), -EAGAIN);
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
+    client_send(fd, "def");
+    poll_until(&fake.awaited, 2);
+    ck_assert_int_eq(cg_exchange_read(running, &body), 1);
+    ck_assert_str_eq(cg_buf_str(&body), "abcdef");
+    ck_assert_int_eq(cg_exchange_await_input(running), 0);
+    ck_assert_int_eq(wire_of(running)->send(running, &part, 1, NULL), 0);
+    cg_engine_done(running); /* while it is to be told */
+    ck_assert_int_eq(cg_engine_in_flight(engine), 0);
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(a_request_in_one_piece_counts_while_it_runs)
 {
     static struct cg_budget budget = {.memory.most = 1000, .disk.most = 1000};
@@ -496,6 +525,7 @@ main(void)
 {
     const TTest *const tests[] = {
         a_body_is_waited_for_without_blocking,
+        who_waits_for_a_body_is_told_of_what_ends_the_wait,
         a_request_in_one_piece_counts_while_it_runs,
         a_body_without_progress_times_out,
         a_body_that_ends_early_says_so_at_every_read,
