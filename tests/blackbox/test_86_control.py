@@ -133,21 +133,22 @@ def test_the_configuration_file_is_named(server):
 
 
 def test_two_servers_are_listed_and_told_apart(server):
-    a = server("app:app", "-n", "left", "-p", "a.pid", files=FILES)
-    b = server("app:app", "-n", "right", files=FILES)
+    left, right = f"left-{os.getpid()}", f"right-{os.getpid()}"  # others test beside us
+    a = server("app:app", "-n", left, "-p", "a.pid", files=FILES)
+    b = server("app:app", "-n", right, files=FILES)
     until(lambda: (a.folder / "a.pid").exists(), "the pidfile is there")
     done = ctl(a.folder, "status")
     assert done.status == 1
     assert "--pid" in done.err
-    for s, name in ((a, "left"), (b, "right")):
+    for s, name in ((a, left), (b, right)):
         assert re.search(rf"^ +{s.pid} +{name} ", done.err, re.M), done
 
     def pid_by(*words):
         done = ctl(a.folder, "status", "--json", *words)
         return done.json()["pid"] if done.out else done
 
-    assert pid_by("-n", "right") == b.pid
-    assert pid_by("--name=left") == a.pid
+    assert pid_by("-n", right) == b.pid
+    assert pid_by(f"--name={left}") == a.pid
     assert pid_by("-p", a.folder / "a.pid") == a.pid
     assert pid_by("--pid", b.pid) == b.pid
 

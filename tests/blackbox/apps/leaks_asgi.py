@@ -14,6 +14,11 @@ leaked = []
 begun = [0]
 
 
+async def forever():
+    """Without a timer, which asyncio would keep till its time when it is cancelled."""
+    await asyncio.get_running_loop().create_future()
+
+
 async def start(send, status=200, headers=(), **more):
     await send({"type": "http.response.start", "status": status,
                 "headers": list(headers), **more})
@@ -109,13 +114,13 @@ async def background(scope, receive, send):
 
 async def timeout(scope, receive, send):
     try:
-        await asyncio.wait_for(asyncio.sleep(9), 0.0001)
+        await asyncio.wait_for(forever(), 0.0001)
     except asyncio.TimeoutError:
         await reply(send)
 
 
 async def shielded(scope, receive, send):
-    child = asyncio.ensure_future(asyncio.sleep(9))
+    child = asyncio.ensure_future(forever())
     try:
         await asyncio.wait_for(asyncio.shield(child), 0.0001)
     except asyncio.TimeoutError:
@@ -130,7 +135,7 @@ async def group(scope, receive, send):
         try:
             async with asyncio.TaskGroup() as g:
                 g.create_task(bad())
-                g.create_task(asyncio.sleep(9))
+                g.create_task(forever())
         except BaseException as e:
             last["group"] = type(e)
     await reply(send)
@@ -140,7 +145,7 @@ async def uncancelled(scope, receive, send):
     """Cancelled, and goes on all the same."""
     asyncio.current_task().cancel()
     try:
-        await asyncio.sleep(9)
+        await forever()
     except asyncio.CancelledError:
         if sys.version_info >= (3, 11):
             asyncio.current_task().uncancel()
@@ -248,14 +253,14 @@ async def too_short(scope, receive, send):
 async def cancels(scope, receive, send):
     """Cancelled by itself."""
     asyncio.current_task().cancel()
-    await asyncio.sleep(9)
+    await forever()
 
 
 async def cancelled(scope, receive, send):
     """Cancelled by another task."""
     task = asyncio.current_task()
     asyncio.get_running_loop().call_soon(task.cancel)
-    await asyncio.sleep(9)
+    await forever()
 
 
 async def refused(scope, receive, send):
