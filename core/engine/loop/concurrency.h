@@ -63,6 +63,12 @@ void cg_concurrency_begin(struct cg_engine *e);
 void cg_concurrency_end(struct cg_engine *e);
 /* While they do, now and then. */
 void cg_concurrency_look(struct cg_engine *e);
+/* Whether there is a bound now. Any thread. */
+static inline bool
+cg_concurrency_is_bound(const struct cg_concurrency *c)
+{
+    return atomic_load_explicit(&c->most, memory_order_relaxed) != 0;
+}
 /* Whether the executor that leads is one too many. */
 bool cg_concurrency_is_exceeded(const struct cg_engine *e);
 /* Whether one more may run. Any thread. */

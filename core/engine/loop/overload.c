@@ -8,6 +8,9 @@
 
 enum {
     SHARE = 16,
+    /* so much time the oldest have had when it begins: until then they went
+     * first, and one that is over in some seconds serves them at its end */
+    FIRST_US = 500 * 1000,
     /* an overload that is over sooner is not worth a line */
     TELL_US = 1000 * 1000,
     /* relief accepts no more when nobody came back from a call for so long: if
@@ -22,7 +25,7 @@ begin(struct cg_engine *e)
 {
     struct cg_overload *o = &e->overload;
     o->standing = true;
-    o->debt_us = (SHARE - 1) * CG_OVERLOAD_TARGET_US; /* they went first */
+    o->debt_us = (SHARE - 1) * FIRST_US;
     o->taken_us = e->now_us;
     cg_concurrency_begin(e);
     atomic_store_explicit(&e->slot->overloaded, 1, RELAXED);

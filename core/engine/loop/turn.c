@@ -706,7 +706,8 @@ lead(struct cg_executor *x)
     /* perhaps in place of one that is in a long call */
     bool leads = !cg_has_lines(e) || cg_write_lines(x);
     while (leads && cg_loop_goes_on(x)) {
-        if (__builtin_expect(cg_concurrency_is_exceeded(e), 0)) {
+        if (__builtin_expect(cg_concurrency_is_bound(&e->concurrency), 0) &&
+            cg_concurrency_is_exceeded(e)) {
             return LEAD_TOO_MANY;
         }
         leads = turn(x);
