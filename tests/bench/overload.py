@@ -18,8 +18,8 @@ refuse     open, with max_queue_time = 1 and patient clients: 503 within 1.1 s
 recovery   a third, then open, then a third again: seconds until p99 is as before
 blocked    two workers, of which one keeps the GIL for all of the time: as calm
 slow       open, beside 200 clients that send a byte of their head every 0.1 s
-mix        half of open, and every hundredth request takes 1 s (and its client
-           waits 3 s); --seconds 20 shows what becomes of those that wait
+mix        the CPU of open in half as many requests: every hundredth takes 1 s
+           (and its client waits 3); --seconds 20 shows what becomes of these
 
 CLASS: sync gthread gevent eventlet tornado asgi. COMMAND is served beside, with
 {port} in place of the port and app:app as its application.

@@ -50,6 +50,13 @@ remember(struct cg_concurrency *c, const struct cg_concurrency_now *now,
     }
 }
 
+/* More are allowed than there are while others are still to be made. */
+static bool
+all_run(const struct cg_concurrency *c, const struct cg_concurrency_now *now)
+{
+    return now->busy >= c->allowed || now->busy == now->made;
+}
+
 static void
 try_fewer(struct cg_concurrency *c)
 {
@@ -82,8 +89,9 @@ conclude(struct cg_concurrency *c, const struct cg_concurrency_now *now,
     c->step = 0;
     if (wanted < ROOM && c->allowed < now->all) {
         allow_more(c, now, wanted);
-    } else if (full && now->busy >= c->allowed &&
-               c->allowed > CG_CONCURRENCY_LEAST && now->us >= c->again_us) {
+    } else if (full && all_run(c, now) && now->busy > CG_CONCURRENCY_LEAST &&
+               now->us >= c->again_us) {
+        c->allowed = now->busy;
         remember(c, now, used);
         try_fewer(c);
     }
@@ -180,10 +188,12 @@ cg_concurrency_look(struct cg_engine *e)
     if (e->now_us - c->since_us < CG_CONCURRENCY_WINDOW_US) {
         return;
     }
-    const struct cg_concurrency_now now = {.us = e->now_us,
-                                           .all = e->config->max_executors,
-                                           .busy = busy(e),
-                                           .sum = sum_of(c)};
+    const struct cg_concurrency_now now = {
+        .us = e->now_us,
+        .all = e->config->max_executors,
+        .made = atomic_load_explicit(&e->executors, RELAXED),
+        .busy = busy(e),
+        .sum = sum_of(c)};
     cg_concurrency_measure(c, &now);
     atomic_store_explicit(&c->most, c->allowed, RELAXED);
 }

@@ -47,7 +47,8 @@ struct cg_concurrency {
 /* What there is at a moment. */
 struct cg_concurrency_now {
     uint64_t us;
-    int all;                   /* executors */
+    int all;                   /* executors that there may be */
+    int made;                  /* that there are */
     int busy;                  /* of them, not asleep */
     struct cg_busy_thread sum; /* of them */
 };

@@ -151,6 +151,16 @@ START_TEST(no_fewer_are_tried_while_not_all_of_them_run)
 }
 END_TEST
 
+START_TEST(threads_that_are_not_made_yet_are_not_missed)
+{
+    struct at a = begin(16);
+    a.now.made = a.now.busy = 6;
+    ck_assert_int_eq(after(&a, 100), 4);
+    ck_assert_int_eq(after(&a, 50), 6);  /* they wait as well */
+    ck_assert_int_eq(after(&a, 30), 12); /* so more may be made */
+}
+END_TEST
+
 START_TEST(a_thread_that_ended_says_nothing)
 {
     struct at a = begin(8);
@@ -268,5 +278,6 @@ TESTS("concurrency", calls_that_compute_become_fewer_down_to_two,
       a_cpu_that_others_have_too_is_full_when_the_rest_of_it_is_used,
       calls_that_begin_to_wait_get_their_room_back,
       no_fewer_are_tried_while_not_all_of_them_run,
+      threads_that_are_not_made_yet_are_not_missed,
       a_thread_that_ended_says_nothing, executors_that_compute_step_aside,
       executors_that_wait_all_go_on)
