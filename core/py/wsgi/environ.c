@@ -200,21 +200,21 @@ cg_environ_init(struct cg_environ *e, const struct cg_wsgi_options *o,
     if (init_keys(e) < 0) {
         return -1;
     }
-    e->base = cg_calloc((size_t)o->nlisteners, sizeof(PyObject *));
+    e->base = cg_calloc((size_t)o->nlisteners, sizeof *e->base);
     for (int i = 0; i < o->nlisteners; i++) {
-        e->base[i] = new_template(e, &o->listeners[i], file_type, errors);
-        if (e->base[i] == NULL) {
+        e->base[i].dict = new_template(e, &o->listeners[i], file_type, errors);
+        if (e->base[i].dict == NULL) {
             return -1;
         }
     }
-    return warm_allocator(e->base[0]);
+    return warm_allocator(e->base[0].dict);
 }
 
 void
 cg_environ_release(struct cg_environ *e)
 {
     for (int i = 0; e->base != NULL && i < e->o->nlisteners; i++) {
-        Py_CLEAR(e->base[i]);
+        cg_template_release(&e->base[i]);
     }
     free(e->base);
     for (int i = 0; i < CG_FIELD_COUNT; i++) {
@@ -638,10 +638,6 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
         (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
         return -1;
     }
-    if (ex->id.n > 0 &&
-        py_dict_put(d, e->k_request_id, cg_part_latin1(ex->id)) < 0) {
-        return -1;
-    }
     if (e->o->listeners[ex->listener].is_unix) {
         return put_server_from_host(e, d, ex);
     }
@@ -652,7 +648,9 @@ PyObject *
 cg_environ_new(const struct cg_kit *kit)
 {
     struct cg_environ *e = &cg_kit_lane(kit)->environ;
-    py_auto *d = PyDict_Copy(e->base[kit->ex->listener]);
+    const struct cg_exchange *ex = kit->ex;
+    py_auto *d =
+        cg_template_copy(&e->base[ex->listener], e->k_request_id, ex->id);
     if (d == NULL || fill(e, d, kit) < 0) {
         return NULL;
     }

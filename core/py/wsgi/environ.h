@@ -10,6 +10,7 @@
 #include "core/py/runtime/ref.h"
 
 #include "core/exchange/exchange.h"
+#include "core/py/request/template.h"
 #include "core/py/wsgi/wsgi.h"
 
 struct cg_kit;
@@ -25,7 +26,7 @@ struct cg_cached_name {
 
 struct cg_environ {
     const struct cg_wsgi_options *o;
-    PyObject **base; /* a template per listener */
+    struct cg_template *base; /* one per listener */
     PyObject *field_key[CG_FIELD_COUNT];
     PyObject *last_value[CG_FIELD_COUNT]; /* of the last request */
     struct cg_cached_name names[CG_NAME_CACHE];
