@@ -66,9 +66,11 @@ PYSUFFIX := $(call pyask,suffix)
 # fewer instructions in it than in the shared library (docs/performance.md). The
 # archive for shared objects ("-pic") is no faster, but tells that the other is.
 PYARCHIVE := $(firstword $(wildcard $(PYLIBPL)/libpython$(PYABI).a $(PYLIBDIR)/libpython$(PYABI).a $(PYLIBPL)/libpython$(PYABI)-pic.a))
+# Some lack what Python's own hashes are made of (Debian 13's do): it has to link.
+LINKS_ARCHIVE = t=$$(mktemp) && echo 'int Py_BytesMain(int, char **); int main(int n, char **words) { return Py_BytesMain(n, words); }' | $(CC) -w -no-pie -o $$t -x c - -x none $(PYARCHIVE) $(PYSYS) -lexpat -lz -lpthread -lutil >/dev/null 2>&1 && echo 1; rm -f "$$t"
 # sanitizers know what the interpreter leaks by the library's name
 ifndef STATIC
-STATIC := $(if $(filter 0,$(call pyask,shared)),1,$(if $(SAN)$(COVERAGE),0,$(if $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a),1,0)))
+STATIC := $(if $(filter 0,$(call pyask,shared)),1,$(if $(SAN)$(COVERAGE),0,$(if $(wildcard $(PYLIBPL)/libpython$(PYABI)-pic.a),$(or $(shell $(LINKS_ARCHIVE)),0),0)))
 endif
 
 ifeq ($(STATIC),1)

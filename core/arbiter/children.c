@@ -172,7 +172,6 @@ run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
     cg_fd_close(&c->beat_fd);
     cg_log_part(a->log);
     cg_scoreboard_enter(a->board, c->slot);
-    cg_auto(free) char *name = cg_arbiter_name(a);
     const struct cg_worker_start start = {
         .settings = a->settings,
         .log = a->log,
@@ -193,7 +192,7 @@ run_child(struct cg_arbiter *a, struct cg_child *c, int news_fd)
         .loaded = a->loaded,
         .keeper_parent =
             a->nobody_reaps ? CG_KEEPER_OF_MASTER : CG_KEEPER_ORPHAN,
-        .name = name,
+        .name = cg_settings_proc_name(a->settings),
     };
     cg_arbiter_set_title(a, "worker");
     int status = cg_worker_main(&start);

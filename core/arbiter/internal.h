@@ -250,9 +250,9 @@ int cg_arbiter_parent(void); /* GUNICORN_PID, 0: none */
 int cg_arbiter_make_handover(struct cg_arbiter *a, struct cg_error *err);
 int cg_arbiter_write_pidfile(struct cg_arbiter *a, struct cg_error *err);
 void cg_arbiter_follow_pidfile(struct cg_arbiter *a);
-/* What its processes are called in their titles. Owned by the caller. */
-char *cg_arbiter_name(const struct cg_arbiter *a);
+/* "gunicorn: ROLE [NAME]" in ps: of a child, and of the master. */
 void cg_arbiter_set_title(const struct cg_arbiter *a, const char *role);
+void cg_arbiter_set_own_title(const struct cg_arbiter *a);
 void cg_arbiter_publish_masters(struct cg_arbiter *a);
 void cg_arbiter_reexec(struct cg_arbiter *a);
 void cg_arbiter_new_master_ended(struct cg_arbiter *a, int pid);

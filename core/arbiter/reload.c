@@ -124,7 +124,7 @@ follow_settings(struct cg_arbiter *a)
     cg_arbiter_check_log(a);
     cg_arbiter_publish_listeners(a);
     cg_arbiter_follow_pidfile(a);
-    cg_arbiter_set_title(a, "master");
+    cg_arbiter_set_own_title(a);
 }
 
 /* A clean interpreter for the new code is a new process: what the old code put

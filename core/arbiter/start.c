@@ -404,7 +404,7 @@ cg_arbiter_boot(struct cg_arbiter *a, struct cg_error *err)
     }
     cg_companions_follow(a);
     cg_arbiter_open_channel(a);
-    cg_arbiter_set_title(a, "master");
+    cg_arbiter_set_own_title(a);
     if (a->app != NULL) {
         cg_app_freeze();
     }

@@ -162,18 +162,22 @@ tell_workers_of_sharing(struct cg_arbiter *a)
 
 /* ---- titles and names ---- */
 
-char *
-cg_arbiter_name(const struct cg_arbiter *a)
-{
-    return cg_strf("%s%s", cg_settings_proc_name(a->settings),
-                   a->plan.parent_pid != 0 ? ".2" : "");
-}
-
 void
 cg_arbiter_set_title(const struct cg_arbiter *a, const char *role)
 {
-    cg_auto(free) char *name = cg_arbiter_name(a);
-    cg_title_set(role, name);
+    cg_title_set(role, cg_settings_proc_name(a->settings));
+    cg_py_title_follow();
+}
+
+/* A ".2" tells it from the old one until that has ended, as gunicorn has it.
+ * What it forks meanwhile outlives that, and would keep it, so it has none. */
+void
+cg_arbiter_set_own_title(const struct cg_arbiter *a)
+{
+    cg_auto(free) char *name =
+        cg_strf("%s%s", cg_settings_proc_name(a->settings),
+                a->plan.parent_pid != 0 ? ".2" : "");
+    cg_title_set("master", name);
     cg_py_title_follow();
 }
 
@@ -261,7 +265,7 @@ cg_arbiter_promote(struct cg_arbiter *a)
                   "The old master has ended, this one has taken its place");
     cg_python_setenv("GUNICORN_PID", NULL, NULL);
     cg_arbiter_publish_masters(a);
-    cg_arbiter_set_title(a, "master");
+    cg_arbiter_set_own_title(a);
     cg_arbiter_follow_pidfile(a);
     cg_notify("MAINPID=%d\nREADY=1\nSTATUS=Promoted", a->master_pid);
 }

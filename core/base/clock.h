@@ -14,9 +14,6 @@ struct timespec cg_now_of_files(void);
 /* Microseconds since 1970, of the clock that jumps: for stamps, never for
  * waits. */
 uint64_t cg_wall_us(void);
-/* Milliseconds of the same, late by a tick of the kernel, at a third of the
- * cost. */
-uint64_t cg_wall_coarse_ms(void);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7): 29 bytes, no NUL. */
 #define CG_HTTP_DATE_SIZE 29

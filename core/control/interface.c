@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
-#include "core/http/websocket/utf8.h"
+#include "core/base/utf8.h"
 
 enum {
     HEADER = 4,

@@ -96,7 +96,8 @@ static void
 on_request(struct cg_executor *x, struct cg_stream *s,
            const struct cg_arrival *a)
 {
-    if (__builtin_expect(cg_health_is_on(&x->engine->config->health), 0) &&
+    if (__builtin_expect(cg_health_may_be(&x->engine->config->health, a->req),
+                         0) &&
         cg_health_answer(x->engine, s, a)) {
         return;
     }

@@ -46,7 +46,8 @@ struct cg_engine {
     struct cg_slot *slot;
     uint32_t slot_number; /* ours on it */
     uint64_t now_us;      /* of the last look at the clock */
-    int64_t date_s;       /* second that `date` shows */
+    uint64_t wall_us;     /* what now_us is less than the time since 1970 */
+    int64_t date_s;       /* second that `date` shows, and wall_us is of */
     char date[CG_HTTP_DATE_SIZE];
     uint64_t calls_us; /* 8 times what calls take, on average; if parallel */
     struct cg_harvest harvest;

@@ -11,6 +11,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/exchange/named.h"
 #include "core/exchange/queue.h"
 #include "core/py/compat/written.h"
 #include "core/py/runtime/interp.h"
@@ -263,6 +264,20 @@ late_text(enum cg_late late)
     return "in time";
 }
 
+/* A request that the application does not see has no environ. */
+static struct cg_slice
+look_up_request(void *ex, char kind, struct cg_slice name)
+{
+    return kind == 'i' ? cg_named_field(ex, name) : (struct cg_slice){NULL, 0};
+}
+
+static struct cg_slice
+look_up(void *ex, char kind, struct cg_slice name)
+{
+    return kind == 'o' ? cg_named_reply_field(ex, name)
+                       : look_up_request(ex, kind, name);
+}
+
 /* What is known of a request that is answered without Python; borrowed from
  * ex. The head of a stream of HTTP/2 looks like one of 1.1, so ex is asked. */
 static struct cg_access_record
@@ -288,9 +303,12 @@ record_of(const struct cg_exchange *ex, int status, uint64_t body_bytes)
         .body_bytes = body_bytes,
         .duration_us = cg_now_us() - ex->start_us,
         .pid = (int)getpid(),
+        .lookup = look_up_request,
+        .self = (void *)(size_t)ex,
     };
 }
 
+/* Its reply is the application's, who may be about to begin one. */
 static void
 log_late_access(struct cg_wsgi_host *h, const struct cg_exchange *ex,
                 size_t page_n)
@@ -371,7 +389,8 @@ answered(void *self, const struct cg_exchange *ex)
     if (!cg_log_wants_requests(log)) {
         return;
     }
-    const struct cg_access_record record = record_of(ex, ex->status, ex->sent);
+    struct cg_access_record record = record_of(ex, ex->status, ex->sent);
+    record.lookup = look_up;
     cg_log_request(log, h->access, &record);
     if (cg_log_has_spooled(log) && !cg_exchange_leads(ex)) {
         cg_log_write_spool(log);

@@ -4,6 +4,7 @@ import mmap
 import os
 import platform
 import struct
+import sys
 
 try:
     import _cgunicorn
@@ -12,10 +13,10 @@ except ImportError:  # served by something else
     SOFTWARE = None
 
 # Shared by the workers, which are forked after the configuration made it: a
-# count of requests for each of the first 64 workers.
-import __config__
-
-COUNTS = getattr(__config__, "counts", None) or mmap.mmap(-1, 64 * 16)
+# count of requests for each of the first 64 workers. Without a configuration
+# file (nothing is called __config__ then) each worker sees its own alone.
+CONFIG = sys.modules.get("__config__")
+COUNTS = getattr(CONFIG, "counts", None) or mmap.mmap(-1, 64 * 16)
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>cgunicorn</title>

@@ -13,7 +13,16 @@ from harness.waiting import until
 UUID7 = (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}"
          r"-[0-9a-f]{12}")
 APP = {"app.py": """
-import os, pathlib, time
+import os, pathlib, sys, time
+
+# interned ones live as long as somebody has them: as long as their attribute
+class Names: pass
+NAMES = Names()
+KEPT = {"list": [], "key": {}, "interned": NAMES.__dict__, "none": []}
+KEEP = {"list": KEPT["list"].append,
+        "key": lambda text: KEPT["key"].setdefault(text),
+        "interned": lambda text: setattr(NAMES, text, None),
+        "none": lambda text: (hash(text), sys.intern(text))}
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -25,6 +34,14 @@ def app(environ, start_response):
         pathlib.Path("in").touch()
         while not os.path.exists("go"):
             time.sleep(0.005)
+    if path == "/keep":
+        keep = KEEP[environ["QUERY_STRING"]]
+        keep(environ["cgunicorn.request_id"])
+        start_response("200 OK", [])
+        return [environ["cgunicorn.request_id"].encode()]
+    if path == "/kept":
+        start_response("200 OK", [])
+        return [" ".join(KEPT[environ["QUERY_STRING"]]).encode()]
     fields = [("X-Request-ID", "own")] if path == "/own" else []
     start_response("200 OK", fields)
     return [repr(environ.get("cgunicorn.request_id")).encode()]
@@ -83,6 +100,18 @@ def test_made_ones_are_of_now_and_differ(named):
     for one in made:
         stamp = int(one[:8] + one[9:13], 16) / 1000
         assert abs(stamp - time.time()) < 60
+
+
+def test_what_an_application_keeps_of_it_stays(named):
+    """Its str serves the next request too, where nobody else has it."""
+    s = named()
+    for how in ("list", "key", "interned", "none"):
+        made = [s.get(f"/keep?{how}").body.decode() for _ in range(5)]
+        made += [s.get(f"/keep?{how}", f"X-Request-ID: {n}").body.decode()
+                 for n in ("one", "two", "three")]
+        assert len(set(made)) == 8 and made[-3:] == ["one", "two", "three"]
+        kept = s.get(f"/kept?{how}").body.decode().split()
+        assert kept == ([] if how == "none" else made)
 
 
 def test_another_field_may_be_named(server):

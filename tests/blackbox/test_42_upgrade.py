@@ -68,6 +68,10 @@ def test_the_new_master_takes_over_when_the_old_one_is_stopped(upgrade, bind):
     s, new = upgrade(bind=bind)
     assert text(s.folder / "shop.pid") == f"{s.pid}\n"
     assert processes.command_line(new) == "gunicorn: master [shop:app.2]"
+    # they stay when it is promoted, and nobody else can change their titles
+    worker = processes.children(new)[0]
+    until(lambda: processes.command_line(worker) == "gunicorn: worker [shop:app]",
+          lambda: "its worker's title; it is " + processes.command_line(worker))
     assert s.stop() == 0
     s.wait_log(rf"\[{new}\] \[INFO\] Master has been promoted\.")
     until(lambda: text(s.folder / "shop.pid") == f"{new}\n", "its pidfile")

@@ -58,6 +58,12 @@ def test_plain_serves_the_sample_page(sample):
     until(lambda: '"GET / HTTP/1.1" 200' in s.stdout(), "an access line")
 
 
+def test_the_sample_page_needs_no_configuration(server):
+    s = server("--chdir", str(ROOT / "samples/hello"), "hello:app")
+    pid, = s.wait_workers(1)
+    assert f"<tr><td>{pid}</td><td>1</td></tr>" in s.get("/").body.decode()
+
+
 def test_plain_yaml_says_the_same(sample):
     port = free_port()
     s = sample("plain.yaml", bind=None, env={"BIND": f"127.0.0.1:{port}"})

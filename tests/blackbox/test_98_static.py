@@ -7,6 +7,7 @@ import pytest
 
 from harness import classes, control
 from harness.blocked import APP, Blocked
+from harness.logcheck import lines
 from harness.waiting import until
 
 FILES = {
@@ -41,6 +42,17 @@ def static(server):
             lay_traps(s.folder)
         return s
     return start
+
+
+def test_its_access_line_has_the_fields_of_request_and_reply(static):
+    s = static("--access-logformat",
+               '%(s)s "%({user-agent}i)s" "%({X-None}i)s" "%({etag}o)s" '
+               '"%({PATH_INFO}e)s"')
+    etag = s.get("/static/a.css", "User-Agent: old", "User-Agent: me").one("ETag")
+    s.get("/static/a.css", f"If-None-Match: {etag}")
+    shown = etag.replace('"', '\\"')
+    assert lines(s.folder / "a.log", 2) == [
+        f'200 "me" "-" "{shown}" "-"', f'304 "-" "-" "{shown}" "-"']
 
 
 def test_a_file_comes_with_what_a_cache_wants(static):

@@ -31,8 +31,9 @@ is_well(const struct cg_engine *e, bool ready)
     return is_served(e, e->config->health.timeout_us) && !(ready && leaves);
 }
 
-static bool
-answer(struct cg_engine *e, struct cg_stream *s, const struct cg_arrival *a)
+bool
+cg_health_answer(struct cg_engine *e, struct cg_stream *s,
+                 const struct cg_arrival *a)
 {
     const struct cg_health_policy *p = &e->config->health;
     const struct cg_request *req = a->req;
@@ -55,15 +56,4 @@ answer(struct cg_engine *e, struct cg_stream *s, const struct cg_arrival *a)
                                    .head_request = req->method_is_head});
     cg_answer_and_end(e, s->conn, &reply);
     return true;
-}
-
-/* Nearly every request is none of them, by its length alone. */
-bool
-cg_health_answer(struct cg_engine *e, struct cg_stream *s,
-                 const struct cg_arrival *a)
-{
-    const struct cg_health_policy *p = &e->config->health;
-    size_t n = a->req->path.n;
-    return __builtin_expect(n == p->live.n || n == p->ready.n, 0) &&
-           answer(e, s, a);
 }

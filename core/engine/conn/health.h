@@ -18,6 +18,13 @@ cg_health_is_on(const struct cg_health_policy *p)
     return p->live.n > 0 || p->ready.n > 0;
 }
 
+/* Nearly every request is none of them, by its length alone. */
+static inline bool
+cg_health_may_be(const struct cg_health_policy *p, const struct cg_request *req)
+{
+    return req->path.n == p->live.n || req->path.n == p->ready.n;
+}
+
 /* Whether that request was one of these, which are answered then; its stream
  * may be gone. With the baton. */
 bool cg_health_answer(struct cg_engine *e, struct cg_stream *s,

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/uuid.h"
 #include "core/engine/exchange/limit.h"
 #include "core/engine/exchange/slow.h"
 #include "core/engine/outbox/hoard.h"
@@ -61,6 +62,18 @@ copy_text(char *to, size_t size, struct cg_slice from)
     to[n] = '\0';
 }
 
+/* Nearly all of them are as long as those that are made here. */
+static void
+copy_id(char *to, size_t size, struct cg_slice id)
+{
+    if (id.n == CG_UUID_SIZE) {
+        memcpy(to, id.p, CG_UUID_SIZE);
+        to[CG_UUID_SIZE] = '\0';
+    } else {
+        copy_text(to, size, id);
+    }
+}
+
 static void
 flight_begin(struct cg_executor *x, const struct cg_call *call)
 {
@@ -73,7 +86,7 @@ flight_begin(struct cg_executor *x, const struct cg_call *call)
               cg_span_of(ex->base, ex->req->method));
     copy_text(f->path, sizeof f->path, cg_span_of(ex->base, ex->req->target));
     memcpy(f->peer, ex->peer->addr, sizeof f->peer);
-    copy_text(f->id, sizeof f->id, ex->id);
+    copy_id(f->id, sizeof f->id, ex->id);
     atomic_store_explicit(&f->since_us, ex->start_us, RELAXED);
     atomic_store_explicit(&f->seq, seq + 2, memory_order_release);
     atomic_store_explicit(&f->running, 1, RELAXED);

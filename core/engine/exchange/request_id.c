@@ -24,6 +24,18 @@ is_sane(struct cg_slice s)
     return s.n > 0 && s.n <= CG_REQUEST_ID_MAX;
 }
 
+/* Most requests have no field of that length: so much is known at once. */
+static inline bool
+may_have(const struct cg_request *req, struct cg_slice name)
+{
+    for (int i = 0; i < req->nfields; i++) {
+        if (req->fields[i].name_n == name.n) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Of several none is believed. */
 static struct cg_slice
 received(const struct cg_exchange *ex, struct cg_slice name)
@@ -41,22 +53,36 @@ received(const struct cg_exchange *ex, struct cg_slice name)
     return n == 1 ? found : (struct cg_slice){NULL, 0};
 }
 
+static void
+make(struct cg_call *call)
+{
+    uint64_t wall_us = call->executor->engine->wall_us;
+    call->ex.id = (struct cg_slice){call->id, CG_UUID_SIZE};
+    cg_uuid_make(call->id, (call->ex.start_us + wall_us) / 1000);
+}
+
+static __attribute__((noinline)) void
+take_or_make(struct cg_call *call, struct cg_slice name)
+{
+    struct cg_slice id = received(&call->ex, name);
+    if (!is_sane(id)) {
+        make(call);
+        return;
+    }
+    memcpy(call->id, id.p, id.n);
+    call->ex.id = (struct cg_slice){call->id, id.n};
+}
+
 void
 cg_request_id_take(struct cg_call *call)
 {
     struct cg_exchange *ex = &call->ex;
-    const struct cg_engine_config *config = call->executor->engine->config;
-    struct cg_slice id = {NULL, 0};
-    if (ex->peer->trusted) {
-        id = received(ex, config->request_id.field);
-    }
-    if (is_sane(id)) {
-        memcpy(call->id, id.p, id.n);
+    struct cg_slice name = call->executor->engine->config->request_id.field;
+    if (__builtin_expect(ex->peer->trusted && may_have(ex->req, name), 0)) {
+        take_or_make(call, name);
     } else {
-        cg_uuid_make(call->id);
-        id.n = CG_UUID_SIZE;
+        make(call);
     }
-    ex->id = (struct cg_slice){call->id, id.n};
 }
 
 void

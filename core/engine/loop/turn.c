@@ -44,6 +44,7 @@ cg_engine_tick(struct cg_engine *e)
     clock_gettime(CLOCK_REALTIME_COARSE, &wall);
     if (wall.tv_sec != e->date_s) {
         e->date_s = wall.tv_sec;
+        e->wall_us = cg_wall_us() - e->now_us;
         cg_http_date(wall.tv_sec, e->date);
     }
 }

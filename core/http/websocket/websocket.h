@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 #include "core/base/bytes.h"
+#include "core/base/utf8.h"
 #include "core/http/websocket/deflate.h"
-#include "core/http/websocket/utf8.h"
 
 /* RFC 6455, 11.8. */
 enum cg_ws_opcode {

@@ -128,7 +128,7 @@ struct cg_asgi {
     void (*look_after)(RequestObject *r, uint64_t now_us);
     PyObject *word[WORDS];
     PyObject *field_name[CG_FIELD_COUNT];
-    PyObject **http_scope, **ws_scope; /* a template per listener */
+    struct cg_template *http_scope, *ws_scope; /* one per listener */
     PyObject *asgi_versions;
     PyObject *http_extensions, *trailer_extensions, *ws_extensions;
     RequestObject *first; /* ring of those that run */

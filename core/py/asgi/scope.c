@@ -117,15 +117,15 @@ cg_scope_init(struct cg_asgi *a)
 {
     const struct cg_wsgi_options *o = a->wsgi->o;
     size_t n = (size_t)o->nlisteners;
-    a->http_scope = cg_calloc(n, sizeof(PyObject *));
-    a->ws_scope = cg_calloc(n, sizeof(PyObject *));
+    a->http_scope = cg_calloc(n, sizeof *a->http_scope);
+    a->ws_scope = cg_calloc(n, sizeof *a->ws_scope);
     if (init_names(a) < 0 || init_extensions(a) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        a->http_scope[i] = template_of(a, &o->listeners[i], false);
-        a->ws_scope[i] = template_of(a, &o->listeners[i], true);
-        if (a->http_scope[i] == NULL || a->ws_scope[i] == NULL) {
+        a->http_scope[i].dict = template_of(a, &o->listeners[i], false);
+        a->ws_scope[i].dict = template_of(a, &o->listeners[i], true);
+        if (a->http_scope[i].dict == NULL || a->ws_scope[i].dict == NULL) {
             return -1;
         }
     }
@@ -137,8 +137,8 @@ cg_scope_release(struct cg_asgi *a)
 {
     int n = a->http_scope != NULL ? a->wsgi->o->nlisteners : 0;
     for (int i = 0; i < n; i++) {
-        Py_CLEAR(a->http_scope[i]);
-        Py_CLEAR(a->ws_scope[i]);
+        cg_template_release(&a->http_scope[i]);
+        cg_template_release(&a->ws_scope[i]);
     }
     free(a->http_scope);
     free(a->ws_scope);
@@ -394,17 +394,14 @@ PyObject *
 cg_scope_new(struct cg_asgi *a, RequestObject *r)
 {
     const struct cg_exchange *ex = r->ex;
-    PyObject **base = r->ws != NULL ? a->ws_scope : a->http_scope;
-    py_auto *d = PyDict_Copy(base[ex->listener]);
+    struct cg_template *base = r->ws != NULL ? a->ws_scope : a->http_scope;
+    py_auto *d =
+        cg_template_copy(&base[ex->listener], word(a, W_request_id), ex->id);
     if (d == NULL || put_line(a, d, r) < 0 || put_peer(a, d, ex->peer) < 0 ||
         put_kind(a, d, r) < 0 ||
         py_dict_put(d, word(a, W_headers), fields_of(a, ex)) < 0 ||
         py_dict_put(d, word(a, W_asgi), PyDict_Copy(a->asgi_versions)) < 0 ||
         py_dict_put(d, word(a, W_extensions), extensions_for(a, r)) < 0) {
-        return NULL;
-    }
-    if (ex->id.n > 0 &&
-        py_dict_put(d, word(a, W_request_id), cg_part_latin1(ex->id)) < 0) {
         return NULL;
     }
     if (a->state != NULL &&

@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
+#include "core/exchange/named.h"
 #include "core/exchange/queue.h"
 #include "core/py/compat/logger.h"
 #include "core/py/runtime/held.h"
@@ -91,37 +92,6 @@ struct lookup {
     PyObject *shown; /* str() of the last value that was no string */
 };
 
-static struct cg_slice
-request_field(const struct cg_exchange *ex, struct cg_slice name)
-{
-    struct cg_slice found = {NULL, 0};
-    for (int i = 0; i < ex->req->nfields; i++) {
-        const struct cg_field *f = &ex->req->fields[i];
-        if (f->name_n == name.n &&
-            strncasecmp(ex->base + f->name, name.p, name.n) == 0) {
-            found = (struct cg_slice){ex->base + f->value, f->value_n};
-        }
-    }
-    return found;
-}
-
-/* The last one of that name, as gunicorn's atoms have it, of the application's
- * fields; those that the server added are not in its resp.headers either. */
-static struct cg_slice
-response_field(const struct cg_kit *kit, struct cg_slice wanted)
-{
-    const struct cg_writer *w = kit->ex->writer;
-    struct cg_slice name, value, found = {NULL, 0};
-    size_t at = 0;
-    while (w->started && w->headed &&
-           cg_reply_next_field(&w->reply, &at, &name, &value)) {
-        if (name.n == wanted.n && strncasecmp(name.p, wanted.p, name.n) == 0) {
-            found = value;
-        }
-    }
-    return found;
-}
-
 /* *keep owns what the text lies in: environ may lose it while other values of
  * the line are shown. */
 static struct cg_slice
@@ -194,10 +164,10 @@ look_up(void *self, char kind, struct cg_slice name)
 {
     struct lookup *l = self;
     if (kind == 'i') {
-        return request_field(l->kit->ex, name);
+        return cg_named_field(l->kit->ex, name);
     }
     if (kind == 'o') {
-        return response_field(l->kit, name);
+        return cg_named_reply_field(l->kit->ex, name);
     }
     return l->env != NULL ? environ_field(l, name) : (struct cg_slice){NULL, 0};
 }

@@ -202,20 +202,21 @@ cg_environ_init(struct cg_environ *e, const struct cg_wsgi_options *o,
     }
     e->base = cg_calloc((size_t)o->nlisteners, sizeof *e->base);
     for (int i = 0; i < o->nlisteners; i++) {
-        e->base[i].plain = new_template(e, &o->listeners[i], file_type, errors);
-        if (e->base[i].plain == NULL) {
+        e->base[i].plain.dict =
+            new_template(e, &o->listeners[i], file_type, errors);
+        if (e->base[i].plain.dict == NULL) {
             return -1;
         }
     }
-    return warm_allocator(e->base[0].plain);
+    return warm_allocator(e->base[0].plain.dict);
 }
 
 void
 cg_environ_release(struct cg_environ *e)
 {
     for (int i = 0; e->base != NULL && i < e->o->nlisteners; i++) {
-        Py_CLEAR(e->base[i].plain);
-        Py_CLEAR(e->base[i].secure);
+        cg_template_release(&e->base[i].plain);
+        cg_template_release(&e->base[i].secure);
         Py_CLEAR(e->base[i].protocol);
         Py_CLEAR(e->base[i].cipher);
     }
@@ -631,10 +632,6 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
          put_client(d, ex->secure->client) < 0)) {
         return -1;
     }
-    if (ex->id.n > 0 &&
-        py_dict_put(d, e->k_request_id, cg_part_latin1(ex->id)) < 0) {
-        return -1;
-    }
     if (e->o->listeners[ex->listener].is_unix) {
         return put_server_from_host(e, d, ex);
     }
@@ -652,13 +649,14 @@ say_secure(struct cg_environ *e, struct cg_environ_base *base,
     if (protocol == 0 && cipher == 0) {
         return 0;
     }
-    if (base->secure == NULL) {
-        base->secure = PyDict_Copy(base->plain);
+    if (base->secure.dict == NULL) {
+        base->secure.dict = PyDict_Copy(base->plain.dict);
     }
-    if (protocol >= 0 && cipher >= 0 && base->secure != NULL &&
-        PyDict_SetItem(base->secure, e->k_https, e->v_on) == 0 &&
-        PyDict_SetItem(base->secure, e->k_tls_protocol, base->protocol) == 0 &&
-        PyDict_SetItem(base->secure, e->k_tls_cipher, base->cipher) == 0) {
+    PyObject *d = base->secure.dict;
+    if (protocol >= 0 && cipher >= 0 && d != NULL &&
+        PyDict_SetItem(d, e->k_https, e->v_on) == 0 &&
+        PyDict_SetItem(d, e->k_tls_protocol, base->protocol) == 0 &&
+        PyDict_SetItem(d, e->k_tls_cipher, base->cipher) == 0) {
         return 0;
     }
     Py_CLEAR(base->protocol); /* half said: again next time */
@@ -671,10 +669,11 @@ copy_template(struct cg_environ *e, const struct cg_exchange *ex)
 {
     struct cg_environ_base *base = &e->base[ex->listener];
     if (__builtin_expect(ex->secure == NULL, 1)) {
-        return PyDict_Copy(base->plain);
+        return cg_template_copy(&base->plain, e->k_request_id, ex->id);
     }
-    return say_secure(e, base, ex->secure) < 0 ? NULL
-                                               : PyDict_Copy(base->secure);
+    return say_secure(e, base, ex->secure) < 0
+               ? NULL
+               : cg_template_copy(&base->secure, e->k_request_id, ex->id);
 }
 
 PyObject *

@@ -10,6 +10,7 @@
 #include "core/py/runtime/ref.h"
 
 #include "core/exchange/exchange.h"
+#include "core/py/request/template.h"
 #include "core/py/wsgi/wsgi.h"
 
 struct cg_kit;
@@ -23,16 +24,16 @@ struct cg_cached_name {
     PyObject *key;
 };
 
-/* What environs of a listener are copied from. */
+/* What environs of a listener are copied from: secure is of the last connection
+ * with TLS, and without a dict before the first one. */
 struct cg_environ_base {
-    PyObject *plain;
-    PyObject *secure;            /* over TLS, as the last one; NULL: none yet */
-    PyObject *protocol, *cipher; /* what it says of that connection */
+    struct cg_template plain, secure;
+    PyObject *protocol, *cipher; /* what secure says */
 };
 
 struct cg_environ {
     const struct cg_wsgi_options *o;
-    struct cg_environ_base *base; /* by listener */
+    struct cg_environ_base *base; /* one per listener */
     PyObject *field_key[CG_FIELD_COUNT];
     PyObject *last_value[CG_FIELD_COUNT]; /* of the last request */
     struct cg_cached_name names[CG_NAME_CACHE];

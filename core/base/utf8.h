@@ -4,8 +4,8 @@
  * nothing above U+10FFFF. A fault is seen with the byte that makes it one, not
  * at the end of its character.
  */
-#ifndef CG_HTTP_UTF8_H
-#define CG_HTTP_UTF8_H
+#ifndef CG_BASE_UTF8_H
+#define CG_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

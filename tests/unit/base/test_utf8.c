@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* UTF-8 in pieces: what RFC 3629 allows, and where a fault is seen. */
-#include "core/http/websocket/utf8.h"
+#include "core/base/utf8.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/http/websocket/utf8.h"
+#include "core/base/utf8.h"
 
 #include <string.h>
 
