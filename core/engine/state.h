@@ -79,6 +79,7 @@ struct cg_engine {
     _Atomic int entering; /* executors that wait for the host's lock */
     _Atomic int executors;
     _Atomic uint64_t proof_us; /* the host was asked for one then, or 0 */
+    uint64_t prove_us;         /* it was asked last */
 };
 
 /* Whether something waits for an entered thread. */

@@ -137,13 +137,16 @@ is_unproven(const struct cg_engine *e)
     return __builtin_expect(asked != 0, 0) && e->now_us > asked + PROOF_US;
 }
 
-/* While calls last, before each wait. */
+/* While calls last, before a wait, but not each of them: whoever shows it has
+ * to wake for that, and to take the host's lock from those who run. */
 static void
 ask_for_proof(struct cg_engine *e)
 {
+    enum { AGAIN_US = 250 * 1000 };
     uint64_t none = 0;
-    if (e->host->prove != NULL &&
+    if (e->host->prove != NULL && e->now_us >= e->prove_us + AGAIN_US &&
         atomic_compare_exchange_strong(&e->proof_us, &none, e->now_us)) {
+        e->prove_us = e->now_us;
         e->host->prove(e->host->self);
     }
 }
@@ -509,15 +512,20 @@ patience(const struct cg_executor *x, int ms)
 }
 
 /* While the queue stands nobody can be run sooner than the others allow, but
- * each look takes the CPU from the call that runs: what comes is gathered. */
+ * each look takes the CPU from the call that runs: what comes is gathered, with
+ * the baton open. */
+static bool
+is_gathering(const struct cg_executor *x)
+{
+    return x->id == RELIEF &&
+           __builtin_expect(x->engine->overload.standing, false);
+}
+
 static void
-gather(const struct cg_executor *x)
+gather(void)
 {
     static const struct timespec t = {.tv_nsec = GATHER_US * 1000};
-    if (x->id == RELIEF &&
-        __builtin_expect(x->engine->overload.standing, false)) {
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
-    }
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
 /* Blocks until something happens. False when the baton was stolen meanwhile:
@@ -538,8 +546,11 @@ wait_for_events(struct cg_executor *x, int ms)
         show_relieved(e);
     }
     ms = patience(x, ms);
+    bool gathers = is_gathering(x);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_WAIT);
-    gather(x);
+    if (gathers) {
+        gather();
+    }
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, ms);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         return false;
