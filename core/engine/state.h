@@ -17,6 +17,7 @@
 #include "core/engine/kind.h"
 #include "core/engine/loan/loan.h"
 #include "core/engine/loop/baton.h"
+#include "core/engine/loop/concurrency.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
 #include "core/engine/loop/overload.h"
@@ -53,6 +54,7 @@ struct cg_engine {
     struct cg_harvest harvest;
     struct cg_ready ready;
     struct cg_overload overload;
+    struct cg_concurrency concurrency; /* partly any thread */
     struct cg_conns conns;
     struct cg_segment *dropped; /* objects that wait for an entered thread */
     struct cg_receipts receipts;

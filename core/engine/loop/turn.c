@@ -708,22 +708,48 @@ cg_engine_run(struct cg_engine *e, struct cg_executor *x)
     return cg_engine_end(e);
 }
 
+enum lead { LEAD_LOST, LEAD_TOO_MANY, LEAD_OVER };
+
+/* Until the baton is lost, or is to be. */
+static enum lead
+lead(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    /* perhaps in place of one that is in a long call */
+    bool leads = !cg_has_lines(e) || cg_write_lines(x);
+    while (leads && cg_loop_goes_on(x)) {
+        if (__builtin_expect(cg_concurrency_is_bound(&e->concurrency), 0) &&
+            cg_concurrency_is_exceeded(e)) {
+            return LEAD_TOO_MANY;
+        }
+        leads = turn(x);
+    }
+    return leads ? LEAD_OVER : LEAD_LOST;
+}
+
+static enum cg_pool_call
+step_aside(struct cg_executor *x)
+{
+    cg_alarm_expect(&x->engine->relief.alarm, x->engine->now_us);
+    return cg_pool_step_aside(x);
+}
+
 bool
 cg_engine_join(struct cg_engine *e, struct cg_executor *x)
 {
-    enum cg_pool_call call;
+    _Atomic int *tid = &e->concurrency.tid[x->id];
     x->entered = true;
-    while ((call = cg_pool_park(x)) == POOL_LEAD) {
-        /* perhaps in place of one that is in a long call */
-        bool leads = !cg_has_lines(e) || cg_write_lines(x);
-        while (leads && cg_loop_goes_on(x)) {
-            leads = turn(x);
-        }
-        if (leads) { /* the end */
+    atomic_store_explicit(tid, (int)gettid(), RELAXED);
+    enum cg_pool_call call = cg_pool_park(x);
+    while (call == POOL_LEAD) {
+        enum lead how = lead(x);
+        if (how == LEAD_OVER) {
             leave_loop(x);
             return true;
         }
+        call = how == LEAD_LOST ? cg_pool_park(x) : step_aside(x);
     }
+    atomic_store_explicit(tid, 0, RELAXED);
     cg_engine_enter(x);
     return call == POOL_END;
 }

@@ -255,6 +255,7 @@ init_worker(struct world *w, int number, int threads, int most)
         .transports = w->transports,
         .streaming = w->streaming,
         .parallel = w->parallel,
+        .newest_first = w->newest_first,
     };
     fake_host_init(&k->fake, run, k);
     k->fake.host.stalled = stalled;
