@@ -12,6 +12,7 @@
 # make test-classes    the black-box tests once more, for gevent, eventlet, tornado, asgi
 # make test-matrix     the tests for other Pythons, newer frameworks (PyPI once)
 # make test-protocols  h2spec, testssl.sh, sslyze, tlsfuzzer (minutes; registries once)
+# make test-races PYTHON=  a free-threaded one made for ThreadSanitizer: tools/test_races
 # make test-apps       real programs and monitoring tools (PyPI once)
 # make check           layers, circles, format, exported symbols
 # make fuzz, coverage  the fuzzers; what the unit tests do not reach
@@ -157,7 +158,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)")
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-apps test-protocols parity docs site
+.PHONY: all module sources sdist wheels release deb install-files uninstall help run test test-classes unit blackbox soak check install clean bench bench-start fuzz fuzz-run coverage coverage-report setup test-matrix test-races test-apps test-protocols parity docs site
 
 all: cgunicorn
 
@@ -266,6 +267,8 @@ check: all
 	@tools/check $(BIN)
 test-matrix:
 	@tools/test_matrix
+test-races:
+	@tools/test_races $(PYEXE)
 test-apps:
 	@tools/test_apps
 test-protocols:

@@ -24,5 +24,12 @@ struct cg_busy {
 
 /* Any thread. */
 struct cg_busy cg_busy_look(void);
+/* The same of one thread, in two parts. */
+struct cg_busy_thread {
+    uint64_t used_us;    /* up to now, also of one that runs */
+    uint64_t delayed_us; /* runnable, while others had the CPU */
+};
+/* Of this thread of ours; zeros: it is gone. Any thread. */
+struct cg_busy_thread cg_busy_of(int tid);
 
 #endif

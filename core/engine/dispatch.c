@@ -141,12 +141,48 @@ cg_dispatch_queued(struct cg_executor *x, struct cg_stream *s)
     on_step(x, s, s->conn->protocol->on_queued(x, s, &a), &a);
 }
 
+/* A loop of the host's comes back for the next one when it has time again: so
+ * long the one before took. */
+static void
+hand_over_in_turn(struct cg_executor *x, struct cg_stream *s)
+{
+    struct cg_overload *o = &x->engine->overload;
+    bool oldest = o->oldest;
+    cg_overload_spent(x->engine, o->oldest_run > 0,
+                      x->engine->now_us - o->taken_us);
+    o->oldest_run = oldest;
+    o->taken_us = x->engine->now_us;
+    cg_dispatch_queued(x, s);
+}
+
+/* While the queue stands: what it takes is counted. */
+static void
+run_in_turn(struct cg_executor *x, struct cg_stream *s)
+{
+    struct cg_engine *e = x->engine;
+    bool oldest = e->overload.oldest;
+    uint64_t start_us = e->now_us;
+    cg_concurrency_look(e);
+    e->overload.oldest_run += oldest;
+    cg_dispatch_queued(x, s);
+    e->overload.oldest_run -= oldest;
+    cg_overload_spent(e, oldest, e->now_us - start_us);
+}
+
 void
 cg_dispatch_next(struct cg_executor *x)
 {
+    const struct cg_engine *e = x->engine;
     struct cg_stream *s = cg_queue_next(x->engine);
-    if (s != NULL) {
+    if (s == NULL) {
+        return;
+    }
+    if (__builtin_expect(!e->overload.standing, 1)) {
         cg_dispatch_queued(x, s);
+    } else if (e->kind->rests_in_app) {
+        hand_over_in_turn(x, s);
+    } else {
+        run_in_turn(x, s);
     }
 }
 
@@ -189,7 +225,8 @@ cg_dispatch_accept_one(struct cg_executor *x, int listener)
 }
 
 /* Each is accepted only when the one before has been read, and run if it was a
- * request: so nothing is taken that has to wait here. */
+ * request: so nothing is taken that has to wait here. While the queue stands
+ * all wait here: the newest, which is next, is at the end of the kernel's. */
 void
 cg_dispatch_accept(struct cg_executor *x, int listener)
 {

@@ -110,10 +110,10 @@ take_next(struct cg_engine *e)
     if (oldest != NULL) {
         cg_overload_observe(e, oldest->ready_us);
     }
-    if (e->ready.exempt_first == NULL && cg_overload_newest_first(e)) {
-        return cg_ready_pop_newest(e);
-    }
-    return cg_ready_pop(e);
+    bool exempt = e->ready.exempt_first != NULL;
+    bool newest = cg_overload_newest_first(e);
+    e->overload.oldest = !exempt && !newest;
+    return newest && !exempt ? cg_ready_pop_newest(e) : cg_ready_pop(e);
 }
 
 struct cg_stream *

@@ -17,6 +17,7 @@
 #include "core/engine/kind.h"
 #include "core/engine/loan/loan.h"
 #include "core/engine/loop/baton.h"
+#include "core/engine/loop/concurrency.h"
 #include "core/engine/loop/deadline.h"
 #include "core/engine/loop/executor.h"
 #include "core/engine/loop/overload.h"
@@ -53,6 +54,7 @@ struct cg_engine {
     struct cg_harvest harvest;
     struct cg_ready ready;
     struct cg_overload overload;
+    struct cg_concurrency concurrency; /* partly any thread */
     struct cg_conns conns;
     struct cg_segment *dropped; /* objects that wait for an entered thread */
     struct cg_receipts receipts;
@@ -79,6 +81,7 @@ struct cg_engine {
     _Atomic int entering; /* executors that wait for the host's lock */
     _Atomic int executors;
     _Atomic uint64_t proof_us; /* the host was asked for one then, or 0 */
+    uint64_t prove_us;         /* it was asked last */
 };
 
 /* Whether something waits for an entered thread. */

@@ -8,7 +8,7 @@ after a second. Of each server: answers in time per second; "useful", the share 
 the CPU time that was spent on requests whose answers came in time (what the
 machine had to give is the same for both, however busy it is); the wait of those.
 
-usage: overload.py [MODE] [--times 3] [--seconds 4] [--keep] [--beside COMMAND] CLASS…
+usage: overload.py [MODE] [--times 3] [--seconds 4] [--keep] [--only] [--beside COMMAND] CLASS…
 
 MODE       what comes, and what is to be shown
 open       3 times what it can do (--times): useful >= 85 %, p99 <= 1 s
@@ -18,7 +18,8 @@ refuse     open, with max_queue_time = 1 and patient clients: 503 within 1.1 s
 recovery   a third, then open, then a third again: seconds until p99 is as before
 blocked    two workers, of which one keeps the GIL for all of the time: as calm
 slow       open, beside 200 clients that send a byte of their head every 0.1 s
-mix        open, and every hundredth request takes 1 s (and its client waits 3 s)
+mix        the CPU of open in half as many requests: every hundredth takes 1 s
+           (and its client waits 3); --seconds 20 shows what becomes of these
 
 CLASS: sync gthread gevent eventlet tornado asgi. COMMAND is served beside, with
 {port} in place of the port and app:app as its application.
@@ -256,8 +257,11 @@ async def slow(clients, server, args):
 
 async def mix(clients, server, args):
     await clients.come(CAPACITY / 2 * args.times, args.seconds, slow=100)
-    long = sum(ms == 1000 for _, _, ms in clients.done)
-    return usual(clients, server, args.seconds) + f"; of 1 s: {long}"
+    told = usual(clients, server, args.seconds)
+    short, long = ([t for _, t, ms in clients.done if (ms == 1000) == is_long]
+                   for is_long in (False, True))
+    return (f"{told}; {len(short)} of 10 ms, p99 {at(short, 99):.0f} ms; "
+            f"{len(long)} of 1 s, the last after {at(long, 100):.0f} ms")
 
 
 MODES = {"open": open_loop, "calm": calm, "burst": burst, "refuse": refuse,
@@ -279,6 +283,7 @@ def main():
     parser.add_argument("--times", type=float, default=3)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--only", action="store_true", help="not with overload=off")
     parser.add_argument("--beside", action="append", default=[])
     parser.add_argument("words", nargs="*", metavar="MODE or CLASS")
     args = parser.parse_intermixed_args()
@@ -288,7 +293,7 @@ def main():
     for name in args.words or ["sync", "gthread"]:
         command = f"{program} {CLASSES[name]} -b 127.0.0.1:{{port}}"
         measure(name, command, args)
-        if args.mode not in WITHOUT_OFF:
+        if args.mode not in WITHOUT_OFF and not args.only:
             measure(name + " overload=off", command + " --overload off", args)
     for command in args.beside:
         measure(command.split()[0].rsplit("/", 1)[-1], command, args)

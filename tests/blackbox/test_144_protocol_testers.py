@@ -90,9 +90,6 @@ def h2spec(program, port, report, *more):
 OURS = {
     "http2/3.5: Sends invalid connection preface":
         "in clear text it is a request of HTTP/1, and answered by a page (gunicorn's way)",
-    "http2/5.1: closed: Sends a DATA frame":
-        "with the priorities of RFC 9218 nghttp2 keeps no closed streams, and drops their DATA",
-    "http2/5.1: closed: Sends a DATA frame after sending RST_STREAM frame": "likewise",
     "http2/5.3.1: Sends PRIORITY frame that depend on itself":
         "priorities of RFC 7540 mean nothing here, as SETTINGS say (RFC 9113, 5.3.2)",
 }

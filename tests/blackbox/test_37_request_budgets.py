@@ -8,6 +8,7 @@ import pytest
 
 from harness import classes
 from harness.blocked import APP as BLOCKING, Blocked, pid_of, pinned
+from harness.waiting import until
 
 KIB = 1000
 DISK = 3000 * KIB
@@ -47,7 +48,8 @@ def uploads(s, count, size, left):
             peers.append(peer)
             peer.get("/digest", f"Content-Length: {size}", method="POST")
             peer.send_leniently(b"x" * (size - left))
-            assert s.get("/one").status == 200  # it was read by now
+            until(lambda p=peer: p.unread() == 0, "it was read")
+            assert s.get("/one").status == 200
         yield peers
     finally:
         for peer in peers:
@@ -115,6 +117,7 @@ def test_chunked_bodies_count_too(budget):
             peer.get("/digest", "Transfer-Encoding: chunked", method="POST")
             peer.send_leniently(
                 b"%x\r\n%s\r\n" % (600 * KIB, b"x" * 600 * KIB))
+            until(lambda p=peer: p.unread() == 0, "it was read")
             assert s.get("/one").status == 200
         for peer in peers[5:]:
             assert peer.reply().status == 503

@@ -64,18 +64,6 @@ def kill_now(s, pid):
     until(lambda: pid not in s.workers(), "the worker is gone")
 
 
-def unread(peer):
-    """Bytes that the server's kernel has and the server has not read."""
-    def number(address):
-        ip = socket.inet_aton(address[0])[::-1].hex().upper()
-        return f"{ip}:{address[1]:04X}"
-    s = peer.sock
-    row = re.compile(rf"\d+: {number(s.getpeername())} "
-                     rf"{number(s.getsockname())} .. \S+:(\S+) ")
-    with open("/proc/net/tcp", encoding="ascii") as f:
-        return int(row.search(f.read())[1], 16)
-
-
 @pytest.mark.parametrize("bind", ["tcp", "unix"])
 def test_a_connection_outlives_its_worker(server, bind):
     s = start(server, bind=bind)
@@ -135,7 +123,7 @@ def test_half_a_request_is_lost_too(server):
     with s.connect() as peer:
         victim = pid_of(ask(peer))
         peer.send(GET[:20])
-        until(lambda: unread(peer) == 0, "the worker has read it")
+        until(lambda: peer.unread() == 0, "the worker has read it")
         kill(s, victim)
         peer.send_leniently(GET[20:] + GET)
         peer.assert_closed()

@@ -245,6 +245,8 @@ def test_priorities_order_what_waits(h2c, how):
         assert f[2] == first
         got += len(f[3])
     c.until(HEADERS, second)
+    worker, = h2c.workers()
+    until(lambda: processes.all_sleep(worker), "both have been written")
     c.send(frame(WINDOW, 0, 0, struct.pack(">I", 1 << 24)))
     order = []
     ended = None

@@ -112,6 +112,7 @@ def test_a_request_whose_client_has_left_is_not_run(server, what):
     after.get("/after")
     until(lambda: waiting(s) == 2, "both wait")
     gone.reset()
+    until(lambda: control.status(s)["abandoned_total"] == 1, "it is dropped")
     held.go()
     assert held.peer.reply().status == 200
     assert after.reply().status == 200

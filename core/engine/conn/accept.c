@@ -240,10 +240,10 @@ cg_accept_offered(struct cg_engine *e)
 int
 cg_accept_most(const struct cg_executor *x)
 {
-    enum { ALL = 64 };
+    enum { MANY = 64, ALL = 512 };
     const struct cg_engine *e = x->engine;
     if (__builtin_expect(x->id == RELIEF || e->overload.standing, 0)) {
-        return ALL;
+        return x->id == RELIEF ? MANY : ALL;
     }
     bool one = e->harvest.waited || e->harvest.quota > 0 ||
                cg_sibling_idle(e) || is_shared(e);

@@ -8,6 +8,9 @@
 
 enum {
     SHARE = 16,
+    /* so much time the oldest have had when it begins: until then they went
+     * first, and one that is over in some seconds serves them at its end */
+    FIRST_US = 500 * 1000,
     /* an overload that is over sooner is not worth a line */
     TELL_US = 1000 * 1000,
     /* relief accepts no more when nobody came back from a call for so long: if
@@ -22,6 +25,9 @@ begin(struct cg_engine *e)
 {
     struct cg_overload *o = &e->overload;
     o->standing = true;
+    o->debt_us = (SHARE - 1) * FIRST_US;
+    o->taken_us = e->now_us;
+    cg_concurrency_begin(e);
     atomic_store_explicit(&e->slot->overloaded, 1, RELAXED);
     if (o->tell_us != 0 && o->told) {
         o->tell_us = 0; /* the one before goes on */
@@ -38,6 +44,7 @@ end(struct cg_engine *e)
 {
     struct cg_overload *o = &e->overload;
     o->standing = false;
+    cg_concurrency_end(e);
     o->tale.ended_us = e->now_us;
     o->tell_us = o->told ? e->now_us + TELL_US : 0;
     atomic_store_explicit(&e->slot->overloaded, 0, RELAXED);
@@ -71,10 +78,22 @@ cg_overload_drained(struct cg_engine *e)
 }
 
 bool
-cg_overload_newest_first(struct cg_engine *e)
+cg_overload_newest_first(const struct cg_engine *e)
+{
+    const struct cg_overload *o = &e->overload;
+    return o->standing && (o->oldest_run > 0 || o->debt_us > 0);
+}
+
+void
+cg_overload_spent(struct cg_engine *e, bool oldest, uint64_t us)
 {
     struct cg_overload *o = &e->overload;
-    return o->standing && ++o->turn % SHARE != 0;
+    us++; /* a turn costs something, whatever the clock says */
+    if (oldest) {
+        o->debt_us += (SHARE - 1) * us;
+    } else {
+        o->debt_us -= us < o->debt_us ? us : o->debt_us;
+    }
 }
 
 /* Another master's workers may be idle, and are not on our board. */

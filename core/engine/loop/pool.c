@@ -47,8 +47,15 @@ is_leaderless(uint32_t word)
             cg_baton_state(word) != BATON_LOOP);
 }
 
+/* Who steps aside leaves to relief what that has. */
 static bool
-lie_down(struct cg_engine *e, struct cg_executor *x)
+may_take(uint32_t word, bool aside)
+{
+    return aside ? cg_baton_state(word) == BATON_FREE : is_leaderless(word);
+}
+
+static bool
+lie_down(struct cg_engine *e, struct cg_executor *x, bool aside)
 {
     struct cg_pool *p = &e->pool;
     bool stays = true;
@@ -56,7 +63,7 @@ lie_down(struct cg_engine *e, struct cg_executor *x)
     uint32_t seen = atomic_load(&e->baton.word);
     if (atomic_load(&e->stop.over)) {
         atomic_store(&x->wake, DISMISSED);
-    } else if (is_leaderless(seen) &&
+    } else if (may_take(seen, aside) &&
                cg_baton_steal(&e->baton, (unsigned)x->id, seen)) {
         atomic_store(&x->wake, HAS_BATON);
     } else {
@@ -64,6 +71,9 @@ lie_down(struct cg_engine *e, struct cg_executor *x)
         p->idle[p->n] = x;
         atomic_store(&p->n, p->n + 1);
         stays = false;
+    }
+    if (aside) {
+        atomic_fetch_sub(&p->leaving, 1);
     }
     pthread_mutex_unlock(&p->lock);
     return stays;
@@ -122,12 +132,12 @@ sleep_until_called(struct cg_engine *e, struct cg_executor *x)
     return true;
 }
 
-enum cg_pool_call
-cg_pool_park(struct cg_executor *x)
+static enum cg_pool_call
+park(struct cg_executor *x, bool aside)
 {
     struct cg_engine *e = x->engine;
     cg_engine_leave(x);
-    if (!lie_down(e, x) && !sleep_until_called(e, x)) {
+    if (!lie_down(e, x, aside) && !sleep_until_called(e, x)) {
         return POOL_SURPLUS;
     }
     if (atomic_load(&x->wake) != HAS_BATON) {
@@ -135,6 +145,22 @@ cg_pool_park(struct cg_executor *x)
     }
     cg_baton_received(&e->baton);
     return POOL_LEAD;
+}
+
+enum cg_pool_call
+cg_pool_park(struct cg_executor *x)
+{
+    return park(x, false);
+}
+
+enum cg_pool_call
+cg_pool_step_aside(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    CG_HAS_BATON(e);
+    atomic_fetch_add(&e->pool.leaving, 1);
+    cg_baton_open(&e->baton, (unsigned)x->id, BATON_APP);
+    return park(x, true);
 }
 
 bool

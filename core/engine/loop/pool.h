@@ -16,6 +16,7 @@ struct cg_pool {
     pthread_mutex_t lock;
     struct cg_executor *idle[CG_BOARD_EXECUTORS]; /* last in, first out */
     _Atomic int n;
+    _Atomic int leaving; /* on their way there: they step aside */
 };
 
 void cg_pool_init(struct cg_pool *p);
@@ -28,6 +29,9 @@ enum cg_pool_call {
 };
 /* Sleeps without the host's lock. */
 enum cg_pool_call cg_pool_park(struct cg_executor *x);
+/* The same for one that leads and is one too many: others are in calls. The
+ * baton is left where relief, whose alarm is set, finds it. */
+enum cg_pool_call cg_pool_step_aside(struct cg_executor *x);
 /* Gives the baton, if it is still `seen`, to an idle executor. */
 bool cg_pool_promote(struct cg_engine *e, uint32_t seen);
 /* The engine is over: all of them wake up. */

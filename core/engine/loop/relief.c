@@ -149,6 +149,7 @@ step(struct cg_executor *x)
         return true;
     }
     cg_conn_bury(x->engine);
+    cg_concurrency_look(x->engine);
     listen_if_useful(x->engine);
     give_ready(x);
     return cg_has_lines(x->engine) ? cg_write_lines(x) : cg_loop_look(x);
@@ -173,8 +174,8 @@ cg_relief_may_grow(const struct cg_engine *e)
 static bool
 may_run_more(struct cg_engine *e)
 {
-    if (!follows_need(e)) {
-        return true;
+    if (!cg_concurrency_has_room(e) || !follows_need(e)) {
+        return cg_concurrency_has_room(e);
     }
     int made = atomic_load_explicit(&e->executors, RELAXED);
     const struct cg_demand_crew crew = {

@@ -137,13 +137,16 @@ is_unproven(const struct cg_engine *e)
     return __builtin_expect(asked != 0, 0) && e->now_us > asked + PROOF_US;
 }
 
-/* While calls last, before each wait. */
+/* While calls last, before a wait, but not each of them: whoever shows it has
+ * to wake for that, and to take the host's lock from those who run. */
 static void
 ask_for_proof(struct cg_engine *e)
 {
+    enum { AGAIN_US = 250 * 1000 };
     uint64_t none = 0;
-    if (e->host->prove != NULL &&
+    if (e->host->prove != NULL && e->now_us >= e->prove_us + AGAIN_US &&
         atomic_compare_exchange_strong(&e->proof_us, &none, e->now_us)) {
+        e->prove_us = e->now_us;
         e->host->prove(e->host->self);
     }
 }
@@ -509,15 +512,20 @@ patience(const struct cg_executor *x, int ms)
 }
 
 /* While the queue stands nobody can be run sooner than the others allow, but
- * each look takes the CPU from the call that runs: what comes is gathered. */
+ * each look takes the CPU from the call that runs: what comes is gathered, with
+ * the baton open. */
+static bool
+is_gathering(const struct cg_executor *x)
+{
+    return x->id == RELIEF &&
+           __builtin_expect(x->engine->overload.standing, false);
+}
+
 static void
-gather(const struct cg_executor *x)
+gather(void)
 {
     static const struct timespec t = {.tv_nsec = GATHER_US * 1000};
-    if (x->id == RELIEF &&
-        __builtin_expect(x->engine->overload.standing, false)) {
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
-    }
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
 /* Blocks until something happens. False when the baton was stolen meanwhile:
@@ -538,8 +546,11 @@ wait_for_events(struct cg_executor *x, int ms)
         show_relieved(e);
     }
     ms = patience(x, ms);
+    bool gathers = is_gathering(x);
     uint32_t mine = cg_baton_open(&e->baton, (unsigned)x->id, BATON_WAIT);
-    gather(x);
+    if (gathers) {
+        gather();
+    }
     int n = cg_loop_wait(&e->loop, x->events, EVENTS, ms);
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
         return false;
@@ -697,22 +708,48 @@ cg_engine_run(struct cg_engine *e, struct cg_executor *x)
     return cg_engine_end(e);
 }
 
+enum lead { LEAD_LOST, LEAD_TOO_MANY, LEAD_OVER };
+
+/* Until the baton is lost, or is to be. */
+static enum lead
+lead(struct cg_executor *x)
+{
+    struct cg_engine *e = x->engine;
+    /* perhaps in place of one that is in a long call */
+    bool leads = !cg_has_lines(e) || cg_write_lines(x);
+    while (leads && cg_loop_goes_on(x)) {
+        if (__builtin_expect(cg_concurrency_is_bound(&e->concurrency), 0) &&
+            cg_concurrency_is_exceeded(e)) {
+            return LEAD_TOO_MANY;
+        }
+        leads = turn(x);
+    }
+    return leads ? LEAD_OVER : LEAD_LOST;
+}
+
+static enum cg_pool_call
+step_aside(struct cg_executor *x)
+{
+    cg_alarm_expect(&x->engine->relief.alarm, x->engine->now_us);
+    return cg_pool_step_aside(x);
+}
+
 bool
 cg_engine_join(struct cg_engine *e, struct cg_executor *x)
 {
-    enum cg_pool_call call;
+    _Atomic int *tid = &e->concurrency.tid[x->id];
     x->entered = true;
-    while ((call = cg_pool_park(x)) == POOL_LEAD) {
-        /* perhaps in place of one that is in a long call */
-        bool leads = !cg_has_lines(e) || cg_write_lines(x);
-        while (leads && cg_loop_goes_on(x)) {
-            leads = turn(x);
-        }
-        if (leads) { /* the end */
+    atomic_store_explicit(tid, (int)gettid(), RELAXED);
+    enum cg_pool_call call = cg_pool_park(x);
+    while (call == POOL_LEAD) {
+        enum lead how = lead(x);
+        if (how == LEAD_OVER) {
             leave_loop(x);
             return true;
         }
+        call = how == LEAD_LOST ? cg_pool_park(x) : step_aside(x);
     }
+    atomic_store_explicit(tid, 0, RELAXED);
     cg_engine_enter(x);
     return call == POOL_END;
 }

@@ -60,6 +60,7 @@ cg_h2_new(const struct cg_h2_policy *policy, const struct cg_h2_events *events,
     h->policy = policy;
     h->events = events;
     h->self = self;
+    h->frames.left = CG_H2_PREFACE;
     if (make_session(h) != 0 || say_hello(h) != 0) {
         cg_h2_free(h);
         return NULL;
@@ -81,13 +82,9 @@ cg_h2_free(struct cg_h2 *h)
 
 /* ---- bytes ---- */
 
-int
-cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us)
+static void
+give(struct cg_h2 *h, const char *p, size_t n)
 {
-    cg_h2_look_at_clock(h, now_us);
-    if (h->over) {
-        return -1;
-    }
     ssize_t r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
     if (r < 0) {
         h->fault = h->fault != NULL ? h->fault : nghttp2_strerror((int)r);
@@ -95,6 +92,24 @@ cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us)
                                ? (uint32_t)CG_H2_ENHANCE_YOUR_CALM
                                : (uint32_t)CG_H2_PROTOCOL_ERROR);
     }
+}
+
+int
+cg_h2_feed(struct cg_h2 *h, const char *p, size_t n, uint64_t now_us)
+{
+    size_t at = 0, cut = 0, given = 0;
+    int32_t id;
+    cg_h2_look_at_clock(h, now_us);
+    while (!h->over &&
+           (id = cg_h2_next_data(&h->frames, p, n, &at, &cut)) != 0) {
+        give(h, p + given, cut - given);
+        given = cut;
+        cg_h2_look_at_data(h, id);
+    }
+    if (h->over) {
+        return -1;
+    }
+    give(h, p + given, n - given);
     cg_h2_weigh_bytes(h, n);
     return h->over ? -1 : 0;
 }

@@ -32,7 +32,14 @@ struct cg_h2_stream {
     bool done;              /* END_STREAM is said, or a reset of ours */
 };
 
-enum { CG_H2_CLOSED_KEPT = 8 };
+enum { CG_H2_CLOSED_KEPT = 8, CG_H2_FRAME_HEAD = 9, CG_H2_PREFACE = 24 };
+
+/* Where the frames begin in the bytes that come. */
+struct cg_h2_frames {
+    uint8_t head[CG_H2_FRAME_HEAD];
+    unsigned n;  /* bytes of it that have come */
+    size_t left; /* of the payload, at first of the preface */
+};
 
 struct cg_h2 {
     nghttp2_session *session;
@@ -49,6 +56,7 @@ struct cg_h2 {
         int32_t id[CG_H2_CLOSED_KEPT]; /* of streams that the peer has left */
         unsigned next;
     } closed;
+    struct cg_h2_frames frames;
     bool over; /* terminated */
 };
 
@@ -59,7 +67,7 @@ cg_h2_stream_of(nghttp2_session *session, int32_t id)
     return nghttp2_session_get_stream_user_data(session, id);
 }
 
-/* h2_calm.c: what a peer costs; each ends the session when it is too much. */
+/* calm.c: what a peer costs; each ends the session when it is too much. */
 void cg_h2_look_at_clock(struct cg_h2 *h, uint64_t now_us);
 void cg_h2_count_control(struct cg_h2 *h);
 void cg_h2_count_reset(struct cg_h2 *h);
@@ -67,7 +75,15 @@ void cg_h2_count_malformed(struct cg_h2 *h);
 /* n bytes came. */
 void cg_h2_weigh_bytes(struct cg_h2 *h, size_t n);
 
-/* h2_streams.c: what nghttp2 tells; NULL: memory is out. */
+/* frames.c: the stream of the next frame of DATA that begins in the bytes from
+ * *at on, which then is behind its head; 0: none. *cut is where the head
+ * begins, or 0 when that was in the bytes before. */
+int32_t cg_h2_next_data(struct cg_h2_frames *f, const char *p, size_t n,
+                        size_t *at, size_t *cut);
+/* streams.c: ends the session if the peer has left the stream before. */
+void cg_h2_look_at_data(struct cg_h2 *h, int32_t id);
+
+/* streams.c: what nghttp2 tells; NULL: memory is out. */
 nghttp2_session_callbacks *cg_h2_make_callbacks(void);
 /* Linked to its session. */
 struct cg_h2_stream *cg_h2_new_stream(struct cg_h2 *h, int32_t id);

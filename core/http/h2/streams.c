@@ -38,8 +38,16 @@ was_closed(const struct cg_h2 *h, int32_t id)
     return false;
 }
 
+void
+cg_h2_look_at_data(struct cg_h2 *h, int32_t id)
+{
+    if (was_closed(h, id)) {
+        end_for(h, CG_H2_STREAM_CLOSED, "a frame of a closed stream");
+    }
+}
+
 /* What nghttp2 does not look at, since it keeps neither priorities (RFC 7540)
- * nor, without them, streams that are closed. Their DATA it drops unseen. */
+ * nor, without them, streams that are closed (RFC 9113, 5.1). */
 static void
 look_at_state(struct cg_h2 *h, const nghttp2_frame_hd *hd)
 {

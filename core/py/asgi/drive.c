@@ -11,31 +11,45 @@
 
 /* ---- steps ---- */
 
+/* What is no coroutine, as `await` would take it. */
+static PyObject *
+await_other(PyObject *awaitable)
+{
+    unaryfunc await = Py_TYPE(awaitable)->tp_as_async != NULL
+                          ? Py_TYPE(awaitable)->tp_as_async->am_await
+                          : NULL;
+    if (await == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "the application returned %.200s, which cannot be "
+                     "awaited: it is no ASGI 3 application",
+                     Py_TYPE(awaitable)->tp_name);
+        return NULL;
+    }
+    return await(awaitable);
+}
+
+/* Other threads may look at the drive meanwhile: coroutine_of. */
+static void
+set_coro(DriveObject *d, PyObject *coro)
+{
+    py_held(d);
+    d->coro = coro;
+}
+
 static int
 begin(DriveObject *d)
 {
     RequestObject *r = d->request;
     py_auto *scope = py_take(&d->scope);
     PyObject *args[4] = {NULL, scope, (PyObject *)r->receive, (PyObject *)r};
-    d->coro = PyObject_Vectorcall(r->asgi->app, args + 1,
-                                  3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    py_auto *coro = PyObject_Vectorcall(
+        r->asgi->app, args + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (coro != NULL && !PyCoro_CheckExact(coro)) {
+        py_auto *awaitable = py_take(&coro);
+        coro = await_other(awaitable);
+    }
+    set_coro(d, py_take(&coro));
     d->state = DRIVE_RUN;
-    if (d->coro == NULL || PyCoro_CheckExact(d->coro)) {
-        return d->coro != NULL ? 0 : -1;
-    }
-    /* another awaitable, as `await` would take it */
-    unaryfunc await = Py_TYPE(d->coro)->tp_as_async != NULL
-                          ? Py_TYPE(d->coro)->tp_as_async->am_await
-                          : NULL;
-    if (await == NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "the application returned %.200s, which cannot be "
-                     "awaited: it is no ASGI 3 application",
-                     Py_TYPE(d->coro)->tp_name);
-        return -1;
-    }
-    py_auto *awaitable = py_take(&d->coro);
-    d->coro = await(awaitable);
     return d->coro != NULL ? 0 : -1;
 }
 

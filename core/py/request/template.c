@@ -59,14 +59,12 @@ put_new_id(struct cg_template *t, PyObject *key, struct cg_slice id)
 }
 
 PyObject *
-cg_template_copy(struct cg_template *t, PyObject *key, struct cg_slice id)
+cg_template_copy_named(struct cg_template *t, PyObject *key, struct cg_slice id)
 {
-    if (id.n > 0) {
-        if (__builtin_expect(can_be_written(t, id.n), 1)) {
-            put_text(t->id, id);
-        } else if (put_new_id(t, key, id) < 0) {
-            return NULL;
-        }
+    if (__builtin_expect(can_be_written(t, id.n), 1)) {
+        put_text(t->id, id);
+    } else if (put_new_id(t, key, id) < 0) {
+        return NULL;
     }
     return PyDict_Copy(t->dict);
 }

@@ -17,9 +17,16 @@ struct cg_template {
 };
 
 void cg_template_release(struct cg_template *t);
-/* A new dict, in which `key` is the id if there is one (n > 0; ASCII); or NULL
- * with an exception. Of one template all requests have an id, or none. */
-PyObject *cg_template_copy(struct cg_template *t, PyObject *key,
-                           struct cg_slice id);
+/* A new dict, in which `key` is the id, which is ASCII and not empty; or NULL
+ * with an exception. */
+PyObject *cg_template_copy_named(struct cg_template *t, PyObject *key,
+                                 struct cg_slice id);
+/* The same where there may be none (n = 0); of one template all requests have
+ * an id, or none. */
+static inline PyObject *
+cg_template_copy(struct cg_template *t, PyObject *key, struct cg_slice id)
+{
+    return id.n > 0 ? cg_template_copy_named(t, key, id) : PyDict_Copy(t->dict);
+}
 
 #endif

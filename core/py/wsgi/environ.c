@@ -202,19 +202,23 @@ cg_environ_init(struct cg_environ *e, const struct cg_wsgi_options *o,
     }
     e->base = cg_calloc((size_t)o->nlisteners, sizeof *e->base);
     for (int i = 0; i < o->nlisteners; i++) {
-        e->base[i].dict = new_template(e, &o->listeners[i], file_type, errors);
-        if (e->base[i].dict == NULL) {
+        e->base[i].plain.dict =
+            new_template(e, &o->listeners[i], file_type, errors);
+        if (e->base[i].plain.dict == NULL) {
             return -1;
         }
     }
-    return warm_allocator(e->base[0].dict);
+    return warm_allocator(e->base[0].plain.dict);
 }
 
 void
 cg_environ_release(struct cg_environ *e)
 {
     for (int i = 0; e->base != NULL && i < e->o->nlisteners; i++) {
-        cg_template_release(&e->base[i]);
+        cg_template_release(&e->base[i].plain);
+        cg_template_release(&e->base[i].secure);
+        Py_CLEAR(e->base[i].protocol);
+        Py_CLEAR(e->base[i].cipher);
     }
     free(e->base);
     for (int i = 0; i < CG_FIELD_COUNT; i++) {
@@ -226,16 +230,16 @@ cg_environ_release(struct cg_environ *e)
         Py_CLEAR(e->names[i].key);
     }
     PyObject **const words[] = {
-        &e->k_method,       &e->k_path,         &e->k_query,
-        &e->k_raw_uri,      &e->k_protocol,     &e->k_scheme,
-        &e->k_input,        &e->k_addr,         &e->k_port,
-        &e->k_script,       &e->k_socket,       &e->k_server_name,
-        &e->k_server_port,  &e->v_https,        &e->v_http10,
-        &e->last_addr,      &e->last_protocol,  &e->last_cipher,
-        &e->k_early_hints,  &e->k_https,        &e->v_on,
-        &e->k_tls_protocol, &e->k_tls_cipher,   &e->k_request_id,
-        &e->v_http20,       &e->k_http_version, &e->v_2,
-        &e->k_h2_weight,    &e->k_h2_depends,   &e->k_h2_trailers,
+        &e->k_method,      &e->k_path,         &e->k_query,
+        &e->k_raw_uri,     &e->k_protocol,     &e->k_scheme,
+        &e->k_input,       &e->k_addr,         &e->k_port,
+        &e->k_script,      &e->k_socket,       &e->k_server_name,
+        &e->k_server_port, &e->v_https,        &e->v_http10,
+        &e->last_addr,     &e->k_early_hints,  &e->k_https,
+        &e->v_on,          &e->k_tls_protocol, &e->k_tls_cipher,
+        &e->k_request_id,  &e->v_http20,       &e->k_http_version,
+        &e->v_2,           &e->k_h2_weight,    &e->k_h2_depends,
+        &e->k_h2_trailers,
     };
     for (size_t i = 0; i < CG_COUNT(words); i++) {
         Py_CLEAR(*words[i]);
@@ -473,20 +477,21 @@ put_target(struct cg_environ *e, PyObject *d, const struct cg_exchange *ex)
 
 /* ---- the peer ---- */
 
-/* A value that is mostly that of the request before; *last is that object. */
+/* 1: *last, mostly that of the request before, has become another object. */
 static int
-put_as_last(PyObject *d, PyObject *key, const char *text, PyObject **last)
+make_last(const char *text, PyObject **last)
 {
     size_t n = strlen(text);
-    if (*last == NULL || (size_t)PyUnicode_GET_LENGTH(*last) != n ||
-        memcmp(PyUnicode_1BYTE_DATA(*last), text, n) != 0) {
-        PyObject *value = cg_part_latin1((struct cg_slice){text, n});
-        if (value == NULL) {
-            return -1;
-        }
-        Py_XSETREF(*last, value);
+    if (*last != NULL && (size_t)PyUnicode_GET_LENGTH(*last) == n &&
+        memcmp(PyUnicode_1BYTE_DATA(*last), text, n) == 0) {
+        return 0;
     }
-    return PyDict_SetItem(d, key, *last);
+    PyObject *value = cg_part_latin1((struct cg_slice){text, n});
+    if (value == NULL) {
+        return -1;
+    }
+    Py_XSETREF(*last, value);
+    return 1;
 }
 
 static int
@@ -500,7 +505,8 @@ put_peer(struct cg_environ *e, PyObject *d, const struct cg_peer *peer)
     for (unsigned port = peer->port; digits == 0 || port > 0; port /= 10) {
         text[7 - digits++] = (char)('0' + port % 10);
     }
-    if (put_as_last(d, e->k_addr, peer->addr, &e->last_addr) < 0) {
+    if (make_last(peer->addr, &e->last_addr) < 0 ||
+        PyDict_SetItem(d, e->k_addr, e->last_addr) < 0) {
         return -1;
     }
     return py_dict_put(
@@ -545,19 +551,6 @@ put_client(PyObject *d, const struct cg_secure_client *c)
         return -1;
     }
     return put_utf8(d, "SSL_CLIENT_CERT", c->pem);
-}
-
-/* What the connection itself knows of TLS, whatever fields say (PEP 3333,
- * "environ Variables"). */
-static int
-put_secure(struct cg_environ *e, PyObject *d, const struct cg_secure *s)
-{
-    if (PyDict_SetItem(d, e->k_https, e->v_on) < 0 ||
-        put_as_last(d, e->k_tls_protocol, s->protocol, &e->last_protocol) < 0 ||
-        put_as_last(d, e->k_tls_cipher, s->cipher, &e->last_cipher) < 0) {
-        return -1;
-    }
-    return s->client != NULL ? put_client(d, s->client) : 0;
 }
 
 /* Behind a unix socket gunicorn takes name and port from Host. */
@@ -635,7 +628,8 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
         put_line(e, d, ex) < 0 || (ex->is_h2 && put_http2(e, d, kit) < 0) ||
         put_peer(e, d, ex->peer) < 0 || put_fields(e, d, ex) < 0 ||
         (ex->peer->proxied && put_proxy(d, ex->peer) < 0) ||
-        (ex->secure != NULL && put_secure(e, d, ex->secure) < 0)) {
+        (ex->secure != NULL && ex->secure->client != NULL &&
+         put_client(d, ex->secure->client) < 0)) {
         return -1;
     }
     if (e->o->listeners[ex->listener].is_unix) {
@@ -644,13 +638,49 @@ fill(struct cg_environ *e, PyObject *d, const struct cg_kit *kit)
     return 0;
 }
 
+/* Makes the template say what the connection itself knows of TLS, whatever
+ * fields say (PEP 3333, "environ Variables"). */
+static int
+say_secure(struct cg_environ *e, struct cg_environ_base *base,
+           const struct cg_secure *s)
+{
+    int protocol = make_last(s->protocol, &base->protocol);
+    int cipher = make_last(s->cipher, &base->cipher);
+    if (protocol == 0 && cipher == 0) {
+        return 0;
+    }
+    if (base->secure.dict == NULL) {
+        base->secure.dict = PyDict_Copy(base->plain.dict);
+    }
+    PyObject *d = base->secure.dict;
+    if (protocol >= 0 && cipher >= 0 && d != NULL &&
+        PyDict_SetItem(d, e->k_https, e->v_on) == 0 &&
+        PyDict_SetItem(d, e->k_tls_protocol, base->protocol) == 0 &&
+        PyDict_SetItem(d, e->k_tls_cipher, base->cipher) == 0) {
+        return 0;
+    }
+    Py_CLEAR(base->protocol); /* half said: again next time */
+    return -1;
+}
+
+/* A new one for a connection as that of the exchange. */
+static PyObject *
+copy_template(struct cg_environ *e, const struct cg_exchange *ex)
+{
+    struct cg_environ_base *base = &e->base[ex->listener];
+    if (__builtin_expect(ex->secure == NULL, 1)) {
+        return cg_template_copy(&base->plain, e->k_request_id, ex->id);
+    }
+    return say_secure(e, base, ex->secure) < 0
+               ? NULL
+               : cg_template_copy(&base->secure, e->k_request_id, ex->id);
+}
+
 PyObject *
 cg_environ_new(const struct cg_kit *kit)
 {
     struct cg_environ *e = &cg_kit_lane(kit)->environ;
-    const struct cg_exchange *ex = kit->ex;
-    py_auto *d =
-        cg_template_copy(&e->base[ex->listener], e->k_request_id, ex->id);
+    py_auto *d = copy_template(e, kit->ex);
     if (d == NULL || fill(e, d, kit) < 0) {
         return NULL;
     }

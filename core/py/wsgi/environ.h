@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * environ (PEP 3333; gunicorn-compat 6.1): a copy of a template per listener,
+ * environ (PEP 3333; gunicorn-compat 6.1): a copy of its listener's template,
  * with the request's own keys. Keys are made once, values are latin-1 strings.
  * One thread at a time: it is a part of a lane.
  */
@@ -24,14 +24,20 @@ struct cg_cached_name {
     PyObject *key;
 };
 
+/* What environs of a listener are copied from: secure is of the last connection
+ * with TLS, and without a dict before the first one. */
+struct cg_environ_base {
+    struct cg_template plain, secure;
+    PyObject *protocol, *cipher; /* what secure says */
+};
+
 struct cg_environ {
     const struct cg_wsgi_options *o;
-    struct cg_template *base; /* one per listener */
+    struct cg_environ_base *base; /* one per listener */
     PyObject *field_key[CG_FIELD_COUNT];
     PyObject *last_value[CG_FIELD_COUNT]; /* of the last request */
     struct cg_cached_name names[CG_NAME_CACHE];
-    /* of the last request: REMOTE_ADDR, and what TLS came to */
-    PyObject *last_addr, *last_protocol, *last_cipher;
+    PyObject *last_addr;
     /* interned keys and values */
     PyObject *k_method, *k_path, *k_query, *k_raw_uri, *k_protocol, *k_scheme,
         *k_input, *k_addr, *k_port, *k_script, *k_socket, *k_server_name,

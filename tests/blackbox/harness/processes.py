@@ -145,7 +145,10 @@ def resident_kib(pid):
 def is_sanitized(pid):
     """Whether it runs under a sanitizer, which keeps memory for a while."""
     with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-        return bool(re.search(r"lib[a-z]san\.so|__[a-z]san|clang_rt", f.read()))
+        if re.search(r"lib[a-z]san\.so|__[a-z]san|clang_rt", f.read()):
+            return True
+    with open(f"/proc/{pid}/exe", "rb") as f:  # clang's is in the program itself
+        return bool(re.search(rb"__[at]san_init", f.read()))
 
 
 def open_descriptors(pid):

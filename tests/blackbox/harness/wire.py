@@ -5,8 +5,12 @@ Replies are read by the rules of RFC 9112, and a reply that breaks one of
 them (two framings, a bad chunk, bytes after the end) fails the test.
 """
 import contextlib
+import fcntl
 import re
 import socket
+import sys
+import termios
+from pathlib import Path
 
 from . import sealed
 from .waiting import DEADLINE
@@ -85,6 +89,23 @@ class Peer:
             self.sock.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def unread(self):
+        """Bytes that were sent and that the server has not read (TCP, IPv4);
+        0, too, once the connection has gone."""
+        def place(address):
+            ip = socket.inet_aton(address[0])[::-1].hex().upper()
+            return f"{ip}:{address[1]:04X}"
+        try:
+            theirs, ours = map(place, (self.sock.getpeername(),
+                                       self.sock.getsockname()))
+        except OSError:
+            return 0
+        unsent = fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4))
+        row = re.search(rf"\d+: {theirs} {ours} .. \S+:(\S+) ",
+                        Path("/proc/net/tcp").read_text(encoding="ascii"))
+        return int.from_bytes(unsent, sys.byteorder) + (
+            int(row[1], 16) if row else 0)
 
     def drip(self, unit):
         """Sends it again and again, steadily and slowly, until the server says

@@ -24,6 +24,22 @@ burn(uint64_t us)
     }
 }
 
+START_TEST(what_one_thread_used_is_counted_to_the_moment)
+{
+    uint64_t used = used_us(), before = cg_busy_of((int)gettid()).used_us;
+    ck_assert_uint_ge(before, used);
+    burn(20000);
+    ck_assert_uint_ge(cg_busy_of((int)gettid()).used_us, before + 20000);
+    ck_assert_uint_le(cg_busy_of((int)gettid()).used_us, used_us());
+}
+END_TEST
+
+START_TEST(a_thread_that_there_is_not_wants_nothing)
+{
+    ck_assert_uint_eq(cg_busy_of(1).used_us, 0); /* it is of another process */
+}
+END_TEST
+
 static int pipe_fd[2];
 
 static void *
@@ -92,5 +108,7 @@ START_TEST(nobody_wants_the_cpu_while_all_others_wait)
 }
 END_TEST
 
-TESTS("busy", what_was_used_is_counted, of_every_thread,
+TESTS("busy", what_was_used_is_counted,
+      what_one_thread_used_is_counted_to_the_moment,
+      a_thread_that_there_is_not_wants_nothing, of_every_thread,
       nobody_wants_the_cpu_while_all_others_wait)

@@ -28,6 +28,7 @@ struct fake_host {
     _Atomic int overdue, stuck; /* requests with a limit of time */
     _Atomic int late;           /* what became of the last such reply */
     _Atomic int wanted;         /* executors asked for */
+    _Atomic int proved;         /* asked so often whether its lock is free */
     _Atomic int troubles;       /* lines about the surroundings */
     char trouble[512];          /* the last one */
     _Atomic int ended;

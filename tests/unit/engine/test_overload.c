@@ -113,14 +113,56 @@ START_TEST(it_is_over_as_soon_as_nobody_waits_too_long)
 }
 END_TEST
 
+/* The next one runs and takes so long; whether it was the oldest. */
+static bool
+run(uint64_t us)
+{
+    bool oldest = !cg_overload_newest_first(&e);
+    cg_overload_spent(&e, oldest, us);
+    return oldest;
+}
+
 START_TEST(one_of_sixteen_is_the_oldest_while_it_stands)
 {
-    int newest = 0;
+    int oldest = 0;
     stand();
+    e.overload.debt_us = 0;
     for (int i = 0; i < 160; i++) {
-        newest += cg_overload_newest_first(&e);
+        oldest += run(10 * MS);
     }
-    ck_assert_int_eq(newest, 150);
+    ck_assert_int_eq(oldest, 10);
+    for (int i = 0; i < 160; i++) {
+        oldest += run(0); /* too short to be measured */
+    }
+    ck_assert_int_eq(oldest, 20);
+}
+END_TEST
+
+/* Those that take long have the patience to become the oldest. */
+START_TEST(the_oldest_have_a_sixteenth_of_the_time)
+{
+    uint64_t of_oldest = 0, of_all = 0;
+    stand();
+    e.overload.debt_us = 0;
+    for (int i = 0; i < 16 * 160; i++) {
+        bool oldest = !cg_overload_newest_first(&e);
+        uint64_t us = oldest ? 1000 * MS : 10 * MS;
+        cg_overload_spent(&e, oldest, us);
+        of_oldest += oldest ? us : 0;
+        of_all += us;
+    }
+    ck_assert_uint_ge(of_oldest, of_all / 20);
+    ck_assert_uint_le(of_oldest, of_all / 16 + 1000 * MS);
+}
+END_TEST
+
+START_TEST(none_of_the_oldest_begins_while_another_one_runs)
+{
+    stand();
+    e.overload.debt_us = 0;
+    ck_assert(!cg_overload_newest_first(&e));
+    e.overload.oldest_run = 1;
+    ck_assert(cg_overload_newest_first(&e));
 }
 END_TEST
 
@@ -202,6 +244,8 @@ TESTS("overload", a_burst_that_is_worked_off_does_not_stand,
       a_moment_without_a_queue_begins_the_interval_anew,
       it_is_over_as_soon_as_nobody_waits_too_long,
       one_of_sixteen_is_the_oldest_while_it_stands,
+      the_oldest_have_a_sixteenth_of_the_time,
+      none_of_the_oldest_begins_while_another_one_runs,
       without_the_setting_no_queue_stands,
       what_lasts_for_a_second_is_told_and_so_is_its_end,
       what_is_over_within_a_second_is_not_told,

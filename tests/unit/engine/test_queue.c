@@ -118,9 +118,13 @@ START_TEST(the_newest_is_the_next_one_while_the_queue_stands)
     struct cg_stream *a = wait_for(300 * MS), *b = wait_for(200 * MS);
     struct cg_stream *c = wait_for(100 * MS);
     e->overload.standing = true;
+    e->overload.debt_us = 1;
     ck_assert_ptr_eq(next_one(), c);
     ck_assert_ptr_eq(next_one(), b);
+    ck_assert(!e->overload.oldest);
+    e->overload.debt_us = 0;
     ck_assert_ptr_eq(next_one(), a);
+    ck_assert(e->overload.oldest);
 }
 END_TEST
 

@@ -414,6 +414,28 @@ START_TEST(executors_are_wanted_while_the_calls_of_all_wait)
 }
 END_TEST
 
+/* Whoever shows it has to wake for that. */
+START_TEST(that_the_lock_is_free_is_asked_a_few_times_a_second)
+{
+    world_start(&w, 1, 2);
+    int a = client_connect(&w), b = client_connect(&w);
+    uint64_t since_us = cg_now_us();
+    send_get(a, "/block");
+    wait_for(&w.worker[0].blocked, 1);
+    for (int i = 0; i < 200; i++) {
+        ck_assert_str_eq(client_get(b, "/"), "ok 0");
+    }
+    wait_for(&w.worker[0].fake.proved, 1);
+    int most = (int)((cg_now_us() - since_us) / 250000) + 1;
+    ck_assert_int_le(atomic_load(&w.worker[0].fake.proved), most);
+    world_unblock(&w);
+    client_read(a);
+    close(a);
+    close(b);
+    world_stop(&w);
+}
+END_TEST
+
 /* ---- many at once: for the sanitizers ---- */
 
 enum { CLIENTS = 8, ROUNDS = 150 };
@@ -518,20 +540,32 @@ END_TEST
 
 /* ---- calls that run at the same time ---- */
 
-static _Atomic int entered, opened;
+static _Atomic int warm, entered, opened;
 
-/* The first one takes a millisecond at least, and until it may end; the others
- * until both of them are here. */
+static void
+take_a_millisecond(void)
+{
+    uint64_t least = cg_now_us() + 1000;
+    while (cg_now_us() < least) {
+    }
+}
+
+enum { WARM = 3 };
+
+/* Some show that calls are long. The next one is, too, and until it may end;
+ * the others last until both of them are here. */
 static void
 meet(struct worker *k, struct cg_exchange *ex)
 {
-    uint64_t least = cg_now_us() + 1000;
-    int n = atomic_fetch_add(&entered, 1) + 1;
+    int n = atomic_load(&warm) == WARM ? atomic_fetch_add(&entered, 1) + 1 : 0;
     char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     struct iovec part = {reply, sizeof reply - 1};
     app_leave(k);
-    wait_for(n == 1 ? &opened : &entered, n == 1 ? 1 : 3);
-    while (n == 1 && cg_now_us() < least) {
+    if (n > 0) {
+        wait_for(n == 1 ? &opened : &entered, n == 1 ? 1 : 3);
+    }
+    if (n <= 1) {
+        take_a_millisecond();
     }
     app_enter(k);
     ex->status = 200;
@@ -548,6 +582,10 @@ START_TEST(an_idle_thread_runs_the_other_request_of_two)
         ck_assert_str_eq(client_get(fd[i], "/"), "ok 0");
     }
     wait_for(&w.worker[0].engine->pool.n, 1);
+    for (int i = 0; i < WARM; i++) {
+        ck_assert_str_eq(client_get(fd[0], "/own"), "ok");
+        atomic_fetch_add(&warm, 1);
+    }
     send_get(fd[0], "/own");
     wait_for(&entered, 1);
     send_get(fd[1], "/own");
@@ -576,6 +614,7 @@ TESTS("relief", an_idle_thread_runs_the_other_request_of_two,
       a_stop_waits_for_the_blocked_and_answers_them, an_abort_does_not_wait,
       executors_that_are_idle_for_long_leave_down_to_the_least,
       executors_are_wanted_while_the_calls_of_all_wait,
+      that_the_lock_is_free_is_asked_a_few_times_a_second,
       lines_are_written_when_nothing_is_left_to_do,
       relief_writes_the_lines_from_before_a_long_call,
       an_idle_thread_writes_the_lines_from_before_a_long_call,

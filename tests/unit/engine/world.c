@@ -211,6 +211,16 @@ thread_main(void *arg)
 
 /* ---- the world ---- */
 
+/* Its lock can be had at once. */
+static void
+prove(void *self)
+{
+    struct fake_host *f = self;
+    struct worker *k = f->self;
+    atomic_fetch_add(&f->proved, 1);
+    cg_engine_proved(k->engine);
+}
+
 static void
 init_worker(struct world *w, int number, int threads, int most)
 {
@@ -245,10 +255,12 @@ init_worker(struct world *w, int number, int threads, int most)
         .transports = w->transports,
         .streaming = w->streaming,
         .parallel = w->parallel,
+        .newest_first = w->newest_first,
     };
     fake_host_init(&k->fake, run, k);
     k->fake.host.stalled = stalled;
     k->fake.host.overdue = overdue;
+    k->fake.host.prove = prove;
     k->fake.host.want_executor = most > 1 ? fake_want_executor : NULL;
     cg_slot_claim(w->board, slot, (uint32_t)number + 1, 1);
     ck_assert_int_eq(cg_engine_new(&k->config, &k->fake.host, &k->fake.runner,

@@ -90,7 +90,8 @@ struct world {
     int least;      /* executors that stay; 0: all */
     int most;       /* that the host could have; 0: those of the start */
     uint64_t idle_us;
-    bool parallel; /* calls run at the same time; and there is no relief */
+    bool newest_first; /* while requests pile up */
+    bool parallel;     /* calls run at the same time; and there is no relief */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool open; /* /block may go on */

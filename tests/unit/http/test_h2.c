@@ -285,6 +285,75 @@ START_TEST(resets_of_what_was_begun_are_bounded)
 }
 END_TEST
 
+/* What is sent in pieces, to a session whose request is answered meanwhile. The
+ * code of the GOAWAY; -1: it goes on. */
+static int
+code_for(const struct cg_buf *before, const struct cg_buf *after, size_t step)
+{
+    static const char reply[] = "HTTP/1.1 204 None\r\n\r\n";
+    cg_auto(buf) struct cg_buf last = {0};
+    struct told t = {0};
+    struct cg_h2 *h = cg_h2_new(&policy, &events, &t);
+    int r = cg_h2_feed(h, before->p, before->n, 0);
+    ck_assert_int_eq(r, 0);
+    if (t.last != NULL) {
+        cg_h2_reply(t.last, reply, sizeof reply - 1);
+        cg_h2_end(t.last);
+    }
+    pulled(h, 7, &last);
+    for (size_t at = 0; r == 0 && at < after->n; at += step) {
+        size_t n = after->n - at < step ? after->n - at : step;
+        r = cg_h2_feed(h, after->p + at, n, 0);
+    }
+    int code = pulled(h, 7, &last) == 0 ? -1 : last.p[7];
+    ck_assert_int_eq(code >= 0, r < 0);
+    cg_h2_free(h);
+    cg_buf_release(&t.text);
+    return code;
+}
+
+/* RFC 9113, 5.1: "closed". Who has ended or reset a stream sends no more. */
+START_TEST(data_of_a_stream_that_its_peer_has_left)
+{
+    cg_auto(buf) struct cg_buf ended = {0}, reset = {0}, open = {0}, data = {0},
+                               both = {0};
+    begin(&ended);
+    put_request(&ended, 1, "GET", true);
+    begin(&reset);
+    put_request(&reset, 1, "POST", false);
+    put_frame(&reset, 3, 0, 1, "\0\0\0\10", 4);
+    begin(&open);
+    put_frame(&data, 6, 0, 0, "12345678", 8);
+    put_frame(&data, 0, 1, 1, "late", 4);
+    put_frame(&data, 6, 0, 0, "12345678", 8);
+    put_request(&both, 1, "POST", false);
+    put_frame(&both, 0, 0, 1, "some", 4);
+    put_frame(&both, 0, 1, 1, "", 0);
+    put_frame(&both, 3, 0, 1, "\0\0\0\10", 4);
+    put_request(&both, 3, "POST", false);
+    put_frame(&both, 0, 1, 3, "some", 4);
+    for (size_t step = 1; step <= data.n; step++) {
+        ck_assert_int_eq(code_for(&ended, &data, step), CG_H2_STREAM_CLOSED);
+        ck_assert_int_eq(code_for(&reset, &data, step), CG_H2_STREAM_CLOSED);
+    }
+    for (size_t step = 1; step <= both.n; step++) {
+        ck_assert_int_eq(code_for(&open, &both, step), -1);
+    }
+}
+END_TEST
+
+/* The rest of a body that was answered before it was whole is on its way. */
+START_TEST(data_of_a_stream_that_we_have_left)
+{
+    cg_auto(buf) struct cg_buf bytes = {0}, data = {0};
+    begin(&bytes);
+    put_request(&bytes, 1, "POST", false);
+    put_frame(&data, 0, 0, 1, "late", 4);
+    put_frame(&data, 0, 1, 1, "", 0);
+    ck_assert_int_eq(code_for(&bytes, &data, data.n), -1);
+}
+END_TEST
+
 START_TEST(nothing_is_told_after_the_end)
 {
     cg_auto(buf) struct cg_buf bytes = {0}, more = {0};
@@ -303,4 +372,6 @@ END_TEST
 TESTS("h2", a_request_is_read_wherever_it_is_split, a_reply_leaves_as_frames,
       a_reply_that_breaks_off_is_a_reset, control_frames_are_bounded,
       padding_is_weighed, what_was_counted_decays,
-      resets_of_what_was_begun_are_bounded, nothing_is_told_after_the_end)
+      resets_of_what_was_begun_are_bounded,
+      data_of_a_stream_that_its_peer_has_left,
+      data_of_a_stream_that_we_have_left, nothing_is_told_after_the_end)
