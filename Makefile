@@ -192,6 +192,9 @@ $(OUT)/third_party/%.o: CFLAGS += -w -DHTTP_PARSER_STRICT=0 -DHAVE_UNISTD_H \
     -DYAML_VERSION_STRING='"0.2.5"' -DYAML_VERSION_MAJOR=0 \
     -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5
 $(OUT)/core/py/%.o $(OUT)/tests/unit/py/%.o $(GLUEC:.c=.o): CFLAGS += $(PYINC)
+# Python's header comes before the system's, which it sets up: 3.15 for a newer
+# POSIX than older C libraries take by themselves
+$(OUT)/core/py/%.o: CFLAGS += -DPY_SSIZE_T_CLEAN= -include Python.h
 $(OUT)/core/py/%.o $(OUT)/cmd/%.o: CFLAGS += -DCG_BUILD_PYTHON='"$(PYEXE)"'
 
 # what was compiled with other flags is compiled again: `make sources` brings some

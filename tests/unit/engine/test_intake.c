@@ -278,6 +278,10 @@ START_TEST(a_body_that_memory_has_no_room_for_goes_to_a_file)
     cg_auto(free) char *sent = random_body(N);
     cg_auto(buf) struct cg_buf text = request_with(sent, N, true);
     struct cg_intake *i = cg_intake_new();
+    /* what little else is needed: a hole in the heap, which cannot grow */
+    char *hole = cg_malloc(16384);
+    cg_auto(free) char *behind = cg_malloc(16);
+    free(hole);
     leave_no_memory();
     struct outcome o = feed(i, &p, text.p, text.n, 777);
     leave_memory();
