@@ -339,7 +339,7 @@ static void
 call_witnesses(struct cg_wsgi *w, struct witness *ret)
 {
     PyObject *errors =
-        PyDict_GetItemString(w->lane.environ.base[0], "wsgi.errors");
+        PyDict_GetItemString(w->lane.environ.base[0].plain.dict, "wsgi.errors");
     PyObject *hooks = PyImport_ImportModule("_cgunicorn_glue.hooks");
     ck_assert(errors != NULL && hooks != NULL);
     const struct witness all[WITNESSES] = {
