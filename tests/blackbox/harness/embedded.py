@@ -14,11 +14,17 @@ PROBE = """\
 import importlib.util, json, sys
 told = {"executable": sys.executable, "base_prefix": sys.base_prefix,
         "version": sys.version_info[:2]}
+def is_there(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 for name in \"\"\"aiohttp apscheduler cgunicorn ddtrace django dulwich eventlet fastapi flask
-        flask_socketio gevent geventwebsocket mercurial mlflow newrelic opentelemetry
-        prometheus_client pypiserver pyramid requests sanic sentry_sdk simple_websocket
-        socketio tornado uvicorn uvicorn_worker wagtail websocket wsgidav\"\"\".split():
-    if importlib.util.find_spec(name):
+        flask_socketio gevent geventwebsocket mercurial mlflow newrelic
+        opentelemetry.instrumentation.wsgi opentelemetry.sdk prometheus_client
+        pypiserver pyramid requests sanic sentry_sdk simple_websocket socketio
+        tornado uvicorn uvicorn_worker wagtail websocket wsgidav\"\"\".split():
+    if is_there(name):
         told[name] = True
 with open("told.json", "w") as f:
     json.dump(told, f)
