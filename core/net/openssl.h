@@ -73,7 +73,6 @@ typedef void cg_openssl_void(void);
     X(int, SSL_get_error, (const struct ssl_st *s, int r))                     \
     X(int, SSL_want, (const struct ssl_st *s))                                 \
     X(int, SSL_has_pending, (const struct ssl_st *s))                          \
-    X(int, SSL_free_buffers, (struct ssl_st * s))                              \
     X(long, SSL_ctrl, (struct ssl_st * s, int cmd, long n, void *p))           \
     X(int, SSL_version, (const struct ssl_st *s))                              \
     X(const char *, SSL_get_version, (const struct ssl_st *s))                 \

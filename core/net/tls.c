@@ -38,7 +38,6 @@ struct secured {
     struct ssl_st *ssl; /* NULL: no byte has come */
     struct cg_tls_question question;
     pthread_mutex_t lock;
-    struct cg_tls_warmth warmth;
     struct cg_buf early; /* came with the handshake, not opened yet */
     struct cg_buf held;  /* sealed: what a full socket left */
     size_t owed;         /* plain bytes of it that are offered again */
@@ -160,7 +159,6 @@ open_ssl(struct secured *s)
         return false;
     }
     s->question.tls = s->tls;
-    s->warmth.ssl = s->ssl;
     cg_openssl.SSL_set_bio(s->ssl, bio, bio);
     cg_openssl.SSL_set_ex_data(s->ssl, cg_tls_question_index, &s->question);
     cg_openssl.SSL_set_accept_state(s->ssl);
@@ -454,7 +452,6 @@ receive_locked(struct cg_transport *t, struct secured *s, char *p, size_t room)
         }
         b->in = b->received;
         b->in_n = (size_t)n;
-        cg_tls_warm_up(&s->warmth);
     }
     ssize_t n = open_records(s, p, room);
     b->in_n = 0;
@@ -589,7 +586,6 @@ tls_release(struct cg_transport *t)
 {
     struct secured *s = secured_of(t);
     if (s->ssl != NULL) {
-        cg_tls_warm_end(&s->warmth);
         cg_openssl.SSL_free(s->ssl);
     }
     cg_tls_forget(&s->facts);
@@ -624,7 +620,6 @@ make(const struct cg_transport_maker *m, int listener)
     s->state.kind = &kind;
     s->tls = t;
     pthread_mutex_init(&s->lock, NULL);
-    s->warmth.lock = &s->lock;
     return &s->state;
 }
 

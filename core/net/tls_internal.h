@@ -47,23 +47,6 @@ extern int cg_tls_question_index; /* of it in an SSL's extra data */
 void cg_tls_learn(struct ssl_st *ssl, struct cg_secure *facts);
 void cg_tls_forget(struct cg_secure *facts);
 
-/*
- * tls_warm.c: OpenSSL's two buffers of a connection, 33 KiB. Most have none
- * while they wait for a request; those that were used last keep theirs, since
- * the pair costs more than the rest of a small record.
- */
-enum { CG_TLS_WARM = 128 }; /* connections of a process */
-struct cg_tls_warmth {
-    int place; /* among the warm ones, from 1; 0: it is cold */
-    struct ssl_st *ssl;
-    pthread_mutex_t *lock; /* of the connection; held by whoever uses ssl */
-};
-/* The connection is in use: it keeps its buffers until CG_TLS_WARM others have
- * been after it. With its lock. */
-void cg_tls_warm_up(struct cg_tls_warmth *w);
-/* Before its SSL is freed. Without its lock. */
-void cg_tls_warm_end(struct cg_tls_warmth *w);
-
 /* tls_ticket.c */
 void cg_tls_use_tickets(struct ssl_ctx_st *context,
                         const struct cg_ticket_board *board);

@@ -103,9 +103,10 @@ step(struct cg_executor *x, struct cg_conn *c, const char **ret_why)
     enum cg_shaken what = call(x, c, ret_why);
     uint64_t end_us = cg_now_us();
     if (!cg_baton_back(&e->baton, (unsigned)x->id, mine)) {
-        cg_baton_take(&e->baton, (unsigned)x->id);
+        uint32_t seen = cg_baton_take(&e->baton, (unsigned)x->id);
         if (x->id == RELIEF) { /* an executor had the loop, and left it */
             cg_relief_withdraw(e);
+            e->relief.intrudes = cg_baton_state(seen) == BATON_WAIT;
         }
     }
     e->now_us = end_us > e->now_us ? end_us : e->now_us;

@@ -49,13 +49,13 @@ cg_baton_steal(struct cg_baton *b, unsigned owner, uint32_t seen)
     return true;
 }
 
-void
+uint32_t
 cg_baton_take(struct cg_baton *b, unsigned owner)
 {
     for (int spin = 0;; spin++) {
         uint32_t seen = atomic_load(&b->word);
         if (cg_baton_steal(b, owner, seen)) {
-            return;
+            return seen;
         }
         if (cg_baton_state(seen) != BATON_LOOP || spin < 50) {
             continue;

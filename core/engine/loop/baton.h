@@ -101,8 +101,9 @@ bool cg_baton_steal(struct cg_baton *b, unsigned owner, uint32_t seen);
 /* The same for another thread, which has to be told: cg_baton_received. */
 bool cg_baton_give(struct cg_baton *b, unsigned owner, uint32_t seen);
 void cg_baton_received(struct cg_baton *b);
-/* Takes the baton, waiting for a LOOP of another to end. */
-void cg_baton_take(struct cg_baton *b, unsigned owner);
+/* Takes the baton, waiting for a LOOP of another to end; returns what it was.
+ */
+uint32_t cg_baton_take(struct cg_baton *b, unsigned owner);
 /* LOOP -> FREE, waking who waits. */
 void cg_baton_free(struct cg_baton *b);
 

@@ -214,16 +214,34 @@ is_replaced(struct cg_executor *x)
     return cg_pool_promote(e, mine) || !cg_baton_back(&e->baton, RELIEF, mine);
 }
 
+/* An executor that waits for events does not know that they were taken from it:
+ * it is told, and has the loop again. */
+static void
+withdraw_from(struct cg_engine *e)
+{
+    e->relief.intrudes = false;
+    cg_baton_free(&e->baton);
+    cg_engine_kick(e);
+}
+
 /* Turns the loop until somebody who can run requests wants it. */
 static void
 hold(struct cg_executor *x)
 {
     struct cg_engine *e = x->engine;
+    e->relief.intrudes = false;
     cg_relief_withdraw(e);
     atomic_fetch_add_explicit(&e->slot->takeovers, 1, RELAXED);
     while (cg_loop_goes_on(x) &&
            atomic_load_explicit(&e->baton.want, RELAXED) == 0) {
-        if (!step(x) || is_replaced(x)) {
+        if (!step(x)) {
+            return;
+        }
+        if (__builtin_expect(e->relief.intrudes, 0)) {
+            withdraw_from(e);
+            return;
+        }
+        if (is_replaced(x)) {
             return;
         }
         grow_if_useful(e);

@@ -39,6 +39,7 @@ struct cg_relief {
     uint64_t held_us; /* it has the loop since then */
     int fast;         /* short naps left */
     int asked;        /* ticks since the host was asked for an executor */
+    bool intrudes;    /* it took the loop from an executor that waits in it */
     struct cg_demand demand;
     struct cg_executor *executor;
     pthread_t thread;

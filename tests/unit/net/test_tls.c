@@ -11,7 +11,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/memory.h"
-#include "core/net/tls_internal.h"
+#include "core/net/openssl.h"
 #include "tests/unit/check_main.h"
 
 enum { TLS12 = 0x0303, TLS13 = 0x0304, MIN_VERSION = 123, MAX_VERSION = 124 };
@@ -376,99 +376,6 @@ START_TEST(a_full_socket_gets_the_same_bytes_again)
 }
 END_TEST
 
-static void
-ask_and_answer(struct line *l)
-{
-    cg_auto(buf) struct cg_buf said = {0}, opened = {0};
-    char p[CG_TRANSPORT_ROOM];
-    const struct iovec part = {(void *)(uintptr_t) "answer", 6};
-    client_seals(l, "question", 8, &said);
-    ck_assert_int_eq(send(l->peer, said.p, said.n / 2, 0), (ssize_t)said.n / 2);
-    ck_assert_int_eq(cg_transport_receive(&l->t, p, sizeof p), -EAGAIN);
-    ssize_t rest = (ssize_t)(said.n - said.n / 2);
-    ck_assert_int_eq(send(l->peer, said.p + said.n / 2, (size_t)rest, 0), rest);
-    ck_assert_int_eq(cg_transport_receive(&l->t, p, sizeof p), 8);
-    ck_assert_int_eq(cg_transport_send(&l->t, &part, 1, false), 6);
-    client_opens(l, &opened);
-    ck_assert_uint_eq(opened.n, 6);
-}
-
-/* More connections than keep OpenSSL's buffers, each in the middle of a record
- * when others take its place. */
-static void
-check_many(int version)
-{
-    enum { MANY = CG_TLS_WARM + CG_TLS_WARM / 4 };
-    static struct line lines[MANY];
-    for (int i = 0; i < MANY; i++) {
-        lines[i] = open_line(version);
-    }
-    for (int turn = 0; turn < 2; turn++) {
-        for (int i = 0; i < MANY; i++) {
-            ask_and_answer(&lines[i]);
-        }
-    }
-    for (int i = 0; i < MANY; i += 2) {
-        close_line(&lines[i]);
-    }
-    for (int i = 1; i < MANY; i += 2) {
-        ask_and_answer(&lines[i]);
-        close_line(&lines[i]);
-    }
-}
-
-START_TEST(buffers_go_from_connection_to_connection)
-{
-    EACH_VERSION(check_many);
-}
-END_TEST
-
-static bool
-keeps_buffers(const struct cg_tls_warmth *w)
-{
-    return (cg_openssl.SSL_ctrl(w->ssl, CG_SSL_CTRL_MODE, 0, NULL) &
-            CG_SSL_MODE_RELEASE_BUFFERS) == 0;
-}
-
-/* The one that is in use when its turn comes stays; one that ends makes room.
- */
-START_TEST(those_that_were_used_last_keep_their_buffers)
-{
-    enum { MANY = CG_TLS_WARM + 2 };
-    static struct cg_tls_warmth w[MANY];
-    static pthread_mutex_t lock[MANY];
-    if (!load()) {
-        return;
-    }
-    struct ssl_ctx_st *context = more.SSL_CTX_new(more.TLS_server_method());
-    cg_openssl.SSL_CTX_ctrl(context, CG_SSL_CTRL_MODE,
-                            CG_SSL_MODE_RELEASE_BUFFERS, NULL);
-    for (int i = 0; i < MANY; i++) {
-        pthread_mutex_init(&lock[i], NULL);
-        w[i].lock = &lock[i];
-        w[i].ssl = cg_openssl.SSL_new(context);
-    }
-    for (int i = 0; i < CG_TLS_WARM; i++) {
-        cg_tls_warm_up(&w[i]);
-        ck_assert(keeps_buffers(&w[i]));
-    }
-    pthread_mutex_lock(&lock[0]);
-    cg_tls_warm_up(&w[CG_TLS_WARM]);
-    ck_assert(keeps_buffers(&w[0]) && !keeps_buffers(&w[1]));
-    ck_assert(keeps_buffers(&w[CG_TLS_WARM]));
-    pthread_mutex_unlock(&lock[0]);
-    cg_tls_warm_end(&w[2]);
-    cg_tls_warm_up(&w[CG_TLS_WARM + 1]);
-    ck_assert(keeps_buffers(&w[3]) && keeps_buffers(&w[CG_TLS_WARM + 1]));
-    for (int i = 0; i < MANY; i++) {
-        cg_tls_warm_end(&w[i]);
-        cg_openssl.SSL_free(w[i].ssl);
-        pthread_mutex_destroy(&lock[i]);
-    }
-    cg_openssl.SSL_CTX_free(context);
-}
-END_TEST
-
 /* Both sides change their keys, in the middle of both directions. */
 START_TEST(keys_are_updated)
 {
@@ -585,8 +492,6 @@ main(void)
         records_are_opened_wherever_they_are_split,
         nothing_is_left_where_the_descriptor_does_not_show_it,
         a_full_socket_gets_the_same_bytes_again,
-        buffers_go_from_connection_to_connection,
-        those_that_were_used_last_keep_their_buffers,
         keys_are_updated,
         key_updates_get_their_answers_when_there_is_room,
         ends_are_said_and_heard,
